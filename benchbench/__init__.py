@@ -1,0 +1,38 @@
+"""Benchmarks of medical image segmentation whose numbers can be believed.
+
+This module is the vocabulary that plugins import; importing it costs no torch.
+"""
+
+from benchbench.contract import (
+    Case,
+    CaseRef,
+    Dataset,
+    DatasetPlugin,
+    Download,
+    Geometry,
+    ModelPlugin,
+    Task,
+    hookimpl,
+)
+from benchbench.errors import (
+    BenchbenchError,
+    DataError,
+    DataNotFoundError,
+    IncompatibleError,
+)
+
+__all__ = [
+    "BenchbenchError",
+    "Case",
+    "CaseRef",
+    "DataError",
+    "DataNotFoundError",
+    "Dataset",
+    "DatasetPlugin",
+    "Download",
+    "Geometry",
+    "IncompatibleError",
+    "ModelPlugin",
+    "Task",
+    "hookimpl",
+]

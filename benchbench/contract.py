@@ -1,0 +1,152 @@
+"""What a plugin gives benchbench, and what it is given in return.
+
+A dataset plugin reads cases; a model plugin builds an `nn.Module`. Neither learns of the other, nor of the
+fold, the seed or the protocol: whatever could favour one model over another stays out of their hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+ENTRY_POINT_GROUP = "benchbench"
+
+hookspec = pluggy.HookspecMarker("benchbench")
+hookimpl = pluggy.HookimplMarker("benchbench")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is segmented: the channels of every image and the regions that are scored."""
+
+    channels: tuple[str, ...]
+    """Every image channel, in array order."""
+    regions: Mapping[str, tuple[int, ...]]
+    """Scored region -> the label values it consists of; regions may overlap."""
+
+
+class CaseRef(NamedTuple):
+    """One case, and the patient it comes from; all cases of a patient fall in one part of a fold."""
+
+    id: str
+    patient: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One image with its label, as stored."""
+
+    image: NDArray[Any]
+    """(C, *space), any numeric type."""
+    label: NDArray[Any]
+    """(*space), 0 and the values that `Task.regions` names."""
+    affine: NDArray[np.float64] | None
+    """(4, 4) voxel to world in mm; None where unknown."""
+    spacing_mm: tuple[float, ...] | None
+    """Voxel size along each array axis; None where unknown."""
+
+
+class Dataset(Protocol):
+    """An opened dataset; only `load` reads voxels."""
+
+    @property
+    def task(self) -> Task: ...
+
+    def cases(self) -> Sequence[CaseRef]:
+        """All cases, in a fixed order.
+
+        Raises:
+            DataNotFoundError: there are none.
+        """
+        ...
+
+    def files(self, case_id: str) -> Sequence[Path]:
+        """The files that the case consists of: what the case's content hash covers.
+
+        Raises:
+            DataError: a file is missing or has no counterpart.
+        """
+        ...
+
+    def load(self, case_id: str) -> Case:
+        """The decoded case.
+
+        Raises:
+            DataError: the files cannot be decoded or contradict each other.
+        """
+        ...
+
+    def metadata(self) -> Mapping[str, Mapping[str, str]]:
+        """Patient -> column -> value as written; empty where the dataset has none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """How the files are had, and under which licence."""
+
+    licence: str
+    page: str
+    """Where a person finds the files."""
+    kaggle: str | None = None
+    """Versioned kagglehub handle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlugin:
+    """A dataset that benchbench can open, and rehearse without."""
+
+    name: str
+    open: Callable[..., Dataset]
+    """open(root, **params); reads no voxels."""
+    source: str
+    """Paper or page that defines the data."""
+    download: Download
+    phantom: Callable[..., None]
+    """phantom(root, *, patients, size, seed) writes made-up cases in the real layout."""
+
+
+class Geometry(NamedTuple):
+    """What a model is built for."""
+
+    in_channels: int
+    out_channels: int
+    patch: tuple[int, ...]
+    """Spatial size of the input, every axis a multiple of 32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPlugin:
+    """A network that benchbench can train.
+
+    The module maps (B, in_channels, *patch) to logits (B, out_channels, *patch).
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    """build(geometry, **params); raises IncompatibleError."""
+    source: str
+    """Paper or code that defines the network."""
+    ndims: frozenset[int]
+    """{2}, {3} or both."""
+
+
+@hookspec
+def benchbench_datasets() -> Iterable[DatasetPlugin]:
+    """The datasets of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_models() -> Iterable[ModelPlugin]:
+    """The models of this plugin."""
+    return ()

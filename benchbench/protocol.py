@@ -1,0 +1,278 @@
+"""The protocol: whatever could make two models' numbers differ unfairly, as data.
+
+Every field is written in the benchmark file's [protocol] table. Nothing here is code that a model or a
+dataset could bend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Interval = tuple[float, float]
+
+Metric = Literal["dice", "iou", "accuracy", "precision", "sensitivity", "specificity"]
+EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
+Loss = Literal["bce+dice", "ce+dice", "bce", "ce", "dice", "focal+dice"]
+Activation = Literal["sigmoid", "softmax"]
+
+
+class Strict(BaseModel):
+    """A table of the benchmark file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Adam(Strict):
+    """Adam; weight decay enters the gradient.
+
+    Source: Kingma and Ba 2015, arXiv:1412.6980.
+    """
+
+    name: Literal["adam"]
+    lr: Positive
+    weight_decay: NonNegative = 0.0
+
+
+class AdamW(Strict):
+    """Adam with decoupled weight decay.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
+    """
+
+    name: Literal["adamw"]
+    lr: Positive
+    weight_decay: NonNegative = 0.01
+
+
+class Sgd(Strict):
+    """Stochastic gradient descent; Nesterov's form where there is momentum."""
+
+    name: Literal["sgd"]
+    lr: Positive
+    momentum: Probability = 0.0
+    weight_decay: NonNegative = 0.0
+
+
+Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="name")]
+
+
+class Constant(Strict):
+    """The optimiser's learning rate throughout."""
+
+    name: Literal["constant"]
+
+
+class Cosine(Strict):
+    """Half a cosine from the optimiser's learning rate at the first epoch towards `min_lr`."""
+
+    name: Literal["cosine"]
+    min_lr: NonNegative = 0.0
+
+
+class WarmupCosine(Strict):
+    """A linear rise over `warmup_steps` optimiser steps, then half a cosine, step by step."""
+
+    name: Literal["warmup_cosine"]
+    warmup_steps: Count
+    min_lr: NonNegative = 0.0
+
+
+class Plateau(Strict):
+    """Times `factor` whenever the validation loss has not fallen for more than `patience` epochs."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 10
+    min_lr: NonNegative = 0.0
+
+
+Schedule = Annotated[Constant | Cosine | WarmupCosine | Plateau, Field(discriminator="name")]
+
+
+class Flip(Strict):
+    """Mirrors each spatial axis with probability `p`."""
+
+    name: Literal["flip"]
+    p: Probability = 0.5
+
+
+class Rot90(Strict):
+    """A quarter, half or three-quarter turn, each as likely."""
+
+    name: Literal["rot90"]
+    p: Probability = 0.5
+
+
+class Transpose(Strict):
+    """Swaps the two spatial axes."""
+
+    name: Literal["transpose"]
+    p: Probability = 0.5
+
+
+class Rotate(Strict):
+    """A turn by an angle drawn from [-degrees, degrees]."""
+
+    name: Literal["rotate"]
+    degrees: Positive
+    p: Probability = 0.5
+
+
+class Shift(Strict):
+    """A move along each axis, drawn from [-fraction, fraction] of the patch."""
+
+    name: Literal["shift"]
+    fraction: Probability
+    p: Probability = 0.5
+
+
+class Scale(Strict):
+    """A zoom about the centre; above 1 magnifies."""
+
+    name: Literal["scale"]
+    range: Interval
+    p: Probability = 0.5
+
+
+class Brightness(Strict):
+    """Adds a number drawn from [-limit, limit]; images are in [0, 1] or in standard deviations."""
+
+    name: Literal["brightness"]
+    limit: Positive
+    p: Probability = 0.5
+
+
+class Contrast(Strict):
+    """Stretches each channel about its mean, clipped to the range it had."""
+
+    name: Literal["contrast"]
+    range: Interval
+    p: Probability = 0.5
+
+
+class Gamma(Strict):
+    """Raises each channel, rescaled to [0, 1] by its own range and back, to a power."""
+
+    name: Literal["gamma"]
+    range: Interval
+    p: Probability = 0.5
+
+
+class Noise(Strict):
+    """Gaussian noise of a standard deviation drawn from `sigma`."""
+
+    name: Literal["noise"]
+    sigma: Interval
+    p: Probability = 0.5
+
+
+class Blur(Strict):
+    """A Gaussian blur of a width in pixels drawn from `sigma`."""
+
+    name: Literal["blur"]
+    sigma: Interval
+    p: Probability = 0.5
+
+
+Transform = Flip | Rot90 | Transpose | Rotate | Shift | Scale | Brightness | Contrast | Gamma | Noise | Blur
+
+
+class Albumentations(BaseModel):
+    """Any albumentations transform by name, a step on the host; its parameters stand beside the name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    albumentations: str
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """What is handed to the transform, `p` included."""
+        return self.model_extra or {}
+
+
+def _step_kind(step: object) -> object:
+    if isinstance(step, Mapping):
+        return "albumentations" if "albumentations" in step else step.get("name", "")
+    return getattr(step, "name", "albumentations")
+
+
+AugmentStep = Annotated[
+    Annotated[Flip, Tag("flip")]
+    | Annotated[Rot90, Tag("rot90")]
+    | Annotated[Transpose, Tag("transpose")]
+    | Annotated[Rotate, Tag("rotate")]
+    | Annotated[Shift, Tag("shift")]
+    | Annotated[Scale, Tag("scale")]
+    | Annotated[Brightness, Tag("brightness")]
+    | Annotated[Contrast, Tag("contrast")]
+    | Annotated[Gamma, Tag("gamma")]
+    | Annotated[Noise, Tag("noise")]
+    | Annotated[Blur, Tag("blur")]
+    | Annotated[Albumentations, Tag("albumentations")],
+    Discriminator(_step_kind),
+]
+
+
+class EarlyStopping(Strict):
+    """Ends a run when `select` has not improved on the inner validation for more than `patience` epochs."""
+
+    patience: Count
+
+
+class Protocol(Strict):
+    """How every model of a benchmark is trained, selected, run and scored."""
+
+    ndim: Literal[2] = 2
+    """2: slices of the case."""
+    patch: tuple[Count, Count]
+    """What the network sees; slices are scaled to fit, padded, and predictions put back on the case's own grid."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the training patients kept for selection."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    epochs: Count
+    batch: Count
+    optimizer: Optimizer
+    schedule: Schedule = Constant(name="constant")
+    loss: Loss
+    intensity: Literal["unit", "zscore"] = "unit"
+    """unit: 8-bit images / 255, others by the case's own range; zscore: per case and channel."""
+    augment: tuple[AugmentStep, ...] = ()
+    """Geometry first, as one resampling; then albumentations; then intensities."""
+    select: Literal["dice", "iou", "loss"] = "dice"
+    """What chooses the checkpoint on the inner validation: case mean, or the lowest loss."""
+    early_stopping: EarlyStopping | None = None
+    gradient_clip: Positive | None = None
+    """Largest norm of the gradient."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """Autocast on a GPU; a CPU always computes in fp32, and the record says which it was."""
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
+        "dice",
+        "iou",
+        "accuracy",
+        "precision",
+        "sensitivity",
+        "specificity",
+    )
+    empty: EmptyPolicy = "score"
+
+    @property
+    def activation(self) -> Activation:
+        """What turns logits into probabilities: the loss decides."""
+        return "softmax" if self.loss.startswith("ce") else "sigmoid"
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> Protocol:
+        for number, step in enumerate(self.augment):
+            for key in ("range", "sigma"):
+                low, high = getattr(step, key, (0.0, 0.0))
+                if low > high:
+                    raise ValueError(f"augment[{number}].{key} must be [low, high], found [{low}, {high}]")
+        return self

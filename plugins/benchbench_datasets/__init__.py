@@ -1,0 +1,1 @@
+"""The datasets that come with benchbench, each behind its own entry point."""

@@ -1,0 +1,1 @@
+"""The models that come with benchbench, each behind its own entry point."""
