@@ -1,0 +1,40 @@
+"""What a finished benchmark prints: the per-fold table and where the rest lies."""
+
+from __future__ import annotations
+
+import click
+
+from benchbench.store import ResultsFolder
+from benchbench.tables import PHANTOM_NOTE, fold_table, leaderboard, read_results
+
+_SHOWN = ("dice", "iou", "accuracy")
+
+
+def print_folds(folder: ResultsFolder) -> None:
+    """Prints one line a run, then one a model, and names the files."""
+    from rich.console import Console  # noqa: PLC0415 printing only
+    from rich.table import Table  # noqa: PLC0415
+
+    results = read_results(folder)
+    console = Console()
+    note = f" ({PHANTOM_NOTE})" if results.manifest["phantom"] else ""
+    folds = fold_table(results)
+    scores = [name for name in _SHOWN if name in folds]
+    table = Table(title=f"{results.manifest['title']}{note}", title_justify="left")
+    for name in ("dataset", "model", "variant", "fold", "seed", *scores, "status"):
+        table.add_column(name, justify="right" if name in {"fold", "seed", *scores} else "left")
+    for line in folds.to_dict("records"):
+        named = [str(line[name]) for name in ("dataset", "model", "variant", "fold", "seed")]
+        status = f"{line['status']}: {line['reason']}" if line["reason"] else line["status"]
+        table.add_row(*named, *(_score(line[name]) for name in scores), status)
+    console.print(table)
+    for line in leaderboard(results).to_dict("records"):
+        first = results.metrics(line["variant"])[0]
+        variant = "" if line["variant"] == "default" else f" ({line['variant']})"
+        spread = f"folds {_score(line['fold_mean'])} ± {_score(line['fold_sd'])}" if "fold_sd" in line else ""
+        click.echo(f"{line['dataset']} {line['model']}{variant}: {first} {_score(line[first])} over all cases, {spread}, {line['runs']} runs{note}")
+    click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")
+
+
+def _score(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) and value == value else "-"  # noqa: PLR0124 nan

@@ -1,0 +1,67 @@
+"""Opens a dataset in its folder under the data root."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchbench.contract import CaseRef, Dataset, DatasetPlugin
+from benchbench.errors import DataError, DataNotFoundError
+
+
+def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root: Path | None) -> Dataset:
+    """The dataset in `<data_root>/<name>`.
+
+    Raises:
+        DataNotFoundError: there is no data root or no such folder; says where the data are had.
+    """
+    if data_root is None:
+        raise DataNotFoundError(f"no data root given: use --data-root DIR or set BENCHBENCH_DATA; {where_to_get(plugin)}")
+    folder = data_root / plugin.name
+    if not folder.is_dir():
+        raise DataNotFoundError(f"{plugin.name}: no folder {folder}; {where_to_get(plugin)}")
+    return plugin.open(folder, **params)
+
+
+def where_to_get(plugin: DatasetPlugin) -> str:
+    """One sentence on how to come by the data, or do without."""
+    return (
+        f"get '{plugin.name}' from {plugin.download.page} ({plugin.download.licence}) into DIR/{plugin.name},"
+        " or add --rehearse to try phantom data"
+    )
+
+
+def case_digests(dataset: Dataset, cases: Sequence[CaseRef], *, threads: int) -> dict[str, str]:
+    """Case id -> SHA-256 of the bytes of its files.
+
+    Raises:
+        DataError: with every fault of every case.
+    """
+    with ThreadPoolExecutor(threads) as pool:  # hashing lets go of the interpreter
+        outcomes = list(pool.map(lambda case: _digest_or_faults(dataset, case.id), cases))
+    faults = [fault for outcome in outcomes if isinstance(outcome, DataError) for fault in outcome.problems]
+    if faults:
+        raise DataError(*faults)
+    return {case.id: str(outcome) for case, outcome in zip(cases, outcomes, strict=True)}
+
+
+def dataset_digest(digests: Mapping[str, str]) -> str:
+    """One SHA-256 for a whole dataset."""
+    return hashlib.sha256("\n".join(f"{case} {digests[case]}" for case in sorted(digests)).encode()).hexdigest()
+
+
+def _digest_or_faults(dataset: Dataset, case_id: str) -> str | DataError:
+    digest = hashlib.sha256()
+    try:
+        for path in dataset.files(case_id):
+            digest.update(f"{path.name}\n".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except DataError as error:
+        return error
+    except OSError as error:
+        return DataError(f"{error.filename}: {error.strerror}; mend the file or its permissions")
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""Phantom data: made-up cases in a dataset's real layout, marked so that nobody takes them for real."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from benchbench.contract import DatasetPlugin
+from benchbench.errors import UsageError
+from benchbench.plugins import source_digest
+from benchbench.spec import PhantomSize
+
+MARKER = "PHANTOM.json"
+
+
+def is_phantom(folder: Path) -> bool:
+    """Whether a dataset's folder holds made-up cases."""
+    return (folder / MARKER).exists()
+
+
+def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> None:
+    """Writes phantom cases into a new folder, whole or not at all.
+
+    Raises:
+        UsageError: the folder holds something already.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: not empty; name a new folder, so that made-up and real files never mix")
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    plugin.phantom(unfinished, patients=size.patients, size=size.size, seed=size.seed)
+    marker = {"phantom": True, "dataset": plugin.name, **size.model_dump()}
+    (unfinished / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    if folder.exists():
+        folder.rmdir()
+    unfinished.rename(folder)
+
+
+def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Path:
+    """A data root with phantom cases of one dataset, made at the first call and kept in the cache."""
+    recipe = f"{plugin.name} {source_digest(plugin.phantom)} {size.model_dump_json()}"
+    root = cache / "phantoms" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    if not is_phantom(root / plugin.name):
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(root / plugin.name, ignore_errors=True)
+        write_phantom(plugin, root / plugin.name, size)
+    return root

@@ -1,0 +1,210 @@
+"""Carries out a plan: data, preparation, folds, what is still to do, runs, tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+from benchbench.contract import CaseRef, Dataset
+from benchbench.data.folder import case_digests, dataset_digest, open_dataset
+from benchbench.data.phantom import is_phantom, phantom_root
+from benchbench.engine.prepare import PreparedCase, prepare_cases
+from benchbench.errors import DataError
+from benchbench.execute import Assignment
+from benchbench.folds import PARTS, Fold, make_folds
+from benchbench.launch import Launcher, Outcome
+from benchbench.launch.inline import launch_inline
+from benchbench.launch.process import ProcessLauncher
+from benchbench.plan import Chosen, Run, RunKey
+from benchbench.plugins import Registry
+from benchbench.report import write_report
+from benchbench.spec import Benchmark
+from benchbench.store import Record, ResultsFolder, results_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where files lie and what computes."""
+
+    results: Path
+    cache: Path
+    data_root: Path | None
+    devices: tuple[str, ...]
+    jobs: int | None
+    """Runs at a time; None for one a device, 0 for this process."""
+
+
+class Observer(Interface):
+    """Hears how the work goes."""
+
+    def preparing(self, dataset: str, cases: int) -> None:
+        """Cases are about to be read and prepared."""
+
+    def prepared(self) -> None:
+        """One more case is."""
+
+    def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
+        """These runs are about to begin; `done` others are done already."""
+
+    def heard(self, key: RunKey, outcome: Outcome) -> None:
+        """A run has got on, ended, or could not begin."""
+
+
+def carry_out(
+    benchmark: Benchmark,
+    runs: Sequence[Run],
+    selected: Sequence[Run],
+    *,
+    registry: Registry,
+    machine: Machine,
+    observer: Observer,
+) -> tuple[ResultsFolder, list[Record | None]]:
+    """Does what is not done of the selected runs and writes the tables; records in the order of `selected`.
+
+    Raises:
+        DataError: with every fault of every dataset, before anything is trained.
+    """
+    preparation = _Preparation(benchmark, registry, machine, observer)
+    preparation.open_all(selected)
+    folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
+    assignments = [preparation.assign(run, folder) for run in selected]
+    waiting = [each for each in assignments if not each.is_done_by(each.folder.read_record())]
+    folder.write_manifest(_manifest(benchmark, runs, phantom=preparation.phantom))
+    observer.starting(waiting, done=len(assignments) - len(waiting))
+    try:
+        if waiting:
+            _launcher(machine)(waiting, observer.heard)
+    finally:
+        write_report(folder)
+    return folder, [each.folder.read_record() for each in assignments]
+
+
+class _Preparation:
+    """Opens each dataset once and prepares each way of using it once, for all the runs of a plan."""
+
+    def __init__(self, benchmark: Benchmark, registry: Registry, machine: Machine, observer: Observer) -> None:
+        self.phantom = benchmark.rehearsal is not None
+        self._benchmark = benchmark
+        self._registry = registry
+        self._machine = machine
+        self._observer = observer
+        self._opened: dict[str, tuple[Dataset, Sequence[CaseRef], dict[str, str]]] = {}
+        self._prepared: dict[str, dict[str, PreparedCase]] = {}
+        self._folds: dict[str, list[Fold]] = {}
+
+    def open_all(self, runs: Sequence[Run]) -> None:
+        """Opens, prepares and splits all that the runs need."""
+        faults: dict[str, None] = {}
+        for run in {_use(run): run for run in runs}.values():
+            try:
+                self._open(run)
+            except DataError as error:
+                faults.update(dict.fromkeys(error.problems))
+        if faults:
+            raise DataError(*faults)
+
+    def assign(self, run: Run, folder: ResultsFolder) -> Assignment:
+        """A run with all that a worker needs."""
+        dataset, _, digests = self._opened[_identity(run.dataset)]
+        prepared = self._prepared[_use(run)]
+        fold = self._folds[_use(run)][run.fold]
+        parts = {part: tuple(prepared[case.id] for case in fold.part(part)) for part in PARTS}
+        return Assignment(
+            key=run.key,
+            protocol=run.protocol,
+            resolved=run.resolved(),
+            digest=run.digest,
+            data_digest=dataset_digest(digests),
+            split_digest=fold.digest,
+            entry_point=self._registry.models[run.model.name].origin.entry_point,
+            model_params=run.model.params,
+            channels=dataset.task.channels,
+            regions=tuple(dataset.task.regions),
+            train=parts["train"],
+            validation=parts["validation"],
+            test=parts["test"],
+            folder=folder.run(run.key),
+            device=self._machine.devices[0],
+            threads=threads_per_run(self._machine),
+        )
+
+    def _open(self, run: Run) -> None:
+        identity, use = _identity(run.dataset), _use(run)
+        if identity not in self._opened:
+            dataset = self._find(run.dataset)
+            cases = dataset.cases()
+            self._opened[identity] = (dataset, cases, case_digests(dataset, cases, threads=_cores()))
+        dataset, cases, digests = self._opened[identity]
+        # before the work of preparing: too few patients are known at once
+        self._folds[use] = make_folds(cases, folds=run.protocol.folds, validation=run.protocol.validation)
+        self._observer.preparing(run.dataset.name, len(cases))
+        self._prepared[use] = prepare_cases(
+            dataset,
+            digests,
+            protocol=run.protocol,
+            recipe=identity,
+            cache=self._machine.cache,
+            threads=_cores(),
+            progress=self._observer.prepared,
+        )
+
+    def _find(self, chosen: Chosen) -> Dataset:
+        plugin = self._registry.dataset(chosen.name)
+        root = self._machine.data_root
+        if self._benchmark.rehearsal is not None:
+            root = phantom_root(plugin, self._benchmark.rehearsal, cache=self._machine.cache)
+        dataset = open_dataset(plugin, chosen.params, data_root=root)
+        assert root is not None, "open_dataset refuses that"
+        self.phantom = self.phantom or is_phantom(root / plugin.name)
+        return dataset
+
+
+def threads_per_run(machine: Machine) -> int:
+    """Each run's share of the cores."""
+    return max(1, _cores() // max(1, len(_slots(machine))))
+
+
+def _slots(machine: Machine) -> tuple[str, ...]:
+    count = len(machine.devices) if machine.jobs is None else machine.jobs
+    return tuple(machine.devices[number % len(machine.devices)] for number in range(count))
+
+
+def _launcher(machine: Machine) -> Launcher:
+    if machine.jobs == 0:
+        return launch_inline
+    return ProcessLauncher(devices=_slots(machine), threads=threads_per_run(machine))
+
+
+def _manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> dict[str, object]:
+    """What a report needs to know beside the records."""
+    return {
+        "name": benchmark.name,
+        "title": benchmark.title,
+        "phantom": phantom,
+        "tables": [table.model_dump() for table in benchmark.tables],
+        "scores": {
+            variant.label: {"metrics": list(variant.protocol.metrics), "empty": variant.protocol.empty}
+            for variant in benchmark.variants
+        },
+        "runs": [{**run.key._asdict(), "digest": run.digest} for run in runs],
+    }
+
+
+def _identity(chosen: Chosen) -> str:
+    return f"{chosen.name} {dict(chosen.params)} {chosen.source_digest}"
+
+
+def _use(run: Run) -> str:
+    """Names all that preparation and folds depend on."""
+    protocol = run.protocol
+    used = (protocol.ndim, protocol.patch, protocol.intensity, protocol.folds, protocol.validation)
+    return f"{_identity(run.dataset)} {used}"
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

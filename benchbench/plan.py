@@ -1,0 +1,141 @@
+"""Expands a benchmark into its runs, each with the digest of everything that may change its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from benchbench.document import nearest
+from benchbench.errors import SpecError, UsageError
+from benchbench.plugins import Registry, resolve_params, source_digest
+from benchbench.protocol import Protocol
+from benchbench.spec import Benchmark, Entry, PhantomSize, Variant
+
+RECORD_SCHEMA = 1
+"""Raised whenever the engine's numbers or the record's layout change: older runs are done again."""
+
+# these shape tables, not runs: every table is computed anew from the counts
+_TABLE_KEYS = {"metrics", "empty", "seeds"}
+
+
+class RunKey(NamedTuple):
+    """Which run of a benchmark."""
+
+    dataset: str
+    model: str
+    variant: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.model}/{self.variant}/fold{self.fold}/seed{self.seed}"
+
+
+class Chosen(NamedTuple):
+    """A plugin with every parameter resolved, and the digest of its source."""
+
+    name: str
+    params: Mapping[str, Any]
+    source_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One point of dataset x model x variant x fold x seed."""
+
+    dataset: Chosen
+    model: Chosen
+    variant: str
+    fold: int
+    seed: int
+    protocol: Protocol
+    phantom: PhantomSize | None
+
+    @property
+    def key(self) -> RunKey:
+        return RunKey(self.dataset.name, self.model.name, self.variant, self.fold, self.seed)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that may change a number of this run, apart from the data."""
+        return {
+            "schema": RECORD_SCHEMA,
+            "dataset": self.dataset._asdict(),
+            "model": self.model._asdict(),
+            "protocol": self.protocol.model_dump(mode="json", exclude=_TABLE_KEYS),
+            "fold": self.fold,
+            "seed": self.seed,
+            "phantom": self.phantom.model_dump(mode="json") if self.phantom else None,
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `resolved`."""
+        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
+
+
+def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
+    """Every run, folds outermost: after one fold there is a row of every model.
+
+    Raises:
+        SpecError: with every pairing that cannot be run, and why.
+    """
+    problems = dict.fromkeys(
+        problem for variant in benchmark.variants for problem in _impossible(benchmark, variant, registry)
+    )
+    if problems:
+        raise SpecError(*problems)
+    runs = [run for variant in benchmark.variants for run in _runs(benchmark, variant, registry)]
+    return sorted(runs, key=lambda run: (run.seed, run.fold))
+
+
+def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
+    """The runs that match every `key=value`; a key given twice matches either value.
+
+    Raises:
+        UsageError: a key or value that no run has.
+    """
+    wanted: dict[str, set[str]] = {}
+    for pair in (pair for option in only for pair in option.split(",")):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or key not in RunKey._fields:
+            raise UsageError(f"--only {pair}: write key=value; {nearest(key, RunKey._fields)}")
+        known = sorted({str(getattr(run.key, key)) for run in runs})
+        if value not in known:
+            raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, known)}")
+        wanted.setdefault(key, set()).add(value)
+    return [run for run in runs if all(str(getattr(run.key, key)) in values for key, values in wanted.items())]
+
+
+def _runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[Run]:
+    datasets = [_choose(entry, registry.dataset(entry.name).open) for entry in variant.datasets]
+    models = [_choose(entry, registry.model(entry.name).build) for entry in variant.models]
+    for seed in variant.protocol.seeds:
+        for fold in range(variant.protocol.folds):
+            for dataset in datasets:
+                for model in models:
+                    yield Run(
+                        dataset=dataset,
+                        model=model,
+                        variant=variant.label,
+                        fold=fold,
+                        seed=seed,
+                        protocol=variant.protocol,
+                        phantom=benchmark.rehearsal,
+                    )
+
+
+def _choose(entry: Entry, factory: Any) -> Chosen:
+    return Chosen(entry.name, resolve_params(factory, entry.params), source_digest(factory))
+
+
+def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
+    place = benchmark.document.where(("protocol",))
+    ndim = variant.protocol.ndim
+    for entry in variant.models:
+        ndims = registry.model(entry.name).ndims
+        if ndim not in ndims:
+            built = " or ".join(f"{each}D" for each in sorted(ndims))
+            yield f"{place}: protocol.ndim: found {ndim}, but model '{entry.name}' is {built}; change one of them"

@@ -1,0 +1,236 @@
+"""Reads a benchmark file into a `Benchmark`: validated, and with every variant resolved."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchbench.document import Document, KeyPath, parse_value, read_document
+from benchbench.errors import SpecError
+from benchbench.protocol import Count, Metric, Protocol, Strict
+from benchbench.spec_errors import describe
+
+Axis = Literal["dataset", "model", "variant", "fold", "seed"]
+Aggregate = Literal["case", "slice", "pooled"]
+Problem = tuple[str, str]
+"""A parameter and what is wrong with it; the parameter is '' where the entry as a whole is wrong."""
+EntryCheck = Callable[[str, str, Mapping[str, Any]], Sequence[Problem]]
+"""(\"datasets\" or \"models\", plugin name, parameters) -> problems."""
+
+
+class Entry(BaseModel):
+    """A dataset or a model of the benchmark: a plugin's name and its parameters beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return self.model_extra or {}
+
+
+class VariantTable(Strict):
+    """One point of a sweep, by name: dotted paths and what they are set to."""
+
+    label: Annotated[str, Field(min_length=1)]
+    set: dict[str, Any]
+
+
+class TableSpec(Strict):
+    """A pivot of the fold values, as documents print it."""
+
+    rows: Axis
+    columns: Axis
+    value: Metric
+    aggregate: Aggregate = "case"
+
+    @model_validator(mode="after")
+    def _two_axes(self) -> Self:
+        if self.rows == self.columns:
+            raise ValueError(f"rows and columns are both '{self.rows}'; choose two axes")
+        return self
+
+
+class PhantomSize(Strict):
+    """How much phantom data a rehearsal makes."""
+
+    patients: Count = 12
+    size: Annotated[int, Field(ge=32)] = 64
+    """Pixels along an axis."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Rehearse(Strict):
+    """What `--rehearse` changes."""
+
+    data: PhantomSize = PhantomSize()
+    protocol: dict[str, Any] = {}
+    models: dict[str, dict[str, Any]] = {}
+
+
+class BenchmarkFile(Strict):
+    """The tables of a benchmark file."""
+
+    title: str
+    datasets: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    models: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    protocol: Protocol
+    variants: tuple[VariantTable, ...] = ()
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    tables: tuple[TableSpec, ...] = ()
+    rehearse: Rehearse = Rehearse()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The benchmark under one setting of what varies."""
+
+    label: str
+    protocol: Protocol
+    datasets: tuple[Entry, ...]
+    models: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A benchmark file, validated and resolved."""
+
+    name: str
+    title: str
+    variants: tuple[Variant, ...]
+    tables: tuple[TableSpec, ...]
+    rehearsal: PhantomSize | None
+    """The phantom data that stand in for the real; None in earnest."""
+    document: Document = field(compare=False, repr=False)
+
+
+def read_benchmark(
+    path: Path,
+    *,
+    check: EntryCheck,
+    overrides: Sequence[str] = (),
+    rehearse: bool = False,
+) -> Benchmark:
+    """The benchmark that a file, its rehearsal and the `path=value` overrides describe.
+
+    Raises:
+        SpecError: with every problem found, each with file, line and key.
+    """
+    document = read_document(path)
+    name = _benchmark_name(path)
+    base = _validate(document, check)
+    if rehearse:
+        place = document.where(("rehearse",))
+        document = document.overlay("protocol", base.rehearse.protocol, origin=place)
+        document = document.overlay("models", base.rehearse.models, origin=place)
+    for override in overrides:
+        document = _override(document, override)
+    base = _validate(document, check)
+    return Benchmark(
+        name=name,
+        title=base.title,
+        variants=_variants(document, base, check),
+        tables=base.tables,
+        rehearsal=base.rehearse.data if rehearse else None,
+        document=document,
+    )
+
+
+def _benchmark_name(path: Path) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem) or path.stem == "rehearsal":
+        raise SpecError(
+            f"{path}: '{path.stem}' names the results folder; use lower-case letters, digits, _ and -"
+            " (and not 'rehearsal')"
+        )
+    return path.stem
+
+
+def _override(document: Document, override: str) -> Document:
+    dotted, equals, text = override.partition("=")
+    if not equals:
+        raise SpecError(f"--set {override}: no '='; write it like --set protocol.epochs=2")
+    return document.assign(dotted.strip(), parse_value(text), origin=f"--set {override}")
+
+
+def _variants(document: Document, base: BenchmarkFile, check: EntryCheck) -> tuple[Variant, ...]:
+    variants = []
+    problems: dict[str, None] = {}  # in the order found, each once
+    for label, changes in _points(base):
+        try:
+            variants.append(_variant(document, label, changes, check))
+        except SpecError as error:
+            problems.update(dict.fromkeys(error.problems))
+    labels = [label for label, _ in _points(base)]
+    for label in {label for label in labels if labels.count(label) > 1}:
+        problems[f"{document.where(('variants',))}: two variants are called '{label}'; give each its own label"] = None
+    if problems:
+        raise SpecError(*problems)
+    return tuple(variants)
+
+
+def _variant(document: Document, label: str, changes: Mapping[str, Any], check: EntryCheck) -> Variant:
+    for dotted, value in changes.items():
+        place = f"{document.where(_written_at(document, label, dotted))}: variant '{label}'"
+        document = document.assign(dotted, value, origin=place)
+    file = _validate(document, check)
+    return Variant(label=label, protocol=file.protocol, datasets=file.datasets, models=file.models)
+
+
+def _written_at(document: Document, label: str, dotted: str) -> KeyPath:
+    for number, table in enumerate(document.data.get("variants", ())):
+        if table.get("label") == label:
+            return ("variants", number)
+    return ("grid", dotted)
+
+
+def _points(file: BenchmarkFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each variant, at each point of the grid; one called `default` where nothing varies."""
+    named: list[tuple[str, dict[str, Any]]] = [(table.label, table.set) for table in file.variants] or [("", {})]
+    for label, changes in named:
+        for values in itertools.product(*file.grid.values()):
+            point = dict(zip(file.grid, values, strict=True))
+            yield _label(label, point), {**changes, **point}
+
+
+def _label(label: str, point: Mapping[str, Any]) -> str:
+    settings = [f"{path.rpartition('.')[2]}={value}" for path, value in point.items()]
+    return ", ".join([label, *settings] if label else settings) or "default"
+
+
+def _validate(document: Document, check: EntryCheck) -> BenchmarkFile:
+    """The file's tables, or every problem of schema, plugin and parameter at once."""
+    problems: list[str] = []
+    file = None
+    try:
+        # strict JSON mode reads TOML's arrays as tuples and still refuses "5" for 5
+        file = BenchmarkFile.model_validate_json(json.dumps(document.data, default=str))
+    except ValidationError as error:
+        problems += describe(error, document, BenchmarkFile)
+    problems += _entry_problems(document, check)
+    if file is None or problems:
+        raise SpecError(*problems)
+    return file
+
+
+def _entry_problems(document: Document, check: EntryCheck) -> Iterator[str]:
+    for kind in ("datasets", "models"):
+        entries = document.data.get(kind, ())
+        names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+                continue  # the schema says so
+            name = entry["name"]
+            if name in names[:number]:
+                yield f"{document.where((kind, number))}: {kind}: '{name}' stands here twice; use [[variants]]"
+            params = {key: value for key, value in entry.items() if key != "name"}
+            for key, message in check(kind, name, params):
+                path = f"{kind}.{name}.{key}" if key else f"{kind}.name"
+                yield f"{document.where((kind, number, key or 'name'))}: {path}: {message}"

@@ -1,0 +1,107 @@
+"""Turns pydantic's errors into one line each: file, line, key, what was found, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from benchbench.document import KeyPath, nearest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from benchbench.document import Document
+
+
+def describe(error: ValidationError, document: Document, schema: type[BaseModel]) -> Iterator[str]:
+    """One line for each error."""
+    for details in error.errors(include_url=False, include_context=True):
+        path = _path_in(document.data, details)
+        yield f"{document.where(path)}: {_dotted(path, document.data)}: {_message(details, schema)}"
+
+
+def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
+    kind, found, context = details["type"], details["input"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        key = str(details["loc"][-1])
+        return f"no such key; {nearest(key, _keys_at(schema, details['loc'][:-1]))}"
+    if kind == "missing":
+        return "missing; this key must be given"
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        tag = str(found.get("name", "")) if isinstance(found, Mapping) else ""
+        known = [word.strip(" '\"") for word in str(context.get("expected_tags", "")).split(",")]
+        return f"no such name '{tag}'; {nearest(tag, known)}" if known != [""] else "name missing"
+    if kind == "literal_error":
+        return f"found {found!r}, expected {context['expected']}"
+    if kind == "value_error":
+        return str(context["error"])
+    return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {found!r}"
+
+
+def _path_in(data: Mapping[str, Any], details: ErrorDetails) -> KeyPath:
+    """The error's location without pydantic's union tags, which stand in no file."""
+    path: list[str | int] = []
+    value: Any = data
+    for part in details["loc"]:
+        inside = part in value if isinstance(value, Mapping) else isinstance(value, Sequence)
+        if inside and not isinstance(value, str):
+            path.append(part)
+            value = value[part]
+    if details["type"] == "missing":
+        path.append(details["loc"][-1])
+    return tuple(path)
+
+
+def _dotted(path: KeyPath, data: Mapping[str, Any]) -> str:
+    """The path as a reader writes it: entries of a list by their name."""
+    words: list[str] = []
+    value: Any = data
+    for part in path:
+        value = value[part] if not isinstance(value, Mapping) else value.get(part)
+        name = value.get("name") if isinstance(part, int) and isinstance(value, Mapping) else None
+        if isinstance(part, int):
+            words.append(str(name or part))
+        else:
+            words.append(part)
+    return ".".join(words) or "the file"
+
+
+def _keys_at(schema: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The keys of the table at a pydantic location."""
+    kind: Any = schema
+    for part in location:
+        kind = _step(kind, part)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _step(kind: Any, part: str | int) -> Any:
+    members = _members(kind)
+    tagged = [member for member in members if len(members) > 1 and _tag(member) == part]
+    if tagged:
+        return tagged[0]
+    for member in members:
+        if get_origin(member) is tuple and isinstance(part, int):
+            return get_args(member)[0]
+        if isinstance(member, type) and issubclass(member, BaseModel) and part in member.model_fields:
+            return member.model_fields[str(part)].annotation
+    return None
+
+
+def _members(kind: Any) -> list[Any]:
+    """The alternatives of an annotation, without Annotated and None."""
+    if get_origin(kind) is Annotated:
+        return _members(get_args(kind)[0])
+    if get_origin(kind) in {Union, UnionType}:
+        return [member for part in get_args(kind) if part is not type(None) for member in _members(part)]
+    return [kind]
+
+
+def _tag(kind: Any) -> object:
+    """What a member of a tagged union is chosen by: its one possible name."""
+    field = getattr(kind, "model_fields", {}).get("name")
+    if field is not None and get_origin(field.annotation) is Literal:
+        return get_args(field.annotation)[0]
+    return "albumentations" if "albumentations" in getattr(kind, "model_fields", {}) else None

@@ -1,0 +1,278 @@
+"""Keeps records under `results/`, each file written whole or not at all.
+
+    results/<benchmark>/benchmark.json            what was asked: tables, metrics, every planned run
+    results/<benchmark>/runs/<dataset>/<model>/<variant>/fold0_seed0/
+        run.json          status, digest, resolved spec, provenance; written last, so a run without it is not done
+        cases.parquet     voxel counts by case and region: the primary record
+        slices.parquet    the same by slice
+        history.csv       losses and metrics of every epoch
+        best.safetensors  weights of the epoch that the inner validation chose
+        resume.pt         present only while a run is under way
+        events.out.*      TensorBoard
+        previews/         image | truth | prediction of the best, median and worst case
+        worker.log        what the run's process printed
+
+Rehearsals go the same way under `results/rehearsal/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock, Timeout
+
+from benchbench.errors import BenchbenchError, IntegrityError
+from benchbench.plan import RECORD_SCHEMA, RunKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Status = Literal["done", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a run that ended."""
+
+    dataset: str
+    model: str
+    variant: str
+    fold: int
+    seed: int
+    status: Status
+    reason: str = ""
+    """Why a run did not end well, in one line."""
+    digest: str
+    data_digest: str
+    split_digest: str
+    resolved: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    seconds: float
+    parameters: int | None = None
+    epochs: int = 0
+    """Epochs trained."""
+    best_epoch: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files the tables are made from."""
+    schema: int = RECORD_SCHEMA
+
+    @property
+    def key(self) -> RunKey:
+        return RunKey(self.dataset, self.model, self.variant, self.fold, self.seed)
+
+
+class RunBusyError(BenchbenchError):
+    """Another process holds this run."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @contextlib.contextmanager
+    def held(self, timeout_seconds: float) -> Iterator[None]:
+        """Keeps other processes off this run; the system lets go when the process dies, however it dies.
+
+        Raises:
+            RunBusyError: another process keeps it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=timeout_seconds):
+                yield
+        except Timeout as error:
+            raise RunBusyError(f"{self.path}: another process is at this run; wait for it or stop it") from error
+
+    def clear(self) -> None:
+        """Removes everything but the lock and the log."""
+        for entry in self.path.iterdir():
+            if entry.name in {".lock", "worker.log"}:
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def write(self, name: str, content: bytes) -> None:
+        write_atomic(self.path / name, content)
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write("history.csv", text.getvalue().encode())
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
+
+        content = io.BytesIO()
+        pq.write_table(table, content, compression="zstd")
+        self.write(name, content.getvalue())
+
+    def write_record(self, record: Record) -> None:
+        self.write("run.json", _json(asdict(record)))
+
+    def write_resume(self, tag: str, state: bytes) -> None:
+        """Keeps the state of a run under way, for a run of the same tag only."""
+        head = f"{tag} {hashlib.sha256(state).hexdigest()}\n".encode()
+        self.write("resume.pt", head + state)
+
+    def read_resume(self, tag: str) -> bytes | None:
+        """The state kept under this tag; None where there is none, or not in the bytes that were written."""
+        path = self.path / "resume.pt"
+        if not path.exists():
+            return None
+        head, _, state = path.read_bytes().partition(b"\n")
+        return state if head.decode(errors="replace") == f"{tag} {hashlib.sha256(state).hexdigest()}" else None
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+        """A function that adds an epoch's numbers to TensorBoard's event file."""
+        from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 half a second, needed by runs only
+        from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: PLC0415
+
+        writer = EventFileWriter(str(self.path))
+
+        def add(step: int, row: Mapping[str, Any]) -> None:
+            values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
+            writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+            writer.flush()
+
+        try:
+            yield add
+        finally:
+            writer.close()
+
+    def discard(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    def read_record(self) -> Record | None:
+        """The record; None where the run has not ended or was recorded by another version.
+
+        Raises:
+            IntegrityError: the file is not what was written.
+        """
+        path = self.path / "run.json"
+        if not path.exists():
+            return None
+        try:
+            fields = json.loads(path.read_bytes())
+            return Record(**fields) if fields["schema"] == RECORD_SCHEMA else None
+        except (ValueError, TypeError, KeyError) as error:
+            raise IntegrityError(f"{path}: not a run record ({error}); delete the folder to run it again") from error
+
+    def digest_of(self, name: str) -> str:
+        """SHA-256 of a file of the run."""
+        return hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+
+    def read_table(self, name: str, record: Record) -> pa.Table:
+        """A table of the run, as the record vouches for it.
+
+        Raises:
+            IntegrityError: the file is missing or was changed since it was written.
+        """
+        import pyarrow.parquet as pq  # noqa: PLC0415 as above
+
+        path = self.path / name
+        if not path.exists() or self.digest_of(name) != record.files.get(name):
+            raise IntegrityError(f"{path}: missing or changed since run.json was written; delete the folder to run again")
+        return pq.read_table(path)
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The results of one benchmark."""
+
+    path: Path
+
+    def run(self, key: RunKey) -> RunFolder:
+        name = f"fold{key.fold}_seed{key.seed}"
+        return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        write_atomic(self.path / "benchmark.json", _json(manifest))
+
+    def read_manifest(self) -> dict[str, Any]:
+        """What was asked of this benchmark.
+
+        Raises:
+            IntegrityError: there is no readable manifest.
+        """
+        path = self.path / "benchmark.json"
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise IntegrityError(f"{path}: cannot be read ({error}); is this the results folder of a benchmark?") from error
+
+    def write(self, name: str, content: str) -> None:
+        write_atomic(self.path / name, content.encode())
+
+
+def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:
+    """Where a benchmark's results lie; phantom ones apart from the real."""
+    return ResultsFolder(results / "rehearsal" / benchmark if phantom else results / benchmark)
+
+
+def benchmark_folders(results: Path) -> list[ResultsFolder]:
+    """The benchmarks recorded in a folder, or the one that the folder is."""
+    if (results / "benchmark.json").exists():
+        return [ResultsFolder(results)]
+    found = [*results.glob("*/benchmark.json"), *results.glob("rehearsal/*/benchmark.json")]
+    return [ResultsFolder(path.parent) for path in sorted(found)]
+
+
+def slug(label: str) -> str:
+    """A label as a folder name, with a hash where letters had to go."""
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:60]
+    return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file so that every reader, at any moment, finds the old or the new content whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(_plain(content), indent=1, allow_nan=False) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; a number that JSON cannot say becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
