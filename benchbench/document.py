@@ -15,9 +15,7 @@ from benchbench.errors import SpecError
 
 KeyPath = tuple[str | int, ...]
 
-_HEADER = re.compile(r"\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
-_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+_KEY = re.compile(r"""((?:[^"'=]|"(?:\\.|[^"\\])*"|'[^']*')+)=""")
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,17 @@ class Document:
         """
         data = copy.deepcopy(dict(self.data))
         path = _resolve(data, dotted, origin)
-        table: Any = data
-        for key in path[:-1]:
-            table = table.setdefault(key, {}) if isinstance(table, dict) else table[key]
-            if not isinstance(table, dict) and not isinstance(data[str(path[0])], list):
-                raise SpecError(f"{origin}: {dotted}: '{key}' is no table; set it as a whole")
-        table[path[-1]] = value
         # what stood below the path is gone, and so is where it stood
         origins = {known: place for known, place in self.origins.items() if known[: len(path)] != path}
+        table: Any = data
+        for depth, key in enumerate(path[:-1], start=1):
+            if isinstance(table, dict) and key not in table:
+                table[key] = {}
+                origins[path[:depth]] = origin
+            table = table[key]
+            if not isinstance(table, dict) and not (depth == 1 and isinstance(path[1], int)):
+                raise SpecError(f"{origin}: {dotted}: '{key}' is no table; set it as a whole")
+        table[path[-1]] = value
         return replace(self, data=data, origins={**origins, path: origin})
 
     def overlay(self, prefix: str, changes: Mapping[str, Any], *, origin: str) -> Document:
@@ -104,20 +105,57 @@ def _syntax_error(path: Path, message: str) -> str:
 
 def _key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
     table: KeyPath = ()
-    seen: dict[KeyPath, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.match(line):
-            table = _parts(header[2])
-            if header[1] == "[[":
-                seen[table] = seen.get(table, -1) + 1
-                table = (*table, seen[table])
+    last: dict[KeyPath, int] = {}
+    for number, statement in _statements(text):
+        if statement.startswith("["):
+            *outer, name = _parts(statement)
+            table = (*_numbered(outer, last), name)
+            if statement.startswith("[["):
+                last[table] = last.get(table, -1) + 1
+                table = (*table, last[table])
             yield table, number
-        elif key := _KEY.match(line):
-            yield (*table, *_parts(key[1])), number
+        elif key := _KEY.match(statement):
+            yield (*table, *_parts(f"[{key[1]}]")), number
 
 
-def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Each header and each key with its value, however many lines it takes, and the line it begins on."""
+    began, statement = 1, ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        statement += f"{line}\n"
+        if _is_toml(statement):
+            if not statement.lstrip().startswith("#"):
+                yield began, statement.strip()
+            began, statement = number + 1, ""
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
+def _parts(header: str) -> list[str]:
+    """The keys of one header, unquoted."""
+    parts = []
+    inside: Any = tomllib.loads(header)
+    while inside:
+        ((key, inside),) = inside.items()
+        inside = inside[0] if isinstance(inside, list) else inside
+        parts.append(key)
+    return parts
+
+
+def _numbered(parts: Sequence[str], last: Mapping[KeyPath, int]) -> KeyPath:
+    """The path of a table; where a part is an array of tables, the table is in its latest entry."""
+    path: KeyPath = ()
+    for part in parts:
+        path = (*path, part)
+        if path in last:
+            path = (*path, last[path])
+    return path
 
 
 def _leaves(changes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ Runs inside the process that a launcher gives it. The test cases are opened only
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -102,9 +103,11 @@ def execute(assignment: Assignment, report: Report) -> Record:
         assignment.folder.discard("run.json")
         try:
             record = _execute(assignment, report)
-        except Exception as error:  # a run that fails is a row with its reason
+        except Exception as error:  # noqa: BLE001 a run that fails is a row with its reason
             traceback.print_exc()
-            record = assignment.record(status="failed", reason=_reason(error), provenance=_provenance(assignment), seconds=0)
+            record = assignment.record(
+                status="failed", reason=_reason(error), provenance=_provenance(assignment), seconds=0
+            )
         record = replace(record, seconds=time.monotonic() - began)
         assignment.folder.write_record(record)
         assignment.folder.discard("resume.pt")
@@ -151,7 +154,9 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     )
 
 
-def _training(kind: type[Training], assignment: Assignment, model: torch.nn.Module, device: torch.device) -> Training:
+def _training(
+    kind: type[Training], assignment: Assignment, model: torch.nn.Module, device: torch.device
+) -> Training:
     """A training from its beginning, or from where an interrupted one of the same digests left off."""
     from benchbench.engine.sampling import Slices  # noqa: PLC0415 torch, as above
 
@@ -171,24 +176,17 @@ def _training(kind: type[Training], assignment: Assignment, model: torch.nn.Modu
 
 
 def _train(assignment: Assignment, training: Training, report: Report) -> None:
-    import torch  # noqa: PLC0415 as above
-
     from benchbench.engine.train import DivergedError  # noqa: PLC0415
 
-    total = assignment.protocol.epochs
     saved = time.monotonic()
     with assignment.folder.events() as events:
         while not training.is_over:
-            epoch = len(training.history)
-            # every epoch has its own streams, so that it does not matter where a run was interrupted
-            torch.manual_seed(derive_seed("dropout", assignment.key.seed, assignment.key.fold, epoch))
-            generator = torch.Generator().manual_seed(derive_seed("batches", assignment.key.seed, assignment.key.fold, epoch))
-            row = training.run_epoch(generator, progress=lambda share, epoch=epoch: report(Progress(epoch + share, total)))
-            if training.best_epoch == epoch:
+            row = _run_epoch(assignment, training, report)
+            if training.best_epoch == row["epoch"]:
                 _keep(assignment, training)
             assignment.folder.write_history(training.history)
-            events(epoch, row)
-            report(Progress(epoch + 1, total, _note(row)))
+            events(row["epoch"], row)
+            report(Progress(row["epoch"] + 1, assignment.protocol.epochs, _note(row)))
             if time.monotonic() - saved > _RESUME_SECONDS:
                 assignment.folder.write_resume(_resume_tag(assignment), training.save())
                 saved = time.monotonic()
@@ -196,14 +194,30 @@ def _train(assignment: Assignment, training: Training, report: Report) -> None:
         raise DivergedError("no epoch was good enough to keep")
 
 
+def _run_epoch(assignment: Assignment, training: Training, report: Report) -> Mapping[str, Any]:
+    """One epoch, with random streams of its own: it does not matter where a run was interrupted."""
+    import torch  # noqa: PLC0415 as above
+
+    epoch = len(training.history)
+    place = (assignment.key.seed, assignment.key.fold, epoch)
+    torch.manual_seed(derive_seed("dropout", *place))
+    generator = torch.Generator().manual_seed(derive_seed("batches", *place))
+
+    def progress(share: float) -> None:
+        report(Progress(epoch + share, assignment.protocol.epochs))
+
+    return training.run_epoch(generator, progress=progress)
+
+
 def _keep(assignment: Assignment, training: Training) -> None:
     """Writes the best weights so far."""
     from safetensors.torch import save  # noqa: PLC0415 torch, as above
 
     if training.best:
-        described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": str(training.best_epoch)}
+        described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": training.best_epoch}
         weights = {name: tensor.contiguous() for name, tensor in training.best.items()}
-        assignment.folder.write("best.safetensors", save(weights, metadata=described))
+        # one entry: safetensors writes several in an order of chance, and the same run should leave the same bytes
+        assignment.folder.write("best.safetensors", save(weights, metadata={"benchbench": json.dumps(described)}))
 
 
 def _score(assignment: Assignment, model: torch.nn.Module, device: torch.device) -> None:
@@ -239,7 +253,9 @@ def _preview(
         assignment.folder.write(f"previews/{name}.png", draw_preview(prepared, masks))
 
 
-def _table(assignment: Assignment, counts: Mapping[PreparedCase, NDArray[np.int64]], *, by_slice: bool) -> pa.Table:
+def _table(
+    assignment: Assignment, counts: Mapping[PreparedCase, NDArray[np.int64]], *, by_slice: bool
+) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 as late as it is needed
 
     rows: list[dict[str, Any]] = []
@@ -281,4 +297,3 @@ def _provenance(assignment: Assignment, *, torch: Any = None) -> dict[str, Any]:
         device["precision"] = "fp32"
     seeds = {"seed": assignment.key.seed, "weights": derive_seed("weights", assignment.key.seed)}
     return {"code": code_state(), "versions": versions(), "machine": machine(), **device, "seeds": seeds}
-

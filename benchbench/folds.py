@@ -38,7 +38,7 @@ class Fold:
 
 
 def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> list[Fold]:
-    """Cross-validation grouped by patient, the same for every model, seed and machine.
+    """Cross-validation grouped by patient, the same for every model, seed, machine and order of the cases.
 
     Patients are ordered by a hash of their name: no random generator whose stream could change between
     releases, and a patient added later moves few others. Every patient is tested in exactly one fold.
@@ -55,11 +55,12 @@ def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> li
             f"found {len(patients)} patients for {folds} folds; each fold needs one patient to test and two"
             f" to train and select on: lower protocol.folds or add patients"
         )
+    cases = sorted(cases)
     return [_fold(cases, patients, number=number, folds=folds, validation=validation) for number in range(folds)]
 
 
-def _fold(cases: Sequence[CaseRef], patients: list[str], *, number: int, folds: int, validation: float) -> Fold:
-    test = set(patients[number::folds])
+def _fold(cases: list[CaseRef], patients: list[str], *, number: int, folds: int, validation: float) -> Fold:
+    test = set(patients[number * len(patients) // folds : (number + 1) * len(patients) // folds])
     rest = sorted(set(patients) - test, key=lambda patient: _rank(f"validation {number}", patient))
     kept = min(max(1, round(validation * len(rest))), len(rest) - 1)
     chosen = set(rest[:kept])
@@ -73,11 +74,11 @@ def _fold(cases: Sequence[CaseRef], patients: list[str], *, number: int, folds: 
     return fold
 
 
-def _assert_sound(fold: Fold, cases: Sequence[CaseRef]) -> None:
+def _assert_sound(fold: Fold, cases: list[CaseRef]) -> None:
     parts = [{case.patient for case in fold.part(name)} for name in PARTS]
     assert all(parts), "an empty part"
-    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2], "a patient in two parts"
-    assert sorted(fold.train + fold.validation + fold.test) == sorted(cases), "a case lost or doubled"
+    assert sum(map(len, parts)) == len(set.union(*parts)), "a patient in two parts"
+    assert sorted(fold.train + fold.validation + fold.test) == cases, "a case lost or doubled"
 
 
 def _rank(purpose: str, patient: str) -> str:

@@ -98,7 +98,7 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
         UsageError: a key or value that no run has.
     """
     wanted: dict[str, set[str]] = {}
-    for pair in (pair for option in only for pair in option.split(",")):
+    for pair in (pair for option in only for pair in _pairs(option)):
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or key not in RunKey._fields:
             raise UsageError(f"--only {pair}: write key=value; {nearest(key, RunKey._fields)}")
@@ -107,6 +107,17 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
             raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, known)}")
         wanted.setdefault(key, set()).add(value)
     return [run for run in runs if all(str(getattr(run.key, key)) in values for key, values in wanted.items())]
+
+
+def _pairs(option: str) -> list[str]:
+    """`key=value` between commas; a comma in a variant's label is part of it."""
+    pairs: list[str] = []
+    for part in option.split(","):
+        if pairs and pairs[-1].startswith("variant=") and part.partition("=")[0].strip() not in RunKey._fields:
+            pairs[-1] += f",{part}"
+        else:
+            pairs.append(part.strip())
+    return pairs
 
 
 def _runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[Run]:

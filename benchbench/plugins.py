@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import pluggy
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from benchbench import contract
 from benchbench.contract import DatasetPlugin, ModelPlugin
@@ -99,9 +101,9 @@ class Registry:
 
 def discover(only: Iterable[str] | None = None) -> Registry:
     """The plugins of every installed entry point, or of those named."""
-    wanted = None if only is None else set(only)
-    found = [point for point in entry_points(group=contract.ENTRY_POINT_GROUP) if wanted is None or point.name in wanted]
-    return load(sorted(found, key=lambda point: (point.name, point.value)))
+    found = sorted(entry_points(group=contract.ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value))
+    wanted = {point.name for point in found} if only is None else set(only)
+    return load([point for point in found if point.name in wanted])
 
 
 def load(points: Sequence[EntryPoint]) -> Registry:
@@ -136,9 +138,7 @@ def keyword_parameters(factory: Callable[..., Any]) -> dict[str, inspect.Paramet
 def check_params(factory: Callable[..., Any], params: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with parameters by the factory's signature: (parameter, message)."""
     known = keyword_parameters(factory)
-    problems = [
-        (key, f"no such parameter; {nearest(key, list(known))}") for key in params if key not in known
-    ]
+    problems = [(key, f"no such parameter; {nearest(key, list(known))}") for key in params if key not in known]
     for key, parameter in known.items():
         if key in params:
             problems += [(key, message) for message in _type_errors(parameter, factory, params[key])]
@@ -156,11 +156,12 @@ def resolve_params(factory: Callable[..., Any], params: Mapping[str, Any]) -> di
 
 
 def source_digest(factory: Callable[..., Any]) -> str:
-    """SHA-256 of the source of a factory's module and of the modules of its package that it uses."""
+    """SHA-256 of the source of a factory's module and of all that it imports of its own package."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
     digest = hashlib.sha256()
-    for module in sorted(_own_modules(sys.modules[factory.__module__]), key=lambda each: each.__name__):
-        if module.__file__:
-            digest.update(Path(module.__file__).read_bytes())
+    for name, source in sorted(_own_sources(factory.__module__).items()):
+        digest.update(f"{name}\n".encode() + source)
     return digest.hexdigest()
 
 
@@ -180,6 +181,8 @@ def _offers(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
         raise PluginError("has no hook; define benchbench_datasets or benchbench_models with @benchbench.hookimpl")
     lists = [*manager.hook.benchbench_datasets(), *manager.hook.benchbench_models()]
     offered = [plugin for plugins in lists for plugin in plugins]
+    if not offered:
+        raise PluginError("its hooks returned nothing, expected DatasetPlugin or ModelPlugin objects")
     for plugin in offered:
         if not isinstance(plugin, DatasetPlugin | ModelPlugin):
             raise PluginError(f"a hook returned {plugin!r}, expected DatasetPlugin or ModelPlugin objects")
@@ -193,7 +196,8 @@ def _by_name(plugins: list[Installed[P]]) -> tuple[dict[str, Installed[P]], list
     for each in plugins:
         if each.plugin.name not in once:
             owners = " and ".join(str(other.origin) for other in plugins if other.plugin.name == each.plugin.name)
-            twice.append(Broken(each.plugin.name, each.origin, f"two plugins have this name: {owners}; uninstall one"))
+            reason = f"two plugins have this name: {owners}; uninstall one"
+            twice.append(Broken(each.plugin.name, each.origin, reason))
     return once, twice
 
 
@@ -203,6 +207,8 @@ def _type_errors(parameter: inspect.Parameter, factory: Callable[..., Any], valu
     except ValidationError as error:
         details = error.errors(include_url=False)
         return [f"{each['msg'][0].lower()}{each['msg'][1:]}, found {each['input']!r}" for each in details]
+    except (NameError, AttributeError, SyntaxError, TypeError, PydanticUserError):
+        return [f"cannot be checked against the plugin's own type '{parameter.annotation}'; leave it out"]
     return []
 
 
@@ -213,20 +219,42 @@ def _typed(parameter: inspect.Parameter, factory: Callable[..., Any], value: obj
     if annotation is inspect.Parameter.empty:
         return value
     # strict JSON mode reads TOML's arrays as tuples and still refuses "5" for 5
-    return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
+    return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
 
 
-def _own_modules(module: ModuleType) -> set[ModuleType]:
-    package = module.__name__.partition(".")[0]
-    found: set[ModuleType] = set()
+def _own_sources(module: str) -> dict[str, bytes]:
+    """The source of a module and of those of its package that it imports, and they import, by name."""
+    package = module.partition(".")[0]
+    sources: dict[str, bytes] = {}
     waiting = [module]
     while waiting:
-        current = waiting.pop()
-        if current in found:
+        name = waiting.pop()
+        if name in sources or name.partition(".")[0] != package or (path := _source_file(name)) is None:
             continue
-        found.add(current)
-        for value in list(vars(current).values()):
-            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            if isinstance(name, str) and name.partition(".")[0] == package and name in sys.modules:
-                waiting.append(sys.modules[name])
-    return found
+        sources[name] = path.read_bytes()
+        if path.suffix == ".py":
+            waiting += _imported(
+                sources[name], within=name if path.stem == "__init__" else name.rpartition(".")[0]
+            )
+    return sources
+
+
+def _source_file(module: str) -> Path | None:
+    """Where a module of a loaded package lies; None for what is no module or has no file."""
+    if file := getattr(sys.modules.get(module), "__file__", None):
+        return Path(file)
+    package, *inner = module.split(".")
+    stems = [Path(root, *inner) for root in getattr(sys.modules[package], "__path__", ())]
+    files = [file for stem in stems for file in (stem / "__init__.py", stem.with_suffix(".py"))]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _imported(source: bytes, *, within: str) -> Iterator[str]:
+    """The modules that a source imports anywhere, and names in them that may be modules."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), within)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -72,8 +72,8 @@ class Rehearse(Strict):
     """What `--rehearse` changes."""
 
     data: PhantomSize = PhantomSize()
-    protocol: dict[str, Any] = {}
-    models: dict[str, dict[str, Any]] = {}
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class BenchmarkFile(Strict):
@@ -84,7 +84,7 @@ class BenchmarkFile(Strict):
     models: Annotated[tuple[Entry, ...], Field(min_length=1)]
     protocol: Protocol
     variants: tuple[VariantTable, ...] = ()
-    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
     tables: tuple[TableSpec, ...] = ()
     rehearse: Rehearse = Rehearse()
 
@@ -128,9 +128,8 @@ def read_benchmark(
     name = _benchmark_name(path)
     base = _validate(document, check)
     if rehearse:
-        place = document.where(("rehearse",))
-        document = document.overlay("protocol", base.rehearse.protocol, origin=place)
-        document = document.overlay("models", base.rehearse.models, origin=place)
+        for table, changes in (("protocol", base.rehearse.protocol), ("models", base.rehearse.models)):
+            document = document.overlay(table, changes, origin=document.where(("rehearse", table)))
     for override in overrides:
         document = _override(document, override)
     base = _validate(document, check)
@@ -160,44 +159,50 @@ def _override(document: Document, override: str) -> Document:
     return document.assign(dotted.strip(), parse_value(text), origin=f"--set {override}")
 
 
+class _Change(NamedTuple):
+    dotted: str
+    value: Any
+    written: KeyPath
+    """Where in the file."""
+
+
 def _variants(document: Document, base: BenchmarkFile, check: EntryCheck) -> tuple[Variant, ...]:
-    variants = []
+    variants: list[Variant] = []
     problems: dict[str, None] = {}  # in the order found, each once
+    labels: set[str] = set()
     for label, changes in _points(base):
+        if label in labels:
+            place = document.where(changes[-1].written if changes else ("variants",))
+            problems[f"{place}: two variants are called '{label}'; give each its own label"] = None
+        labels.add(label)
         try:
             variants.append(_variant(document, label, changes, check))
         except SpecError as error:
             problems.update(dict.fromkeys(error.problems))
-    labels = [label for label, _ in _points(base)]
-    for label in {label for label in labels if labels.count(label) > 1}:
-        problems[f"{document.where(('variants',))}: two variants are called '{label}'; give each its own label"] = None
     if problems:
         raise SpecError(*problems)
     return tuple(variants)
 
 
-def _variant(document: Document, label: str, changes: Mapping[str, Any], check: EntryCheck) -> Variant:
-    for dotted, value in changes.items():
-        place = f"{document.where(_written_at(document, label, dotted))}: variant '{label}'"
-        document = document.assign(dotted, value, origin=place)
+def _variant(document: Document, label: str, changes: Sequence[_Change], check: EntryCheck) -> Variant:
+    for change in changes:
+        place = f"{document.where(change.written)}: variant '{label}'"
+        document = document.assign(change.dotted, change.value, origin=place)
     file = _validate(document, check)
     return Variant(label=label, protocol=file.protocol, datasets=file.datasets, models=file.models)
 
 
-def _written_at(document: Document, label: str, dotted: str) -> KeyPath:
-    for number, table in enumerate(document.data.get("variants", ())):
-        if table.get("label") == label:
-            return ("variants", number)
-    return ("grid", dotted)
-
-
-def _points(file: BenchmarkFile) -> Iterator[tuple[str, dict[str, Any]]]:
+def _points(file: BenchmarkFile) -> Iterator[tuple[str, list[_Change]]]:
     """Each variant, at each point of the grid; one called `default` where nothing varies."""
-    named: list[tuple[str, dict[str, Any]]] = [(table.label, table.set) for table in file.variants] or [("", {})]
-    for label, changes in named:
+    named = [(each.label, _changes(each.set, "variants", at, "set")) for at, each in enumerate(file.variants)]
+    for label, changes in named or [("", [])]:
         for values in itertools.product(*file.grid.values()):
             point = dict(zip(file.grid, values, strict=True))
-            yield _label(label, point), {**changes, **point}
+            yield _label(label, point), [*changes, *_changes(point, "grid")]
+
+
+def _changes(settings: Mapping[str, Any], *table: str | int) -> list[_Change]:
+    return [_Change(dotted, value, (*table, dotted)) for dotted, value in settings.items()]
 
 
 def _label(label: str, point: Mapping[str, Any]) -> str:
@@ -222,7 +227,9 @@ def _validate(document: Document, check: EntryCheck) -> BenchmarkFile:
 
 def _entry_problems(document: Document, check: EntryCheck) -> Iterator[str]:
     for kind in ("datasets", "models"):
-        entries = document.data.get(kind, ())
+        entries = document.data.get(kind)
+        if not isinstance(entries, list):
+            continue  # the schema says so
         names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
         for number, entry in enumerate(entries):
             if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
@@ -232,5 +239,5 @@ def _entry_problems(document: Document, check: EntryCheck) -> Iterator[str]:
                 yield f"{document.where((kind, number))}: {kind}: '{name}' stands here twice; use [[variants]]"
             params = {key: value for key, value in entry.items() if key != "name"}
             for key, message in check(kind, name, params):
-                path = f"{kind}.{name}.{key}" if key else f"{kind}.name"
+                path = f"{kind}.{name}.{key}" if key else f"{kind}.{name}"
                 yield f"{document.where((kind, number, key or 'name'))}: {path}: {message}"

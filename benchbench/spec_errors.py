@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def describe(error: ValidationError, document: Document, schema: type[BaseModel]) -> Iterator[str]:
     """One line for each error."""
     for details in error.errors(include_url=False, include_context=True):
+        if _is_consequence(details):
+            continue
         path = _path_in(document.data, details)
         yield f"{document.where(path)}: {_dotted(path, document.data)}: {_message(details, schema)}"
 
@@ -32,8 +34,8 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
         return "missing; this key must be given"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         tag = str(found.get("name", "")) if isinstance(found, Mapping) else ""
-        known = [word.strip(" '\"") for word in str(context.get("expected_tags", "")).split(",")]
-        return f"no such name '{tag}'; {nearest(tag, known)}" if known != [""] else "name missing"
+        known = [str(_tag(member)) for member in _members(_kind_at(schema, details["loc"]))]
+        return f"no such name '{tag}'; {nearest(tag, known)}" if tag else f"name missing; {nearest(tag, known)}"
     if kind == "literal_error":
         return f"found {found!r}, expected {context['expected']}"
     if kind == "value_error":
@@ -41,13 +43,17 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {found!r}"
 
 
+def _is_consequence(details: ErrorDetails) -> bool:
+    """Whether a list only seems too short, because pydantic counts the entries without faults."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+
+
 def _path_in(data: Mapping[str, Any], details: ErrorDetails) -> KeyPath:
     """The error's location without pydantic's union tags, which stand in no file."""
     path: list[str | int] = []
     value: Any = data
     for part in details["loc"]:
-        inside = part in value if isinstance(value, Mapping) else isinstance(value, Sequence)
-        if inside and not isinstance(value, str):
+        if _holds(value, part):
             path.append(part)
             value = value[part]
     if details["type"] == "missing":
@@ -60,7 +66,7 @@ def _dotted(path: KeyPath, data: Mapping[str, Any]) -> str:
     words: list[str] = []
     value: Any = data
     for part in path:
-        value = value[part] if not isinstance(value, Mapping) else value.get(part)
+        value = value[part] if _holds(value, part) else None
         name = value.get("name") if isinstance(part, int) and isinstance(value, Mapping) else None
         if isinstance(part, int):
             words.append(str(name or part))
@@ -69,12 +75,22 @@ def _dotted(path: KeyPath, data: Mapping[str, Any]) -> str:
     return ".".join(words) or "the file"
 
 
+def _holds(value: object, part: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, Mapping) and part in value
+
+
 def _keys_at(schema: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     """The keys of the table at a pydantic location."""
+    return [key for member in _members(_kind_at(schema, location)) for key in getattr(member, "model_fields", ())]
+
+
+def _kind_at(schema: type[BaseModel], location: Sequence[str | int]) -> Any:
     kind: Any = schema
     for part in location:
         kind = _step(kind, part)
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    return kind
 
 
 def _step(kind: Any, part: str | int) -> Any:

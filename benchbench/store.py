@@ -143,19 +143,22 @@ class RunFolder:
         """A function that adds an epoch's numbers to TensorBoard's event file."""
         from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 half a second, needed by runs only
         from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: PLC0415
+        from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
 
-        writer = EventFileWriter(str(self.path))
+        # tensorboard's own file writer would put the host's name into the file's
+        with (self.path / f"events.out.tfevents.{time.time_ns()}").open("wb") as file:
+            records = RecordWriter(file)
+            records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
 
-        def add(step: int, row: Mapping[str, Any]) -> None:
-            values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
-            writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
-            writer.flush()
+            def add(step: int, row: Mapping[str, Any]) -> None:
+                values = [
+                    Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"
+                ]
+                event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+                records.write(event.SerializeToString())
+                records.flush()
 
-        try:
             yield add
-        finally:
-            writer.close()
 
     def discard(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
@@ -173,7 +176,9 @@ class RunFolder:
             fields = json.loads(path.read_bytes())
             return Record(**fields) if fields["schema"] == RECORD_SCHEMA else None
         except (ValueError, TypeError, KeyError) as error:
-            raise IntegrityError(f"{path}: not a run record ({error}); delete the folder to run it again") from error
+            raise IntegrityError(
+                f"{path}: not a run record ({error}); delete the folder to run it again"
+            ) from error
 
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file of the run."""
@@ -189,7 +194,9 @@ class RunFolder:
 
         path = self.path / name
         if not path.exists() or self.digest_of(name) != record.files.get(name):
-            raise IntegrityError(f"{path}: missing or changed since run.json was written; delete the folder to run again")
+            raise IntegrityError(
+                f"{path}: missing or changed since run.json was written; delete the folder to run again"
+            )
         return pq.read_table(path)
 
 
@@ -216,7 +223,9 @@ class ResultsFolder:
         try:
             return dict(json.loads(path.read_bytes()))
         except (OSError, ValueError) as error:
-            raise IntegrityError(f"{path}: cannot be read ({error}); is this the results folder of a benchmark?") from error
+            raise IntegrityError(
+                f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
+            ) from error
 
     def write(self, name: str, content: str) -> None:
         write_atomic(self.path / name, content.encode())

@@ -287,7 +287,7 @@ def _of_group(table: pd.DataFrame, group: tuple[str, str, str]) -> pd.DataFrame:
 
 def _of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     done = {key for key in results.planned if _is_done(results, key)}
-    return table[[RunKey(*values) in done for values in table[KEYS].itertuples(index=False, name=None)]]
+    return table[np.array([RunKey(*values) in done for values in table[KEYS].itertuples(index=False, name=None)], dtype=bool)]
 
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -19,7 +19,7 @@ INTERRUPTED = 130
 class Verbs(click.Group):
     """Loads a command's module when it is called, and ends every failure in one line and an exit code."""
 
-    modules = {
+    modules: ClassVar = {
         "run": "benchbench.cli.run",
         "plan": "benchbench.cli.plan",
         "list": "benchbench.cli.catalogue",
@@ -28,7 +28,7 @@ class Verbs(click.Group):
         "data": "benchbench.cli.data",
         "doctor": "benchbench.cli.doctor",
     }
-    summaries = {
+    summaries: ClassVar = {
         "run": "Carry out a benchmark: what is done is skipped, what is not is done.",
         "plan": "List the runs of a benchmark, each with its digest, done or to do.",
         "list": "List the datasets and models that are installed.",
@@ -86,9 +86,7 @@ def _run(words: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.exceptions.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the first into the second
         click.echo("interrupted: what is done is kept; the same command goes on from here", err=True)
         return INTERRUPTED
     except _Terminated:

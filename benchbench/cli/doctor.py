@@ -69,8 +69,14 @@ def _folders(results: Path, cache: Path) -> Iterator[Finding]:
     for name, folder in (("results", results), ("cache", cache)):
         existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
         free = shutil.disk_usage(existing).free
-        mend = f"under {_LITTLE_SPACE // 2**30} GiB: make room or choose another with --{name}" if free < _LITTLE_SPACE else ""
-        yield Finding(f"{name} folder", f"{folder}, {free / 2**30:.0f} GiB free", mend or _writable(existing, name))
+        mend = (
+            f"under {_LITTLE_SPACE // 2**30} GiB: make room or choose another with --{name}"
+            if free < _LITTLE_SPACE
+            else ""
+        )
+        yield Finding(
+            f"{name} folder", f"{folder}, {free / 2**30:.0f} GiB free", mend or _writable(existing, name)
+        )
 
 
 def _writable(folder: Path, name: str) -> str:
@@ -84,4 +90,7 @@ def _data(data_root: Path | None) -> Finding:
         return Finding("data root", "none given; --data-root or BENCHBENCH_DATA, or rehearse without")
     if not data_root.is_dir():
         return Finding("data root", f"{data_root} is no folder", "give the folder that holds lgg/ and the others")
-    return Finding("data root", f"{data_root}: {', '.join(sorted(each.name for each in data_root.iterdir() if each.is_dir()))}")
+    return Finding(
+        "data root",
+        f"{data_root}: {', '.join(sorted(each.name for each in data_root.iterdir() if each.is_dir()))}",
+    )

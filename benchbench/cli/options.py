@@ -19,7 +19,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 results_option = click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where results go."
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where results go.",
 )
 data_root_option = click.option(
     "--data-root",
@@ -39,8 +43,16 @@ def benchmark_options(command: F) -> F:
     """What says which runs of a benchmark are meant."""
     options = [
         click.option("--rehearse", is_flag=True, help="Phantom data and the small settings of [rehearse]."),
-        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change the file, e.g. protocol.epochs=2."),
-        click.option("--only", multiple=True, metavar="KEY=VALUE", help="Only these runs, e.g. model=unet,fold=0."),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="PATH=VALUE",
+            help="Change the file, e.g. protocol.epochs=2.",
+        ),
+        click.option(
+            "--only", multiple=True, metavar="KEY=VALUE", help="Only these runs, e.g. model=unet,fold=0."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -51,11 +63,13 @@ def read_plan(
     file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool
 ) -> tuple[Benchmark, Registry, list[Run], list[Run]]:
     """The benchmark, the plugins, all of its runs and those selected."""
-    from benchbench.plan import plan_runs, select_runs  # noqa: PLC0415 after --help has answered
+    from benchbench.orchestrate import check_steps  # noqa: PLC0415 after --help has answered
+    from benchbench.plan import plan_runs, select_runs  # noqa: PLC0415
     from benchbench.plugins import discover  # noqa: PLC0415
     from benchbench.spec import read_benchmark  # noqa: PLC0415
 
     registry = discover()
     benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
     runs = plan_runs(benchmark, registry)
+    check_steps(benchmark)
     return benchmark, registry, runs, select_runs(runs, only)

@@ -23,7 +23,13 @@ def screen(*, terminal: bool) -> Iterator[Bars | Lines]:
     if not terminal:
         yield Lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns) as progress:
         yield Bars(progress)
 
@@ -78,7 +84,9 @@ class Lines:
         if isinstance(outcome, RunProgress):
             self._estimate.advance(key, outcome.epochs)
             if outcome.note:
-                click.echo(f"{key}: epoch {round(outcome.epochs)} of {outcome.of}, {outcome.note}, {self._estimate}")
+                click.echo(
+                    f"{key}: epoch {round(outcome.epochs)} of {outcome.of}, {outcome.note}, {self._estimate}"
+                )
             return
         self._estimate.finish(key, self._of[key])
         click.echo(f"{key}: {_ending(outcome)}")
@@ -112,8 +120,9 @@ class Bars:
             if key not in self._runs:
                 self._runs[key] = self._progress.add_task(str(key), total=outcome.of, note="")
             self._estimate.advance(key, outcome.epochs)
-            fields = {"note": outcome.note} if outcome.note else {}
-            self._progress.update(self._runs[key], completed=round(outcome.epochs, 1), **fields)
+            self._progress.update(self._runs[key], completed=round(outcome.epochs, 1))
+            if outcome.note:
+                self._progress.update(self._runs[key], note=outcome.note)
         else:
             self._estimate.finish(key, self._of[key])
             self._progress.console.print(f"{key}: {_ending(outcome)}", highlight=False, markup=False)

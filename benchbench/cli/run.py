@@ -23,7 +23,9 @@ from benchbench.cli.options import (
 @data_root_option
 @results_option
 @cache_option
-@click.option("--device", "--devices", default="auto", show_default=True, help="auto, cpu, cuda:N or a list of them.")
+@click.option(
+    "--device", "--devices", default="auto", show_default=True, help="auto, cpu, cuda:N or a list of them."
+)
 @click.option("--jobs", type=click.IntRange(min=0), help="Runs at a time [one a device]; 0: in this process.")
 def run_command(
     file: Path,
@@ -47,11 +49,15 @@ def run_command(
         results=results, cache=cache, data_root=data_root, devices=resolve_devices(device), jobs=jobs
     )
     with screen(terminal=sys.stdout.isatty()) as observer:
-        folder, records = carry_out(benchmark, runs, selected, registry=registry, machine=machine, observer=observer)
+        folder, records = carry_out(
+            benchmark, runs, selected, registry=registry, machine=machine, observer=observer
+        )
     from benchbench.cli.summary import print_folds  # noqa: PLC0415 pandas is in memory by now
 
     print_folds(folder)
     unfinished = [record for record in records if record is None or record.status != "done"]
     if unfinished:
-        click.echo(f"{len(unfinished)} of {len(records)} runs did not end well; the table says which and why", err=True)
+        click.echo(
+            f"{len(unfinished)} of {len(records)} runs did not end well; the table says which and why", err=True
+        )
     return 1 if unfinished else 0

@@ -30,9 +30,10 @@ def print_folds(folder: ResultsFolder) -> None:
     console.print(table)
     for line in leaderboard(results).to_dict("records"):
         first = results.metrics(line["variant"])[0]
-        variant = "" if line["variant"] == "default" else f" ({line['variant']})"
-        spread = f"folds {_score(line['fold_mean'])} ± {_score(line['fold_sd'])}" if "fold_sd" in line else ""
-        click.echo(f"{line['dataset']} {line['model']}{variant}: {first} {_score(line[first])} over all cases, {spread}, {line['runs']} runs{note}")
+        name = line["model"] if line["variant"] == "default" else f"{line['model']} ({line['variant']})"
+        folds_say = f"folds {_score(line['fold_mean'])} ± {_score(line.get('fold_sd'))}"
+        score = f"{first} {_score(line[first])} over all cases, {folds_say}"
+        click.echo(f"{line['dataset']} {name}: {score}, {line['runs']} runs{note}")
     click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")
 
 

@@ -19,7 +19,9 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
         DataNotFoundError: there is no data root or no such folder; says where the data are had.
     """
     if data_root is None:
-        raise DataNotFoundError(f"no data root given: use --data-root DIR or set BENCHBENCH_DATA; {where_to_get(plugin)}")
+        raise DataNotFoundError(
+            f"no data root given: use --data-root DIR or set BENCHBENCH_DATA; {where_to_get(plugin)}"
+        )
     folder = data_root / plugin.name
     if not folder.is_dir():
         raise DataNotFoundError(f"{plugin.name}: no folder {folder}; {where_to_get(plugin)}")

@@ -65,7 +65,9 @@ def check_output(plugin: ModelPlugin, model: nn.Module, wanted: Geometry, protoc
         logits = model.eval()(images)
     expected = (2, wanted.out_channels, *wanted.patch)
     if not isinstance(logits, Tensor):
-        raise IncompatibleError(f"model '{plugin.name}' returned {type(logits).__name__}, expected a tensor {expected}")
+        raise IncompatibleError(
+            f"model '{plugin.name}' returned {type(logits).__name__}, expected a tensor {expected}"
+        )
     if tuple(logits.shape) != expected:
         raise IncompatibleError(f"model '{plugin.name}' returned shape {tuple(logits.shape)}, expected {expected}")
     if not torch.isfinite(logits).all():

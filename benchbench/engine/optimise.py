@@ -12,7 +12,7 @@ from benchbench.protocol import Adam, AdamW, Constant, Cosine, Optimizer, Platea
 
 
 def build_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch's optimiser in its fused form."""
+    """The optimiser of torch, in its fused form."""
     match optimizer:
         case Adam():
             return torch.optim.Adam(parameters, lr=optimizer.lr, weight_decay=optimizer.weight_decay, fused=True)

@@ -121,7 +121,9 @@ def _load(dataset: Dataset, case_id: str) -> Case:
 def _check(case: Case, task: Task, case_id: str) -> None:
     problems = []
     if case.image.ndim != case.label.ndim + 1 or case.image.shape[1:] != case.label.shape:
-        problems.append(f"{case_id}: image {case.image.shape} and label {case.label.shape}: expected (C, *space), space")
+        problems.append(
+            f"{case_id}: image {case.image.shape} and label {case.label.shape}: expected (C, *space), space"
+        )
     if case.image.shape[0] != len(task.channels):
         problems.append(f"{case_id}: found {case.image.shape[0]} channels, expected {', '.join(task.channels)}")
     if 0 in case.image.shape:
@@ -144,7 +146,10 @@ def _write(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     np.save(unfinished / "image.npy", _fit(image, placement, protocol.patch, shrink=cv2.INTER_AREA))
-    np.save(unfinished / "label.npy", _fit(bits[:, None], placement, protocol.patch, shrink=cv2.INTER_NEAREST_EXACT)[:, 0])
+    np.save(
+        unfinished / "label.npy",
+        _fit(bits[:, None], placement, protocol.patch, shrink=cv2.INTER_NEAREST_EXACT)[:, 0],
+    )
     if placement.native != tuple(protocol.patch):
         np.save(unfinished / "native.npy", bits)
     (unfinished / "case.json").write_text(json.dumps(placement._asdict()))
@@ -192,4 +197,3 @@ def _fit(slices: NDArray[Any], placement: Placement, patch: Sequence[int], *, sh
             resized = cv2.resize(source, (width, height), interpolation=method)
             fitted[number, channel, top : top + height, left : left + width] = resized
     return fitted
-

@@ -63,4 +63,3 @@ def in_order(length: int, *, batch: int) -> Iterator[Tensor]:
 
 def _to_float(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-

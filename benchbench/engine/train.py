@@ -35,7 +35,9 @@ class Training:
     state goes on as if it had never stopped.
     """
 
-    def __init__(self, model: nn.Module, train: Slices, validation: Slices, protocol: Protocol, *, regions: int) -> None:
+    def __init__(
+        self, model: nn.Module, train: Slices, validation: Slices, protocol: Protocol, *, regions: int
+    ) -> None:
         self.model = model
         self.train_slices = train
         self.validation_slices = validation
@@ -80,7 +82,9 @@ class Training:
         """Whether the epochs are used up or early stopping ends the run."""
         trained, stopping = len(self.history), self.protocol.early_stopping
         waited = trained - 1 - (self.best_epoch or 0)
-        return trained >= self.protocol.epochs or (stopping is not None and trained > 0 and waited > stopping.patience)
+        return trained >= self.protocol.epochs or (
+            stopping is not None and trained > 0 and waited > stopping.patience
+        )
 
     def save(self) -> bytes:
         """Everything that the next epoch depends on."""

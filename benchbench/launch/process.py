@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -91,13 +92,12 @@ class ProcessLauncher:
         self._workers.add(worker)
         assert worker.stdin is not None
         assert worker.stdout is not None
-        try:
+        with worker.stdout, contextlib.suppress(BrokenPipeError), worker.stdin:
+            # a broken pipe is a worker that died at once: its exit code says how
             worker.stdin.write(pickle.dumps(assignment))
             worker.stdin.flush()  # and kept open: the worker ends when it closes, which it does if we die
             for line in worker.stdout:
                 heard.put((assignment, Progress(**json.loads(line))))
-        except BrokenPipeError:
-            pass  # the worker died at once; its exit code says how
         code = worker.wait()
         self._workers.discard(worker)
         return None if stopping.is_set() else _outcome(assignment, code)
@@ -117,7 +117,7 @@ def _start(assignment: Assignment) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(assignment.threads)
     with (folder / "worker.log").open("wb") as log:
-        return subprocess.Popen(  # noqa: S603 our own module
+        return subprocess.Popen(
             [sys.executable, "-m", "benchbench.launch.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -145,7 +145,11 @@ def _outcome(assignment: Assignment, code: int) -> Record | Exception:
 def _cause(code: int) -> str:
     if code >= 0:
         return f"the worker process ended with exit code {code} and no record (worker.log has the rest)"
-    hint = "; the system may have run out of memory: lower --jobs or protocol.batch" if -code == signal.SIGKILL else ""
+    hint = (
+        "; the system may have run out of memory: lower --jobs or protocol.batch"
+        if -code == signal.SIGKILL
+        else ""
+    )
     return f"the worker process was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
 
 

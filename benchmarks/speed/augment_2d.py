@@ -1,0 +1,166 @@
+"""Times benchbench's 2D augmentation against albumentations and torchvision, on the same CPU threads.
+
+    python benchmarks/speed/augment_2d.py --threads 1
+
+Each contender starts from a batch of uint8 images (H, W, 3) and masks and ends with a float32 batch in [0, 1] and
+its masks: mirrored along each axis and transposed with p = 0.5, turned by up to 15 degrees, brightness +-0.2 and
+contrast 0.8 to 1.2 with the p of the table. They draw their own numbers, so they agree in kind, not in value.
+Contenders take turns, after one round that is not counted; times are milliseconds an image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from benchbench.engine.augment import augment
+from benchbench.protocol import AugmentStep, Brightness, Contrast, Flip, Rotate, Transpose
+
+DEGREES, BRIGHTNESS, CONTRAST = 15.0, 0.2, (0.8, 1.2)
+
+Bytes = NDArray[np.uint8]
+Contender = Callable[[], tuple[Tensor, Tensor]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=256)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
+    images, masks = synthesise(options.batch, options.size)
+    for p in (1.0, 0.5):
+        print(f"\np = {p}: batch {options.batch} of {options.size}x{options.size}x3, {options.threads} thread(s)")
+        contenders = {
+            "benchbench": ours(images, masks, p),
+            "albumentations": peers_albumentations(images, masks, p),
+        }
+        try:
+            contenders["torchvision v2"] = peers_torchvision(images, masks, p)
+        except ImportError:
+            print("torchvision is not installed: left out")
+        report(race(contenders, rounds=options.rounds), batch=options.batch)
+
+
+def synthesise(count: int, size: int) -> tuple[Bytes, Bytes]:
+    """Smooth images (count, size, size, 3) with a little noise, and masks of some blobs."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(count, 4, size // 16, size // 16, generator=generator)
+    smooth = functional.interpolate(coarse, size=(size, size), mode="bicubic")
+    noise = torch.randn(count, 3, size, size, generator=generator)
+    images = (128 + 50 * smooth[:, :3] + 8 * noise).clamp(0, 255).to(torch.uint8)
+    return images.permute(0, 2, 3, 1).contiguous().numpy(), (smooth[:, 3] > 0.6).to(torch.uint8).numpy()
+
+
+def ours(images: Bytes, masks: Bytes, p: float, *, floated: bool = False) -> Contender:
+    """As the training loop does it: planes of uint8 in memory, made float by the batch, unless they are before."""
+    steps: list[AugmentStep] = [
+        Flip(name="flip"),
+        Transpose(name="transpose"),
+        Rotate(name="rotate", degrees=DEGREES, p=p),
+        Brightness(name="brightness", limit=BRIGHTNESS, p=p),
+        Contrast(name="contrast", range=CONTRAST, p=p),
+    ]
+    planes, labels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(masks)
+    generator = torch.Generator().manual_seed(0)
+    if floated:
+        ready = planes.float().div_(255)
+        return lambda: augment(ready, labels, steps, generator=generator)
+    return lambda: augment(planes.float().div_(255), labels, steps, generator=generator)
+
+
+def peers_albumentations(images: Bytes, masks: Bytes, p: float) -> Contender:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import waits for the package index
+    import albumentations  # noqa: PLC0415
+
+    transform = albumentations.Compose(
+        [
+            albumentations.HorizontalFlip(p=0.5),
+            albumentations.VerticalFlip(p=0.5),
+            albumentations.Transpose(p=0.5),
+            albumentations.Rotate(limit=DEGREES, border_mode=cv2.BORDER_CONSTANT, p=p),
+            albumentations.RandomBrightnessContrast(BRIGHTNESS, (CONTRAST[0] - 1, CONTRAST[1] - 1), p=p),
+        ]
+    )
+
+    def run() -> tuple[Tensor, Tensor]:
+        results = [transform(image=image, mask=mask) for image, mask in zip(images, masks, strict=True)]
+        batch = torch.stack(
+            [torch.from_numpy(result["image"]).permute(2, 0, 1).contiguous() for result in results]
+        )
+        return batch.float().div_(255), torch.stack([torch.from_numpy(result["mask"]) for result in results])
+
+    return run
+
+
+def peers_torchvision(images: Bytes, masks: Bytes, p: float) -> Contender:
+    from torchvision import tv_tensors  # noqa: PLC0415
+    from torchvision.transforms import InterpolationMode, v2  # noqa: PLC0415
+
+    jitter = v2.ColorJitter(brightness=BRIGHTNESS, contrast=CONTRAST)
+    transform = v2.Compose(
+        [
+            v2.RandomHorizontalFlip(0.5),
+            v2.RandomVerticalFlip(0.5),
+            v2.RandomApply([v2.RandomRotation(DEGREES, interpolation=InterpolationMode.BILINEAR)], p),
+            v2.RandomApply([jitter], p),
+        ]
+    )
+    planes, labels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(masks)
+
+    def change(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        image, mask = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+        swap = random.random() < 0.5  # noqa: S311
+        return (image.mT, mask.mT) if swap else (image, mask)
+
+    def run() -> tuple[Tensor, Tensor]:
+        pairs = [change(image, mask) for image, mask in zip(planes, labels, strict=True)]
+        batch = torch.stack([image.as_subclass(Tensor) for image, _ in pairs])
+        return batch.float().div_(255), torch.stack([mask.as_subclass(Tensor) for _, mask in pairs])
+
+    return run
+
+
+def race(contenders: dict[str, Contender], *, rounds: int) -> dict[str, list[float]]:
+    """Seconds a batch, round by round; what the contenders give is checked in the round that does not count."""
+    for name, run in contenders.items():
+        images, _ = run()
+        assert images.dtype == torch.float32, name
+        assert 0.2 < float(images.mean()) < 0.8, name
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            gc.collect()
+            began = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def report(seconds: dict[str, list[float]], *, batch: int) -> None:
+    """Prints a line for each contender; the ratios are over the first."""
+    first = next(iter(seconds.values()))
+    print("| contender | ms/image median | min | max | ratio of medians | of minima |\n|---|---|---|---|---|---|")
+    for name, values in seconds.items():
+        median, low, high = (1000 * pick(values) / batch for pick in (statistics.median, min, max))
+        ratio = statistics.median(values) / statistics.median(first)
+        print(f"| {name} | {median:.3f} | {low:.3f} | {high:.3f} | {ratio:.2f} | {min(values) / min(first):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The command line as a user meets it: words, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+def benchbench(*words: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "BENCHBENCH_CACHE": str(cwd / "cache"), **variables}
+    command = [sys.executable, "-m", "benchbench", *map(str, words)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "BENCHBENCH_CACHE": str(cwd / "cache")}
+    command = [sys.executable, "-m", "benchbench", *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def one_line(text: str) -> bool:
+    return len(text.strip().splitlines()) == 1 and "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["report", "--help"], ["list", "--help"], ["data", "--help"]]
+)
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys; from benchbench.cli import _run; code = _run(sys.argv[1:]);"
+        "heavy = {'torch', 'pandas', 'numpy', 'pydantic', 'albumentations', 'rich', 'matplotlib'} & set(sys.modules);"
+        "print(heavy, file=sys.stderr); sys.exit(code or len(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+
+
+def test_report_never_imports_torch(benchmark_file: Path, squares: Path) -> None:
+    folder = benchmark_file.parent
+    assert (
+        benchbench("run", benchmark_file, "--data-root", squares, "--only", "fold=0", cwd=folder).returncode == 1
+    )
+    (folder / "results" / "squares" / "folds.csv").unlink()
+    code = (
+        "import sys; from benchbench.cli import _run; code = _run(['report', 'results']);"
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 runs" in done.stdout
+    assert (folder / "results" / "squares" / "folds.csv").exists()
+
+
+def test_a_run_prints_the_per_fold_table_and_ends_with_0(benchmark_file: Path, squares: Path) -> None:
+    folder = benchmark_file.parent
+    done = benchbench("run", benchmark_file, "--data-root", squares, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "squares/plain/default/fold1/seed0: epoch 2 of 2, loss" in done.stdout
+    table = pd.read_csv(folder / "results" / "squares" / "folds.csv")
+    for dice in table["dice"]:
+        assert f"{dice:.4f}" in done.stdout
+    planned = json.loads(benchbench("plan", benchmark_file, "--json", cwd=folder).stdout)
+    assert [run["state"] for run in planned["runs"]] == ["done", "done"]
+    assert "2 runs, 2 to do" in benchbench("plan", benchmark_file, "--set", "protocol.epochs=9", cwd=folder).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (
+            ["run", "FILE"],
+            3,
+            "no data root given: use --data-root DIR or set BENCHBENCH_DATA; get 'squares' from https://",
+        ),
+        (["run", "FILE", "--data-root", "nowhere"], 3, "squares: no folder nowhere/squares; get 'squares' from"),
+        (["run", "nofile.toml"], 2, "nofile.toml: No such file or directory"),
+        (
+            ["run", "FILE", "--set", "models.plain.width=wide"],
+            2,
+            "models.plain.width: input should be a valid integer, found 'wide'",
+        ),
+        (["run", "FILE", "--set", "models.plain.wdith=2"], 2, "no such parameter; did you mean 'width'?"),
+        (["plan", "FILE", "--only", "flod=1"], 2, "--only flod=1: write key=value; did you mean 'fold'?"),
+        (["plan", "FILE", "--only", "fold=7"], 2, "no run has fold '7'"),
+        (
+            ["run", "FILE", "--device", "cuda:7", "--rehearse"],
+            2,
+            "--device cuda:7: not found; this machine has cpu",
+        ),
+        (["show", "plian"], 2, "no dataset or model 'plian': did you mean 'plain'?"),
+        (["report", "empty"], 2, "empty: no benchmark.json here"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_an_exit_code(
+    benchmark_file: Path, words: list[str], code: int, message: str
+) -> None:
+    named = [str(benchmark_file) if word == "FILE" else word for word in words]
+    done = benchbench(*named, cwd=benchmark_file.parent, BENCHBENCH_DATA="")
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert one_line(done.stderr)
+
+
+def test_an_unknown_model_and_an_unknown_key_are_told_at_once(benchmark_file: Path) -> None:
+    text = benchmark_file.read_text().replace('"plain"', '"plane"').replace("batch = 4", "batch = 4\nfold = 5")
+    benchmark_file.write_text(text)
+    done = benchbench("plan", benchmark_file, cwd=benchmark_file.parent)
+    assert done.returncode == 2
+    assert re.search(
+        r"squares.toml:6: models[.]\w+: no model plugin 'plane' is installed; did you mean 'plain'", done.stderr
+    )
+    assert "squares.toml:13: protocol.fold: no such key; did you mean 'folds'?" in done.stderr
+
+
+def test_debug_shows_the_traceback(benchmark_file: Path) -> None:
+    done = benchbench("--debug", "run", benchmark_file, cwd=benchmark_file.parent, BENCHBENCH_DATA="")
+    assert "Traceback" in done.stderr
+
+
+def test_a_3d_model_under_a_2d_protocol_is_refused(benchmark_file: Path) -> None:
+    benchmark_file.write_text(benchmark_file.read_text().replace('"plain"', '"solid"'))
+    done = benchbench("plan", benchmark_file, cwd=benchmark_file.parent)
+    assert done.returncode == 2
+    assert "protocol.ndim: found 2, but model 'solid' is 3D" in done.stderr
+
+
+def test_list_show_status_and_doctor_name_the_plugins(tmp_path: Path, squares: Path) -> None:
+    listed = json.loads(benchbench("list", "--json", cwd=tmp_path).stdout)
+    assert {"plain", "wrong"} <= {each["name"] for each in listed["models"]}
+    assert {each["name"] for each in listed["datasets"]} >= {"squares"}
+    shown = benchbench("show", "plain", cwd=tmp_path).stdout
+    assert "width: int = 4" in shown
+    status = benchbench("data", "status", "--data-root", squares, cwd=tmp_path).stdout
+    assert "squares: present: 4 cases of 4 patients" in status
+    doctor = benchbench("doctor", cwd=tmp_path)
+    assert doctor.returncode == 0, doctor.stdout
+    assert "plain" in doctor.stdout
+
+
+def test_phantom_data_can_be_written_and_used(benchmark_file: Path) -> None:
+    folder = benchmark_file.parent
+    done = benchbench("data", "phantom", "squares", "made", "--patients", 4, "--size", 32, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    again = benchbench("data", "phantom", "squares", "made", cwd=folder)
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
+    assert "phantom data: 4 cases" in benchbench("data", "status", "--data-root", "made", cwd=folder).stdout
+
+
+def test_ctrl_c_ends_with_130_and_leaves_everything_readable(benchmark_file: Path, squares: Path) -> None:
+    folder = benchmark_file.parent
+    process = start("run", benchmark_file, "--data-root", squares, "--set", "protocol.epochs=2000", cwd=folder)
+    wait_for(folder / "results" / "squares" / "runs", "history.csv")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    assert pd.read_csv(folder / "results" / "squares" / "folds.csv")["status"].tolist() == ["not run", "not run"]
+    history = next((folder / "results").rglob("history.csv"))
+    assert len(pd.read_csv(history)) > 0
+
+
+def wait_for(folder: Path, name: str, seconds: float = 60.0) -> Path:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := list(folder.rglob(name)):
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{name} did not appear")
+
+
+def workers_of(folder: Path) -> list[int]:
+    """Worker processes whose assignment lies in this folder, by their log being open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [str(link.readlink()) for link in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        if any(str(folder) in link and "worker.log" in link for link in links):
+            found.append(int(process.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes through /proc")
+@pytest.mark.parametrize("victim", ["parent", "worker"])
+def test_kill_9_at_any_moment_and_the_same_command_give_the_tables_of_an_untroubled_run(
+    benchmark_file: Path, squares: Path, tmp_path: Path, victim: str
+) -> None:
+    words = ["run", benchmark_file, "--data-root", squares, "--set", "protocol.epochs=6"]
+    calm = tmp_path / "calm"
+    assert benchbench(*words, "--results", calm, cwd=tmp_path).returncode == 0
+    stormy = tmp_path / "stormy"
+    for moment in (0.5, 3.0, 4.0, 5.5):
+        process = start(*words, "--results", stormy, cwd=tmp_path)
+        time.sleep(moment)
+        targets = [process.pid] if victim == "parent" else workers_of(stormy)
+        for target in targets:
+            os.kill(target, signal.SIGKILL)
+        process.communicate(timeout=120)
+    assert benchbench(*words, "--results", stormy, cwd=tmp_path).returncode == 0
+    deadline = time.monotonic() + 20
+    while workers_of(stormy) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workers_of(stormy)
+    names = ["folds.csv", "summary.csv", "leaderboard.md", "tables/1-dice-fold-by-model.md"]
+    for name in names:
+        assert (stormy / "squares" / name).read_bytes() == (calm / "squares" / name).read_bytes(), name

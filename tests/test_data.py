@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchbench import DataError, DataNotFoundError
+from benchbench.data.folder import case_digests, dataset_digest, open_dataset
+from benchbench.data.phantom import is_phantom, phantom_root, write_phantom
+from benchbench.errors import UsageError
+from benchbench.plugins import discover
+from benchbench.spec import PhantomSize
+
+SIZE = PhantomSize(patients=2, size=32)
+
+
+def test_a_missing_folder_is_told_with_where_the_data_are_had_and_how_to_do_without(tmp_path: Path) -> None:
+    plugin = discover(["toy"]).dataset("squares")
+    for root in (None, tmp_path):
+        with pytest.raises(DataNotFoundError) as caught:
+            open_dataset(plugin, {}, data_root=root)
+        assert "https://example.org/squares" in str(caught.value)
+        assert "--rehearse" in str(caught.value)
+
+
+def test_a_digest_follows_the_bytes_of_a_case_and_nothing_else(squares: Path) -> None:
+    from toy_plugin import Squares
+
+    dataset = Squares(squares / "squares")
+    before = case_digests(dataset, dataset.cases(), threads=2)
+    path = squares / "squares" / "patient01-a.npz"
+    path.touch()
+    assert case_digests(dataset, dataset.cases(), threads=1) == before
+    path.write_bytes(path.read_bytes() + b" ")
+    after = case_digests(dataset, dataset.cases(), threads=2)
+    assert [name for name in before if before[name] != after[name]] == ["patient01-a"]
+    assert dataset_digest(before) != dataset_digest(after)
+
+
+def test_every_fault_of_every_case_is_told_at_once(squares: Path) -> None:
+    from toy_plugin import Squares
+
+    dataset = Squares(squares / "squares")
+    cases = dataset.cases()
+    for name in ("patient00-a", "patient02-a"):
+        (squares / "squares" / f"{name}.npz").unlink()
+    with pytest.raises(DataError) as caught:
+        case_digests(dataset, cases, threads=2)
+    assert len(caught.value.problems) == 2
+    assert "patient02-a.npz" in caught.value.problems[1]
+
+
+def test_phantom_data_are_marked_and_never_mixed_with_what_is_there(tmp_path: Path) -> None:
+    plugin = discover(["toy"]).dataset("squares")
+    write_phantom(plugin, tmp_path / "squares", SIZE)
+    assert is_phantom(tmp_path / "squares")
+    assert json.loads((tmp_path / "squares" / "PHANTOM.json").read_text())["patients"] == 2
+    with pytest.raises(UsageError, match="not empty"):
+        write_phantom(plugin, tmp_path / "squares", SIZE)
+
+
+def test_a_phantom_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from toy_plugin import write_squares
+
+    def fail(root: Path, **_: object) -> None:
+        write_squares(root, patients=1, size=32, seed=0)
+        raise MemoryError
+
+    plugin = replace(discover(["toy"]).dataset("squares"), phantom=fail)
+    with pytest.raises(MemoryError):
+        write_phantom(plugin, tmp_path / "squares", SIZE)
+    assert not (tmp_path / "squares").exists()
+
+
+def test_phantom_data_of_one_recipe_are_made_once(tmp_path: Path) -> None:
+    plugin = discover(["toy"]).dataset("squares")
+    root = phantom_root(plugin, SIZE, cache=tmp_path)
+    made = (root / "squares" / "patient00-a.npz").stat().st_mtime_ns
+    assert phantom_root(plugin, SIZE, cache=tmp_path) == root
+    assert (root / "squares" / "patient00-a.npz").stat().st_mtime_ns == made
+    assert phantom_root(plugin, SIZE.model_copy(update={"seed": 1}), cache=tmp_path) != root

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from benchbench.document import Document, nearest, parse_value, read_document
+from benchbench.errors import SpecError
+
+
+def read(tmp_path: Path, text: str) -> Document:
+    path = tmp_path / "file.toml"
+    path.write_bytes(text.encode())
+    return read_document(path)
+
+
+def lines(document: Document) -> dict[tuple[str | int, ...], int]:
+    return {key: int(place.rpartition(":")[2]) for key, place in document.origins.items()}
+
+
+def test_every_key_remembers_its_line(tmp_path: Path) -> None:
+    text = """title = "a"
+# comment = 1
+
+[protocol]  # [not] a = header
+epochs = 3
+optimizer = { name = "adam", lr = 1e-4 }
+"""
+    assert lines(read(tmp_path, text)) == {
+        ("title",): 1,
+        ("protocol",): 4,
+        ("protocol", "epochs"): 5,
+        ("protocol", "optimizer"): 6,
+    }
+
+
+def test_entries_of_an_array_of_tables_are_numbered(tmp_path: Path) -> None:
+    text = """[[models]]
+name = "first"
+[models.deep]
+width = 1
+[[models]]
+name = "second"
+[models.deep]
+width = 2
+"""
+    assert lines(read(tmp_path, text)) == {
+        ("models", 0): 1,
+        ("models", 0, "name"): 2,
+        ("models", 0, "deep"): 3,
+        ("models", 0, "deep", "width"): 4,
+        ("models", 1): 5,
+        ("models", 1, "name"): 6,
+        ("models", 1, "deep"): 7,
+        ("models", 1, "deep", "width"): 8,
+    }
+
+
+def test_dotted_and_quoted_keys_are_paths(tmp_path: Path) -> None:
+    text = """a.b = 1
+"c d".'e.f' = 2
+"g=h" = 3
+[ i . "j.k" ]
+"l\\"m" = 4
+"""
+    assert lines(read(tmp_path, text)) == {
+        ("a", "b"): 1,
+        ("c d", "e.f"): 2,
+        ("g=h",): 3,
+        ("i", "j.k"): 4,
+        ("i", "j.k", 'l"m'): 5,
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("[\n  [1, 2],\n  [3, 4]\n]", id="rows of an array are no headers"),
+        pytest.param('"""\n[table]\nkey = 1\n"""', id="lines of a text are no keys"),
+        pytest.param('[\n  { key = "[x]" },\n  { key = "]" },\n]', id="tables in an array"),
+    ],
+)
+def test_the_lines_inside_a_long_value_are_not_taken_for_keys(tmp_path: Path, value: str) -> None:
+    document = read(tmp_path, f"[one]\nlong = {value}\nnext = 1\n")
+    assert lines(document) == {("one",): 1, ("one", "long"): 2, ("one", "next"): 3 + value.count("\n")}
+
+
+def test_a_letter_that_other_readers_take_for_a_line_end_does_not_shift_the_count(tmp_path: Path) -> None:
+    assert lines(read(tmp_path, 'a = "x\u2028y\u0085z"\nb = 1\n')) == {("a",): 1, ("b",): 2}
+
+
+def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) -> None:
+    document = read(tmp_path, '\ufefftitle = "a"\r\n[protocol]\r\nepochs = 2\r\n')
+    assert document.data == {"title": "a", "protocol": {"epochs": 2}}
+    assert lines(document)["protocol", "epochs"] == 3
+
+
+def test_an_empty_file_is_an_empty_document(tmp_path: Path) -> None:
+    document = read(tmp_path, "")
+    assert (document.data, document.origins) == ({}, {})
+
+
+def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, 'title = "a"\nepochs 3\n')
+    assert str(caught.value).startswith(f"{tmp_path / 'file.toml'}:2: not valid TOML: ")
+
+
+@pytest.mark.parametrize("text", ["a = [1,\n", "a = 1\na = 2\n", "a = 1e\n", "\ta b\n"])
+def test_whatever_is_not_toml_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SpecError, match="not valid TOML"):
+        read(tmp_path, text)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_bytes('title = "Schädel"'.encode("latin-1"))
+    with pytest.raises(SpecError, match=r"file\.toml: not UTF-8 text; save it as UTF-8"):
+        read_document(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"gone\.toml: No such file or directory; give the path"):
+        read_document(tmp_path / "gone.toml")
+
+
+def test_a_place_falls_back_to_the_table_around_it_and_then_to_the_file(tmp_path: Path) -> None:
+    document = read(tmp_path, "a = 1\n[b]\nc = { d = 1 }\n")
+    assert document.where(("b", "c", "d", "e")) == f"{tmp_path / 'file.toml'}:3"
+    assert document.where(("b", "x")) == f"{tmp_path / 'file.toml'}:2"
+    assert document.where(("x",)) == str(tmp_path / "file.toml")
+
+
+NESTED = Document("f.toml", {"a": {"b": {"c": 1}}, "m": [{"name": "x", "w": 1}, {"name": "y", "w": 2}], "t": "s"})
+
+
+def test_assigning_changes_one_value_and_says_who_did() -> None:
+    document = NESTED.assign("a.b.c", 2, origin="--set")
+    assert document.data["a"] == {"b": {"c": 2}}
+    assert document.where(("a", "b", "c")) == "--set"
+    assert NESTED.data["a"] == {"b": {"c": 1}}
+
+
+def test_assigning_a_table_forgets_where_its_former_content_stood() -> None:
+    document = Document("f.toml", {"a": {"b": 1}}, {("a",): "f.toml:1", ("a", "b"): "f.toml:2"})
+    assert document.assign("a", {"b": 2}, origin="--set").where(("a", "b")) == "--set"
+
+
+def test_assigning_below_an_entry_of_a_list_finds_it_by_name() -> None:
+    document = NESTED.assign("m.y.w", 3, origin="--set")
+    assert document.data["m"] == [{"name": "x", "w": 1}, {"name": "y", "w": 3}]
+    assert document.where(("m", 1, "w")) == "--set"
+
+
+def test_assigning_makes_the_tables_on_the_way_and_says_who_did() -> None:
+    document = NESTED.assign("m.x.new.deep", 1, origin="--set")
+    assert document.data["m"][0] == {"name": "x", "w": 1, "new": {"deep": 1}}
+    assert NESTED.assign("q.r", 1, origin="--set").where(("q",)) == "--set"
+
+
+@pytest.mark.parametrize(
+    ("dotted", "message"),
+    [
+        ("a..c", "'a..c' is no path; write it like protocol.epochs"),
+        ("", "'' is no path; write it like protocol.epochs"),
+        ("m.x", "'m.x' is an entry; name its parameter, like m.x.width"),
+        ("m.xx.w", "m.xx.w: no 'xx' among m; did you mean 'x'?"),
+        ("t.u", "t.u: 't' is no table; set it as a whole"),
+        ("a.b.c.d", "a.b.c.d: 'c' is no table; set it as a whole"),
+        ("m.x.w.z", "m.x.w.z: 'w' is no table; set it as a whole"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_refused(dotted: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        NESTED.assign(dotted, 1, origin="--set p")
+    assert str(caught.value) == f"--set p: {message}"
+
+
+def test_overlaying_changes_the_leaves_and_keeps_their_neighbours() -> None:
+    document = Document("f.toml", {"p": {"keep": 1, "deep": {"keep": 2, "change": 3}}})
+    laid = document.overlay("p", {"deep": {"change": 4}, "new": [5]}, origin="f.toml:9")
+    assert laid.data == {"p": {"keep": 1, "deep": {"keep": 2, "change": 4}, "new": [5]}}
+    assert laid.where(("p", "deep", "change")) == "f.toml:9"
+    assert laid.where(("p", "deep", "keep")) == "f.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2", 2),
+        (" 2.5e-3 ", 2.5e-3),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+        ('{ name = "adam" }', {"name": "adam"}),
+        ('"7"', "7"),
+        ("bce+dice", "bce+dice"),
+        ("007", "007"),
+        ("2024-01-31", dt.date(2024, 1, 31)),
+        ("", ""),
+    ],
+)
+def test_a_value_is_toml_and_text_otherwise(text: str, value: object) -> None:
+    found = parse_value(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_hint_names_the_nearest_word_or_all_of_them() -> None:
+    assert nearest("epoch", ["epochs", "batch"]) == "did you mean 'epochs'?"
+    assert nearest("zzz", ["epochs", "batch"]) == "known: epochs, batch"
+    assert nearest("zzz", []) == "known: none"

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from benchbench import CaseRef, DataError
+from benchbench.folds import PARTS, Fold, make_folds
+
+NAMES = st.lists(st.text(min_size=1, max_size=4), min_size=5, max_size=24, unique=True)
+FOLDS = st.integers(2, 6)
+SHARES = st.floats(0.01, 0.99)
+
+
+@st.composite
+def listings(draw: st.DrawFn) -> list[CaseRef]:
+    """One to three cases of each patient, in no order."""
+    numbers = {patient: draw(st.integers(1, 3)) for patient in draw(NAMES)}
+    cases = [CaseRef(f"{patient}/{at}", patient) for patient, count in numbers.items() for at in range(count)]
+    return draw(st.permutations(cases))
+
+
+def patients(fold: Fold, part: str) -> set[str]:
+    return {case.patient for case in fold.part(part)}
+
+
+@given(listings(), FOLDS, SHARES)
+def test_every_case_stands_in_exactly_one_part_of_every_fold(
+    cases: list[CaseRef], folds: int, share: float
+) -> None:
+    assume(len({case.patient for case in cases}) >= folds)
+    for fold in make_folds(cases, folds=folds, validation=share):
+        assert Counter(case for part in PARTS for case in fold.part(part)) == Counter(cases)
+
+
+@given(listings(), FOLDS, SHARES)
+def test_no_patient_stands_in_two_parts_and_no_part_is_empty(
+    cases: list[CaseRef], folds: int, share: float
+) -> None:
+    assume(len({case.patient for case in cases}) >= folds)
+    for fold in make_folds(cases, folds=folds, validation=share):
+        train, validation, test = (patients(fold, part) for part in PARTS)
+        assert train.isdisjoint(validation)
+        assert train.isdisjoint(test)
+        assert validation.isdisjoint(test)
+        assert min(map(len, (train, validation, test))) > 0
+
+
+@given(listings(), FOLDS)
+def test_every_patient_is_tested_once_in_folds_of_nearly_equal_size(cases: list[CaseRef], folds: int) -> None:
+    assume(len({case.patient for case in cases}) >= folds)
+    tested = [patients(fold, "test") for fold in make_folds(cases, folds=folds, validation=0.2)]
+    assert Counter(patient for part in tested for patient in part) == Counter({case.patient for case in cases})
+    sizes = [len(part) for part in tested]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(listings(), st.randoms(use_true_random=False))
+def test_the_order_of_the_cases_does_not_matter(cases: list[CaseRef], random: object) -> None:
+    shuffled = list(cases)
+    random.shuffle(shuffled)
+    assert make_folds(shuffled, folds=3, validation=0.2) == make_folds(cases, folds=3, validation=0.2)
+
+
+@given(NAMES, FOLDS)
+def test_a_patient_added_later_moves_fewer_patients_than_there_are_folds(names: list[str], folds: int) -> None:
+    assume(len(names) > folds)
+    cases = [CaseRef(name, name) for name in names]
+
+    def tested_in(listed: list[CaseRef]) -> dict[str, int]:
+        made = make_folds(listed, folds=folds, validation=0.2)
+        return {case.id: fold.number for fold in made for case in fold.test}
+
+    before, after = tested_in(cases[1:]), tested_in(cases)
+    assert sum(before[name] != after[name] for name in before) < folds
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "kept"),
+    [(10, 0.2, 2), (10, 0.25, 2), (10, 0.01, 1), (10, 0.99, 7), (4, 0.2, 1), (4, 0.9, 1)],
+)
+def test_the_share_of_validation_is_rounded_and_leaves_a_patient_on_either_side(
+    count: int, share: float, kept: int
+) -> None:
+    cases = [CaseRef(str(number), str(number)) for number in range(count)]
+    # with 10 patients in 5 folds, 8 are not tested; with 4 in 2 folds, 2
+    folds = 5 if count == 10 else 2
+    for fold in make_folds(cases, folds=folds, validation=share):
+        assert len(fold.validation) == kept
+
+
+def test_folds_stay_what_they_are_from_release_to_release() -> None:
+    cases = [CaseRef(f"{patient}-{scan}", patient) for patient in "abcdef" for scan in (1, 2)]
+    folds = make_folds(cases, folds=3, validation=0.3)
+    # by SHA-256 of "test\n" and the name, the patients stand in the order f b c a e d
+    assert [sorted(patients(fold, "test")) for fold in folds] == [["b", "f"], ["a", "c"], ["d", "e"]]
+    # by SHA-256 of "validation", number and name, these come first among the four that are left
+    assert [sorted(patients(fold, "validation")) for fold in folds] == [["c"], ["f"], ["c"]]
+    assert [fold.digest[:16] for fold in folds] == ["e6a973960a2f8e1d", "367c7163b751fbb5", "408b39f69be466f0"]
+
+
+def test_the_digest_says_which_case_stands_in_which_part() -> None:
+    one, two, three = CaseRef("1", "a"), CaseRef("2", "b"), CaseRef("3", "c")
+    fold = Fold(number=0, train=(one,), validation=(two,), test=(three,))
+    assert fold.digest != Fold(number=0, train=(two,), validation=(one,), test=(three,)).digest
+    assert fold.digest == Fold(number=0, train=(one,), validation=(two,), test=(three,)).digest
+
+
+@pytest.mark.parametrize(("count", "folds"), [(0, 2), (1, 2), (2, 2), (3, 2), (4, 5)])
+def test_too_few_patients_are_refused(count: int, folds: int) -> None:
+    cases = [CaseRef(f"{number}-{scan}", str(number)) for number in range(count) for scan in range(9)]
+    with pytest.raises(
+        DataError, match=rf"found {count} patients for {folds} folds; .* lower protocol\.folds or add"
+    ):
+        make_folds(cases, folds=folds, validation=0.2)
+
+
+@pytest.mark.parametrize(("count", "folds"), [(4, 2), (3, 3)])
+def test_one_patient_to_test_and_two_to_train_and_select_on_are_enough(count: int, folds: int) -> None:
+    cases = [CaseRef(str(number), str(number)) for number in range(count)]
+    made = make_folds(cases, folds=folds, validation=0.2)
+    assert [(len(fold.train), len(fold.validation)) for fold in made] == [(1, 1)] * folds
+
+
+def test_a_case_listed_twice_is_named() -> None:
+    cases = [CaseRef(name, patient) for name, patient in (("1", "a"), ("2", "b"), ("1", "c"), ("3", "d"))]
+    with pytest.raises(DataError, match="case '1' is listed twice; every case needs an id of its own"):
+        make_folds(cases, folds=2, validation=0.2)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from benchbench.metrics import METRICS, Counts, count, overlap, score
+from benchbench.protocol import EmptyPolicy, Metric
+
+NAN = float("nan")
+MASKS = arrays(np.bool_, (2, 3, 3))
+COUNTS = st.tuples(*[st.integers(0, 5)] * 4).map(lambda four: Counts(*four))
+POLICIES: tuple[EmptyPolicy, ...] = ("score", "nnunet", "monai", "brats", "zero", "stratify")
+
+
+def draw(*rows: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.array([[letter == "#" for letter in row] for row in rows])
+
+
+REFERENCE = draw(
+    "##..",
+    "##..",
+    "....",
+)
+PREDICTION = draw(
+    ".##.",
+    "....",
+    "....",
+)
+
+
+def test_voxels_are_counted_by_reference_and_prediction() -> None:
+    assert count(REFERENCE, PREDICTION) == Counts(tp=1, fp=1, fn=3, tn=7)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_where_no_mask_is_empty_every_policy_gives_the_textbook_value(policy: EmptyPolicy) -> None:
+    assert score(REFERENCE, PREDICTION, metrics=METRICS, empty=policy) == pytest.approx(
+        {
+            "dice": 2 / 6,
+            "iou": 1 / 5,
+            "accuracy": 8 / 12,
+            "precision": 1 / 2,
+            "sensitivity": 1 / 4,
+            "specificity": 7 / 8,
+        }
+    )
+
+
+def test_a_perfect_prediction_scores_1() -> None:
+    assert set(score(REFERENCE, REFERENCE.copy(), metrics=METRICS).values()) == {1.0}
+
+
+def test_a_complement_scores_0() -> None:
+    assert set(score(REFERENCE, ~REFERENCE, metrics=METRICS).values()) == {0.0}
+
+
+BOTH = Counts(tp=0, fp=0, fn=0, tn=12)
+NO_REFERENCE = Counts(tp=0, fp=2, fn=0, tn=10)
+NO_PREDICTION = Counts(tp=0, fp=0, fn=3, tn=9)
+FULL_REFERENCE = Counts(tp=8, fp=0, fn=4, tn=0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts", "expected"),  # dice, iou, accuracy, precision, sensitivity, specificity
+    [
+        ("score", BOTH, (1, 1, 1, 1, NAN, 1)),
+        ("score", NO_REFERENCE, (0, 0, 10 / 12, 0, NAN, 10 / 12)),
+        ("score", NO_PREDICTION, (0, 0, 9 / 12, 0, 0, 1)),
+        ("score", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, NAN)),
+        ("nnunet", BOTH, (NAN, NAN, 1, NAN, NAN, 1)),
+        ("nnunet", NO_REFERENCE, (0, 0, 10 / 12, 0, NAN, 10 / 12)),
+        ("nnunet", NO_PREDICTION, (0, 0, 9 / 12, NAN, 0, 1)),
+        ("nnunet", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, NAN)),
+        ("monai", BOTH, (NAN, NAN, 1, NAN, NAN, 1)),
+        ("monai", NO_REFERENCE, (NAN, NAN, 10 / 12, NAN, NAN, 10 / 12)),
+        ("monai", NO_PREDICTION, (0, 0, 9 / 12, 0, 0, 1)),
+        ("monai", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, NAN)),
+        ("brats", BOTH, (1, 1, 1, 1, 1, 1)),
+        ("brats", NO_REFERENCE, (0, 0, 10 / 12, 0, 0, 10 / 12)),
+        ("brats", NO_PREDICTION, (0, 0, 9 / 12, 0, 0, 1)),
+        ("brats", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, NAN)),
+        ("zero", BOTH, (0, 0, 1, 0, 0, 1)),
+        ("zero", NO_REFERENCE, (0, 0, 10 / 12, 0, 0, 10 / 12)),
+        ("zero", NO_PREDICTION, (0, 0, 9 / 12, 0, 0, 1)),
+        ("zero", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, 0)),
+        ("stratify", BOTH, (NAN, NAN, NAN, NAN, NAN, NAN)),
+        ("stratify", NO_REFERENCE, (NAN, NAN, NAN, NAN, NAN, NAN)),
+        ("stratify", NO_PREDICTION, (0, 0, 9 / 12, 0, 0, 1)),
+        ("stratify", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, NAN)),
+    ],
+)
+def test_an_empty_mask_scores_as_the_policy_says(
+    policy: EmptyPolicy, counts: Counts, expected: tuple[float, ...]
+) -> None:
+    found = [float(overlap(metric, counts, empty=policy)) for metric in METRICS]
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+@given(MASKS, MASKS)
+def test_under_the_default_only_the_reference_can_make_a_score_undefined(
+    reference: np.ndarray, prediction: np.ndarray
+) -> None:
+    undefined = {
+        metric for metric, value in score(reference, prediction, metrics=METRICS).items() if np.isnan(value)
+    }
+    expected = {"sensitivity"} if not reference.any() else {"specificity"} if reference.all() else set()
+    assert undefined == expected
+
+
+@given(st.lists(COUNTS.filter(any), min_size=1, max_size=5))
+def test_many_cases_at_once_score_as_one_by_one(many: list[Counts]) -> None:
+    stacked = Counts(*np.array(many).T)
+    for metric, policy in itertools.product(METRICS, POLICIES):
+        one_by_one = [float(overlap(metric, counts, empty=policy)) for counts in many]
+        np.testing.assert_array_equal(overlap(metric, stacked, empty=policy), one_by_one)
+
+
+@given(MASKS, MASKS)
+def test_counts_add_up_to_every_voxel_and_both_masks(reference: np.ndarray, prediction: np.ndarray) -> None:
+    tp, fp, fn, tn = count(reference, prediction)
+    assert (tp + fp + fn + tn, tp + fn, tp + fp) == (18, reference.sum(), prediction.sum())
+    assert min(tp, fp, fn, tn) >= 0
+
+
+@given(MASKS, MASKS)
+def test_dice_iou_and_accuracy_do_not_ask_which_mask_is_the_reference(one: np.ndarray, other: np.ndarray) -> None:
+    metrics: tuple[Metric, ...] = ("dice", "iou", "accuracy")
+    assert score(one, other, metrics=metrics) == score(other, one, metrics=metrics)
+
+
+@given(MASKS, MASKS)
+def test_dice_follows_from_iou(reference: np.ndarray, prediction: np.ndarray) -> None:
+    found = score(reference, prediction, metrics=("dice", "iou"))
+    assert found["dice"] == pytest.approx(2 * found["iou"] / (1 + found["iou"]))
+
+
+@given(COUNTS.filter(any))
+def test_every_score_lies_between_0_and_1_or_is_undefined(counts: Counts) -> None:
+    for metric, policy in itertools.product(METRICS, POLICIES):
+        value = float(overlap(metric, counts, empty=policy))
+        assert np.isnan(value) or 0 <= value <= 1
+
+
+def test_six_images_have_as_many_means_as_rules() -> None:
+    # Dice 1, 2/3, 6/7; a miss; a false alarm; and rightly nothing
+    tp, fp, fn = np.array([4, 2, 6, 0, 0, 0]), np.array([0, 1, 0, 0, 1, 0]), np.array([0, 1, 2, 1, 0, 0])
+    images = Counts(tp, fp, fn, 10 - tp - fp - fn)
+    means = {policy: np.nanmean(overlap("dice", images, empty=policy)) for policy in POLICIES}
+    assert means == pytest.approx(
+        {
+            "score": (53 / 21 + 1) / 6,
+            "nnunet": 53 / 21 / 5,
+            "monai": 53 / 21 / 4,
+            "brats": (53 / 21 + 1) / 6,
+            "zero": 53 / 21 / 6,
+            "stratify": 53 / 21 / 4,
+        }
+    )
+    pooled = Counts(*(np.sum(part) for part in images))
+    assert float(overlap("dice", pooled)) == pytest.approx(24 / 30)
+
+
+def test_masks_of_different_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"reference \(3, 4\) and prediction \(3, 3\) differ in shape"):
+        count(REFERENCE, PREDICTION[:, :3])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
+def test_masks_that_are_not_boolean_are_refused(dtype: type) -> None:
+    with pytest.raises(
+        ValueError, match=r"prediction is \w+, expected bool; compare with the label's value first"
+    ):
+        count(REFERENCE, PREDICTION.astype(dtype))
+    with pytest.raises(ValueError, match="reference is"):
+        score(REFERENCE.astype(dtype), PREDICTION, metrics=["dice"])

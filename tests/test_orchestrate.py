@@ -1,0 +1,297 @@
+"""Whole benchmarks of the third-party plugin, in this process and in workers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchbench.errors import BenchbenchError, DataError
+from benchbench.execute import Assignment
+from benchbench.launch import Outcome
+from benchbench.orchestrate import Machine, carry_out
+from benchbench.plan import RunKey, plan_runs, select_runs
+from benchbench.plugins import discover
+from benchbench.spec import read_benchmark
+from benchbench.store import Record, ResultsFolder
+
+TABLES = ["folds.csv", "summary.csv", "leaderboard.md", "tables/1-dice-fold-by-model.csv"]
+
+
+class Listener:
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.todo = self.done = self.prepared_cases = 0
+        self.outcomes: list[tuple[RunKey, Outcome]] = []
+
+    def preparing(self, dataset: str, cases: int) -> None: ...
+
+    def prepared(self) -> None:
+        self.prepared_cases += 1
+
+    def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
+        self.todo, self.done = len(assignments), done
+
+    def heard(self, key: RunKey, outcome: Outcome) -> None:
+        self.outcomes.append((key, outcome))
+
+
+def carry(
+    file: Path,
+    data: Path | None,
+    tmp_path: Path,
+    *sets: str,
+    only: Sequence[str] = (),
+    jobs: int = 0,
+    rehearse: bool = False,
+) -> tuple[ResultsFolder, list[Record | None], Listener]:
+    registry = discover(["toy"])
+    benchmark = read_benchmark(file, check=registry.check, overrides=sets, rehearse=rehearse)
+    runs = plan_runs(benchmark, registry)
+    machine = Machine(
+        results=tmp_path / "results",
+        cache=tmp_path / "cache",
+        data_root=data,
+        devices=("cpu",),
+        jobs=jobs or None if jobs else 0,
+    )
+    listener = Listener()
+    folder, records = carry_out(
+        benchmark, runs, select_runs(runs, only), registry=registry, machine=machine, observer=listener
+    )
+    return folder, records, listener
+
+
+def tables(folder: ResultsFolder) -> dict[str, bytes]:
+    return {name: (folder.path / name).read_bytes() for name in TABLES}
+
+
+def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder, records, listener = carry(benchmark_file, squares, tmp_path)
+    assert [record.status for record in records if record] == ["done", "done"]
+    assert listener.prepared_cases == 4
+    run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
+    left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
+    assert left == {"run.json", "cases.parquet", "slices.parquet", "history.csv", "best.safetensors", "previews"}
+    assert {path.name for path in (run / "previews").iterdir()} == {"best.png", "median.png", "worst.png"}
+    cases = pd.read_parquet(run / "cases.parquet")
+    slices = pd.read_parquet(run / "slices.parquet")
+    counts = ["tp", "fp", "fn", "tn"]
+    assert (cases[counts].sum(axis=1) == 3 * 32 * 32).all()
+    assert slices.groupby("case")[counts].sum().equals(cases.set_index("case")[counts].sort_index())
+    history = pd.read_csv(run / "history.csv")
+    assert list(history["epoch"]) == [0, 1]
+    folds = pd.read_csv(folder.path / "folds.csv")
+    expected = 2 * cases["tp"] / (2 * cases["tp"] + cases["fp"] + cases["fn"])
+    assert folds["dice"][0] == pytest.approx(expected.mean(), abs=1e-6)
+
+
+def test_tensorboard_reads_the_events(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
+    events = EventAccumulator(str(run)).Reload()
+    history = pd.read_csv(run / "history.csv")
+    losses = [event.value for event in events.Scalars("train_loss")]
+    assert losses == pytest.approx(list(history["train_loss"]), rel=1e-5)
+
+
+def test_records_name_no_path_user_or_host(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    import getpass
+    import socket
+
+    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    for path in [*folder.path.glob("*.*"), *folder.path.rglob("run.json"), *folder.path.rglob("*.md")]:
+        text = path.read_text()
+        for private in (str(tmp_path), str(Path.home()), getpass.getuser() + "@", socket.gethostname() + "."):
+            assert private not in text, path.name
+    assert not [path for path in folder.path.rglob("*") if socket.gethostname() in path.name.split(".")]
+
+
+def test_the_same_command_again_does_nothing_and_gives_the_same_tables(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    before = tables(folder)
+    shutil.rmtree(folder.path / "tables")
+    folder, records, listener = carry(benchmark_file, squares, tmp_path)
+    assert (listener.todo, listener.done) == (0, 2)
+    assert len(records) == 2
+    assert tables(folder) == before
+
+
+def test_a_changed_setting_file_or_fold_is_done_again_and_nothing_else(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    carry(benchmark_file, squares, tmp_path)
+    assert carry(benchmark_file, squares, tmp_path, "protocol.empty=brats")[2].todo == 0
+    assert carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")[2].todo == 2
+    assert carry(benchmark_file, squares, tmp_path, "models.plain.width=5", only=["fold=1"])[2].todo == 1
+    carry(benchmark_file, squares, tmp_path)
+    path = squares / "squares" / "patient00-a.npz"
+    with np.load(path) as stored:
+        np.savez(path, image=stored["image"] + np.uint8(1), label=stored["label"])
+    assert carry(benchmark_file, squares, tmp_path)[2].todo == 2
+
+
+def test_poisoned_test_labels_leave_the_weights_to_the_bit(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    key = RunKey("squares", "plain", "default", 0, 0)
+    folder, _, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    clean = (folder.run(key).path / "best.safetensors").read_bytes()
+    clean_history = pd.read_csv(folder.run(key).path / "history.csv").drop(columns="seconds")
+    clean_counts = pd.read_parquet(folder.run(key).path / "cases.parquet")
+    tested = set(clean_counts["case"])
+    assert tested
+    for case in tested:
+        path = squares / "squares" / f"{case}.npz"
+        with np.load(path) as stored:
+            np.savez(path, image=stored["image"], label=1 - stored["label"])
+    folder, _, listener = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert listener.todo == 1
+    assert (folder.run(key).path / "best.safetensors").read_bytes() == clean
+    assert pd.read_csv(folder.run(key).path / "history.csv").drop(columns="seconds").equals(clean_history)
+    assert not pd.read_parquet(folder.run(key).path / "cases.parquet").equals(clean_counts)
+
+
+def test_poisoned_training_labels_do_change_the_weights(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    key = RunKey("squares", "plain", "default", 0, 0)
+    folder, _, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    clean = (folder.run(key).path / "best.safetensors").read_bytes()
+    tested = set(pd.read_parquet(folder.run(key).path / "cases.parquet")["case"])
+    for path in (squares / "squares").glob("*.npz"):
+        if path.stem not in tested:
+            with np.load(path) as stored:
+                np.savez(path, image=stored["image"], label=1 - stored["label"])
+    folder, _, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert (folder.run(key).path / "best.safetensors").read_bytes() != clean
+
+
+def test_rehearsals_are_kept_apart_and_say_what_they_are(benchmark_file: Path, tmp_path: Path) -> None:
+    folder, _, _ = carry(benchmark_file, None, tmp_path, rehearse=True)
+    assert folder.path == tmp_path / "results" / "rehearsal" / "squares"
+    for path in [*folder.path.glob("*.csv"), *folder.path.glob("*.md"), *folder.path.glob("tables/*")]:
+        assert "phantom data, not a result" in path.read_text(), path.name
+
+
+def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    (squares / "squares" / "PHANTOM.json").write_text("{}")
+    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    assert folder.path.parent.name == "rehearsal"
+
+
+@pytest.mark.parametrize(
+    ("explode", "status", "reason"),
+    [
+        ("raise", "failed", "RuntimeError: the model fell over"),
+        ("exit", "failed", "ended with exit code 3 and no record"),
+        ("kill", "failed", "killed by signal 9 (SIGKILL); the system may have run out of memory"),
+        ("nan", "diverged", "training loss became nan in epoch 0"),
+        ("print", "done", ""),
+    ],
+)
+def test_a_run_that_goes_wrong_is_a_row_with_its_reason_and_the_others_go_on(
+    benchmark_file: Path, squares: Path, tmp_path: Path, explode: str, status: str, reason: str
+) -> None:
+    text = benchmark_file.read_text()
+    variants = f'[[variants]]\nlabel = "good"\nset = {{}}\n[[variants]]\nlabel = "odd"\nset = {{ "models.plain.explode" = "{explode}" }}\n'
+    benchmark_file.write_text(text.replace("[protocol]", f"{variants}[protocol]", 1))
+    folder, records, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"], jobs=1)
+    outcome = {record.variant: record for record in records if record}
+    assert outcome["good"].status == "done"
+    assert outcome["odd"].status == status
+    assert reason in outcome["odd"].reason
+    folds = pd.read_csv(folder.path / "folds.csv", keep_default_na=False)
+    row = folds[(folds["variant"] == "odd") & (folds["fold"] == 0)].iloc[0]
+    assert row["status"] == status
+    assert reason in row["reason"]
+    if status == "failed":
+        assert row["dice"] == ""
+        _, _, again = carry(benchmark_file, squares, tmp_path, only=["fold=0"], jobs=1)
+        assert (again.todo, again.done) == (1, 1)
+
+
+def test_a_model_with_a_wrong_output_is_a_failed_run(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    benchmark_file.write_text(benchmark_file.read_text().replace('"plain"', '"wrong"'))
+    _, records, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert records[0] is not None
+    assert "returned shape (2, 2, 32, 32), expected (2, 1, 32, 32)" in records[0].reason
+
+
+def test_workers_and_this_process_give_the_same_tables(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    here, _, _ = carry(benchmark_file, squares, tmp_path / "here")
+    (tmp_path / "there").mkdir()
+    there, _, listener = carry(benchmark_file, squares, tmp_path / "there", jobs=1)
+    assert tables(here) == tables(there)
+    assert any("loss" in getattr(outcome, "note", "") for _, outcome in listener.outcomes)
+
+
+def test_faults_in_the_data_are_told_before_anything_is_trained(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    for name in ("patient01-a", "patient03-a"):
+        path = squares / "squares" / f"{name}.npz"
+        with np.load(path) as stored:
+            np.savez(path, image=stored["image"], label=stored["label"] * 7)
+    with pytest.raises(DataError) as caught:
+        carry(benchmark_file, squares, tmp_path)
+    assert [problem.split(":")[1].strip() for problem in caught.value.problems] == ["patient01-a", "patient03-a"]
+    assert not (tmp_path / "results").exists()
+
+
+def test_more_folds_than_patients_is_a_data_error(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found 4 patients for 9 folds"):
+        carry(benchmark_file, squares, tmp_path, "protocol.folds=9")
+
+
+def test_a_run_held_by_another_process_is_left_to_it(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    monkeypatch.setattr("benchbench.execute._HELD_SECONDS", 0.1)
+    with folder.run(RunKey("squares", "plain", "default", 0, 0)).held(1):
+        _, records, listener = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
+    assert isinstance(listener.outcomes[0][1], BenchbenchError)
+    assert records[1] is not None
+    assert records[1].epochs == 1
+
+
+def test_resuming_goes_on_from_the_kept_state(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _, _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
+    before = tables(whole)
+    shutil.rmtree(whole.path)
+    monkeypatch.setattr("benchbench.execute._RESUME_SECONDS", 0.0)
+    epochs: list[Any] = []
+
+    def stop_after_three(self: Listener, key: RunKey, outcome: Outcome) -> None:
+        if getattr(outcome, "note", ""):
+            epochs.append(outcome.epochs)
+            if len(epochs) == 4:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Listener, "heard", stop_after_three)
+        with pytest.raises(KeyboardInterrupt):
+            carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
+    folder, records, listener = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
+    trained = [outcome.epochs for _, outcome in listener.outcomes if getattr(outcome, "note", "")]
+    assert trained == [4, 5]
+    assert records[0] is not None
+    assert records[0].epochs == 5
+    assert tables(folder) == before

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from benchbench import DatasetPlugin, Download, ModelPlugin
+from benchbench.errors import SpecError, UsageError
+from benchbench.plan import Run, plan_runs, select_runs
+from benchbench.plugins import Installed, Origin, Registry
+from benchbench.spec import read_benchmark
+
+FILE = """title = "T"
+datasets = [{ name = "discs" }, { name = "rings" }]
+[[models]]
+name = "plain"
+[[models]]
+name = "grand"
+[protocol]
+patch = [32, 64]
+epochs = 2
+batch = 4
+folds = 2
+seeds = [7, 3]
+loss = "dice"
+optimizer = { name = "adam", lr = 1e-3 }
+"""
+ORIGIN = Origin(entry_point="made_up", module="made_up", distribution="made-up", version="1.0")
+
+
+def open_(root: Path, *, channel: str = "grey") -> None: ...
+
+
+def build(geometry: object, *, width: int = 8, depths: tuple[int, ...] = (1, 2)) -> None: ...
+
+
+def make_registry(*, factory: Any = build, ndims: frozenset[int] = frozenset({2})) -> Registry:
+    download = Download(licence="CC0", page="https://example.org")
+    datasets = [
+        DatasetPlugin(name=name, open=open_, source="none", download=download, phantom=open_)
+        for name in ("discs", "rings")
+    ]
+    models = [
+        ModelPlugin(name="plain", build=factory, source="none", ndims=ndims),
+        ModelPlugin(name="grand", build=build, source="none", ndims=frozenset({2, 3})),
+    ]
+    return Registry(
+        datasets={each.name: Installed(each, ORIGIN) for each in datasets},
+        models={each.name: Installed(each, ORIGIN) for each in models},
+        broken=(),
+    )
+
+
+def plan(
+    tmp_path: Path, *overrides: str, text: str = FILE, registry: Registry | None = None, rehearse: bool = False
+) -> list[Run]:
+    path = tmp_path / "b.toml"
+    path.write_text(text)
+    registry = registry or make_registry()
+    benchmark = read_benchmark(path, check=registry.check, overrides=overrides, rehearse=rehearse)
+    return plan_runs(benchmark, registry)
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    return [str(run.key) for run in runs]
+
+
+def test_after_one_fold_of_one_seed_every_model_has_had_a_turn(tmp_path: Path) -> None:
+    runs = plan(tmp_path, text=FILE + '[[variants]]\nlabel = "a"\nset = {}\n[[variants]]\nlabel = "b"\nset = {}\n')
+    turn = [
+        f"{dataset}/{model}/{variant}"
+        for variant in ("a", "b")
+        for dataset in ("discs", "rings")
+        for model in ("plain", "grand")
+    ]
+    assert names(runs) == [f"{each}/fold{fold}/seed{seed}" for seed in (3, 7) for fold in (0, 1) for each in turn]
+
+
+def test_a_variant_may_have_folds_and_seeds_of_its_own(tmp_path: Path) -> None:
+    sweep = '[[variants]]\nlabel = "a"\nset = { "protocol.folds" = 3, "protocol.seeds" = [1] }\n'
+    runs = select_runs(plan(tmp_path, text=FILE + sweep), ["model=plain,dataset=discs"])
+    assert names(runs) == [f"discs/plain/a/fold{fold}/seed1" for fold in (0, 1, 2)]
+
+
+def test_a_run_is_resolved_to_every_parameter(tmp_path: Path) -> None:
+    run = plan(tmp_path, "models.plain.depths=[3]")[0]
+    resolved = run.resolved()
+    assert resolved["model"]["params"] == {"width": 8, "depths": (3,)}
+    assert resolved["dataset"]["params"] == {"channel": "grey"}
+    assert resolved["protocol"]["validation"] == 0.2
+    assert (resolved["fold"], resolved["seed"], resolved["phantom"]) == (0, 3, None)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "models.plain.width=9",
+        "models.plain.depths=[2, 1]",
+        "datasets.discs.channel=red",
+        "protocol.epochs=3",
+        "protocol.patch=[64, 32]",
+        "protocol.folds=3",
+        "protocol.optimizer.weight_decay=0.1",
+        'protocol.augment=[{ albumentations = "Blurry", limit = 3 }]',
+    ],
+)
+def test_whatever_may_change_a_number_changes_the_digest(tmp_path: Path, override: str) -> None:
+    assert plan(tmp_path, override)[0].digest != plan(tmp_path)[0].digest
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "title=Another",
+        "protocol.metrics=['iou']",
+        "protocol.empty=monai",
+        "protocol.seeds=[3]",
+        "models.plain.width=8",
+        "protocol.validation=0.2",
+        "models.grand.width=9",
+        'tables=[{ rows = "fold", columns = "model", value = "dice" }]',
+    ],
+)
+def test_whatever_shapes_only_tables_or_says_a_default_leaves_the_digest(tmp_path: Path, override: str) -> None:
+    assert plan(tmp_path, override)[0].digest == plan(tmp_path)[0].digest
+
+
+def test_no_two_runs_of_a_plan_have_one_digest(tmp_path: Path) -> None:
+    runs = plan(tmp_path)
+    assert len({run.digest for run in runs}) == len(runs) == 16
+
+
+def test_the_label_of_a_variant_is_no_part_of_the_digest(tmp_path: Path) -> None:
+    (run, *_) = plan(tmp_path)
+    assert replace(run, variant="other").digest == run.digest
+
+
+def test_a_rehearsal_is_another_run_than_the_real_one(tmp_path: Path) -> None:
+    assert plan(tmp_path, rehearse=True)[0].digest != plan(tmp_path)[0].digest
+
+
+def test_changed_source_of_a_plugin_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "made_up_builder.py"
+    source.write_text("def build(geometry, *, width: int = 8): ...\n")
+    module = ModuleType("made_up_builder")
+    module.__file__ = str(source)
+    exec(source.read_text(), vars(module))  # noqa: S102 a module written two lines above
+    monkeypatch.setitem(sys.modules, "made_up_builder", module)
+    registry = make_registry(factory=module.build)
+    before = plan(tmp_path, registry=registry)
+    source.write_text("def build(geometry, *, width: int = 8): return 1\n")
+    after = plan(tmp_path, registry=registry)
+    changed = [run.key.model for run, old in zip(after, before, strict=True) if run.digest != old.digest]
+    assert set(changed) == {"plain"}
+    assert len(changed) == 8
+
+
+def test_a_model_of_another_dimension_is_refused_once(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, registry=make_registry(ndims=frozenset({3})))
+    (problem,) = caught.value.problems
+    expected = "b.toml:7: protocol.ndim: found 2, but model 'plain' is 3D; change one of them"
+    assert problem == f"{tmp_path}/{expected}"
+
+
+@pytest.mark.parametrize(
+    ("only", "count"),
+    [
+        ([], 16),
+        (["model=plain"], 8),
+        (["model=plain", "model=grand"], 16),
+        (["model=plain,fold=0"], 4),
+        (["model=plain", " fold = 1 ", "seed=7", "dataset=rings"], 1),
+    ],
+)
+def test_values_of_one_key_are_alternatives_and_keys_restrict_each_other(
+    tmp_path: Path, only: list[str], count: int
+) -> None:
+    assert len(select_runs(plan(tmp_path), only)) == count
+
+
+def test_a_variant_whose_label_has_commas_can_be_selected(tmp_path: Path) -> None:
+    runs = plan(tmp_path, text=FILE + '[grid]\n"protocol.epochs" = [1, 2]\n"protocol.batch" = [3, 4]\n')
+    chosen = select_runs(runs, ["fold=0,variant=epochs=2, batch=3,model=plain,seed=3,dataset=discs"])
+    assert names(chosen) == ["discs/plain/epochs=2, batch=3/fold0/seed3"]
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("plain", "--only plain: write key=value; known: dataset, model, variant, fold, seed"),
+        ("modle=plain", "--only modle=plain: write key=value; did you mean 'model'?"),
+        ("model=plane", "--only model=plane: no run has model 'plane'; did you mean 'plain'?"),
+        ("fold=9", "--only fold=9: no run has fold '9'; known: 0, 1"),
+    ],
+)
+def test_a_selection_that_no_run_meets_is_refused(tmp_path: Path, only: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        select_runs(plan(tmp_path), [only])
+    assert str(caught.value) == message

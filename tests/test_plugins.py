@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+from collections.abc import Callable
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchbench.errors import PluginError
+from benchbench.plugins import Registry, check_params, discover, load, resolve_params, source_digest
+
+NUMBERS = itertools.count()
+
+MODEL = """
+from benchbench import ModelPlugin, hookimpl
+
+def build(geometry, *, width: int = 8): ...
+
+@hookimpl
+def benchbench_models():
+    return [ModelPlugin(name="NAME", build=build, source="none", ndims=frozenset([2]))]
+"""
+HOOK = """
+import benchbench
+
+@benchbench.hookimpl
+def benchbench_models():
+    {}
+"""
+DATASET = """
+from benchbench import DatasetPlugin, Download, hookimpl
+
+def open_(root, *, channel: str): ...
+
+@hookimpl
+def benchbench_datasets():
+    download = Download(licence="CC0", page="https://example.org")
+    return [DatasetPlugin(name="NAME", open=open_, source="none", download=download, phantom=open_)]
+"""
+
+Install = Callable[..., PathDistribution]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a distribution of one module, never of a name used before, under an entry point."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(distribution: str, source: str, *, entry_point: str | None = None) -> PathDistribution:
+        module = f"made_up_{next(NUMBERS)}"
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{distribution}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[benchbench]\n{entry_point or distribution} = {module}\n")
+        importlib.invalidate_caches()
+        return PathDistribution(info)
+
+    return write
+
+
+def loaded(*distributions: PathDistribution) -> Registry:
+    return load([point for each in distributions for point in each.entry_points])
+
+
+def test_installed_plugins_are_found_with_their_origin(install: Install) -> None:
+    install("alpha", MODEL.replace("NAME", "alpha_net"), entry_point="first")
+    install("beta", DATASET.replace("NAME", "beta_set"), entry_point="second")
+    registry = discover(["first", "second"])
+    assert registry.model("alpha_net").ndims == {2}
+    assert registry.dataset("beta_set").download.licence == "CC0"
+    assert str(registry.models["alpha_net"].origin) == "alpha 1.0, entry point 'first'"
+    assert registry.broken == ()
+
+
+def test_only_the_entry_points_asked_for_are_loaded(install: Install) -> None:
+    install("alpha", MODEL.replace("NAME", "alpha_net"))
+    install("beta", "raise RuntimeError('not to be imported')")
+    registry = discover(["alpha"])
+    assert (list(registry.models), registry.broken) == (["alpha_net"], ())
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_package_at_all", "ModuleNotFoundError: No module named 'no_such_package_at_all'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("1 +", "SyntaxError: invalid syntax"),
+        ("x = 1", "PluginError: has no hook; define benchbench_datasets or benchbench_models"),
+        (
+            MODEL.replace("@hookimpl", ""),
+            "PluginError: has no hook; define benchbench_datasets or benchbench_models",
+        ),
+        (
+            MODEL.replace("benchbench_models", "benchbench_model"),
+            "PluginValidationError: unknown hook 'benchbench_model'",
+        ),
+        (
+            HOOK.format("return ['net']"),
+            "PluginError: a hook returned 'net', expected DatasetPlugin or ModelPlugin",
+        ),
+        (HOOK.format("pass"), "PluginError: its hooks returned nothing, expected DatasetPlugin or ModelPlugin"),
+        (HOOK.format("return 1 / 0"), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_broken_plugin_is_set_aside_and_the_others_go_on(install: Install, source: str, reason: str) -> None:
+    registry = loaded(install("ill", source), install("well", MODEL.replace("NAME", "well_net")))
+    (broken,) = registry.broken
+    assert (broken.name, broken.origin.distribution) == ("ill", "ill")
+    assert broken.reason.startswith(reason)
+    assert list(registry.models) == ["well_net"]
+    with pytest.raises(PluginError) as caught:
+        registry.model("ill")
+    assert str(caught.value) == f"model 'ill' cannot be used: {broken.reason} (ill 1.0, entry point 'ill')"
+
+
+def test_two_plugins_of_one_name_are_both_refused_and_both_owners_named(install: Install) -> None:
+    registry = loaded(
+        install("alpha", MODEL.replace("NAME", "net")),
+        install("beta", MODEL.replace("NAME", "net")),
+        install("gamma", MODEL.replace("NAME", "other")),
+    )
+    assert list(registry.models) == ["other"]
+    assert [(each.name, each.origin.distribution) for each in registry.broken] == [
+        ("net", "alpha"),
+        ("net", "beta"),
+    ]
+    owners = "alpha 1.0, entry point 'alpha' and beta 1.0, entry point 'beta'"
+    with pytest.raises(PluginError, match=f"two plugins have this name: {owners}; uninstall one"):
+        registry.model("net")
+
+
+def test_a_dataset_and_a_model_may_share_a_name(install: Install) -> None:
+    registry = loaded(
+        install("alpha", MODEL.replace("NAME", "same")), install("beta", DATASET.replace("NAME", "same"))
+    )
+    assert (registry.model("same").name, registry.dataset("same").name) == ("same", "same")
+
+
+def test_a_name_that_nobody_offers_has_a_hint(install: Install) -> None:
+    registry = loaded(install("alpha", MODEL.replace("NAME", "alpha_net")))
+    with pytest.raises(PluginError, match="no model plugin 'alpha_nett' is installed; did you mean 'alpha_net'"):
+        registry.model("alpha_nett")
+    with pytest.raises(PluginError, match="no dataset plugin 'x' is installed; known: none"):
+        registry.dataset("x")
+
+
+def test_an_entry_of_a_benchmark_is_checked_against_its_plugin(install: Install) -> None:
+    registry = loaded(install("a", MODEL.replace("NAME", "net")), install("b", DATASET.replace("NAME", "set")))
+    assert registry.check("models", "net", {"width": 3}) == []
+    assert registry.check("models", "net", {"widht": 3}) == [("widht", "no such parameter; did you mean 'width'?")]
+    assert registry.check("datasets", "set", {}) == [("", "parameter 'channel' must be given")]
+    ((key, message),) = registry.check("models", "nett", {})
+    assert (key, message) == ("", "no model plugin 'nett' is installed; did you mean 'net'?")
+
+
+def build(
+    geometry: object, *, width: int, depths: tuple[int, ...] = (1, 2), rate: float = 0.5, flag: bool = False
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("params", "problems"),
+    [
+        ({"width": 3, "depths": [4, 5], "rate": 1, "flag": True}, []),
+        ({"width": 3, "geometry": 1}, [("geometry", "no such parameter; known: width, depths, rate, flag")]),
+        ({}, [("", "parameter 'width' must be given")]),
+        ({"width": True}, [("width", "input should be a valid integer, found True")]),
+        ({"width": "3"}, [("width", "input should be a valid integer, found '3'")]),
+        ({"width": 3.0}, [("width", "input should be a valid integer, found 3.0")]),
+        ({"width": 3, "flag": 1}, [("flag", "input should be a valid boolean, found 1")]),
+        ({"width": 3, "rate": "x"}, [("rate", "input should be a valid number, found 'x'")]),
+        ({"width": 3, "depths": [1, "x"]}, [("depths", "input should be a valid integer, found 'x'")]),
+        ({"width": 3, "depths": 1}, [("depths", "input should be a valid array, found 1")]),
+    ],
+)
+def test_parameters_are_checked_against_the_signature(
+    params: dict[str, Any], problems: list[tuple[str, str]]
+) -> None:
+    assert check_params(build, params) == problems
+
+
+def test_a_type_that_no_file_can_give_is_a_fault_of_the_parameter_and_no_crash() -> None:
+    def build_oddly(*, guide: NoSuchType = None) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert check_params(build_oddly, {}) == []
+    ((key, message),) = check_params(build_oddly, {"guide": 3})
+    assert (key, message) == (
+        "guide",
+        "cannot be checked against the plugin's own type 'NoSuchType'; leave it out",
+    )
+
+
+def test_resolved_parameters_are_complete_and_of_the_factorys_types() -> None:
+    resolved = resolve_params(build, {"width": 3, "depths": [4, 5], "rate": 1})
+    assert resolved == {"width": 3, "depths": (4, 5), "rate": 1.0, "flag": False}
+    assert (type(resolved["depths"]), type(resolved["rate"])) == (tuple, float)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Callable[..., Any]]:
+    """A package's folder and a factory in it: net uses blocks, blocks uses sizes; nobody uses other."""
+    name = f"made_up_{next(NUMBERS)}"
+    folder = tmp_path / name
+    folder.mkdir()
+    for module, source in {
+        "__init__": "",
+        "net": f"from {name} import blocks\ndef build(geometry, *, width: int = 8): ...\n",
+        "blocks": "from .sizes import WIDTH\ndef late():\n    from . import lazy\n",
+        "sizes": "WIDTH = 8\n",
+        "lazy": "",
+        "other": "",
+    }.items():
+        (folder / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module(f"{name}.other")
+    return folder, importlib.import_module(f"{name}.net").build
+
+
+@pytest.mark.parametrize(
+    ("module", "is_used"), [("net", True), ("blocks", True), ("sizes", True), ("lazy", True), ("other", False)]
+)
+def test_a_digest_changes_with_every_module_that_is_used_and_no_other(
+    package: tuple[Path, Callable[..., Any]], module: str, *, is_used: bool
+) -> None:
+    folder, factory = package
+    before = source_digest(factory)
+    path = folder / f"{module}.py"
+    path.write_text(f"{path.read_text()}# changed\n")
+    assert (source_digest(factory) != before) == is_used
+
+
+def test_a_factory_with_settings_of_its_own_has_the_digest_of_its_module(
+    package: tuple[Path, Callable[..., Any]],
+) -> None:
+    _, factory = package
+    assert source_digest(functools.partial(factory, width=3)) == source_digest(factory)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchbench import CaseRef
+from benchbench.engine.predict import count_case, predict_case
+from benchbench.engine.prepare import PreparedCase, place
+from benchbench.engine.preview import draw_preview
+from benchbench.protocol import Protocol
+
+CPU = torch.device("cpu")
+
+
+class Threshold(nn.Module):
+    """The identity model: a voxel is foreground where its first channel is above one half."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (images[:, :1] - 0.5) * 20
+
+
+class Background(nn.Module):
+    """Softmax logits of three classes chosen by the image's level."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([-((images[:, :1] - level) ** 2) * 40 for level in (0.0, 0.5, 1.0)], 1)
+
+
+def protocol(patch: tuple[int, int], loss: str = "bce") -> Protocol:
+    optimizer = {"name": "adam", "lr": 1.0}
+    return Protocol.model_validate({"patch": patch, "epochs": 1, "batch": 1, "optimizer": optimizer, "loss": loss})
+
+
+def prepared(folder: Path, native: np.ndarray, patch: tuple[int, int]) -> PreparedCase:
+    """A case of which image and label are the same squares, placed by hand."""
+    import cv2
+
+    placement = place(native.shape[1:], patch)
+    image = np.zeros((len(native), 1, *patch), np.uint8)
+    (top, left), (height, width) = placement.offset, placement.scaled
+    for number, slice_ in enumerate(native):
+        image[number, 0, top : top + height, left : left + width] = cv2.resize(
+            slice_ * 255, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+        )
+    np.save(folder / "image.npy", image)
+    np.save(folder / "label.npy", (image[:, 0] > 127).astype(np.uint8))
+    np.save(folder / "native.npy", native)
+    (folder / "case.json").write_text(json.dumps(placement._asdict()))
+    return PreparedCase(CaseRef("case", "patient"), folder)
+
+
+def squares(height: int, width: int, slices: int = 20) -> np.ndarray:
+    native = np.zeros((slices, height, width), np.uint8)
+    for number in range(slices):
+        native[number, number : number + 8, 2:12] = 1
+    return native
+
+
+@pytest.mark.parametrize(
+    ("native", "patch"),
+    [((40, 24), (40, 24)), ((40, 24), (80, 48)), ((40, 24), (80, 80)), ((40, 24), (33, 47)), ((40, 40), (70, 40))],
+)
+def test_the_identity_model_gives_the_label_back_on_the_cases_own_grid(
+    tmp_path: Path, native: tuple[int, int], patch: tuple[int, int]
+) -> None:
+    truth = squares(*native)
+    case = prepared(tmp_path, truth, patch)
+    masks = predict_case(Threshold(), case, protocol=protocol(patch), device=CPU)
+    assert masks.shape == (20, 1, *native)
+    tp, fp, fn, _ = count_case(case, masks).sum((0, 1))
+    exact = all(size % side == 0 for size, side in zip(patch, native, strict=True)) or native == patch
+    assert 2 * tp / (2 * tp + fp + fn) >= (1.0 if exact and patch[0] / native[0] == patch[1] / native[1] else 0.85)
+
+
+def test_counts_are_by_slice_on_the_native_grid(tmp_path: Path) -> None:
+    truth = squares(40, 24)
+    case = prepared(tmp_path, truth, (40, 24))
+    masks = np.zeros((20, 1, 40, 24), bool)
+    masks[:, 0, 0] = True
+    counts = count_case(case, masks)
+    assert counts.shape == (20, 1, 4)
+    assert counts[0, 0].tolist() == [10, 14, 70, 866]
+    assert counts[5, 0].tolist() == [0, 24, 80, 856]
+    assert (counts.sum(-1) == 40 * 24).all()
+
+
+def test_softmax_predictions_leave_background_out(tmp_path: Path) -> None:
+    case = prepared(tmp_path, squares(32, 32), (32, 32))
+    masks = predict_case(Background(), case, protocol=protocol((32, 32), "ce"), device=CPU)
+    assert masks.shape == (20, 2, 32, 32)
+    assert not masks[:, 0].any()
+    assert np.array_equal(masks[:, 1], squares(32, 32) > 0)
+
+
+def test_prediction_does_not_depend_on_what_is_predicted_with_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+    case = prepared(tmp_path, squares(32, 32), (32, 32))
+    whole = predict_case(model, case, protocol=protocol((32, 32)), device=CPU)
+    (tmp_path / "one").mkdir()
+    one = prepared(tmp_path / "one", squares(32, 32)[17:18], (32, 32))
+    assert np.array_equal(predict_case(model, one, protocol=protocol((32, 32)), device=CPU)[0], whole[17])
+
+
+def test_a_preview_shows_image_truth_and_prediction_side_by_side(tmp_path: Path) -> None:
+    import cv2
+
+    case = prepared(tmp_path, squares(40, 24), (80, 48))
+    masks = np.zeros((20, 1, 40, 24), bool)
+    picture = cv2.imdecode(np.frombuffer(draw_preview(case, masks), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (40, 3 * 24 + 2 * 4, 3)
+    plain, outlined, empty = (picture[:, start : start + 24] for start in (0, 28, 56))
+    assert not np.array_equal(plain, outlined)
+    assert np.array_equal(plain, empty)

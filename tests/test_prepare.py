@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchbench import Case, CaseRef, DataError, Task
+from benchbench.engine.prepare import Placement, PreparedCase, place, prepare_cases, region_bits
+from benchbench.protocol import Protocol
+
+
+class OneCase:
+    """A dataset of a single case, given as arrays."""
+
+    def __init__(
+        self, image: np.ndarray, label: np.ndarray, regions: dict[str, tuple[int, ...]] | None = None
+    ) -> None:
+        self.image, self.label = image, label
+        channels = tuple(f"channel {number}" for number in range(len(image)))
+        self.task = Task(channels=channels, regions=regions or {"region": (1,)})
+
+    def cases(self) -> list[CaseRef]:
+        return [CaseRef("case", "patient")]
+
+    def load(self, case_id: str) -> Case:  # noqa: ARG002 it has only one
+        return Case(image=self.image, label=self.label, affine=None, spacing_mm=None)
+
+
+def protocol(**changes: Any) -> Protocol:
+    fields = {"patch": (8, 8), "epochs": 1, "batch": 1, "optimizer": {"name": "adam", "lr": 1.0}, "loss": "bce"}
+    return Protocol.model_validate({**fields, **changes}, strict=False)
+
+
+def prepare(dataset: Any, cache: Path, recipe: str = "", digest: str = "0", **changes: Any) -> PreparedCase:
+    settings = protocol(**changes)
+    cases = prepare_cases(
+        dataset, {"case": digest}, protocol=settings, recipe=recipe, cache=cache, threads=1, progress=lambda: None
+    )
+    return cases["case"]
+
+
+def arrays(height: int, width: int, *, slices: int = 2, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (channels, slices, height, width)).astype(np.uint8)
+    return image, (image[0] > 200).astype(np.uint8)
+
+
+def test_a_slice_of_the_patch_size_is_kept_to_the_bit(tmp_path: Path) -> None:
+    image, label = arrays(8, 8, channels=3)
+    prepared = prepare(OneCase(image, label), tmp_path)
+    assert np.array_equal(prepared.image(), np.moveaxis(image, 0, 1))
+    assert np.array_equal(prepared.label(), label)
+    assert np.array_equal(prepared.native_label(), label)
+
+
+def test_a_larger_slice_is_scaled_by_one_factor_and_centred() -> None:
+    assert place((16, 8), (8, 8)) == Placement(native=(16, 8), scaled=(8, 4), offset=(0, 2))
+    assert place((4, 4), (8, 8)) == Placement(native=(4, 4), scaled=(8, 8), offset=(0, 0))
+
+
+def test_shrinking_averages_the_image_and_keeps_the_label_whole(tmp_path: Path) -> None:
+    image = np.zeros((1, 1, 16, 16), np.uint8)
+    image[..., ::2] = 100
+    label = np.zeros((1, 16, 16), np.uint8)
+    label[0, 4:8, 4:8] = 1
+    prepared = prepare(OneCase(image, label), tmp_path)
+    assert (prepared.image() == 50).all()
+    assert prepared.label().sum() == 4
+    assert prepared.label()[0, 2:4, 2:4].all()
+    assert np.array_equal(prepared.native_label(), label)
+
+
+def test_overlapping_regions_are_bits_of_one_mask() -> None:
+    task = Task(channels=("x",), regions={"whole": (1, 2, 4), "core": (1, 4), "enhancing": (4,)})
+    bits = region_bits(np.array([0, 1, 2, 4]), task)
+    assert bits.tolist() == [0, 0b011, 0b001, 0b111]
+
+
+def test_unit_intensity_of_other_than_8_bit_is_the_range_of_each_channel(tmp_path: Path) -> None:
+    image = np.zeros((2, 1, 8, 8), np.int16)
+    image[0, 0, 0, 0], image[1, 0, 0, 0] = 1000, -4
+    prepared = prepare(OneCase(image, np.zeros((1, 8, 8), np.uint8)), tmp_path)
+    assert prepared.image().dtype == np.float16
+    assert prepared.image()[0, 0, 0, 0] == 1
+    assert prepared.image()[0, 1, 0, 0] == 0
+    assert prepared.image()[0, 1].max() == 1
+
+
+def test_zscore_has_mean_0_and_sd_1_and_a_constant_channel_is_0(tmp_path: Path) -> None:
+    image, label = arrays(8, 8, channels=2)
+    image[1] = 7
+    prepared = prepare(OneCase(image, label), tmp_path, intensity="zscore").image().astype(np.float32)
+    assert prepared[:, 0].mean() == pytest.approx(0, abs=1e-3)
+    assert prepared[:, 0].std() == pytest.approx(1, abs=1e-3)
+    assert (prepared[:, 1] == 0).all()
+
+
+def test_the_cache_is_used_again_only_for_the_same_content_and_preparation(tmp_path: Path) -> None:
+    image, label = arrays(8, 8)
+    first = prepare(OneCase(image, label), tmp_path)
+    assert prepare(OneCase(image, label), tmp_path).folder == first.folder
+    others = [
+        prepare(OneCase(image, label), tmp_path, digest="1"),
+        prepare(OneCase(image, label), tmp_path, recipe="other"),
+        prepare(OneCase(image, label), tmp_path, intensity="zscore"),
+        prepare(OneCase(image, label), tmp_path, patch=(16, 16)),
+    ]
+    assert len({first.folder, *(other.folder for other in others)}) == 5
+
+
+def test_a_cached_case_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = OneCase(*arrays(8, 8))
+    prepare(dataset, tmp_path)
+    monkeypatch.setattr(dataset, "load", lambda _: pytest.fail("decoded again"))
+    prepare(dataset, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda case: setattr(case, "label", case.label[:, :4]), "expected (C, *space), space"),
+        (lambda case: setattr(case, "label", case.label * 7), "label values [7], expected only [0, 1]"),
+        (
+            lambda case: setattr(case, "task", Task(channels=("a", "b"), regions={"region": (1,)})),
+            "found 1 channels, expected a, b",
+        ),
+        (
+            lambda case: setattr(case, "image", np.full(case.image.shape, np.nan)),
+            "128 voxels of the image are nan or infinite",
+        ),
+    ],
+)
+def test_a_case_that_contradicts_its_task_is_refused(tmp_path: Path, change: Any, message: str) -> None:
+    dataset = OneCase(*arrays(8, 8))
+    change(dataset)
+    with pytest.raises(DataError) as caught:
+        prepare(dataset, tmp_path)
+    assert message in str(caught.value)
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_the_faults_of_all_cases_are_listed_at_once(tmp_path: Path) -> None:
+    class Broken(OneCase):
+        def cases(self) -> list[CaseRef]:
+            return [CaseRef("one", "p"), CaseRef("two", "q")]
+
+        def load(self, case_id: str) -> Case:
+            raise (DataError(f"{case_id}: torn") if case_id == "one" else KeyError("seg"))
+
+    with pytest.raises(DataError) as caught:
+        prepare_cases(
+            Broken(*arrays(8, 8)),
+            {"one": "1", "two": "2"},
+            protocol=protocol(),
+            recipe="",
+            cache=tmp_path,
+            threads=2,
+            progress=lambda: None,
+        )
+    assert caught.value.problems[0] == "one: torn"
+    assert "two: the dataset plugin failed: KeyError" in caught.value.problems[1]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchbench import CaseRef
+from benchbench.engine.prepare import PreparedCase
+from benchbench.engine.sampling import Slices, epoch_order, in_order
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+def prepared(folder: Path, number: int, *, slices: int, dtype: type = np.uint8) -> PreparedCase:
+    path = folder / str(number)
+    path.mkdir()
+    np.save(path / "image.npy", np.full((slices, 2, 4, 4), 51 * number).astype(dtype))
+    np.save(path / "label.npy", np.full((slices, 4, 4), number, np.uint8))
+    return PreparedCase(CaseRef(str(number), str(number)), path)
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[PreparedCase]:
+    return [prepared(tmp_path, number, slices=number) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_slices_of_all_cases_are_numbered_through(cases: list[PreparedCase], name: str) -> None:
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    slices = Slices(cases, device=torch.device(name))
+    images, labels = slices.batch(torch.tensor([0, 5, 1]))
+    assert len(slices) == 6
+    assert slices.case_of.tolist() == [0, 1, 1, 2, 2, 2]
+    assert labels[:, 0, 0].tolist() == [1, 3, 2]
+    assert torch.allclose(images[:, 1, 3, 3].cpu(), torch.tensor([0.2, 0.6, 0.4]))
+
+
+def test_8_bit_images_are_divided_by_255_and_others_kept(tmp_path: Path) -> None:
+    slices = Slices([prepared(tmp_path, 4, slices=1, dtype=np.float16)], device=torch.device("cpu"))
+    assert slices.batch(torch.tensor([0]))[0].unique().tolist() == [204.0]
+
+
+def test_an_epoch_holds_every_slice_once_in_an_order_of_its_generator() -> None:
+    def order(seed: int) -> list[int]:
+        batches = list(epoch_order(10, batch=4, generator=torch.Generator().manual_seed(seed)))
+        assert [len(batch) for batch in batches] == [4, 4, 2]
+        return torch.cat(batches).tolist()
+
+    assert sorted(order(0)) == list(range(10))
+    assert order(0) == order(0) != order(1)
+    assert torch.cat(list(in_order(10, batch=4))).tolist() == list(range(10))
+
+
+def test_reading_a_batch_does_not_change_the_cache(cases: list[PreparedCase]) -> None:
+    slices = Slices(cases, device=torch.device("cpu"))
+    images, labels = slices.batch(torch.tensor([0]))
+    images.fill_(9)
+    labels.fill_(9)
+    assert slices.batch(torch.tensor([0]))[1].unique().tolist() == [1]
+    assert cases[0].label().max() == 1

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchbench.protocol import Adam, Albumentations, Constant, Flip, Protocol
+from benchbench.spec import Benchmark, PhantomSize, TableSpec, read_benchmark
+
+VALID = """title = "T"
+datasets = [{ name = "discs" }]
+[[models]]
+name = "plain"
+[protocol]
+patch = [32, 64]
+epochs = 2
+batch = 4
+loss = "dice"
+optimizer = { name = "adam", lr = 1e-3 }
+"""
+REHEARSE = """[rehearse]
+data = { patients = 3 }
+protocol = { epochs = 1, optimizer = { lr = 0.5 } }
+models = { plain = { width = 2 } }
+"""
+
+
+def read(tmp_path: Path, text: str, **options: Any) -> Benchmark:
+    path = tmp_path / "b.toml"
+    path.write_text(text)
+    return read_benchmark(path, **{"check": lambda *_: (), **options})
+
+
+def protocols(benchmark: Benchmark) -> dict[str, Protocol]:
+    return {variant.label: variant.protocol for variant in benchmark.variants}
+
+
+def test_what_a_short_file_leaves_out_has_its_documented_default(tmp_path: Path) -> None:
+    benchmark = read(tmp_path, VALID)
+    assert (benchmark.name, benchmark.title, benchmark.tables, benchmark.rehearsal) == ("b", "T", (), None)
+    (variant,) = benchmark.variants
+    assert (variant.label, [each.name for each in variant.models]) == ("default", ["plain"])
+    protocol = variant.protocol
+    assert protocol.optimizer == Adam(name="adam", lr=1e-3, weight_decay=0.0)
+    assert protocol.schedule == Constant(name="constant")
+    assert (protocol.ndim, protocol.patch, protocol.folds, protocol.validation) == (2, (32, 64), 5, 0.2)
+    assert (protocol.seeds, protocol.intensity, protocol.augment, protocol.select) == ((0,), "unit", (), "dice")
+    assert (protocol.early_stopping, protocol.gradient_clip, protocol.precision) == (None, None, "bf16")
+    assert protocol.metrics == ("dice", "iou", "accuracy", "precision", "sensitivity", "specificity")
+    assert protocol.empty == "score"
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"), [("bce+dice", "sigmoid"), ("ce+dice", "softmax"), ("ce", "softmax")]
+)
+def test_the_loss_decides_the_activation(tmp_path: Path, loss: str, activation: str) -> None:
+    assert protocols(read(tmp_path, VALID.replace('"dice"', f'"{loss}"')))["default"].activation == activation
+
+
+def test_a_whole_number_may_stand_for_a_real_one(tmp_path: Path) -> None:
+    assert protocols(read(tmp_path, VALID.replace("1e-3", "1")))["default"].optimizer.lr == 1.0
+
+
+def test_parameters_of_an_albumentations_step_are_kept(tmp_path: Path) -> None:
+    text = VALID + 'augment = [{ name = "flip" }, { albumentations = "Blurry", p = 0.3, limits = [1, 2] }]\n'
+    flip, blurry = protocols(read(tmp_path, text))["default"].augment
+    assert flip == Flip(name="flip", p=0.5)
+    assert isinstance(blurry, Albumentations)
+    assert (blurry.albumentations, blurry.params) == ("Blurry", {"p": 0.3, "limits": [1, 2]})
+
+
+def test_a_table_is_of_case_means_unless_it_says_otherwise(tmp_path: Path) -> None:
+    text = VALID + '[[tables]]\nrows = "fold"\ncolumns = "model"\nvalue = "iou"\n'
+    assert read(tmp_path, text).tables == (TableSpec(rows="fold", columns="model", value="iou", aggregate="case"),)
+
+
+def test_plugins_are_asked_about_the_parameters_beside_their_names(tmp_path: Path) -> None:
+    asked = []
+    text = VALID.replace('"plain"', '"plain"\nwidth = 8\nsizes = [1, 2]')
+    benchmark = read(tmp_path, text, check=lambda *entry: asked.append(entry) or ())
+    assert ("datasets", "discs", {}) in asked
+    assert ("models", "plain", {"width": 8, "sizes": [1, 2]}) in asked
+    assert benchmark.variants[0].models[0].params == {"width": 8, "sizes": [1, 2]}
+
+
+def test_a_variant_changes_only_what_it_names(tmp_path: Path) -> None:
+    text = (
+        VALID
+        + """[[variants]]
+label = "slow"
+set = { "protocol.optimizer.lr" = 1e-5, "models.plain.width" = 3 }
+[[variants]]
+label = "plain"
+set = {}
+"""
+    )
+    slow, plain = read(tmp_path, text).variants
+    assert slow.protocol.optimizer == Adam(name="adam", lr=1e-5)
+    assert slow.models[0].params == {"width": 3}
+    assert plain.protocol == protocols(read(tmp_path, VALID))["default"]
+    assert plain.models[0].params == {}
+
+
+def test_a_grid_has_a_variant_for_every_combination(tmp_path: Path) -> None:
+    found = protocols(read(tmp_path, VALID + '[grid]\n"protocol.epochs" = [1, 5]\n"protocol.batch" = [2, 3]\n'))
+    assert {label: (each.epochs, each.batch) for label, each in found.items()} == {
+        "epochs=1, batch=2": (1, 2),
+        "epochs=1, batch=3": (1, 3),
+        "epochs=5, batch=2": (5, 2),
+        "epochs=5, batch=3": (5, 3),
+    }
+
+
+def test_every_variant_stands_at_every_point_of_a_grid(tmp_path: Path) -> None:
+    text = (
+        VALID
+        + """[[variants]]
+label = "a"
+set = { "protocol.epochs" = 7 }
+[[variants]]
+label = "b"
+set = { "protocol.epochs" = 8 }
+[grid]
+"protocol.batch" = [2, 3]
+"""
+    )
+    found = protocols(read(tmp_path, text))
+    assert list(found) == ["a, batch=2", "a, batch=3", "b, batch=2", "b, batch=3"]
+    assert [(each.epochs, each.batch) for each in found.values()] == [(7, 2), (7, 3), (8, 2), (8, 3)]
+
+
+def test_a_rehearsal_changes_the_leaves_it_names_and_keeps_their_neighbours(tmp_path: Path) -> None:
+    benchmark = read(tmp_path, VALID + REHEARSE, rehearse=True)
+    assert benchmark.rehearsal == PhantomSize(patients=3, size=64, seed=0)
+    (variant,) = benchmark.variants
+    assert (variant.protocol.epochs, variant.protocol.batch) == (1, 4)
+    assert variant.protocol.optimizer == Adam(name="adam", lr=0.5)
+    assert variant.models[0].params == {"width": 2}
+
+
+def test_in_earnest_a_rehearsal_changes_nothing(tmp_path: Path) -> None:
+    benchmark = read(tmp_path, VALID + REHEARSE)
+    assert benchmark.rehearsal is None
+    assert benchmark.variants == read(tmp_path, VALID).variants
+
+
+def test_the_command_line_has_the_last_word_over_file_and_rehearsal(tmp_path: Path) -> None:
+    overrides = ["protocol.epochs=9", "models.plain.width = 6", "protocol.loss=bce+dice", "protocol.epochs=11"]
+    (variant,) = read(tmp_path, VALID + REHEARSE, rehearse=True, overrides=overrides).variants
+    assert (variant.protocol.epochs, variant.protocol.loss) == (11, "bce+dice")
+    assert variant.protocol.optimizer.lr == 0.5
+    assert variant.models[0].params == {"width": 6}
+
+
+def test_the_command_line_can_set_a_table_as_a_whole(tmp_path: Path) -> None:
+    (variant,) = read(tmp_path, VALID, overrides=['models=[{ name = "other", depth = 3 }]']).variants
+    assert [(each.name, each.params) for each in variant.models] == [("other", {"depth": 3})]

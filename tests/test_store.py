@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from benchbench.errors import IntegrityError
+from benchbench.plan import RECORD_SCHEMA, RunKey
+from benchbench.store import (
+    Record,
+    ResultsFolder,
+    RunBusyError,
+    RunFolder,
+    benchmark_folders,
+    results_folder,
+    slug,
+    write_atomic,
+)
+
+KEY = RunKey("discs", "plain", "default", 0, 7)
+RECORD = Record(
+    **KEY._asdict(),
+    status="done",
+    digest="d" * 64,
+    data_digest="a" * 64,
+    split_digest="b" * 64,
+    resolved={"model": {"params": {"width": 8}}},
+    provenance={"device": "cpu"},
+    seconds=1.5,
+    parameters=12,
+    epochs=3,
+    best_epoch=2,
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return ResultsFolder(tmp_path / "b").run(KEY)
+
+
+def fail(*_: object, **__: object) -> None:
+    raise OSError("the machine went down")
+
+
+@pytest.mark.parametrize("step", ["pathlib.Path.replace", "os.fsync"])
+def test_a_write_that_is_cut_off_leaves_the_old_content_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "run.json"
+    write_atomic(path, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(step, fail)
+        with pytest.raises(OSError, match="the machine went down"):
+            write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_replaces_the_old_content_and_makes_the_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    write_atomic(path, b"old")
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_record_is_read_as_it_was_written(run: RunFolder) -> None:
+    assert run.read_record() is None
+    run.write_record(RECORD)
+    assert run.read_record() == RECORD
+    assert RECORD.key == KEY
+
+
+def test_what_json_cannot_say_is_null(run: RunFolder) -> None:
+    run.write_record(replace(RECORD, seconds=math.nan, provenance={"deep": [math.inf, (1.5, -math.inf)]}))
+    text = (run.path / "run.json").read_text()
+    found = json.loads(text, parse_constant=fail)
+    assert (found["seconds"], found["provenance"]) == (None, {"deep": [None, [1.5, None]]})
+
+
+def test_texts_that_look_like_numbers_stay_texts(run: RunFolder) -> None:
+    odd = replace(RECORD, dataset="001", model="NA", variant="1e5")
+    run.write_record(odd)
+    assert run.read_record() == odd
+
+
+def edited(run: RunFolder, **changes: Any) -> None:
+    run.write_record(RECORD)
+    path = run.path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("length", [0, 1, 100])
+def test_a_record_cut_short_is_refused_by_name(run: RunFolder, length: int) -> None:
+    run.write_record(RECORD)
+    path = run.path / "run.json"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(IntegrityError) as caught:
+        run.read_record()
+    assert str(caught.value).startswith(f"{path}: not a run record (")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '"text"', '{"schema": 1}', "\x00"])
+def test_a_file_that_is_no_record_is_refused_by_name(run: RunFolder, content: str) -> None:
+    run.write_record(RECORD)
+    (run.path / "run.json").write_text(content)
+    with pytest.raises(IntegrityError, match=r"run\.json: not a run record"):
+        run.read_record()
+
+
+def test_a_record_with_a_field_that_nobody_wrote_is_refused(run: RunFolder) -> None:
+    edited(run, dice=0.99)
+    with pytest.raises(IntegrityError, match=r"run\.json: not a run record \(.*'dice'"):
+        run.read_record()
+
+
+def test_a_record_of_another_version_counts_as_none(run: RunFolder) -> None:
+    edited(run, schema=RECORD_SCHEMA + 1, new_field="unknown")
+    assert run.read_record() is None
+
+
+TABLE = pa.table({"case": ["001", "NA", "1e5"], "tp": [1, 2, 3]})
+
+
+def test_a_table_is_read_as_it_was_written(run: RunFolder) -> None:
+    run.write_table("cases.parquet", TABLE)
+    record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
+    assert run.read_table("cases.parquet", record).equals(TABLE)
+
+
+def test_a_table_that_is_not_what_the_record_vouches_for_is_refused(run: RunFolder) -> None:
+    run.write_table("cases.parquet", TABLE)
+    record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
+    message = r"cases\.parquet: missing or changed since run\.json was written"
+    with pytest.raises(IntegrityError, match=message):
+        run.read_table("cases.parquet", RECORD)
+    run.write_table("cases.parquet", TABLE.slice(1))
+    with pytest.raises(IntegrityError, match=message):
+        run.read_table("cases.parquet", record)
+    run.discard("cases.parquet")
+    with pytest.raises(IntegrityError, match=message):
+        run.read_table("cases.parquet", record)
+
+
+def test_a_run_is_held_by_one_at_a_time(run: RunFolder) -> None:
+    with run.held(0):
+        with pytest.raises(RunBusyError, match="another process is at this run"), run.held(0):
+            pytest.fail("two hold one run")
+    with run.held(0):
+        assert run.path.is_dir()
+
+
+def test_clearing_keeps_the_lock_and_the_log(run: RunFolder) -> None:
+    with run.held(0):
+        for name in ("worker.log", "run.json", "previews/best.png"):
+            run.write(name, b"x")
+        run.clear()
+        assert {path.name for path in run.path.iterdir()} <= {".lock", "worker.log"}
+        assert (run.path / "worker.log").read_bytes() == b"x"
+
+
+def test_the_state_of_a_run_is_read_under_its_own_tag_only(run: RunFolder) -> None:
+    state = b"first line\nsecond line\n"
+    assert run.read_resume("tag a") is None
+    run.write_resume("tag a", state)
+    assert run.read_resume("tag a") == state
+    assert run.read_resume("tag b") is None
+
+
+@pytest.mark.parametrize("position", [0, 6, 40, -1])
+def test_a_state_with_a_flipped_bit_is_not_read(run: RunFolder, position: int) -> None:
+    run.write_resume("tag a", b"state of a run")
+    path = run.path / "resume.pt"
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    assert run.read_resume("tag a") is None
+
+
+def test_a_history_is_a_table_of_epochs(run: RunFolder) -> None:
+    run.write_history([{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}])
+    assert (run.path / "history.csv").read_bytes() == b"epoch,loss\n0,0.5\n1,0.25\n"
+
+
+LABELS = [
+    "a b",
+    "a_b",
+    "a/b",
+    "a\\b",
+    "A?b",
+    "..",
+    ".",
+    "../x",
+    "/etc",
+    ".hidden",
+    "x" * 61,
+    "x" * 60,
+    "ä",
+    "-",
+    "a\nb",
+]
+
+
+def test_labels_become_different_plain_folder_names() -> None:
+    names = [slug(label) for label in LABELS]
+    assert len(set(names)) == len(LABELS)
+    for name in names:
+        assert Path(name).name == name
+        assert not name.startswith(".")
+        assert len(name) < 80
+        assert name.isascii()
+
+
+@pytest.mark.parametrize("label", ["default", "lr=0.1", "batch=2+x_y-z", "v1.0"])
+def test_a_plain_label_is_its_own_folder_name(label: str) -> None:
+    assert slug(label) == label
+
+
+def test_a_run_lies_below_its_benchmark_whatever_it_is_called(tmp_path: Path) -> None:
+    folder = results_folder(tmp_path, "b", phantom=False)
+    path = folder.run(RunKey("../../d", "m", "..", 1, 2)).path
+    assert path.resolve().is_relative_to(tmp_path / "b" / "runs")
+    assert path.name == "fold1_seed2"
+
+
+def test_benchmarks_are_found_with_rehearsals_apart(tmp_path: Path) -> None:
+    real, rehearsal = (results_folder(tmp_path, "b", phantom=phantom) for phantom in (False, True))
+    (tmp_path / "no_benchmark").mkdir()
+    assert benchmark_folders(tmp_path) == []
+    for folder in (real, rehearsal):
+        folder.write_manifest({"name": "b"})
+    assert real.path == tmp_path / "b"
+    assert rehearsal.path == tmp_path / "rehearsal" / "b"
+    assert benchmark_folders(tmp_path) == [real, rehearsal]
+    assert benchmark_folders(rehearsal.path) == [rehearsal]
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "\x00"])
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "benchmark.json").write_text(content)
+    with pytest.raises(IntegrityError, match=r"benchmark\.json: cannot be read"):
+        ResultsFolder(tmp_path).read_manifest()

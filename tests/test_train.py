@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchbench import CaseRef
+from benchbench.engine.prepare import PreparedCase
+from benchbench.engine.sampling import Slices
+from benchbench.engine.train import DivergedError, Training, count_voxels
+from benchbench.protocol import Protocol
+
+CPU = torch.device("cpu")
+
+
+def protocol(**changes: Any) -> Protocol:
+    fields = {
+        "patch": (16, 16),
+        "epochs": 3,
+        "batch": 3,
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "loss": "bce+dice",
+        "augment": ({"name": "flip"}, {"name": "noise", "sigma": (0.0, 0.1)}),
+    }
+    return Protocol.model_validate({**fields, **changes})
+
+
+def prepared(folder: Path, name: str) -> PreparedCase:
+    path = folder / name
+    path.mkdir(exist_ok=True)
+    rng = np.random.default_rng(len(name))
+    label = (rng.random((4, 16, 16)) > 0.7).astype(np.uint8)
+    image = np.stack([label * 150 + rng.integers(0, 60, label.shape)], 1).astype(np.uint8)
+    np.save(path / "image.npy", image)
+    np.save(path / "label.npy", label)
+    (path / "case.json").write_text('{"native": [16, 16], "scaled": [16, 16], "offset": [0, 0]}')
+    return PreparedCase(CaseRef(name, name), path)
+
+
+def training(folder: Path, **changes: Any) -> Training:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.2), nn.Conv2d(4, 1, 1)
+    )
+    train = Slices([prepared(folder, "a"), prepared(folder, "bb")], device=CPU)
+    validation = Slices([prepared(folder, "ccc"), prepared(folder, "dddd")], device=CPU)
+    return Training(model, train, validation, protocol(**changes), regions=1)
+
+
+def run(state: Training, epochs: int) -> Training:
+    for _ in range(epochs):
+        torch.manual_seed(len(state.history))
+        state.run_epoch(torch.Generator().manual_seed(len(state.history)), progress=lambda _: None)
+    return state
+
+
+def test_every_epoch_adds_a_line_with_losses_and_metrics_of_both_parts(tmp_path: Path) -> None:
+    shares: list[float] = []
+    state = training(tmp_path)
+    row = state.run_epoch(torch.Generator().manual_seed(0), progress=shares.append)
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1])
+    assert row["epoch"] == 0
+    assert row["lr"] == 0.01
+    for name in ("train_dice_pooled", "validation_dice_pooled", "validation_dice_case", "validation_iou_case"):
+        assert 0 <= row[name] <= 1
+    assert row["train_loss"] > 0 < row["validation_loss"]
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    state = run(training(tmp_path, augment=(), epochs=40), 40)
+    assert state.history[-1]["train_loss"] < 0.5 * state.history[0]["train_loss"]
+    assert state.history[-1]["validation_dice_case"] > 0.9
+
+
+def test_the_same_seeds_give_the_same_weights_to_the_bit(tmp_path: Path) -> None:
+    first, second = (run(training(tmp_path), 2).model.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_training_resumed_from_a_saved_state_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    schedule = {"name": "plateau", "factor": 0.5, "patience": 0}
+    whole = run(training(tmp_path, epochs=4, schedule=schedule), 4)
+    stopped = run(training(tmp_path, epochs=4, schedule=schedule), 2).save()
+    resumed = training(tmp_path, epochs=4, schedule=schedule)
+    resumed.load(stopped)
+    run(resumed, 2)
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name]), name
+    assert resumed.best_epoch == whole.best_epoch
+    without_time = [{**row, "seconds": 0} for row in whole.history]
+    assert [{**row, "seconds": 0} for row in resumed.history] == without_time
+
+
+@pytest.mark.parametrize(("select", "expected"), [("dice", 1), ("iou", 2), ("loss", 0)])
+def test_the_checkpoint_is_the_first_best_by_the_chosen_measure(
+    tmp_path: Path, select: str, expected: int
+) -> None:
+    state = training(tmp_path, select=select)
+    scores = {
+        "validation_dice_case": [0.1, 0.9, 0.9],
+        "validation_iou_case": [0.1, 0.2, 0.3],
+        "validation_loss": [1, 2, 3],
+    }
+    for epoch in range(3):
+        state._remember({"epoch": epoch, **{name: float(values[epoch]) for name, values in scores.items()}})
+    assert state.best_epoch == expected
+
+
+def test_an_undefined_score_never_beats_a_defined_one(tmp_path: Path) -> None:
+    state = training(tmp_path)
+    for epoch, dice in enumerate([float("nan"), 0.2, float("nan")]):
+        state._remember({"epoch": epoch, "validation_dice_case": dice})
+    assert state.best_epoch == 1
+
+
+def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:
+    state = training(tmp_path, epochs=10, early_stopping={"patience": 2})
+    over = []
+    for epoch, dice in enumerate([0.5, 0.4, 0.4, 0.4]):
+        state._remember({"epoch": epoch, "validation_dice_case": dice})
+        over.append(state.is_over)
+    assert over == [False, False, False, True]
+
+
+def test_a_loss_that_becomes_nan_ends_the_run_and_leaves_the_best_weights_finite(tmp_path: Path) -> None:
+    state = run(training(tmp_path), 1)
+    with torch.no_grad():
+        next(state.model.parameters()).fill_(torch.nan)
+    with pytest.raises(DivergedError, match="training loss became nan in epoch 1"):
+        run(state, 1)
+    assert state.best_epoch == 0
+    assert all(torch.isfinite(tensor).all() for tensor in state.best.values())
+
+
+def test_the_gradient_is_clipped_to_the_protocols_norm(tmp_path: Path) -> None:
+    sgd = {"name": "sgd", "lr": 1.0}
+    state = training(tmp_path, gradient_clip=1e-3, optimizer=sgd, batch=8)
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    run(state, 1)
+    moved = torch.cat([(a - b).flatten() for a, b in zip(state.model.parameters(), before, strict=True)])
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_last_smaller_batch_weighs_by_its_size(tmp_path: Path) -> None:
+    state = training(tmp_path, loss="bce", augment=(), batch=3, optimizer={"name": "sgd", "lr": 1e-12})
+    state.model[1] = nn.Identity()
+    state.model[3] = nn.Identity()
+    row = state.run_epoch(torch.Generator().manual_seed(0), progress=lambda _: None)
+    state.protocol = protocol(loss="bce", augment=(), batch=8)
+    whole = state.run_epoch(torch.Generator().manual_seed(0), progress=lambda _: None)
+    assert row["train_loss"] == pytest.approx(whole["train_loss"], rel=1e-5)
+
+
+def test_voxels_are_counted_by_slice_and_region() -> None:
+    reference = torch.tensor([[[[True, True, False, False]]]])
+    predicted = torch.tensor([[[[True, False, True, False]]]])
+    assert count_voxels(reference, predicted).tolist() == [[[1, 1, 1, 1]]]
