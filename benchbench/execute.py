@@ -9,84 +9,33 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import nn
+
+from benchbench.assignment import Assignment, Progress, Report
+from benchbench.engine.device import peak_memory_bytes
+from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
+from benchbench.engine.predict import count_case, predict_case
 from benchbench.engine.prepare import PreparedCase
+from benchbench.engine.preview import draw_preview
+from benchbench.engine.sampling import Slices
+from benchbench.engine.train import DivergedError, Training
 from benchbench.errors import BenchbenchError
-from benchbench.plan import RunKey
+from benchbench.metrics import Counts, overlap
 from benchbench.plugins import discover
-from benchbench.protocol import Protocol
 from benchbench.provenance import code_state, machine, versions
-from benchbench.store import Record, RunFolder
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    import torch
-    from numpy.typing import NDArray
-
-    from benchbench.engine.train import Training
+from benchbench.store import Record
 
 _RESUME_SECONDS = 60.0
 _HELD_SECONDS = 15.0  # how long a dying process may keep a run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """All that a process needs to carry out one run."""
-
-    key: RunKey
-    protocol: Protocol
-    resolved: Mapping[str, Any]
-    digest: str
-    data_digest: str
-    split_digest: str
-    entry_point: str
-    """Of the model's plugin."""
-    model_params: Mapping[str, Any]
-    channels: tuple[str, ...]
-    regions: tuple[str, ...]
-    train: tuple[PreparedCase, ...]
-    validation: tuple[PreparedCase, ...]
-    test: tuple[PreparedCase, ...]
-    folder: RunFolder
-    device: str
-    threads: int
-
-    def is_done_by(self, record: Record | None) -> bool:
-        """Whether a record is what this run would give: the same spec, code, data and split, and an end."""
-        return (
-            record is not None
-            and record.status != "failed"
-            and (record.digest, record.data_digest, record.split_digest)
-            == (self.digest, self.data_digest, self.split_digest)
-        )
-
-    def record(self, **fields: Any) -> Record:
-        """A record of this run with the given outcome."""
-        return Record(
-            **self.key._asdict(),
-            digest=self.digest,
-            data_digest=self.data_digest,
-            split_digest=self.split_digest,
-            resolved=self.resolved,
-            **fields,
-        )
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    epochs: float
-    """Epochs trained, the share of the present one included."""
-    of: int
-    note: str = ""
-
-
-Report = Callable[[Progress], None]
 
 
 def execute(assignment: Assignment, report: Report) -> Record:
@@ -110,7 +59,8 @@ def execute(assignment: Assignment, report: Report) -> Record:
             )
         record = replace(record, seconds=time.monotonic() - began)
         assignment.folder.write_record(record)
-        assignment.folder.discard("resume.pt")
+        if record.status != "failed":  # what failed for want of memory or disk goes on from where it was
+            assignment.folder.discard("resume.pt")
     return record
 
 
@@ -120,11 +70,6 @@ def derive_seed(*words: object) -> int:
 
 
 def _execute(assignment: Assignment, report: Report) -> Record:
-    import torch  # noqa: PLC0415 reading and planning do without
-
-    from benchbench.engine.network import check_output, count_parameters, geometry, place_on  # noqa: PLC0415
-    from benchbench.engine.train import DivergedError, Training  # noqa: PLC0415
-
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
     plugin = discover([assignment.entry_point]).model(assignment.key.model)
@@ -132,7 +77,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
     model = place_on(plugin.build(wanted, **assignment.model_params), device)
     check_output(plugin, model, wanted, assignment.protocol)
-    training = _training(Training, assignment, model, device)
+    training = _training(assignment, model, device)
     status, reason = "done", ""
     try:
         _train(assignment, training, report)
@@ -145,7 +90,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     return assignment.record(
         status=status,
         reason=reason,
-        provenance=_provenance(assignment, torch=torch),
+        provenance=_provenance(assignment),
         seconds=0.0,
         parameters=count_parameters(model),
         epochs=len(training.history),
@@ -154,13 +99,9 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     )
 
 
-def _training(
-    kind: type[Training], assignment: Assignment, model: torch.nn.Module, device: torch.device
-) -> Training:
+def _training(assignment: Assignment, model: nn.Module, device: torch.device) -> Training:
     """A training from its beginning, or from where an interrupted one of the same digests left off."""
-    from benchbench.engine.sampling import Slices  # noqa: PLC0415 torch, as above
-
-    training = kind(
+    training = Training(
         model,
         Slices(assignment.train, device=device),
         Slices(assignment.validation, device=device),
@@ -168,7 +109,7 @@ def _training(
         regions=len(assignment.regions),
     )
     saved = assignment.folder.read_resume(_resume_tag(assignment))
-    assignment.folder.clear()
+    assignment.folder.clear(keep_resume=saved is not None)
     if saved is not None:
         training.load(saved)
         _keep(assignment, training)
@@ -176,8 +117,6 @@ def _training(
 
 
 def _train(assignment: Assignment, training: Training, report: Report) -> None:
-    from benchbench.engine.train import DivergedError  # noqa: PLC0415
-
     saved = time.monotonic()
     with assignment.folder.events() as events:
         while not training.is_over:
@@ -196,8 +135,6 @@ def _train(assignment: Assignment, training: Training, report: Report) -> None:
 
 def _run_epoch(assignment: Assignment, training: Training, report: Report) -> Mapping[str, Any]:
     """One epoch, with random streams of its own: it does not matter where a run was interrupted."""
-    import torch  # noqa: PLC0415 as above
-
     epoch = len(training.history)
     place = (assignment.key.seed, assignment.key.fold, epoch)
     torch.manual_seed(derive_seed("dropout", *place))
@@ -211,8 +148,6 @@ def _run_epoch(assignment: Assignment, training: Training, report: Report) -> Ma
 
 def _keep(assignment: Assignment, training: Training) -> None:
     """Writes the best weights so far."""
-    from safetensors.torch import save  # noqa: PLC0415 torch, as above
-
     if training.best:
         described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": training.best_epoch}
         weights = {name: tensor.contiguous() for name, tensor in training.best.items()}
@@ -220,8 +155,7 @@ def _keep(assignment: Assignment, training: Training) -> None:
         assignment.folder.write("best.safetensors", save(weights, metadata={"benchbench": json.dumps(described)}))
 
 
-def _score(assignment: Assignment, model: torch.nn.Module, device: torch.device) -> None:
-    from benchbench.engine.predict import count_case, predict_case  # noqa: PLC0415 torch, as above
+def _score(assignment: Assignment, model: nn.Module, device: torch.device) -> None:
 
     counts = {}
     for prepared in assignment.test:
@@ -234,14 +168,11 @@ def _score(assignment: Assignment, model: torch.nn.Module, device: torch.device)
 
 def _preview(
     assignment: Assignment,
-    model: torch.nn.Module,
+    model: nn.Module,
     device: torch.device,
     counts: Mapping[PreparedCase, NDArray[np.int64]],
 ) -> None:
     """Pictures of the best, the median and the worst case by Dice."""
-    from benchbench.engine.predict import predict_case  # noqa: PLC0415 torch, as above
-    from benchbench.engine.preview import draw_preview  # noqa: PLC0415
-    from benchbench.metrics import Counts, overlap  # noqa: PLC0415
 
     def dice(prepared: PreparedCase) -> tuple[float, str]:
         totals = counts[prepared].sum(0)  # (K, 4)
@@ -256,7 +187,6 @@ def _preview(
 def _table(
     assignment: Assignment, counts: Mapping[PreparedCase, NDArray[np.int64]], *, by_slice: bool
 ) -> pa.Table:
-    import pyarrow as pa  # noqa: PLC0415 as late as it is needed
 
     rows: list[dict[str, Any]] = []
     for prepared, stack in counts.items():
@@ -286,14 +216,15 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first[0] if first else 'no message'} (worker.log has the rest)"
 
 
-def _provenance(assignment: Assignment, *, torch: Any = None) -> dict[str, Any]:
-    device: dict[str, Any] = {"device": assignment.device, "threads": assignment.threads}
-    if torch is not None and assignment.device.startswith("cuda"):
-        device["name"] = torch.cuda.get_device_name(assignment.device)
-        device["cuda"] = torch.version.cuda
-        device["peak_memory_bytes"] = torch.cuda.max_memory_allocated(assignment.device)
-        device["precision"] = assignment.protocol.precision
-    else:
-        device["precision"] = "fp32"
+def _provenance(assignment: Assignment) -> dict[str, Any]:
+    device = torch.device(assignment.device)
+    used: dict[str, Any] = {
+        "device": assignment.device,
+        "threads": assignment.threads,
+        "precision": effective_precision(device, assignment.protocol.precision),
+        "peak_memory_bytes": peak_memory_bytes(device),
+    }
+    if device.type == "cuda":
+        used |= {"name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     seeds = {"seed": assignment.key.seed, "weights": derive_seed("weights", assignment.key.seed)}
-    return {"code": code_state(), "versions": versions(), "machine": machine(), **device, "seeds": seeds}
+    return {"code": code_state(), "versions": versions(), "machine": machine(), **used, "seeds": seeds}

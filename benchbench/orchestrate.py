@@ -8,21 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
 
+from benchbench.assignment import Assignment
 from benchbench.contract import CaseRef, Dataset
 from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root
-from benchbench.engine.augment import check_patch
-from benchbench.engine.host_augment import check_albumentations
 from benchbench.engine.prepare import PreparedCase, prepare_cases
-from benchbench.errors import DataError, SpecError
-from benchbench.execute import Assignment
+from benchbench.errors import DataError
 from benchbench.folds import PARTS, Fold, make_folds
 from benchbench.launch import Launcher, Outcome
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
 from benchbench.plan import Chosen, Run, RunKey
 from benchbench.plugins import Registry
-from benchbench.protocol import Albumentations
 from benchbench.report import write_report
 from benchbench.spec import Benchmark
 from benchbench.store import Record, ResultsFolder, results_folder
@@ -83,25 +80,6 @@ def carry_out(
     finally:
         write_report(folder)
     return folder, [each.folder.read_record() for each in assignments]
-
-
-def check_steps(benchmark: Benchmark) -> None:
-    """Refuses augmentation steps that would fail once a run is under way.
-
-    Raises:
-        SpecError: with every such step, and why.
-    """
-    problems: dict[str, None] = {}
-    for variant in benchmark.variants:
-        protocol = variant.protocol
-        place = benchmark.document.where(("protocol", "augment"))
-        found = check_patch(protocol.augment, protocol.patch)
-        for step in protocol.augment:
-            if isinstance(step, Albumentations):
-                found += check_albumentations(step)
-        problems.update(dict.fromkeys(f"{place}: protocol.augment: {problem}" for problem in found))
-    if problems:
-        raise SpecError(*problems)
 
 
 class _Preparation:

@@ -98,10 +98,11 @@ class RunFolder:
         except Timeout as error:
             raise RunBusyError(f"{self.path}: another process is at this run; wait for it or stop it") from error
 
-    def clear(self) -> None:
-        """Removes everything but the lock and the log."""
+    def clear(self, *, keep_resume: bool) -> None:
+        """Removes everything but the lock and the log, and the kept state if it is to be gone on from."""
+        kept = {".lock", "worker.log", *(["resume.pt"] if keep_resume else [])}
         for entry in self.path.iterdir():
-            if entry.name in {".lock", "worker.log"}:
+            if entry.name in kept:
                 continue
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,20 @@ import pandas as pd
 from benchbench.metrics import Counts, overlap
 from benchbench.plan import RunKey
 from benchbench.protocol import EmptyPolicy, Metric
-from benchbench.store import Record, ResultsFolder
+from benchbench.store import Record, ResultsFolder, slug
 
 PHANTOM_NOTE = "phantom data, not a result"
 
 KEYS = list(RunKey._fields)
 _GROUP = ["dataset", "model", "variant"]
 _COUNTS = list(Counts._fields)
-_MANY_EMPTY = 0.05
+_WHOLE = (
+    *("rank", "n", "n_cases", "n_ref_empty", "n_nan"),
+    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes"),
+)
+
+Group = tuple[str, str, str]
+"""Dataset, model, variant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,9 @@ class Results:
         policy: EmptyPolicy = self.manifest["scores"][variant]["empty"]
         return policy
 
+    def is_done(self, key: RunKey) -> bool:
+        return key in self.records and self.records[key].status == "done"
+
 
 def read_results(folder: ResultsFolder) -> Results:
     """The manifest, the records and the counts of a benchmark.
@@ -58,17 +67,30 @@ def read_results(folder: ResultsFolder) -> Results:
         IntegrityError: a file is not what was written.
     """
     manifest = folder.read_manifest()
+    digests = {RunKey(*(run[name] for name in KEYS)): run["digest"] for run in manifest["runs"]}
     records, cases, slices = {}, [], []
-    for run in manifest["runs"]:
-        key = RunKey(*(run[name] for name in KEYS))
+    for key in sorted(digests):
         record = folder.run(key).read_record()
-        if record is None or record.digest != run["digest"]:
+        if record is None or record.digest != digests[key]:
             continue
         records[key] = record
         if "cases.parquet" in record.files:
             cases.append(folder.run(key).read_table("cases.parquet", record).to_pandas())
             slices.append(folder.run(key).read_table("slices.parquet", record).to_pandas())
     return Results(manifest=manifest, records=records, cases=_together(cases), slices=_together(slices))
+
+
+def mixed_data(results: Results) -> list[tuple[str, str]]:
+    """Dataset and variant wherever runs of one benchmark did not see the same files in the same folds."""
+    seen: dict[tuple[str, str], set[tuple[int, str, str]]] = {}
+    for key in filter(results.is_done, results.planned):
+        record = results.records[key]
+        seen.setdefault((key.dataset, key.variant), set()).add((key.fold, record.split_digest, record.data_digest))
+    return [
+        where
+        for where, states in seen.items()
+        if len(states) > len({fold for fold, _, _ in states}) or len({data for _, _, data in states}) > 1
+    ]
 
 
 def fold_table(results: Results) -> pd.DataFrame:
@@ -79,12 +101,12 @@ def fold_table(results: Results) -> pd.DataFrame:
     rows = []
     for key in results.planned:
         record = results.records.get(key)
-        row = {**key._asdict(), "status": record.status if record else "not run", "reason": record.reason if record else ""}
-        row |= _scores(results, key.variant, _of_run(results.cases, key), _of_run(results.slices, key))
-        row |= {"parameters": record.parameters, "epochs": record.epochs, "best_epoch": record.best_epoch} if record else {}
-        row |= {name: getattr(record, name)[:12] for name in ("digest", "data_digest", "split_digest")} if record else {}
-        rows.append({**row, "data": results.data})
-    return _whole_numbers(pd.DataFrame(rows))
+        ended = {"status": record.status if record else "not run", "reason": record.reason if record else ""}
+        scores = _scores(results, key.variant, _of_run(results.cases, key), _of_run(results.slices, key))
+        rows.append({**key._asdict(), **ended, **scores, **_recorded(record), "data": results.data})
+    table = pd.DataFrame(rows)
+    last = [*_recorded(None), "data"]  # wherever the first run without scores has put them
+    return _whole_numbers(table[[*(name for name in table if name not in last), *last]])
 
 
 def cost_table(results: Results) -> pd.DataFrame:
@@ -108,53 +130,36 @@ def summary_table(results: Results) -> pd.DataFrame:
     of the runs; sd has n - 1 below. Runs that diverged or failed are counted, not averaged.
     """
     cases, slices = (_of_done(results, table) for table in (results.cases, results.slices))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for group in _groups(results):
-        runs = [key for key in results.planned if key[:3] == group]
-        done = [key for key in runs if _is_done(results, key)]
-        counted = {"runs_done": len(done), "runs_planned": len(runs)}
-        named = dict(zip(_GROUP, group, strict=True))
-        of_cases, of_slices = _of_group(cases, group), _of_group(slices, group)
-        for line in _summaries(results, group[2], of_cases, of_slices):
-            rows.append({**named, **line, **counted, "data": results.data})
+        runs, done = _runs(results, group)
+        counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
+        lines = _summaries(results, group[2], _of_group(cases, group), _of_group(slices, group))
+        rows += [{**dict(zip(_GROUP, group, strict=True)), **line, **counted} for line in lines]
     return _whole_numbers(pd.DataFrame(rows))
 
 
 def leaderboard(results: Results) -> pd.DataFrame:
-    """One row a dataset, model and variant, best first; only complete rows have a rank.
+    """One row a dataset, model and variant, best first.
 
-    Ordered by the mean of the first metric over all cases. A rank says nothing of significance.
+    Ordered by the mean of the first metric over all cases. A rank says nothing of significance; it is given to
+    rows with all their runs, among those of the same metric, policy for empty masks and data.
     """
-    summary = summary_table(results)
-    rows = []
-    for group in _groups(results):
-        metrics = results.metrics(group[2])
-        chosen = summary[(summary[_GROUP] == list(group)).all(axis=1) & (summary["region"] == "mean")] if len(summary) else summary
-        of_case = {line.metric: line for line in chosen.itertuples() if line.aggregate == "case"}
-        runs = [key for key in results.planned if key[:3] == group]
-        done = [key for key in runs if _is_done(results, key)]
-        row: dict[str, Any] = {**dict(zip(_GROUP, group, strict=True)), "runs": f"{len(done)} of {len(runs)}"}
-        row |= {metric: of_case[metric].mean if metric in of_case else np.nan for metric in metrics}
-        first = of_case.get(metrics[0])
-        row |= {"fold_mean": first.fold_mean, "fold_sd": first.fold_sd, "n": first.n} if first else {"fold_mean": np.nan}
-        row |= {"dice_pos": first.dice_pos, "n_ref_empty": first.n_ref_empty} if first else {}
-        parameters = {results.records[key].parameters for key in done}
-        row["parameters"] = parameters.pop() if len(parameters) == 1 else None
-        rows.append({**row, "order": row[metrics[0]], "complete": len(done) == len(runs)})
-    board = pd.DataFrame(rows).sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
-    ranked = board["order"].where(board["complete"])
-    board.insert(0, "rank", ranked.groupby(board["dataset"]).rank(method="min", ascending=False))
-    return _whole_numbers(board.drop(columns=["order", "complete"]))
+    summary = summary_table(results).to_dict("records")
+    board = pd.DataFrame([_standing(results, group, summary) for group in _groups(results)])
+    board = board.sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
+    ranked = board["order"].where(board["has_rank"]).groupby([board["dataset"], board["rule"]])
+    board.insert(0, "rank", ranked.rank(method="min", ascending=False))
+    return _whole_numbers(board.drop(columns=["order", "rule", "has_rank"]))
 
 
 def pivot_tables(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Name, title and table of every pivot that the benchmark asks for.
 
-    A cell is the mean of the values of its runs. What stands on neither axis is averaged if it is fold or seed,
-    and has a table for each of its values otherwise.
+    A cell is the mean of the values of its runs, and empty as long as one of them has none. What stands on neither
+    axis is averaged if it is fold or seed, and has a table for each of its values otherwise.
     """
     folds = fold_table(results)
-    folds = folds[folds["status"] == "done"]
     orders = {axis: list(dict.fromkeys(run[axis] for run in results.manifest["runs"])) for axis in KEYS}
     for number, spec in enumerate(results.manifest["tables"], start=1):
         column = spec["value"] if spec["aggregate"] == "case" else f"{spec['value']}_{spec['aggregate']}"
@@ -162,25 +167,33 @@ def pivot_tables(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
         others = [axis for axis in _GROUP if axis not in axes and len(orders[axis]) > 1]
         for values in itertools.product(*(orders[axis] for axis in others)):
             chosen = folds[(folds[others] == list(values)).all(axis=1)] if others else folds
-            table = _pivot(chosen, axes, column, orders)
             where = "".join(f", {axis} {value}" for axis, value in zip(others, values, strict=True))
-            name = "-".join([str(number), column, spec["rows"], "by", spec["columns"], *map(str, values)])
-            title = f"{results.manifest['title']}: {_described(column)}, {spec['rows']} by {spec['columns']}{where}"
-            yield name, title, table
+            name = "-".join([str(number), column, spec["rows"], "by", spec["columns"], *map(slug, values)])
+            subject = f"{_described(column)}, {spec['rows']} by {spec['columns']}{where}"
+            yield name, f"{results.manifest['title']}: {subject}", _pivot(chosen, axes, column, orders)
 
 
-def _pivot(chosen: pd.DataFrame, axes: Sequence[str], column: str, orders: Mapping[str, list[Any]]) -> pd.DataFrame:
+def _pivot(runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str, list[Any]]) -> pd.DataFrame:
     rows, columns = axes
-    if column not in chosen:
-        chosen = chosen.assign(**{column: np.nan})
-    table = chosen.pivot_table(index=rows, columns=columns, values=column, aggfunc="mean", dropna=False)
-    table = table.reindex(index=sorted(orders[rows]) if rows in {"fold", "seed"} else orders[rows], columns=orders[columns])
-    labelled = table.astype(float)
-    labelled.index = labelled.index.astype(str)
+    scores = runs[column].where(runs["status"] == "done") if column in runs else np.nan
+    cells = runs.assign(score=scores).groupby(axes)["score"].agg(_strict_mean)
+    order = sorted(orders[rows]) if rows in {"fold", "seed"} else orders[rows]
+    table: pd.DataFrame = cells.unstack().reindex(index=order, columns=orders[columns])  # noqa: PD010 one a cell
+    table = table.set_axis([str(name) for name in order])
     if rows == "fold":
-        labelled.loc["mean"], labelled.loc["sd"] = table.mean(), table.std()
-    labelled.columns = [str(name) for name in labelled.columns]
-    return labelled.rename_axis(rows).reset_index()
+        table.loc["mean"] = cells.groupby(columns).agg(_strict_mean)
+        table.loc["sd"] = cells.groupby(columns).agg(_strict_sd)
+    table = table.set_axis([str(name) for name in orders[columns]], axis=1)
+    table.insert(0, rows, table.index, allow_duplicates=True)
+    return table.reset_index(drop=True)
+
+
+def _strict_mean(values: pd.Series) -> float:
+    return float(values.mean(skipna=False))
+
+
+def _strict_sd(values: pd.Series) -> float:
+    return float(values.std(skipna=False))
 
 
 def _described(column: str) -> str:
@@ -189,52 +202,94 @@ def _described(column: str) -> str:
     return f"{metric} ({unit})"
 
 
+def _standing(results: Results, group: Group, summary: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
+    """A row of the leaderboard, and what decides its rank."""
+    dataset, _, variant = group
+    runs, done = _runs(results, group)
+    metrics = results.metrics(variant)
+    lines = {
+        line["metric"]: line
+        for line in summary
+        if (line["region"], line["aggregate"], *(line[name] for name in _GROUP)) == ("mean", "case", *group)
+    }
+    first = lines.get(metrics[0], {})
+    parameters = {results.records[key].parameters for key in done}
+    return {
+        **dict(zip(_GROUP, group, strict=True)),
+        "runs": f"{len(done)} of {len(runs)}",
+        **{metric: lines[metric]["mean"] if metric in lines else np.nan for metric in metrics},
+        **{name: first.get(name, np.nan) for name in ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")},
+        "parameters": parameters.pop() if len(parameters) == 1 else None,
+        "order": first.get("mean", np.nan),
+        "rule": f"{metrics[0]} {results.empty(variant)}",
+        "has_rank": len(done) == len(runs) and (dataset, variant) not in mixed_data(results),
+    }
+
+
+def _recorded(record: Record | None) -> dict[str, Any]:
+    if record is None:
+        return dict.fromkeys(("parameters", "epochs", "best_epoch", "digest", "data_digest", "split_digest"))
+    digests = {name: getattr(record, name)[:12] for name in ("digest", "data_digest", "split_digest")}
+    return {"parameters": record.parameters, "epochs": record.epochs, "best_epoch": record.best_epoch, **digests}
+
+
 def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame) -> dict[str, Any]:
     """A run's columns: case means under the metric's own name, other aggregates under theirs."""
     lines = list(_summaries(results, variant, cases, slices))
-    row: dict[str, Any] = {"n_cases": lines[0]["n"], "n_ref_empty": lines[0]["n_ref_empty"]} if lines else {}
-    several = len({line["region"] for line in lines}) > 2
+    if not lines:
+        return {}
+    row = {"n_cases": lines[0]["n"], "n_ref_empty": lines[0]["n_ref_empty"]}
+    has_several_regions = len({line["region"] for line in lines}) > 2
     for line in lines:
-        suffix = "" if line["aggregate"] == "case" else f"_{line['aggregate']}"
+        name = line["metric"] if line["aggregate"] == "case" else f"{line['metric']}_{line['aggregate']}"
         if line["region"] == "mean":
-            row[f"{line['metric']}{suffix}"] = line["mean"]
-        elif several:
-            row[f"{line['metric']}{suffix}:{line['region']}"] = line["mean"]
-    return row | ({"dice_pos": lines[0]["dice_pos"]} if lines else {})
+            row[name] = line["mean"]
+        elif has_several_regions:
+            row[f"{name}:{line['region']}"] = line["mean"]
+    return {**row, "dice_pos": lines[0]["dice_pos"]}
 
 
-def _summaries(results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _summaries(
+    results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame
+) -> Iterator[dict[str, Any]]:
     """For every metric and aggregate: the mean over regions, then each region."""
     if cases.empty:
         return
     policy = results.empty(variant)
-    for metric in results.metrics(variant):
-        for aggregate, table in (("case", cases), ("slice", slices), ("pooled", cases)):
-            named = {"metric": metric, "aggregate": aggregate, "empty": policy}
-            regions = [
-                {"region": region, **_summary(metric, aggregate, part, policy)}
-                for region, part in table.groupby("region", sort=False)
-            ]
-            yield {**named, "region": "mean", **_over_regions(regions)}
-            for line in regions:
-                yield {**named, **line}
+    tables = {"case": cases, "slice": slices, "pooled": cases}
+    for metric, aggregate in itertools.product(results.metrics(variant), tables):
+        regions = [
+            {"region": region, **_summary(metric, part, policy, is_pooled=aggregate == "pooled")}
+            for region, part in tables[aggregate].groupby("region", sort=False)
+        ]
+        for line in (_over_regions(regions), *regions):
+            of_runs = line.pop("of_runs")
+            yield {"metric": metric, "aggregate": aggregate, "empty": policy, **line, **_over_runs(of_runs)}
 
 
-def _summary(metric: Metric, aggregate: str, part: pd.DataFrame, policy: EmptyPolicy) -> dict[str, Any]:
-    units = ["case", "slice"] if "slice" in part else ["case"]
-    positive = part["tp"] + part["fn"] > 0
-    counted = {"n": len(part[units].drop_duplicates()), "n_ref_empty": int((~positive[~part[units].duplicated()]).sum())}
-    dice_pos = float(_score("dice", part[positive], policy).mean()) if positive.any() else np.nan
-    runs = part.groupby(["fold", "seed"], sort=True)
-    if aggregate == "pooled":
-        value = float(_score(metric, part[_COUNTS].sum().to_frame().T, policy)[0])
-        of_runs = [float(_score(metric, run[_COUNTS].sum().to_frame().T, policy)[0]) for _, run in runs]
-        spread = {"mean": value, "median": np.nan, "n_nan": int(np.isnan(value))}
-    else:
-        values = _score(metric, part, policy)
-        of_runs = [_mean(_score(metric, run, policy)) for _, run in runs]
-        spread = {"mean": _mean(values), "median": _median(values), "n_nan": int(np.isnan(values).sum())}
-    return {**spread, **_over_runs(of_runs), **counted, "dice_pos": dice_pos}
+def _summary(metric: Metric, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> dict[str, Any]:
+    """The numbers of one region; `of_runs` has the value of each run."""
+    is_positive = part["tp"] + part["fn"] > 0
+    is_new = ~part[["case", "slice"] if "slice" in part else ["case"]].duplicated()  # again under every seed
+    values = _values(metric, part, policy, is_pooled=is_pooled)
+    runs = [run for _, run in part.groupby(["fold", "seed"])]
+    return {
+        "n": int(is_new.sum()),
+        "n_ref_empty": int((is_new & ~is_positive).sum()),
+        "n_nan": int(np.isnan(values).sum()),
+        "mean": _mean(values),
+        "median": np.nan if is_pooled else _median(values),
+        "dice_pos": _mean(_values("dice", part[is_positive], policy, is_pooled=False)),
+        "of_runs": [_mean(_values(metric, run, policy, is_pooled=is_pooled)) for run in runs],
+    }
+
+
+def _over_regions(regions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The unweighted mean over regions, nan if a region has no value; empty and undefined masks add up."""
+    averaged = {name: float(np.mean([line[name] for line in regions])) for name in ("mean", "median", "dice_pos")}
+    added = {name: sum(line[name] for line in regions) for name in ("n_ref_empty", "n_nan")}
+    of_runs = np.mean([line["of_runs"] for line in regions], axis=0)
+    return {"region": "mean", "n": regions[0]["n"], **added, **averaged, "of_runs": of_runs}
 
 
 def _over_runs(values: Sequence[float]) -> dict[str, float]:
@@ -243,15 +298,10 @@ def _over_runs(values: Sequence[float]) -> dict[str, float]:
     return {"fold_mean": _mean(known), "fold_sd": sd}
 
 
-def _over_regions(regions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The unweighted mean over regions; nan if a region has no value."""
-    averaged = {name: float(np.mean([line[name] for line in regions])) for name in ("mean", "median", "dice_pos")}
-    averaged |= {name: float(np.mean([line[name] for line in regions])) for name in ("fold_mean", "fold_sd")}
-    return {**averaged, "n": regions[0]["n"], **{name: sum(line[name] for line in regions) for name in ("n_ref_empty", "n_nan")}}
-
-
-def _score(metric: Metric, part: pd.DataFrame, policy: EmptyPolicy) -> np.ndarray:
-    return overlap(metric, Counts(*(part[name].to_numpy() for name in _COUNTS)), empty=policy)
+def _values(metric: Metric, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> np.ndarray:
+    """The score of each row, or the one score of all rows added up."""
+    counts = part[_COUNTS].to_numpy().T
+    return overlap(metric, Counts(*(counts.sum(axis=1, keepdims=True) if is_pooled else counts)), empty=policy)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -264,12 +314,14 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else np.nan
 
 
-def _groups(results: Results) -> list[tuple[str, str, str]]:
+def _groups(results: Results) -> list[Group]:
     return sorted({key[:3] for key in results.planned})
 
 
-def _is_done(results: Results, key: RunKey) -> bool:
-    return key in results.records and results.records[key].status == "done"
+def _runs(results: Results, group: Group) -> tuple[list[RunKey], list[RunKey]]:
+    """The runs planned, and those of them that are done."""
+    planned = [key for key in results.planned if key[:3] == group]
+    return planned, [key for key in planned if results.is_done(key)]
 
 
 def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -281,16 +333,15 @@ def _of_run(table: pd.DataFrame, key: RunKey) -> pd.DataFrame:
     return table[(table[KEYS] == list(key)).all(axis=1)]
 
 
-def _of_group(table: pd.DataFrame, group: tuple[str, str, str]) -> pd.DataFrame:
+def _of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
     return table[(table[_GROUP] == list(group)).all(axis=1)]
 
 
 def _of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    done = {key for key in results.planned if _is_done(results, key)}
-    return table[np.array([RunKey(*values) in done for values in table[KEYS].itertuples(index=False, name=None)], dtype=bool)]
+    keys = table[KEYS].itertuples(index=False, name=None)
+    return table[np.array([results.is_done(RunKey(*key)) for key in keys], dtype=bool)]
 
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Counts as whole numbers, also where some are missing."""
-    whole = ["rank", "n", "n_cases", "n_ref_empty", "n_nan", "parameters", "epochs", "best_epoch", "peak_memory_bytes", "threads"]
-    return table.astype({name: "Int64" for name in whole if name in table})
+    return table.astype({name: "Int64" for name in _WHOLE if name in table})

@@ -170,6 +170,14 @@ def test_steps_are_composed_in_their_order() -> None:
     assert zoomed_first[0, 8, 12] == 0
 
 
+def test_drawn_steps_are_composed_in_their_order() -> None:
+    shift, zoom = Shift(name="shift", fraction=0.2, p=1.0), Scale(name="scale", range=(2, 2), p=1.0)
+    alone = draw_matrices([shift], (8, 1, 32, 32), generator=seeded())
+    shifted_first = draw_matrices([shift, zoom], (8, 1, 32, 32), generator=seeded())
+    torch.testing.assert_close(shifted_first[:, :2, 2], alone[:, :2, 2])
+    torch.testing.assert_close(shifted_first[:, :2, :2], alone[:, :2, :2] / 2)
+
+
 def test_a_shift_is_a_share_of_its_own_axis() -> None:
     steps = [Shift(name="shift", fraction=0.25, p=1.0)]
     matrices = draw_matrices(steps, (2000, 3, 40, 80), generator=seeded())

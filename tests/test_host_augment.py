@@ -60,7 +60,8 @@ def test_steps_are_drawn_independently() -> None:
 
 def test_a_label_moves_with_its_image_and_keeps_its_values() -> None:
     images, labels = blobs()
-    moved, moved_labels = augment(images, labels, [ELASTIC.model_copy(update={"p": 1.0})], generator=seeded())
+    always = step("ElasticTransform", alpha=60, sigma=6, p=1.0)
+    moved, moved_labels = augment(images, labels, [always], generator=seeded())
     assert set(moved_labels.unique().tolist()) == {0, 2}
     bright, marked = moved[:, 0] > 0.5, moved_labels == 2
     overlap = (bright & marked).sum((1, 2)) / (bright | marked).sum((1, 2))

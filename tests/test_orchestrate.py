@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchbench.errors import BenchbenchError, DataError
-from benchbench.execute import Assignment
+from benchbench.assignment import Assignment
 from benchbench.launch import Outcome
 from benchbench.orchestrate import Machine, carry_out
 from benchbench.plan import RunKey, plan_runs, select_runs

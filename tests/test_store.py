@@ -148,9 +148,8 @@ def test_a_table_that_is_not_what_the_record_vouches_for_is_refused(run: RunFold
 
 
 def test_a_run_is_held_by_one_at_a_time(run: RunFolder) -> None:
-    with run.held(0):
-        with pytest.raises(RunBusyError, match="another process is at this run"), run.held(0):
-            pytest.fail("two hold one run")
+    with run.held(0), pytest.raises(RunBusyError, match="another process is at this run"), run.held(0):
+        pytest.fail("two hold one run")
     with run.held(0):
         assert run.path.is_dir()
 
@@ -159,7 +158,7 @@ def test_clearing_keeps_the_lock_and_the_log(run: RunFolder) -> None:
     with run.held(0):
         for name in ("worker.log", "run.json", "previews/best.png"):
             run.write(name, b"x")
-        run.clear()
+        run.clear(keep_resume=False)
         assert {path.name for path in run.path.iterdir()} <= {".lock", "worker.log"}
         assert (run.path / "worker.log").read_bytes() == b"x"
 

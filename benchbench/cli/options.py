@@ -63,7 +63,7 @@ def read_plan(
     file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool
 ) -> tuple[Benchmark, Registry, list[Run], list[Run]]:
     """The benchmark, the plugins, all of its runs and those selected."""
-    from benchbench.orchestrate import check_steps  # noqa: PLC0415 after --help has answered
+    from benchbench.engine.checks import check_steps  # noqa: PLC0415 after --help has answered
     from benchbench.plan import plan_runs, select_runs  # noqa: PLC0415
     from benchbench.plugins import discover  # noqa: PLC0415
     from benchbench.spec import read_benchmark  # noqa: PLC0415

@@ -10,8 +10,8 @@ from datetime import timedelta
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchbench.execute import Assignment
-from benchbench.execute import Progress as RunProgress
+from benchbench.assignment import Assignment
+from benchbench.assignment import Progress as RunProgress
 from benchbench.launch import Outcome
 from benchbench.plan import RunKey
 from benchbench.store import Record

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from benchbench.execute import Assignment, Progress
+from benchbench.assignment import Assignment, Progress
 from benchbench.plan import RunKey
 from benchbench.store import Record
 

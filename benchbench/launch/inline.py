@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from benchbench.execute import Assignment, execute
+from benchbench.assignment import Assignment
+from benchbench.execute import execute
 from benchbench.launch import Listener
 from benchbench.store import RunBusyError
 

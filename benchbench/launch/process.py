@@ -14,8 +14,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from benchbench.assignment import Assignment, Progress
 from benchbench.errors import BenchbenchError
-from benchbench.execute import Assignment, Progress
 from benchbench.launch import Listener
 from benchbench.store import Record, RunBusyError
 

@@ -10,7 +10,8 @@ import threading
 import time
 from dataclasses import asdict
 
-from benchbench.execute import Assignment, Progress, execute
+from benchbench.assignment import Assignment, Progress
+from benchbench.execute import execute
 from benchbench.launch.process import BUSY
 from benchbench.store import RunBusyError
 

@@ -58,7 +58,9 @@ def _reading(results: Results, board: pd.DataFrame) -> list[str]:
     ]
     share = (board["n_ref_empty"] / board["n"]).max() if "n" in board and len(board) else 0
     if pd.notna(share) and share > _MANY_EMPTY:
-        lines.append(f"In {share:.0%} of the cases the reference is empty, which lifts the mean: compare `dice_pos`.")
+        lines.append(
+            f"In {share:.0%} of the cases the reference is empty, which lifts the mean: compare `dice_pos`."
+        )
     return ["\n\n".join(lines), ""]
 
 

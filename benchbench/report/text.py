@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -12,29 +13,38 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{
+        letter: f"{{{letter}}}" for letter in "[*"
+    },  # at the start of a row they would belong to the \\\\ before it
 }
 
 
 def to_csv(table: pd.DataFrame) -> str:
     """Comma-separated, six decimals, empty where nothing is known; cells never begin a spreadsheet formula."""
-    safe = table.copy()
-    for name in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = [_no_formula(value) for value in safe[name]]
+    columns = [
+        column if pd.api.types.is_numeric_dtype(column) else column.map(_no_formula) for _, column in table.items()
+    ]
+    safe = pd.concat(columns, axis=1).set_axis([_no_formula(str(name)) for name in table], axis=1)
     return str(safe.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A pipe table, four decimals."""
-    head = [_markdown(str(name)) for name in table.columns]
-    rule = ["---:" if pd.api.types.is_numeric_dtype(table[name]) else "---" for name in table.columns]
-    body = [[_markdown(_cell(value)) for value in row] for row in table.itertuples(index=False, name=None)]
+    head = [plain_markdown(str(name)) for name in table.columns]
+    rule = ["---:" if pd.api.types.is_numeric_dtype(column) else "---" for _, column in table.items()]
+    body = [[plain_markdown(_cell(value)) for value in row] for row in table.itertuples(index=False, name=None)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, rule, *body])
+
+
+def plain_markdown(text: str) -> str:
+    """Text from outside on one line of Markdown, where it is no tag, no entity and ends no cell."""
+    line = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;")
+    return line.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def to_latex(table: pd.DataFrame, *, caption: str) -> str:
     """A booktabs table, four decimals."""
-    columns = "".join("r" if pd.api.types.is_numeric_dtype(table[name]) else "l" for name in table.columns)
+    columns = "".join("r" if pd.api.types.is_numeric_dtype(column) else "l" for _, column in table.items())
     head = " & ".join(_latex(str(name)) for name in table.columns)
     body = [" & ".join(_latex(_cell(value)) for value in row) for row in table.itertuples(index=False, name=None)]
     lines = [
@@ -58,13 +68,9 @@ def _cell(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _markdown(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in re.sub(r"\s+", " ", text))
 
 
-def _no_formula(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value

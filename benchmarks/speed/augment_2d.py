@@ -2,8 +2,8 @@
 
     python benchmarks/speed/augment_2d.py --threads 1
 
-Each contender starts from a batch of uint8 images (H, W, 3) and masks and ends with a float32 batch in [0, 1] and
-its masks: mirrored along each axis and transposed with p = 0.5, turned by up to 15 degrees, brightness +-0.2 and
+Each contender starts from a batch of uint8 images and masks, unless its line says otherwise, and ends with a float32
+batch in [0, 1] and its masks: mirrored along each axis and transposed with p = 0.5, turned by up to 15 degrees, brightness +-0.2 and
 contrast 0.8 to 1.2 with the p of the table. They draw their own numbers, so they agree in kind, not in value.
 Contenders take turns, after one round that is not counted; times are milliseconds an image.
 """
@@ -48,6 +48,7 @@ def main() -> None:
         print(f"\np = {p}: batch {options.batch} of {options.size}x{options.size}x3, {options.threads} thread(s)")
         contenders = {
             "benchbench": ours(images, masks, p),
+            "benchbench, from float32": ours(images, masks, p, floated=True),
             "albumentations": peers_albumentations(images, masks, p),
         }
         try:

@@ -1,0 +1,68 @@
+"""What a launcher hands to the process of a run, and what it hears back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchbench.engine.prepare import PreparedCase
+from benchbench.plan import RunKey
+from benchbench.protocol import Protocol
+from benchbench.store import Record, RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """All that a process needs to carry out one run."""
+
+    key: RunKey
+    protocol: Protocol
+    resolved: Mapping[str, Any]
+    digest: str
+    data_digest: str
+    split_digest: str
+    entry_point: str
+    """Of the model's plugin."""
+    model_params: Mapping[str, Any]
+    channels: tuple[str, ...]
+    regions: tuple[str, ...]
+    train: tuple[PreparedCase, ...]
+    validation: tuple[PreparedCase, ...]
+    test: tuple[PreparedCase, ...]
+    folder: RunFolder
+    device: str
+    threads: int
+
+    def is_done_by(self, record: Record | None) -> bool:
+        """Whether a record is what this run would give: the same spec, code, data and split, and an end."""
+        return (
+            record is not None
+            and record.status != "failed"
+            and (record.digest, record.data_digest, record.split_digest)
+            == (self.digest, self.data_digest, self.split_digest)
+        )
+
+    def record(self, **fields: Any) -> Record:
+        """A record of this run with the given outcome."""
+        return Record(
+            **self.key._asdict(),
+            digest=self.digest,
+            data_digest=self.data_digest,
+            split_digest=self.split_digest,
+            resolved=self.resolved,
+            **fields,
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    epochs: float
+    """Epochs trained, the share of the present one included."""
+    of: int
+    note: str = ""
+
+
+Report = Callable[[Progress], None]
