@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 
 from benchbench.assignment import Assignment
 from benchbench.contract import CaseRef, Dataset
+from benchbench.data.check import twins
 from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.engine.prepare import PreparedCase, prepare_cases
@@ -150,6 +151,8 @@ class _Preparation:
             threads=_cores(),
             progress=self._observer.prepared,
         )
+        if problems := list(twins((each.case, each.voxels()) for each in self._prepared[use].values())):
+            raise DataError(*problems)
 
     def _find(self, chosen: Chosen) -> Dataset:
         plugin = self._registry.dataset(chosen.name)
@@ -200,7 +203,7 @@ def _identity(chosen: Chosen) -> str:
 def _use(run: Run) -> str:
     """Names all that preparation and folds depend on."""
     protocol = run.protocol
-    used = (protocol.ndim, protocol.patch, protocol.intensity, protocol.folds, protocol.validation)
+    used = (protocol.slice_axis, protocol.patch, protocol.intensity, protocol.folds, protocol.validation)
     return f"{_identity(run.dataset)} {used}"
 
 

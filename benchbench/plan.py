@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchbench.document import nearest
@@ -143,6 +144,7 @@ def _choose(entry: Entry, factory: Any) -> Chosen:
 
 
 def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
+    yield from _softmax_problems(benchmark, variant, registry)
     place = benchmark.document.where(("protocol",))
     ndim = variant.protocol.ndim
     for entry in variant.models:
@@ -150,3 +152,19 @@ def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> I
         if ndim not in ndims:
             built = " or ".join(f"{each}D" for each in sorted(ndims))
             yield f"{place}: protocol.ndim: found {ndim}, but model '{entry.name}' is {built}; change one of them"
+
+
+def _softmax_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
+    if variant.protocol.activation != "softmax":
+        return
+    for entry in variant.datasets:
+        factory = registry.dataset(entry.name).open
+        # opening reads no voxels and, before `cases`, no folder
+        regions = factory(Path(), **resolve_params(factory, entry.params)).task.regions
+        values = [value for region in regions.values() for value in region]
+        if len(set(values)) < len(values):
+            place = benchmark.document.where(("protocol", "loss"))
+            yield (
+                f"{place}: protocol.loss: found '{variant.protocol.loss}', a softmax of one class a voxel, but the"
+                f" regions of '{entry.name}' overlap ({', '.join(regions)}); choose 'bce+dice', 'dice' or the like"
+            )

@@ -15,12 +15,14 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-Interval = tuple[float, float]
+PositiveInterval = tuple[Positive, Positive]
+Interval = tuple[NonNegative, NonNegative]
 
 Metric = Literal["dice", "iou", "accuracy", "precision", "sensitivity", "specificity"]
 EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
 Loss = Literal["bce+dice", "ce+dice", "bce", "ce", "dice", "focal+dice"]
 Activation = Literal["sigmoid", "softmax"]
+SliceAxis = Literal["axial", "coronal", "sagittal"]
 
 
 class Strict(BaseModel):
@@ -137,7 +139,7 @@ class Scale(Strict):
     """A zoom about the centre; above 1 magnifies."""
 
     name: Literal["scale"]
-    range: Interval
+    range: PositiveInterval
     p: Probability = 0.5
 
 
@@ -161,7 +163,7 @@ class Gamma(Strict):
     """Raises each channel, rescaled to [0, 1] by its own range and back, to a power."""
 
     name: Literal["gamma"]
-    range: Interval
+    range: PositiveInterval
     p: Probability = 0.5
 
 
@@ -231,6 +233,8 @@ class Protocol(Strict):
 
     ndim: Literal[2] = 2
     """2: slices of the case."""
+    slice_axis: SliceAxis = "axial"
+    """Across which slices are cut, by the case's affine; its first axis where it has none."""
     patch: tuple[Count, Count]
     """What the network sees; slices are scaled to fit, padded, and predictions put back on the case's own grid."""
     folds: Annotated[int, Field(ge=2)] = 5

@@ -105,7 +105,7 @@ def fold_table(results: Results) -> pd.DataFrame:
         scores = _scores(results, key.variant, _of_run(results.cases, key), _of_run(results.slices, key))
         rows.append({**key._asdict(), **ended, **scores, **_recorded(record), "data": results.data})
     table = pd.DataFrame(rows)
-    last = [*_recorded(None), "data"]  # wherever the first run without scores has put them
+    last = [*_recorded(None), "data"]  # a first run without scores would put them before the scores
     return _whole_numbers(table[[*(name for name in table if name not in last), *last]])
 
 
@@ -136,7 +136,7 @@ def summary_table(results: Results) -> pd.DataFrame:
         counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
         lines = _summaries(results, group[2], _of_group(cases, group), _of_group(slices, group))
         rows += [{**dict(zip(_GROUP, group, strict=True)), **line, **counted} for line in lines]
-    return _whole_numbers(pd.DataFrame(rows))
+    return _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*_GROUP, "data"]))
 
 
 def leaderboard(results: Results) -> pd.DataFrame:

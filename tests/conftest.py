@@ -29,7 +29,8 @@ class Squares:
 
     @property
     def task(self):
-        return Task(channels=(self.channel,), regions={f"square_{value}": (value,) for value in self.regions})
+        regions = {f"square_{number}": (value,) for number, value in enumerate(self.regions)}
+        return Task(channels=(self.channel,), regions=regions)
 
     def cases(self):
         found = sorted(path.stem for path in self.root.glob("*.npz"))

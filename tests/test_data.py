@@ -82,3 +82,34 @@ def test_phantom_data_of_one_recipe_are_made_once(tmp_path: Path) -> None:
     assert phantom_root(plugin, SIZE, cache=tmp_path) == root
     assert (root / "squares" / "patient00-a.npz").stat().st_mtime_ns == made
     assert phantom_root(plugin, SIZE.model_copy(update={"seed": 1}), cache=tmp_path) != root
+
+
+def test_verifying_lists_every_problem_and_what_is_worth_knowing(squares: Path) -> None:
+    import numpy as np
+    from toy_plugin import Squares
+
+    from benchbench.data.verify import verify
+
+    folder = squares / "squares"
+    dataset = Squares(folder)
+    clean = verify(dataset, threads=2, progress=lambda: None)
+    assert (clean.problems, clean.remarks) == ((), ())
+    assert clean.digest == dataset_digest(case_digests(dataset, dataset.cases(), threads=1))
+    with np.load(folder / "patient00-a.npz") as stored:
+        image, label = stored["image"], stored["label"]
+    np.savez(folder / "patient00-a.npz", image=image, label=label * 3)
+    np.savez(folder / "patient01-a.npz", image=image[:, :2], label=label)
+    np.savez(folder / "patient02-a.npz", image=image, label=label * 0)
+    np.savez(folder / "patient04-a.npz", image=image, label=label)
+    (folder / "patient03-a.npz").write_bytes(b"not an archive")
+    found = verify(dataset, threads=2, progress=lambda: None)
+    expected = [
+        "found 3, expected 0 and 1",
+        "found image (1, 2",
+        "the dataset plugin failed",
+        "the same image, voxel",
+    ]
+    assert len(found.problems) == len(expected)
+    for problem, words in zip(found.problems, expected, strict=True):
+        assert words in problem
+    assert found.remarks == ("patient02-a: nothing is labelled",)

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchbench.engine.augment import augment
 from benchbench.engine.host_augment import apply_albumentations, check_albumentations
 from benchbench.errors import IncompatibleError
-from benchbench.protocol import Albumentations, Flip, Gamma
+from benchbench.protocol import Albumentations, AugmentStep, Flip, Gamma
 
 
 def step(name: str, **params: Any) -> Albumentations:
@@ -97,7 +97,7 @@ def test_it_comes_after_geometry_and_before_intensities() -> None:
     images = torch.tensor([0.0, 0.5, 1.0, 0.2]).view(1, 1, 2, 2)
     labels = torch.zeros(1, 2, 2, dtype=torch.uint8)
     square = Gamma(name="gamma", range=(2, 2), p=1.0)
-    steps = [square, step("InvertImg", p=1.0), Flip(name="flip", p=1.0)]
+    steps: list[AugmentStep] = [square, step("InvertImg", p=1.0), Flip(name="flip", p=1.0)]
     changed, _ = augment(images, labels, steps, generator=seeded())
     torch.testing.assert_close(changed, torch.tensor([0.64, 0.0, 0.25, 1.0]).view(1, 1, 2, 2))
 

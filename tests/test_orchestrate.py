@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchbench.errors import BenchbenchError, DataError
+from benchbench.errors import BenchbenchError, DataError, SpecError
 from benchbench.assignment import Assignment
 from benchbench.launch import Outcome
 from benchbench.orchestrate import Machine, carry_out
@@ -251,6 +251,28 @@ def test_faults_in_the_data_are_told_before_anything_is_trained(
         carry(benchmark_file, squares, tmp_path)
     assert [problem.split(":")[1].strip() for problem in caught.value.problems] == ["patient01-a", "patient03-a"]
     assert not (tmp_path / "results").exists()
+
+
+def test_an_image_under_two_patients_is_refused(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder = squares / "squares"
+    with np.load(folder / "patient00-a.npz") as stored:
+        np.savez(folder / "patient09-a.npz", image=stored["image"], label=1 - stored["label"])
+    with pytest.raises(DataError, match=r"patient09-a: the same image, voxel for voxel, as patient00-a"):
+        carry(benchmark_file, squares, tmp_path)
+    with np.load(folder / "patient00-a.npz") as stored:
+        np.savez(folder / "patient00-b.npz", image=stored["image"], label=1 - stored["label"])
+    (folder / "patient09-a.npz").unlink()
+    carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+
+
+def test_a_softmax_on_overlapping_regions_is_refused_at_planning(benchmark_file: Path, tmp_path: Path) -> None:
+    regions = 'datasets = [{ name = "squares", regions = [1, 1] }]'
+    text = benchmark_file.read_text().replace('datasets = [{ name = "squares" }]', regions)
+    benchmark_file.write_text(text)
+    with pytest.raises(
+        SpecError, match=r"protocol.loss: found 'ce\+dice', a softmax of one class a voxel, but the regions"
+    ):
+        carry(benchmark_file, None, tmp_path, "protocol.loss=ce+dice", rehearse=True)
 
 
 def test_more_folds_than_patients_is_a_data_error(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:

@@ -14,18 +14,16 @@ from benchbench.protocol import Protocol
 class OneCase:
     """A dataset of a single case, given as arrays."""
 
-    def __init__(
-        self, image: np.ndarray, label: np.ndarray, regions: dict[str, tuple[int, ...]] | None = None
-    ) -> None:
-        self.image, self.label = image, label
+    def __init__(self, image: np.ndarray, label: np.ndarray, affine: np.ndarray | None = None) -> None:
+        self.image, self.label, self.affine = image, label, affine
         channels = tuple(f"channel {number}" for number in range(len(image)))
-        self.task = Task(channels=channels, regions=regions or {"region": (1,)})
+        self.task = Task(channels=channels, regions={"region": (1,)})
 
     def cases(self) -> list[CaseRef]:
         return [CaseRef("case", "patient")]
 
     def load(self, case_id: str) -> Case:  # noqa: ARG002 it has only one
-        return Case(image=self.image, label=self.label, affine=None, spacing_mm=None)
+        return Case(image=self.image, label=self.label, affine=self.affine, spacing_mm=None)
 
 
 def protocol(**changes: Any) -> Protocol:
@@ -97,6 +95,44 @@ def test_zscore_has_mean_0_and_sd_1_and_a_constant_channel_is_0(tmp_path: Path) 
     assert (prepared[:, 1] == 0).all()
 
 
+AFFINES = {
+    "axial last, as BraTS has it": (np.diag([-1.0, -1, 1, 1]), 2, 1, 0),
+    "axial in the middle, as HVSMR has it": (
+        np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]]),
+        1,
+        0,
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AFFINES)
+def test_slices_are_cut_along_the_anatomical_axis_that_the_protocol_names(tmp_path: Path, name: str) -> None:
+    affine, *axes = AFFINES[name]
+    image = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(1, 2, 3, 4)
+    label = (image[0] % 2).astype(np.uint8)
+    for number, (axis, slices) in enumerate(zip(("axial", "coronal", "sagittal"), axes, strict=True)):
+        dataset = OneCase(image, label, affine=affine)
+        side = max(image.shape[1:])
+        prepared = prepare(dataset, tmp_path / str(number), slice_axis=axis, patch=(side, side))
+        assert np.array_equal(prepared.native_label(), np.moveaxis(label, slices, 0)), axis
+        assert len(prepared.image()) == image.shape[1 + slices]
+
+
+def test_an_image_of_two_dimensions_is_one_slice(tmp_path: Path) -> None:
+    image, label = arrays(8, 8)
+    prepared = prepare(OneCase(image[:, 0], label[0]), tmp_path)
+    assert prepared.image().shape == (1, 1, 8, 8)
+    assert np.array_equal(prepared.label()[0], label[0])
+
+
+def test_the_digest_of_voxels_tells_copies_from_others(tmp_path: Path) -> None:
+    image, label = arrays(8, 8)
+    first = prepare(OneCase(image, label), tmp_path, digest="1").voxels()
+    assert prepare(OneCase(image.copy(), label), tmp_path, digest="2").voxels() == first
+    assert prepare(OneCase(image + np.uint8(1), label), tmp_path, digest="3").voxels() != first
+
+
 def test_the_cache_is_used_again_only_for_the_same_content_and_preparation(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
     first = prepare(OneCase(image, label), tmp_path)
@@ -120,15 +156,15 @@ def test_a_cached_case_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda case: setattr(case, "label", case.label[:, :4]), "expected (C, *space), space"),
-        (lambda case: setattr(case, "label", case.label * 7), "label values [7], expected only [0, 1]"),
+        (lambda case: setattr(case, "label", case.label[:, :4]), "expected (C, *space) and the same space"),
+        (lambda case: setattr(case, "label", case.label * 7), "found label values 7 ("),
         (
             lambda case: setattr(case, "task", Task(channels=("a", "b"), regions={"region": (1,)})),
             "found 1 channels, expected a, b",
         ),
         (
             lambda case: setattr(case, "image", np.full(case.image.shape, np.nan)),
-            "128 voxels of the image are nan or infinite",
+            "found 128 voxels of the image nan or infinite",
         ),
     ],
 )

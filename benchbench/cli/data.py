@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("data")
 def data_command() -> None:
-    """Say which datasets are there; write phantom data."""
+    """Say which datasets are there, verify them, write phantom data."""
 
 
 @data_command.command("status")
@@ -26,6 +28,29 @@ def status(*, data_root: Path | None) -> None:
 
     for name, installed in sorted(discover().datasets.items()):
         click.echo(f"{name}: {_state(installed.plugin, data_root)}")
+
+
+@data_command.command("verify")
+@click.argument("name")
+@data_root_option
+def verify_command(name: str, *, data_root: Path | None) -> None:
+    """Open every file of the dataset NAME and list all that is wrong with it."""
+    from benchbench.data.folder import open_dataset  # noqa: PLC0415 after --help has answered
+    from benchbench.data.verify import verify  # noqa: PLC0415
+    from benchbench.errors import DataError  # noqa: PLC0415
+    from benchbench.plugins import discover  # noqa: PLC0415
+
+    dataset = open_dataset(discover().dataset(name), {}, data_root=data_root)
+    with click.progressbar(length=len(dataset.cases()), label=name, hidden=not sys.stderr.isatty()) as bar:
+        found = verify(dataset, threads=os.cpu_count() or 1, progress=lambda: bar.update(1))
+    for remark in found.remarks:
+        click.echo(f"note: {remark}")
+    if found.problems:
+        raise DataError(*found.problems, f"{name}: {len(found.problems)} problems in {len(found.cases)} cases")
+    patients = {case.patient for case in found.cases}
+    click.echo(
+        f"{name}: {len(found.cases)} cases of {len(patients)} patients are sound; fingerprint {found.digest}"
+    )
 
 
 @data_command.command("phantom")

@@ -55,15 +55,25 @@ def dataset_digest(digests: Mapping[str, str]) -> str:
     return hashlib.sha256("\n".join(f"{case} {digests[case]}" for case in sorted(digests)).encode()).hexdigest()
 
 
-def _digest_or_faults(dataset: Dataset, case_id: str) -> str | DataError:
+def file_digest(files: Sequence[Path]) -> str:
+    """SHA-256 of the names and bytes of a case's files.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     digest = hashlib.sha256()
     try:
-        for path in dataset.files(case_id):
+        for path in files:
             digest.update(f"{path.name}\n".encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}; mend the file or its permissions") from error
+    return digest.hexdigest()
+
+
+def _digest_or_faults(dataset: Dataset, case_id: str) -> str | DataError:
+    try:
+        return file_digest(dataset.files(case_id))
     except DataError as error:
         return error
-    except OSError as error:
-        return DataError(f"{error.filename}: {error.strerror}; mend the file or its permissions")
-    return digest.hexdigest()

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
+from benchbench.data.check import load_case, voxels_digest
 from benchbench.errors import DataError
-from benchbench.protocol import Protocol
+from benchbench.protocol import Protocol, SliceAxis
 
 PREPARATION = 1
 """Raised whenever the same case would be prepared differently."""
@@ -56,8 +58,16 @@ class PreparedCase:
         return np.load(path, mmap_mode="c") if path.exists() else self.label()
 
     def placement(self) -> Placement:
-        stored = json.loads((self.folder / "case.json").read_text())
+        stored = self._described()
         return Placement(*(tuple(stored[key]) for key in Placement._fields))
+
+    def voxels(self) -> str:
+        """SHA-256 of the decoded image, whatever its files are called."""
+        return str(self._described()["voxels"])
+
+    def _described(self) -> dict[str, Any]:
+        described: dict[str, Any] = json.loads((self.folder / "case.json").read_text())
+        return described
 
 
 def prepare_cases(
@@ -77,14 +87,14 @@ def prepare_cases(
     Raises:
         DataError: with every fault of every case.
     """
-    settings = [PREPARATION, recipe, list(protocol.patch), protocol.intensity, protocol.ndim]
+    settings = [PREPARATION, recipe, list(protocol.patch), protocol.intensity, protocol.slice_axis]
 
     def prepare(case: CaseRef) -> PreparedCase | DataError:
         key = hashlib.sha256(json.dumps([digests[case.id], *settings]).encode()).hexdigest()
         folder = cache / "prepared" / key[:2] / key
         try:
             if not folder.exists():
-                _write(_load(dataset, case.id), dataset.task, protocol, folder)
+                _write(load_case(dataset, case.id), dataset.task, protocol, folder)
         except DataError as error:
             return error
         finally:
@@ -107,41 +117,10 @@ def place(native: Sequence[int], patch: Sequence[int]) -> Placement:
     return Placement((native[0], native[1]), (height, width), offset)
 
 
-def _load(dataset: Dataset, case_id: str) -> Case:
-    try:
-        case = dataset.load(case_id)
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # whatever a plugin raises is a fault of this case, not of the others
-        raise DataError(f"{case_id}: the dataset plugin failed: {type(error).__name__}: {error}") from error
-    _check(case, dataset.task, case_id)
-    return case
-
-
-def _check(case: Case, task: Task, case_id: str) -> None:
-    problems = []
-    if case.image.ndim != case.label.ndim + 1 or case.image.shape[1:] != case.label.shape:
-        problems.append(
-            f"{case_id}: image {case.image.shape} and label {case.label.shape}: expected (C, *space), space"
-        )
-    if case.image.shape[0] != len(task.channels):
-        problems.append(f"{case_id}: found {case.image.shape[0]} channels, expected {', '.join(task.channels)}")
-    if 0 in case.image.shape:
-        problems.append(f"{case_id}: the image has no voxels, shape {case.image.shape}")
-    if np.issubdtype(case.image.dtype, np.floating) and not np.isfinite(case.image).all():
-        bad = int(np.size(case.image) - np.isfinite(case.image).sum())
-        problems.append(f"{case_id}: {bad} voxels of the image are nan or infinite; mend or remove the case")
-    known = {0, *(value for values in task.regions.values() for value in values)}
-    if unknown := sorted(set(np.unique(case.label).tolist()) - known):
-        problems.append(f"{case_id}: label values {unknown}, expected only {sorted(known)}; check the label's map")
-    if problems:
-        raise DataError(*problems)
-
-
 def _write(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
-    bits = region_bits(case.label, task)  # (S, H, W)
+    bits, slices = _cut(case, region_bits(case.label, task), protocol.slice_axis)
     placement = place(bits.shape[1:], protocol.patch)
-    image = _scale_intensity(np.moveaxis(case.image, 0, 1), protocol.intensity)  # (S, C, H, W)
+    image = _scale_intensity(slices, protocol.intensity)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -152,11 +131,31 @@ def _write(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
     )
     if placement.native != tuple(protocol.patch):
         np.save(unfinished / "native.npy", bits)
-    (unfinished / "case.json").write_text(json.dumps(placement._asdict()))
+    described = {**placement._asdict(), "voxels": voxels_digest(case)}
+    (unfinished / "case.json").write_text(json.dumps(described))
     try:
         unfinished.rename(folder)
     except OSError:  # another process was quicker with the same content
         shutil.rmtree(unfinished)
+
+
+def _cut(case: Case, bits: NDArray[np.uint8], axis: SliceAxis) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Label (S, H, W) and image (S, C, H, W); an image of two dimensions is one slice."""
+    if case.label.ndim == 2:
+        return bits[None], case.image[None]
+    number = slice_axis(case, axis)
+    return np.moveaxis(bits, number, 0), np.moveaxis(np.moveaxis(case.image, 1 + number, 1), 0, 1)
+
+
+def slice_axis(case: Case, name: SliceAxis) -> int:
+    """The axis of the label along which slices of this name are stacked; the first where no affine is known.
+
+    An oblique volume is cut along the array axis nearest to the name's.
+    """
+    if case.affine is None:
+        return 0
+    world = {"sagittal": 0, "coronal": 1, "axial": 2}[name]  # right, anterior, superior
+    return int(np.flatnonzero(io_orientation(case.affine)[:, 0] == world)[0])
 
 
 def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from benchbench.report.text import to_csv, to_latex, to_markdown
-from benchbench.store import ResultsFolder
+from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
+from benchbench.store import Record, ResultsFolder
 from benchbench.tables import (
     PHANTOM_NOTE,
     Results,
     cost_table,
     fold_table,
     leaderboard,
+    mixed_data,
     pivot_tables,
     read_results,
     summary_table,
 )
 
 _MANY_EMPTY = 0.05
+_READING = (
+    "Scores are means over all test cases of all folds, each case scored once per seed as a whole volume on its"
+    " own grid by the checkpoint that the inner validation chose; `fold_mean` and `fold_sd` are over the values of"
+    " the runs. Empty masks: `{policies}`. A rank is the order of the means and says nothing of significance."
+)
 
 
 def write_report(folder: ResultsFolder) -> Results:
@@ -33,43 +37,49 @@ def write_report(folder: ResultsFolder) -> Results:
     folder.write("leaderboard.md", leaderboard_page(results))
     for name, title, table in pivot_tables(results):
         noted = f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
-        folder.write(f"tables/{name}.md", f"**{noted}**\n\n{to_markdown(table)}")
-        folder.write(f"tables/{name}.csv", to_csv(table.assign(data=results.data)))
+        folder.write(f"tables/{name}.md", f"**{plain_markdown(noted)}**\n\n{to_markdown(table)}")
         folder.write(f"tables/{name}.tex", to_latex(table, caption=noted))
+        table.insert(len(table.columns), "data", results.data, allow_duplicates=True)
+        folder.write(f"tables/{name}.csv", to_csv(table))
     return results
 
 
 def leaderboard_page(results: Results) -> str:
     """The leaderboard in Markdown, with what a reader must know to believe it."""
-    board = leaderboard(results)
-    lines = [f"# {results.manifest['title']}", ""]
+    lines = [f"# {plain_markdown(results.manifest['title'])}", ""]
     if results.manifest["phantom"]:
         lines += [f"**{PHANTOM_NOTE}**", ""]
-    lines += [to_markdown(board), *_reading(results, board), *_troubles(results)]
+    lines += [to_markdown(leaderboard(results)), *_reading(results), *_troubles(results)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _reading(results: Results, board: pd.DataFrame) -> list[str]:
+def _reading(results: Results) -> list[str]:
     policies = sorted({results.empty(variant) for variant in results.manifest["scores"]})
-    lines = [
-        "Scores are means over all test cases of all folds, each case scored once per seed as a whole volume on its own"
-        " grid by the checkpoint that the inner validation chose; `fold_mean` and `fold_sd` are over the values of the"
-        f" runs. Empty masks: `{'`, `'.join(policies)}`. A rank is the order of the means and says nothing of significance.",
-    ]
-    share = (board["n_ref_empty"] / board["n"]).max() if "n" in board and len(board) else 0
-    if pd.notna(share) and share > _MANY_EMPTY:
-        lines.append(
-            f"In {share:.0%} of the cases the reference is empty, which lifts the mean: compare `dice_pos`."
-        )
-    return ["\n\n".join(lines), ""]
+    lines = [_READING.format(policies="`, `".join(policies)), ""]
+    if (share := _share_of_empty(results)) > _MANY_EMPTY:
+        lines += [f"In {share:.0%} of the cases the reference is empty, which lifts the mean: see `dice_pos`.", ""]
+    return lines
+
+
+def _share_of_empty(results: Results) -> float:
+    """The largest share of cases without a reference that any region has."""
+    summary = summary_table(results)
+    if summary.empty:
+        return 0.0
+    regions = summary[(summary["region"] != "mean") & (summary["aggregate"] == "case")]
+    return float((regions["n_ref_empty"] / regions["n"]).max())
 
 
 def _troubles(results: Results) -> list[str]:
-    ended_badly = [
-        f"- {key}: {record.status}: {record.reason.splitlines()[0] if record.reason else ''}"
-        for key in results.planned
-        if (record := results.records.get(key)) is not None and record.status != "done"
-    ]
-    missing = sum(key not in results.records for key in results.planned)
+    ended_badly = [_ending(record) for _, record in sorted(results.records.items()) if record.status != "done"]
     lines = ["## Runs that did not end well", "", *ended_badly, ""] if ended_badly else []
+    for dataset, variant in mixed_data(results):
+        where = plain_markdown(f"{dataset}, {variant}")
+        lines += [f"{where}: not all runs saw the same files in the same folds: no rank; run them again.", ""]
+    missing = sum(key not in results.records for key in results.planned)
     return [*lines, f"{missing} of {len(results.planned)} planned runs are still to do."] if missing else lines
+
+
+def _ending(record: Record) -> str:
+    first_line = "".join(record.reason.splitlines()[:1])
+    return f"- {plain_markdown(f'{record.key}: {record.status}: {first_line}')}"

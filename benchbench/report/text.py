@@ -13,18 +13,16 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    **{
-        letter: f"{{{letter}}}" for letter in "[*"
-    },  # at the start of a row they would belong to the \\\\ before it
+    # at the start of a row these would belong to the \\ before it
+    "[": "{[}",
+    "*": "{*}",
 }
 
 
 def to_csv(table: pd.DataFrame) -> str:
     """Comma-separated, six decimals, empty where nothing is known; cells never begin a spreadsheet formula."""
-    columns = [
-        column if pd.api.types.is_numeric_dtype(column) else column.map(_no_formula) for _, column in table.items()
-    ]
-    safe = pd.concat(columns, axis=1).set_axis([_no_formula(str(name)) for name in table], axis=1)
+    columns = [each if pd.api.types.is_numeric_dtype(each) else each.map(_no_formula) for _, each in table.items()]
+    safe = pd.DataFrame(dict(enumerate(columns))).set_axis([_no_formula(str(name)) for name in table], axis=1)
     return str(safe.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
@@ -37,9 +35,9 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def plain_markdown(text: str) -> str:
-    """Text from outside on one line of Markdown, where it is no tag, no entity and ends no cell."""
+    """Text from outside on one line of Markdown that shows it as it is: no tag, entity, link or end of a cell."""
     line = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;")
-    return line.replace("\\", "\\\\").replace("|", "\\|")
+    return re.sub(r"[\\|*`\[]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
 def to_latex(table: pd.DataFrame, *, caption: str) -> str:

@@ -2,10 +2,10 @@
 
     python benchmarks/speed/augment_2d.py --threads 1
 
-Each contender starts from a batch of uint8 images and masks, unless its line says otherwise, and ends with a float32
-batch in [0, 1] and its masks: mirrored along each axis and transposed with p = 0.5, turned by up to 15 degrees, brightness +-0.2 and
-contrast 0.8 to 1.2 with the p of the table. They draw their own numbers, so they agree in kind, not in value.
-Contenders take turns, after one round that is not counted; times are milliseconds an image.
+Each contender starts from a batch of uint8 images and masks, unless its line says otherwise, and ends with a
+float32 batch in [0, 1] and its masks: mirrored along each axis and transposed with p = 0.5, turned by up to 15
+degrees, brightness +-0.2 and contrast 0.8 to 1.2 with the p of the table. They draw their own numbers, so they
+agree in kind, not in value. Contenders take turns, after one round that is not counted.
 """
 
 from __future__ import annotations

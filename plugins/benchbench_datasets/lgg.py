@@ -11,9 +11,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +23,6 @@ from tifffile import TiffFile
 
 from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.lgg_phantom import write_phantom
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 AGAIN = "copy it from the archive again"
 Page = NDArray[Any] | str
@@ -67,13 +65,13 @@ class Lgg:
         return Case(image=image, label=label, affine=None, spacing_mm=None)
 
     def metadata(self) -> dict[str, dict[str, str]]:
-        """The columns of data.csv but its key; a patient without a row there is left out."""
+        """The columns of data.csv after its key; a patient without a row there is left out."""
         path = self._folder() / "data.csv"
-        rows = _rows(path) if path.is_file() else []
-        if odd := [str(n) for n, row in enumerate(rows, start=2) if None in row or None in row.values()]:
-            fault = f"found row {', '.join(odd)} of another length than the header, expected equal lengths; {AGAIN}"
-            raise DataError(self._problem(path, fault))
-        keyed = {row.pop("Patient", ""): row for row in rows}
+        header, *rows = _table(path) if path.is_file() else [[]]
+        if odd := [row[0] for row in rows if len(row) != len(header)]:
+            fault = f"found {', '.join(odd)} with more or fewer values than columns, expected {len(header)} values"
+            raise DataError(self._problem(path, f"{fault}; {AGAIN}"))
+        keyed = {key: dict(zip(header[1:], values, strict=True)) for key, *values in rows}
         keys = {case.patient: case.patient.rpartition("_")[0] for case in self.cases()}
         return {patient: keyed[key] for patient, key in keys.items() if key in keyed}
 
@@ -156,11 +154,12 @@ def _mask_fault(mask: Page, *, size: tuple[int, ...]) -> str | None:
     return None
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _table(path: Path) -> list[list[str]]:
+    """The header and the rows, between commas or semicolons."""
     with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
         delimiter = ";" if ";" in file.readline() else ","
         file.seek(0)
-        return list(csv.DictReader(file, delimiter=delimiter))
+        return [row for row in csv.reader(file, delimiter=delimiter) if row] or [[]]
 
 
 @hookimpl

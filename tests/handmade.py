@@ -1,0 +1,89 @@
+"""Results of a benchmark made by hand: counts small enough to work out every table from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from benchbench.plan import RunKey
+from benchbench.store import Record, ResultsFolder
+
+Slices = Sequence[tuple[int, int, int, int]]
+"""tp, fp, fn, tn of each slice."""
+Scans = Mapping[str, Mapping[str, Slices]]
+"""Case -> region -> slices."""
+
+# Dice of the case; of its slices
+FOLD_0: Scans = {
+    "a": {"disc": [(4, 0, 0, 6), (0, 0, 0, 10)]},  # 1; 1, 1
+    "b": {"disc": [(2, 2, 0, 6), (0, 0, 2, 8)]},  # 4/8; 4/6, 0
+    "c": {"disc": [(0, 0, 0, 10), (0, 0, 0, 10)]},  # 1; 1, 1: no reference, no prediction
+}
+FOLD_1: Scans = {
+    "d": {"disc": [(3, 1, 1, 5), (1, 1, 1, 7)]},  # 8/12; 6/8, 2/4
+    "e": {"disc": [(0, 1, 0, 9), (0, 0, 0, 10)]},  # 0; 0, 1: no reference
+    "f": {"disc": [(0, 0, 4, 6), (0, 0, 1, 9)]},  # 0; 0, 0: no prediction
+}
+PERFECT_0: Scans = {case: {"disc": [(5, 0, 0, 5), (5, 0, 0, 5)]} for case in "abc"}
+PERFECT_1: Scans = {case: {"disc": [(5, 0, 0, 5), (5, 0, 0, 5)]} for case in "def"}
+
+
+def key(model: str, fold: int, *, dataset: str = "discs", variant: str = "default", seed: int = 0) -> RunKey:
+    return RunKey(dataset, model, variant, fold, seed)
+
+
+def plan(
+    path: Path,
+    keys: Sequence[RunKey],
+    *,
+    metrics: Sequence[str] = ("dice", "sensitivity"),
+    empty: str = "score",
+    **changes: Any,
+) -> ResultsFolder:
+    """The results folder of a benchmark of these runs, none of them done."""
+    folder = ResultsFolder(path)
+    scores = {variant: {"metrics": metrics, "empty": empty} for variant in {each.variant for each in keys}}
+    runs = [{**each._asdict(), "digest": f"digest of {each}"} for each in keys]
+    manifest = {"name": "b", "title": "T", "phantom": False, "tables": [], "scores": scores, "runs": runs}
+    folder.write_manifest({**manifest, **changes})
+    return folder
+
+
+def end(folder: ResultsFolder, run: RunKey, scans: Scans | None, **changes: Any) -> None:
+    """Records a run; without scans it has no counts."""
+    slices, cases = [], []
+    for case, regions in (scans or {}).items():
+        for region, counts in regions.items():
+            named = {**run._asdict(), "case": case, "patient": case, "region": region}
+            parts = [dict(zip(("tp", "fp", "fn", "tn"), four, strict=True)) for four in counts]
+            slices += [{**named, "slice": number, **part} for number, part in enumerate(parts)]
+            cases.append({**named, **{name: sum(part[name] for part in parts) for name in parts[0]}})
+    files = {}
+    for name, rows in (("cases.parquet", cases), ("slices.parquet", slices)):
+        if rows:
+            folder.run(run).write_table(name, pa.Table.from_pylist(rows))
+            files[name] = folder.run(run).digest_of(name)
+    fields: dict[str, Any] = {
+        "status": "done",
+        "digest": f"digest of {run}",
+        "data_digest": "data",
+        "split_digest": f"fold {run.fold}",
+        "resolved": {},
+        "provenance": {"device": "cpu", "threads": 2, "precision": "fp32"},
+        "seconds": 1.23456,
+        "parameters": 1234,
+        "epochs": 5,
+        "best_epoch": 3,
+    }
+    folder.run(run).write_record(Record(**run._asdict(), files=files, **{**fields, **changes}))
+
+
+def two_models(path: Path, **options: Any) -> ResultsFolder:
+    folder = plan(path, [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")], **options)
+    for model, scans in (("plain", (FOLD_0, FOLD_1)), ("grand", (PERFECT_0, PERFECT_1))):
+        for fold in (0, 1):
+            end(folder, key(model, fold), scans[fold])
+    return folder

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
+
+from benchbench.errors import IntegrityError
+from benchbench.report import leaderboard_page, write_report
+from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
+from benchbench.tables import PHANTOM_NOTE, pivot_tables, read_results
+
+FOLD_BY_MODEL = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
+MODEL_BY_DATASET = {**FOLD_BY_MODEL, "rows": "model", "columns": "dataset"}
+
+
+def pivots(folder: Any) -> dict[str, pd.DataFrame]:
+    return {name: table for name, _, table in pivot_tables(read_results(folder))}
+
+
+def rows(table: pd.DataFrame) -> list[list[Any]]:
+    return [list(table.columns), *table.to_numpy().tolist()]
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, nan_ok=True)
+
+
+def files(folder: Path) -> dict[str, str]:
+    paths = [path for path in folder.rglob("*") if path.suffix in {".md", ".csv", ".tex"}]
+    return {str(path.relative_to(folder)): path.read_text() for path in paths}
+
+
+def test_a_pivot_keeps_the_order_of_the_file_and_ends_in_mean_and_sd(tmp_path: Path) -> None:
+    table = pivots(two_models(tmp_path, tables=[FOLD_BY_MODEL]))["1-dice-fold-by-model"]
+    assert rows(table) == [
+        ["fold", "plain", "grand"],
+        ["0", near(5 / 6), 1],
+        ["1", near(2 / 9), 1],
+        ["mean", near((5 / 6 + 2 / 9) / 2), 1],
+        ["sd", near((5 / 6 - 2 / 9) / math.sqrt(2)), 0],
+    ]
+
+
+def test_a_pivot_may_be_of_slices_or_of_pooled_voxels(tmp_path: Path) -> None:
+    tables = [{**FOLD_BY_MODEL, "aggregate": aggregate} for aggregate in ("slice", "pooled")]
+    results = read_results(two_models(tmp_path, tables=tables))
+    (_, of_slices, slices), (name, of_voxels, pooled) = pivot_tables(results)
+    assert list(slices["plain"][:2]) == pytest.approx([7 / 9, 3 / 8])
+    assert list(pooled["plain"][:2]) == pytest.approx([12 / 16, 8 / 18])
+    assert of_slices == "T: dice (mean over slices), fold by model"
+    assert (name, of_voxels) == ("2-dice_pooled-fold-by-model", "T: dice (all voxels pooled), fold by model")
+
+
+def test_a_cell_is_the_mean_of_its_runs_and_empty_until_all_are_done(tmp_path: Path) -> None:
+    folder = two_models(tmp_path, tables=[MODEL_BY_DATASET, FOLD_BY_MODEL])
+    whole, _ = pivots(folder).values()
+    assert rows(whole) == [["model", "discs"], ["plain", near((5 / 6 + 2 / 9) / 2)], ["grand", 1]]
+    end(folder, key("plain", 1), FOLD_1, status="diverged", reason="loss is nan")
+    part, folds = pivots(folder).values()
+    assert rows(part) == [["model", "discs"], ["plain", near(math.nan)], ["grand", 1]]
+    assert list(folds["plain"]) == [near(5 / 6), *[near(math.nan)] * 3]
+
+
+def test_a_variant_with_fewer_folds_has_the_mean_of_those_it_has(tmp_path: Path) -> None:
+    keys = [key("plain", 0, variant="a"), key("plain", 1, variant="a"), key("plain", 0, variant="b")]
+    folder = plan(tmp_path, keys, tables=[{**FOLD_BY_MODEL, "columns": "variant"}])
+    for each, scans in zip(keys, (FOLD_0, FOLD_1, FOLD_0), strict=True):
+        end(folder, each, scans)
+    (table,) = pivots(folder).values()
+    assert list(table["b"]) == [near(5 / 6), near(math.nan), near(5 / 6), near(math.nan)]
+
+
+def test_there_is_a_pivot_for_every_value_of_an_axis_it_does_not_show(tmp_path: Path) -> None:
+    keys = [key("plain", 0, variant=variant) for variant in ("lr=1", "../up")]
+    folder = plan(tmp_path, keys, tables=[FOLD_BY_MODEL])
+    end(folder, keys[0], FOLD_0)
+    end(folder, keys[1], PERFECT_0)
+    (first, plain_title, one), (second, _, other) = pivot_tables(read_results(folder))
+    assert (first, plain_title) == (
+        "1-dice-fold-by-model-lr=1",
+        "T: dice (mean over cases), fold by model, variant lr=1",
+    )
+    assert (one["plain"][0], other["plain"][0]) == (near(5 / 6), 1)
+    assert "/" not in second
+
+
+def test_a_column_may_have_the_name_of_an_axis_or_of_the_note(tmp_path: Path) -> None:
+    keys = [key("plain", 0, variant="fold"), key("plain", 0, variant="data")]
+    folder = plan(tmp_path, keys, tables=[{**FOLD_BY_MODEL, "columns": "variant"}])
+    for each in keys:
+        end(folder, each, PERFECT_0)
+    write_report(folder)
+    text = (folder.path / "tables" / "1-dice-fold-by-variant.csv").read_text()
+    assert text.splitlines()[:2] == ["fold,fold,data,data", "0,1.000000,1.000000,real"]
+
+
+def test_every_file_of_a_rehearsal_says_that_its_data_are_made_up(tmp_path: Path) -> None:
+    write_report(two_models(tmp_path / "phantom", phantom=True, tables=[FOLD_BY_MODEL]))
+    write_report(two_models(tmp_path / "real", tables=[FOLD_BY_MODEL]))
+    phantom, real = files(tmp_path / "phantom"), files(tmp_path / "real")
+    names = {"folds.csv", "summary.csv", "cost.csv", "leaderboard.md"}
+    names |= {f"tables/1-dice-fold-by-model.{suffix}" for suffix in ("md", "csv", "tex")}
+    assert names == phantom.keys() == real.keys()
+    for name in names:
+        assert PHANTOM_NOTE in phantom[name]
+        if name.endswith(".csv"):
+            _, *lines = csv.reader(io.StringIO(phantom[name]))
+            assert {line[-1] for line in lines} == {PHANTOM_NOTE}
+        assert PHANTOM_NOTE not in real[name]
+
+
+def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
+    write_report(two_models(tmp_path / "one", tables=[FOLD_BY_MODEL]))
+    keys = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]
+    folder = plan(tmp_path / "other", keys, tables=[FOLD_BY_MODEL])
+    scans = {"plain": (FOLD_0, FOLD_1), "grand": (PERFECT_0, PERFECT_1)}
+    for each in reversed(keys):
+        end(folder, each, dict(reversed(scans[each.model][each.fold].items())))
+    write_report(folder)
+    write_report(folder)
+    assert files(tmp_path / "other") == files(tmp_path / "one")
+
+
+def test_counts_that_were_changed_are_refused(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    path = folder.run(key("plain", 0)).path / "cases.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("fp"), "fp", [[0] * 3]), path)
+    with pytest.raises(IntegrityError, match=r"plain.*cases\.parquet: missing or changed"):
+        write_report(folder)
+
+
+def test_the_leaderboard_says_what_did_not_end_well_and_what_is_still_to_do(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", fold) for fold in range(4)])
+    end(folder, key("plain", 0), FOLD_0)
+    end(folder, key("plain", 1), None, status="failed", reason="first line\nsecond line")
+    page = leaderboard_page(read_results(folder))
+    assert "- discs/plain/default/fold1/seed0: failed: first line\n" in page
+    assert "second line" not in page
+    assert page.endswith("\n2 of 4 planned runs are still to do.\n")
+    assert "|  | discs | plain | default | 1 of 4 | 0.8333 |" in page
+
+
+def test_the_leaderboard_says_when_runs_saw_different_files(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    assert "no rank" not in leaderboard_page(read_results(folder))
+    end(folder, key("plain", 1), FOLD_1, data_digest="older")
+    assert "discs, default: not all runs saw the same files in the same folds: no rank" in leaderboard_page(
+        read_results(folder)
+    )
+
+
+@pytest.mark.parametrize(("regions", "share"), [(("disc",), "33%"), (("disc", "rim"), "33%")])
+def test_the_leaderboard_warns_of_empty_references(tmp_path: Path, regions: tuple[str, ...], share: str) -> None:
+    folder = plan(tmp_path, [key("plain", 0)])
+    end(folder, key("plain", 0), {case: dict.fromkeys(regions, scans["disc"]) for case, scans in FOLD_0.items()})
+    page = leaderboard_page(read_results(folder))
+    assert f"In {share} of the cases the reference is empty" in page
+    end(folder, key("plain", 0), PERFECT_0)
+    assert "the reference is empty" not in leaderboard_page(read_results(folder))
+
+
+ODD = "<script>a|b</script> &amp; =1+1"
+
+
+def test_text_from_outside_is_escaped_in_every_file(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("=cmd()", 0), key(ODD, 0)], title=f"{ODD} \\input{{x}}", tables=[FOLD_BY_MODEL])
+    end(folder, key("=cmd()", 0), FOLD_0)
+    end(folder, key(ODD, 0), None, status="failed", reason=f"=cmd() {ODD}")
+    write_report(folder)
+    for name, text in files(tmp_path).items():
+        if name.endswith(".csv"):
+            cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+            assert not [cell for cell in cells if cell.startswith("=")]
+        elif name.endswith(".md"):
+            assert "<script>" not in text
+            assert "&lt;script>a\\|b&lt;/script> &amp;amp; =1+1" in text
+        else:
+            assert "\\input" not in text
+            assert "\\&amp; =1+1 \\textbackslash{}input\\{x\\}" in text
+
+
+TABLE = pd.DataFrame(
+    {
+        "id": ["001", "NA", "=cmd()", "a|b_c"],
+        "n": pd.array([1, None, 3, 4], dtype="Int64"),
+        "x": [0.5, math.nan, -1 / 3, 1e-7],
+    }
+)
+
+
+def test_csv_is_as_written_with_gaps_empty_and_no_formula() -> None:
+    assert to_csv(TABLE) == "id,n,x\n001,1,0.500000\nNA,,\n'=cmd(),3,-0.333333\na|b_c,4,0.000000\n"
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1"])
+def test_no_cell_and_no_heading_of_a_csv_begins_a_formula(text: str) -> None:
+    assert list(csv.reader(io.StringIO(to_csv(pd.DataFrame({text: [text]}))))) == [[f"'{text}"], [f"'{text}"]]
+
+
+def test_markdown_is_a_pipe_table_with_numbers_to_the_right() -> None:
+    assert to_markdown(TABLE).splitlines() == [
+        "| id | n | x |",
+        "| --- | ---: | ---: |",
+        "| 001 | 1 | 0.5000 |",
+        "| NA |  |  |",
+        "| =cmd() | 3 | -0.3333 |",
+        "| a\\|b_c | 4 | 0.0000 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\t c", "a b c"),
+        ("dice_pos", "dice_pos"),
+        ("_a_ *b* `c`", "\\_a\\_ \\*b\\* \\`c\\`"),
+        ("[x](javascript:y)", "\\[x](javascript:y)"),
+        ("C:\\d", "C:\\\\d"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
+    assert plain_markdown(text) == shown
+
+
+def test_latex_escapes_what_it_would_obey() -> None:
+    table = pd.DataFrame({"a_b": ["\\input{x}", "[1] 50% & $y$ #~^"], "v": [1.0, 0.25]})
+    assert to_latex(table, caption="T & {more}").splitlines() == [
+        r"\begin{table}",
+        r"\caption{T \& \{more\}}",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"a\_b & v \\",
+        r"\midrule",
+        r"\textbackslash{}input\{x\} & 1.0000 \\",
+        r"{[}1] 50\% \& \$y\$ \#\textasciitilde{}\textasciicircum{} & 0.2500 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
+
+from benchbench.tables import cost_table, fold_table, leaderboard, read_results, summary_table
+
+
+def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    (line,) = table.to_dict("records")
+    return line
+
+
+def near(line: Mapping[str, Any], **expected: float) -> bool:
+    return {name: line[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+
+
+def test_each_aggregate_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
+    summary = summary_table(read_results(two_models(tmp_path)))
+    named = {"model": "plain", "metric": "dice", "region": "disc"}
+    assert near(
+        row(summary, **named, aggregate="case"),
+        mean=(1 + 1 / 2 + 1 + 2 / 3 + 0 + 0) / 6,
+        median=(1 / 2 + 2 / 3) / 2,
+        fold_mean=(5 / 6 + 2 / 9) / 2,
+        fold_sd=(5 / 6 - 2 / 9) / math.sqrt(2),
+        dice_pos=(1 + 1 / 2 + 2 / 3 + 0) / 4,
+        n=6,
+        n_ref_empty=2,
+        n_nan=0,
+        runs_done=2,
+        runs_planned=2,
+    )
+    assert near(
+        row(summary, **named, aggregate="slice"),
+        mean=(1 + 1 + 2 / 3 + 0 + 1 + 1 + 3 / 4 + 1 / 2 + 0 + 1 + 0 + 0) / 12,
+        median=(2 / 3 + 3 / 4) / 2,
+        fold_mean=(7 / 9 + 3 / 8) / 2,
+        fold_sd=(7 / 9 - 3 / 8) / math.sqrt(2),
+        dice_pos=(1 + 2 / 3 + 0 + 3 / 4 + 1 / 2 + 0 + 0) / 7,
+        n=12,
+        n_ref_empty=5,
+        n_nan=0,
+    )
+    assert near(
+        row(summary, **named, aggregate="pooled"),
+        mean=20 / (20 + 5 + 9),
+        median=math.nan,
+        fold_mean=(12 / 16 + 8 / 18) / 2,
+        fold_sd=(12 / 16 - 8 / 18) / math.sqrt(2),
+        n=6,
+        n_ref_empty=2,
+        n_nan=0,
+    )
+
+
+def test_a_score_that_no_reference_defines_is_left_out_and_counted(tmp_path: Path) -> None:
+    line = row(
+        summary_table(read_results(two_models(tmp_path))),
+        model="plain",
+        metric="sensitivity",
+        aggregate="case",
+        region="mean",
+    )
+    assert near(line, mean=(1 + 1 / 2 + 4 / 6 + 0) / 4, n=6, n_nan=2, fold_mean=(3 / 4 + 1 / 3) / 2)
+
+
+@pytest.mark.parametrize(
+    ("empty", "mean"),
+    [
+        ("score", 19 / 36),
+        ("brats", 19 / 36),
+        ("nnunet", 13 / 30),
+        ("monai", 13 / 24),
+        ("stratify", 13 / 24),
+        ("zero", 13 / 36),
+    ],
+)
+def test_the_policy_for_empty_masks_is_applied_to_stored_counts(tmp_path: Path, empty: str, mean: float) -> None:
+    board = leaderboard(read_results(two_models(tmp_path, empty=empty)))
+    assert near(row(board, model="plain"), dice=mean, dice_pos=13 / 24, n=6, n_ref_empty=2)
+
+
+def test_a_row_of_the_folds_has_the_values_of_its_run(tmp_path: Path) -> None:
+    line = row(fold_table(read_results(two_models(tmp_path))), model="plain", fold=1)
+    assert near(line, dice=2 / 9, dice_slice=3 / 8, dice_pooled=8 / 18, sensitivity=1 / 3, dice_pos=1 / 3)
+    assert near(line, n_cases=3, n_ref_empty=1, parameters=1234, epochs=5, best_epoch=3)
+    assert (line["status"], line["reason"], line["data"]) == ("done", "", "real")
+    assert (line["digest"], line["data_digest"], line["split_digest"]) == ("digest of di", "data", "fold 1")
+
+
+def test_every_planned_run_is_a_row_however_it_ended(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", fold) for fold in range(4)])
+    end(folder, key("plain", 0), None, status="failed", reason="out of memory", parameters=None, best_epoch=None)
+    end(folder, key("plain", 1), FOLD_0, status="diverged", reason="loss is nan")
+    end(folder, key("plain", 2), FOLD_1)
+    folds = fold_table(read_results(folder))
+    assert list(folds["status"]) == ["failed", "diverged", "done", "not run"]
+    assert list(folds["reason"]) == ["out of memory", "loss is nan", "", ""]
+    assert list(folds["dice"]) == pytest.approx([math.nan, 5 / 6, 2 / 9, math.nan], nan_ok=True)
+    assert list(folds.columns) == list(fold_table(read_results(two_models(tmp_path / "other"))).columns)
+
+
+def test_a_run_that_diverged_is_not_averaged_and_its_model_has_no_rank(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("grand", 1), PERFECT_1, status="diverged", reason="loss is nan")
+    board = leaderboard(read_results(folder))
+    assert list(board["model"]) == ["grand", "plain"]
+    assert list(board["runs"]) == ["1 of 2", "2 of 2"]
+    assert board["rank"].isna().tolist() == [True, False]
+    assert near(row(board, model="grand"), dice=1.0, n=3, fold_sd=math.nan)
+    assert near(row(board, model="plain"), rank=1)
+
+
+def test_a_record_of_another_digest_counts_as_not_run(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("plain", 1), FOLD_1, digest="digest of an older protocol")
+    folds = fold_table(read_results(folder))
+    assert row(folds, model="plain", fold=1)["status"] == "not run"
+    assert near(row(leaderboard(read_results(folder)), model="plain"), dice=5 / 6, n=3)
+
+
+def test_runs_on_different_files_or_folds_are_not_ranked(tmp_path: Path) -> None:
+    for number, change in enumerate(({"data_digest": "older"}, {"split_digest": "another"})):
+        folder = two_models(tmp_path / str(number))
+        assert list(leaderboard(read_results(folder))["rank"]) == [1, 2]
+        end(folder, key("plain", 1), FOLD_1, **change)
+        assert leaderboard(read_results(folder))["rank"].isna().all()
+
+
+def test_equal_models_share_a_rank_and_each_dataset_has_its_own_first(tmp_path: Path) -> None:
+    places = [("discs", "one"), ("discs", "two"), ("discs", "three"), ("rings", "two")]
+    folder = plan(tmp_path, [key(model, 0, dataset=dataset) for dataset, model in places])
+    for (dataset, model), scans in zip(places, (FOLD_0, FOLD_0, PERFECT_0, FOLD_0), strict=True):
+        end(folder, key(model, 0, dataset=dataset), scans)
+    board = leaderboard(read_results(folder))
+    found = list(board[["dataset", "model", "rank"]].itertuples(index=False, name=None))
+    assert found == [("discs", "three", 1), ("discs", "one", 2), ("discs", "two", 2), ("rings", "two", 1)]
+
+
+def test_variants_scored_by_different_rules_are_not_ranked_against_each_other(tmp_path: Path) -> None:
+    scores = {
+        "default": {"metrics": ["dice"], "empty": "score"},
+        "other": {"metrics": ["dice"], "empty": "zero"},
+        "third": {"metrics": ["iou"], "empty": "score"},
+    }
+    keys = [key("plain", 0, variant=variant) for variant in scores]
+    folder = plan(tmp_path, keys, scores=scores)
+    for each in keys:
+        end(folder, each, FOLD_0)
+    assert list(leaderboard(read_results(folder))["rank"]) == [1, 1, 1]
+
+
+def test_of_several_regions_the_mean_is_taken_run_by_run(tmp_path: Path) -> None:
+    hit, miss = [(1, 0, 0, 9)], [(0, 0, 1, 9)]
+    folder = plan(tmp_path, [key("plain", 0), key("plain", 1)], metrics=["dice"])
+    end(folder, key("plain", 0), {"a": {"rim": hit, "core": miss}, "b": {"rim": hit, "core": [(0, 0, 0, 10)]}})
+    end(folder, key("plain", 1), {"c": {"rim": miss, "core": hit}})
+    results = read_results(folder)
+    folds, summary = fold_table(results), summary_table(results)
+    assert near(row(folds, fold=0), **{"dice": 3 / 4, "dice:rim": 1, "dice:core": 1 / 2, "n_cases": 2})
+    cases = summary[summary["aggregate"] == "case"]
+    assert list(cases["region"]) == ["mean", "rim", "core"]
+    assert near(row(cases, region="rim"), mean=2 / 3, fold_sd=1 / math.sqrt(2), n_ref_empty=0)
+    assert near(row(cases, region="core"), mean=2 / 3, fold_sd=1 / 2 / math.sqrt(2), n_ref_empty=1)
+    mean = row(cases, region="mean")
+    assert near(mean, mean=2 / 3, fold_mean=5 / 8, fold_sd=1 / 4 / math.sqrt(2), n=3, n_ref_empty=1)
+
+
+def test_a_case_scored_under_two_seeds_is_one_case(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0, seed=seed) for seed in (3, 8)])
+    end(folder, key("plain", 0, seed=3), FOLD_0)
+    end(folder, key("plain", 0, seed=8), PERFECT_0)
+    board = row(leaderboard(read_results(folder)), model="plain")
+    assert near(board, n=3, n_ref_empty=1, dice=(5 / 2 + 3) / 6, fold_sd=(1 - 5 / 6) / math.sqrt(2))
+
+
+def test_tables_of_a_benchmark_of_which_nothing_is_done_have_no_scores(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0), key("plain", 1)])
+    end(folder, key("plain", 0), None, status="failed", reason="out of memory")
+    results = read_results(folder)
+    assert list(fold_table(results)["status"]) == ["failed", "not run"]
+    assert summary_table(results).empty
+    (line,) = leaderboard(results).to_dict("records")
+    assert line["runs"] == "0 of 2"
+    assert math.isnan(line["dice"])
+    assert pd.isna(line["rank"])
+
+
+def test_the_cost_of_a_run_stands_apart_from_its_scores(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    gpu = {"device": "cuda:0", "name": "Accelerator", "threads": 1, "precision": "bf16", "peak_memory_bytes": 99}
+    end(folder, key("grand", 0), PERFECT_0, provenance=gpu)
+    costs = cost_table(read_results(folder))
+    plain, grand = row(costs, model="plain", fold=0), row(costs, model="grand", fold=0)
+    assert (plain["seconds"], plain["device"], plain["precision"], plain["threads"]) == (1.235, "cpu", "fp32", 2)
+    assert (grand["device"], grand["precision"], grand["peak_memory_bytes"]) == ("Accelerator", "bf16", 99)
+    assert pd.isna(plain["peak_memory_bytes"])
+
+
+def test_names_that_look_like_numbers_or_gaps_stay_texts(tmp_path: Path) -> None:
+    names = ["001", "1e5", "NA"]
+    folder = plan(tmp_path, [key(name, 0, dataset="007") for name in names])
+    for name in names:
+        end(folder, key(name, 0, dataset="007"), {"01": FOLD_0["b"], "1": FOLD_0["b"], "nan": FOLD_0["b"]})
+    results = read_results(folder)
+    assert sorted(results.cases["case"].unique()) == ["01", "1", "nan"]
+    assert list(fold_table(results)["model"]) == names
+    assert list(fold_table(results)["n_cases"]) == [3, 3, 3]
+    assert set(leaderboard(results)["dataset"]) == {"007"}
