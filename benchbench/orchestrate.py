@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol as Interface
 
@@ -77,10 +78,16 @@ def carry_out(
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
         if waiting:
-            _launcher(machine)(waiting, observer.heard)
+            _launcher(machine)(waiting, partial(_hear, folder, observer))
     finally:
         write_report(folder)
     return folder, [each.folder.read_record() for each in assignments]
+
+
+def _hear(folder: ResultsFolder, observer: Observer, key: RunKey, outcome: Outcome) -> None:
+    observer.heard(key, outcome)
+    if isinstance(outcome, Record):
+        write_report(folder)  # whoever looks, or pulls the plug, finds the tables of all that is done
 
 
 class _Preparation:

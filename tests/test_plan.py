@@ -162,7 +162,11 @@ def test_changed_source_of_a_plugin_changes_the_digest(tmp_path: Path, monkeypat
 
 def test_a_model_of_another_dimension_is_refused_once(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        plan(tmp_path, registry=make_registry(ndims=frozenset({3})))
+        plan(
+            tmp_path,
+            text=FILE + '[grid]\n"protocol.epochs" = [1, 2]\n',
+            registry=make_registry(ndims=frozenset({3})),
+        )
     (problem,) = caught.value.problems
     expected = "b.toml:7: protocol.ndim: found 2, but model 'plain' is 3D; change one of them"
     assert problem == f"{tmp_path}/{expected}"

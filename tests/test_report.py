@@ -68,6 +68,15 @@ def test_a_cell_is_the_mean_of_its_runs_and_empty_until_all_are_done(tmp_path: P
     assert list(folds["plain"]) == [near(5 / 6), *[near(math.nan)] * 3]
 
 
+def test_the_folds_of_a_model_have_no_mean_and_no_sd_until_all_are_done(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", fold) for fold in (0, 1, 2)], tables=[FOLD_BY_MODEL])
+    end(folder, key("plain", 0), FOLD_0)
+    end(folder, key("plain", 2), FOLD_1)
+    (table,) = pivots(folder).values()
+    gap = near(math.nan)
+    assert rows(table)[1:] == [["0", near(5 / 6)], ["1", gap], ["2", near(2 / 9)], ["mean", gap], ["sd", gap]]
+
+
 def test_a_variant_with_fewer_folds_has_the_mean_of_those_it_has(tmp_path: Path) -> None:
     keys = [key("plain", 0, variant="a"), key("plain", 1, variant="a"), key("plain", 0, variant="b")]
     folder = plan(tmp_path, keys, tables=[{**FOLD_BY_MODEL, "columns": "variant"}])

@@ -56,6 +56,7 @@ def test_each_aggregate_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
         median=math.nan,
         fold_mean=(12 / 16 + 8 / 18) / 2,
         fold_sd=(12 / 16 - 8 / 18) / math.sqrt(2),
+        dice_pos=(1 + 1 / 2 + 2 / 3 + 0) / 4,
         n=6,
         n_ref_empty=2,
         n_nan=0,
@@ -106,7 +107,10 @@ def test_every_planned_run_is_a_row_however_it_ended(tmp_path: Path) -> None:
     assert list(folds["status"]) == ["failed", "diverged", "done", "not run"]
     assert list(folds["reason"]) == ["out of memory", "loss is nan", "", ""]
     assert list(folds["dice"]) == pytest.approx([math.nan, 5 / 6, 2 / 9, math.nan], nan_ok=True)
-    assert list(folds.columns) == list(fold_table(read_results(two_models(tmp_path / "other"))).columns)
+    scores = [f"{metric}{kind}" for metric in ("dice", "sensitivity") for kind in ("", "_slice", "_pooled")]
+    first = ["dataset", "model", "variant", "fold", "seed", "status", "reason", "n_cases", "n_ref_empty"]
+    last = ["parameters", "epochs", "best_epoch", "digest", "data_digest", "split_digest", "data"]
+    assert list(folds.columns) == [*first, *scores, "dice_pos", *last]
 
 
 def test_a_run_that_diverged_is_not_averaged_and_its_model_has_no_rank(tmp_path: Path) -> None:
@@ -128,22 +132,33 @@ def test_a_record_of_another_digest_counts_as_not_run(tmp_path: Path) -> None:
     assert near(row(leaderboard(read_results(folder)), model="plain"), dice=5 / 6, n=3)
 
 
-def test_runs_on_different_files_or_folds_are_not_ranked(tmp_path: Path) -> None:
-    for number, change in enumerate(({"data_digest": "older"}, {"split_digest": "another"})):
-        folder = two_models(tmp_path / str(number))
-        assert list(leaderboard(read_results(folder))["rank"]) == [1, 2]
-        end(folder, key("plain", 1), FOLD_1, **change)
-        assert leaderboard(read_results(folder))["rank"].isna().all()
+@pytest.mark.parametrize(
+    ("models", "change"),
+    [
+        (["plain"], {"data_digest": "older"}),
+        (["plain", "grand"], {"data_digest": "older"}),
+        (["plain"], {"split_digest": "another"}),
+    ],
+)
+def test_runs_on_different_files_or_folds_are_not_ranked(
+    tmp_path: Path, models: list[str], change: dict[str, str]
+) -> None:
+    folder = two_models(tmp_path)
+    assert list(leaderboard(read_results(folder))["rank"]) == [1, 2]
+    for model in models:
+        end(folder, key(model, 1), FOLD_1, **change)
+    assert leaderboard(read_results(folder))["rank"].isna().all()
 
 
 def test_equal_models_share_a_rank_and_each_dataset_has_its_own_first(tmp_path: Path) -> None:
-    places = [("discs", "one"), ("discs", "two"), ("discs", "three"), ("rings", "two")]
+    places = [("discs", "one"), ("discs", "two"), ("discs", "three"), ("discs", "four"), ("rings", "two")]
     folder = plan(tmp_path, [key(model, 0, dataset=dataset) for dataset, model in places])
-    for (dataset, model), scans in zip(places, (FOLD_0, FOLD_0, PERFECT_0, FOLD_0), strict=True):
+    for (dataset, model), scans in zip(places, (FOLD_0, FOLD_0, PERFECT_0, FOLD_1, FOLD_0), strict=True):
         end(folder, key(model, 0, dataset=dataset), scans)
     board = leaderboard(read_results(folder))
     found = list(board[["dataset", "model", "rank"]].itertuples(index=False, name=None))
-    assert found == [("discs", "three", 1), ("discs", "one", 2), ("discs", "two", 2), ("rings", "two", 1)]
+    discs = [("discs", "three", 1), ("discs", "one", 2), ("discs", "two", 2), ("discs", "four", 4)]
+    assert found == [*discs, ("rings", "two", 1)]
 
 
 def test_variants_scored_by_different_rules_are_not_ranked_against_each_other(tmp_path: Path) -> None:
@@ -178,7 +193,7 @@ def test_of_several_regions_the_mean_is_taken_run_by_run(tmp_path: Path) -> None
 def test_a_case_scored_under_two_seeds_is_one_case(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0, seed=seed) for seed in (3, 8)])
     end(folder, key("plain", 0, seed=3), FOLD_0)
-    end(folder, key("plain", 0, seed=8), PERFECT_0)
+    end(folder, key("plain", 0, seed=8), {**FOLD_0, "b": {"disc": [(4, 0, 0, 6), (0, 0, 0, 10)]}})
     board = row(leaderboard(read_results(folder)), model="plain")
     assert near(board, n=3, n_ref_empty=1, dice=(5 / 2 + 3) / 6, fold_sd=(1 - 5 / 6) / math.sqrt(2))
 

@@ -96,7 +96,7 @@ def _names(case_id: str, *, last: int) -> list[tuple[str, str]]:
 
 def _name_faults(found: set[str], *, case_id: str) -> Iterator[tuple[str, str]]:
     """(file, fault); the file is "" where the fault is the folder's."""
-    pattern = re.compile(rf"{re.escape(case_id)}_([1-9]\d*)(_mask)?\.tif")
+    pattern = re.compile(rf"{re.escape(case_id)}_([1-9]\d{{0,3}})(_mask)?\.tif")
     last = max((int(match[1]) for match in map(pattern.fullmatch, found) if match), default=0)
     pairs = _names(case_id, last=last)
     if not last:

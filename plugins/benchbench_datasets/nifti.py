@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import stat
 import zlib
 from collections import Counter
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_BYTES = 8 * 2**30
+LARGEST_LABEL = 65535
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_RATIO = 1100  # deflate cannot do better than 1032 to 1
 AGAIN = "copy the file from its source again"
@@ -78,7 +78,7 @@ def read_label(path: Path) -> Volume:
     """As `read_image`, in the smallest unsigned integer type; values within 1e-4 of an integer are rounded.
 
     Raises:
-        DataError: as `read_image`, or a value is fractional or negative.
+        DataError: as `read_image`, or a value is fractional, negative or above 65535.
     """
     volume = read_image(path)
     values = volume.voxels
@@ -86,11 +86,11 @@ def read_label(path: Path) -> Volume:
         values = np.rint(values)
         if (far := np.abs(values - volume.voxels) > 1e-4).any():
             found = f"found fractional labels, {_counts(volume.voxels[far])}"
-            todo = f"an interpolated or rescaled mask; {AGAIN}"
-            raise DataError(f"{path}: {_Fault(found, 'whole numbers', todo)}")
-    if values.min() < 0:
-        found = f"found negative labels, {_counts(values[values < 0])}"
-        raise DataError(f"{path}: {_Fault(found, 'labels from 0', 'write the mask anew with unsigned labels')}")
+            expected = "whole numbers, not an interpolated or rescaled mask"
+            raise DataError(f"{path}: {_Fault(found, expected, AGAIN)}")
+    if values.min() < 0 or values.max() > LARGEST_LABEL:
+        found = f"found labels out of range, {_counts(values[(values < 0) | (values > LARGEST_LABEL)])}"
+        raise DataError(f"{path}: {_Fault(found, f'0 to {LARGEST_LABEL}', 'write the mask anew')}")
     return volume._replace(voxels=values.astype(np.min_scalar_type(int(values.max()))))
 
 
@@ -149,7 +149,7 @@ def _file_size(path: Path) -> int:
     """Of a regular file with something in it; nothing else is opened, so that a FIFO cannot hang."""
     if path.is_symlink() and "annex/objects/" in path.readlink().as_posix() and not path.exists():
         raise _Fault("found a git-annex link without its content", "a NIfTI file", "run git annex get")
-    if path.is_symlink() and not os.path.lexists(path.parent / path.readlink()):
+    if path.is_symlink() and not path.exists():
         raise _Fault(f"found a broken link to {path.readlink()}", "a NIfTI file", "mend the link or copy the file")
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -232,7 +232,7 @@ def _layout(header: Nifti1Header) -> _Layout:
 def _dtype(header: Nifti1Header) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = header.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         dtype = np.dtype("V")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         found = f"found voxels of NIfTI type {int(header['datatype'])} ({dtype})"
@@ -250,13 +250,13 @@ def _offset(header: Nifti1Header) -> int:
 
 
 def _scaling(header: Nifti1Header) -> tuple[float, float]:
-    """(slope, intercept); (1, 0) where the header has none."""
-    try:
-        slope, inter = header.get_slope_inter()
-    except HeaderDataError as error:
-        found = f"found scl_slope {header['scl_slope']} and scl_inter {header['scl_inter']}"
-        raise _Fault(found, "finite numbers", "mend the header") from error
-    return (1.0, 0.0) if slope is None else (float(slope), float(inter))
+    """(slope, intercept); (1, 0) where the header has none, which a slope of 0 or nan stands for."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isnan(slope) or slope == 0:
+        return 1.0, 0.0
+    if not (math.isfinite(slope) and math.isfinite(inter)):
+        raise _Fault(f"found scl_slope {slope} and scl_inter {inter}", "finite numbers", "mend the header")
+    return slope, inter
 
 
 def _affine(header: Nifti1Header, spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
@@ -309,7 +309,9 @@ def _numbers(values: tuple[float, ...] | NDArray[Any]) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
 
 
-def _counts(values: NDArray[Any]) -> str:
-    counts = Counter(values.tolist())
-    shown = ", ".join(f"{value:g} ({count} voxels)" for value, count in counts.most_common(4))
-    return shown if len(counts) <= 4 else f"{shown} and {len(counts) - 4} other values"
+def _counts(voxels: NDArray[Any]) -> str:
+    """The commonest values and how often they are there."""
+    values, counts = np.unique(voxels, return_counts=True)
+    commonest = np.argsort(-counts, kind="stable")[:4]
+    shown = ", ".join(f"{values[at]:g} ({counts[at]} voxels)" for at in commonest)
+    return shown if len(values) <= 4 else f"{shown} and {len(values) - 4} other values"

@@ -1,0 +1,80 @@
+"""ACDC: ventricles and myocardium on short-axis cine MRI at the end of diastole and of systole.
+
+Source: Bernard et al. 2018, doi:10.1109/TMI.2018.2837502
+Layout: <root>/patient<nnn>/patient<nnn>_frame<nn>.nii.gz and patient<nnn>_frame<nn>_gt.nii.gz, two frames
+    each; <root>/patient<nnn>/Info.cfg, a line "key: value" for each of ED, ES, Group, Height, NbFrame and Weight.
+    The patients may also be in <root>/training or <root>/database/training. The patient<nnn>_4d.nii.gz are left
+    alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
+from benchbench_datasets.cardiac_phantom import write_acdc
+from benchbench_datasets.pairs import Pairs, find_cases
+
+FRAME = r"(patient\d+_frame\d+)(?:_gt)?"
+
+
+@dataclass(frozen=True)
+class Acdc:
+    """One case per frame, the image (1, *space) with the slices along the last axis.
+
+    M&Ms numbers the same structures the other way round: 1 is its left ventricle and 3 its right.
+    """
+
+    root: Path
+    task = Task(channels=("cine",), regions={"right_ventricle": (1,), "myocardium": (2,), "left_ventricle": (3,)})
+
+    def cases(self) -> list[CaseRef]:
+        frames = find_cases(self._folder().glob("patient*/*"), FRAME)
+        return [CaseRef(id=frame, patient=frame.partition("_")[0]) for frame in frames]
+
+    def files(self, case_id: str) -> list[Path]:
+        """Image and label."""
+        image = self._folder() / case_id.partition("_")[0] / case_id
+        return self._pairs().files(image=image, label=image.with_name(f"{case_id}_gt"))
+
+    def load(self, case_id: str) -> Case:
+        return self._pairs().load(self.files(case_id))
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        """The lines of Info.cfg; a patient without one is left out."""
+        paths = sorted(self._folder().glob("patient*/Info.cfg"))
+        texts = [path.read_text(encoding="utf-8", errors="backslashreplace") for path in paths]
+        lines = [
+            (path, line) for path, text in zip(paths, texts, strict=True) for line in text.splitlines() if line
+        ]
+        if odd := [(path, line) for path, line in lines if ":" not in line]:
+            raise DataError(*(self._problem(path, line) for path, line in odd))
+        infos: dict[str, dict[str, str]] = {path.parent.name: {} for path in paths}
+        for path, line in lines:
+            key, _, value = line.partition(":")
+            infos[path.parent.name][key.strip()] = value.strip()
+        return infos
+
+    def _folder(self) -> Path:
+        for folder in (self.root, self.root / "training", self.root / "database" / "training"):
+            if find_cases(folder.glob("patient*/*"), FRAME):
+                return folder
+        raise DataNotFoundError(
+            f"acdc: {self.root}: found no patient*/patient*_frame*.nii.gz in it, its training or its "
+            "database/training, expected two frames with labels for each patient; unpack the archive there"
+        )
+
+    def _pairs(self) -> Pairs:
+        return Pairs(dataset="acdc", root=self.root, values={value: value for value in range(4)}, advice={})
+
+    def _problem(self, path: Path, line: str) -> str:
+        name = path.relative_to(self.root).as_posix()
+        return f"acdc: {name}: found line '{line}', expected 'key: value'; copy it from the archive again"
+
+
+@hookimpl
+def benchbench_datasets() -> list[DatasetPlugin]:
+    download = Download(licence="CC BY-NC-SA 4.0", page="https://www.creatis.insa-lyon.fr/Challenge/acdc/")
+    source = "doi:10.1109/TMI.2018.2837502"
+    return [DatasetPlugin(name="acdc", open=Acdc, source=source, download=download, phantom=write_acdc)]

@@ -1,0 +1,98 @@
+"""BraTS 2021 and 2023: glioma on four MRI sequences, skull-stripped and resampled to 1 mm.
+
+Source: Baid et al. 2021, arXiv:2107.02314
+Layout: <root>/BraTS2021_<n>/BraTS2021_<n>_{flair,t1,t1ce,t2,seg}.nii.gz or .nii, also one folder deeper; in 2023
+    <root>/BraTS-GLI-<n>-<visit>/BraTS-GLI-<n>-<visit>-{t2f,t1n,t1c,t2w,seg}.nii.gz
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from benchbench import Case, CaseRef, DatasetPlugin, Download, Task, hookimpl
+from benchbench_datasets.brats import MODALITIES, Patients, brats_task
+from benchbench_datasets.brats_phantom import write_brats21
+
+
+class Edition(NamedTuple):
+    """What changed from year to year."""
+
+    pattern: str
+    endings: Mapping[str, str]
+    """Modality or "seg" -> what its file is called after the name of the folder."""
+    enhancing: int
+    advice: Mapping[int, str]
+
+
+EDITIONS = {
+    2021: Edition(
+        pattern="BraTS2021_[0-9]*",
+        endings={part: f"_{part}" for part in (*MODALITIES, "seg")},
+        enhancing=4,
+        advice={3: "3 is enhancing tumour from 2023 on, here it is 4: set edition = 2023 for such data"},
+    ),
+    2023: Edition(
+        pattern="BraTS-GLI-[0-9]*",
+        endings={"flair": "-t2f", "t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "seg": "-seg"},
+        enhancing=3,
+        advice={4: "legacy BraTS labels, where 4 is enhancing tumour: set edition = 2021 for such data"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Brats21:
+    """One case per visit, (4, X, Y, Z) with axes to left, posterior and superior; labels as stored."""
+
+    root: Path
+    targets: Literal["regions", "classes"] = field(default="regions", kw_only=True)
+    """Scored are whole tumour, core and enhancing tumour, which overlap, or the classes that they consist of."""
+    edition: Literal[2021, 2023] = field(default=2021, kw_only=True)
+
+    @property
+    def task(self) -> Task:
+        return brats_task(MODALITIES, targets=self.targets, enhancing=EDITIONS[self.edition].enhancing)
+
+    def cases(self) -> list[CaseRef]:
+        return [CaseRef(id=name, patient=self._patient(name)) for name in self._patients.names()]
+
+    def files(self, case_id: str) -> list[Path]:
+        """FLAIR, T1, T1 after contrast, T2 and labels."""
+        stems = {part: (f"{case_id}{ending}",) for part, ending in EDITIONS[self.edition].endings.items()}
+        return self._patients.files(case_id, stems=stems, wanted=MODALITIES)
+
+    def load(self, case_id: str) -> Case:
+        return self._patients.load(self.files(case_id))
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def _patient(self, name: str) -> str:
+        return name.rpartition("-")[0] if self.edition == 2023 else name
+
+    @cached_property
+    def _patients(self) -> Patients:
+        edition = EDITIONS[self.edition]
+        return Patients(
+            dataset="brats21",
+            root=self.root,
+            places=(".", "*"),
+            pattern=edition.pattern,
+            enhancing=edition.enhancing,
+            advice=edition.advice,
+        )
+
+
+@hookimpl
+def benchbench_datasets() -> list[DatasetPlugin]:
+    download = Download(
+        licence="the challenge's own terms: register at Synapse and accept them, cite its papers",
+        page="https://www.synapse.org/brats",
+        kaggle="dschettler8845/brats-2021-task1",
+    )
+    source = "arXiv:2107.02314"
+    return [DatasetPlugin(name="brats21", open=Brats21, source=source, download=download, phantom=write_brats21)]

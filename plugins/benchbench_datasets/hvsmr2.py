@@ -1,0 +1,75 @@
+"""HVSMR-2.0: chambers and great vessels on 3D MRI of 60 patients with congenital heart disease.
+
+Source: Pace et al. 2024, doi:10.1038/s41597-024-03469-9; files doi:10.6084/m9.figshare.c.7074755, CC BY 4.0
+Layout: <root>/cropped/pat<n>_cropped.nii.gz and pat<n>_cropped_seg.nii.gz, n = 0 to 59;
+    <root>/cropped_norm/pat<n>_cropped_norm.nii.gz and pat<n>_cropped_seg.nii.gz, intensities normalised.
+    The pat<n>_cropped_seg_endpoints.nii.gz are left alone.
+
+The myocardium has no label here, so scores are not interchangeable with those on HVSMR 2016. Its ten training
+patients are among the 60: a model trained on one must not be tested on the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchbench import Case, CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
+from benchbench_datasets.cardiac_phantom import write_hvsmr2
+from benchbench_datasets.pairs import Pairs, find_cases
+
+REGIONS = (
+    "left_ventricle",
+    "right_ventricle",
+    "left_atrium",
+    "right_atrium",
+    "aorta",
+    "pulmonary_artery",
+    "superior_vena_cava",
+    "inferior_vena_cava",
+)
+
+
+@dataclass(frozen=True)
+class Hvsmr2:
+    """One case per patient, the image (1, *space); a region may be absent, as where there is one ventricle."""
+
+    root: Path
+    normalised: bool = field(default=False, kw_only=True)
+    """Read the images of cropped_norm."""
+    task = Task(channels=("ssfp",), regions={name: (value,) for value, name in enumerate(REGIONS, start=1)})
+
+    def cases(self) -> list[CaseRef]:
+        pattern = rf"(pat\d+)_(?:{self._kind()}|cropped_seg)"
+        patients = find_cases((self.root / self._kind()).glob("pat*"), pattern)
+        if not patients:
+            raise DataNotFoundError(
+                f"hvsmr2: {self.root / self._kind()}: found no file pat*_{self._kind()}.nii.gz, expected one for "
+                f"each patient; unpack it there, or set 'normalised' to {str(not self.normalised).lower()}"
+            )
+        return [CaseRef(id=patient, patient=patient) for patient in patients]
+
+    def files(self, case_id: str) -> list[Path]:
+        """Image and label."""
+        folder = self.root / self._kind()
+        image, label = folder / f"{case_id}_{self._kind()}", folder / f"{case_id}_cropped_seg"
+        return self._pairs().files(image=image, label=label)
+
+    def load(self, case_id: str) -> Case:
+        return self._pairs().load(self.files(case_id))
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def _kind(self) -> str:
+        return "cropped_norm" if self.normalised else "cropped"
+
+    def _pairs(self) -> Pairs:
+        return Pairs(dataset="hvsmr2", root=self.root, values={value: value for value in range(9)}, advice={})
+
+
+@hookimpl
+def benchbench_datasets() -> list[DatasetPlugin]:
+    download = Download(licence="CC BY 4.0", page="https://doi.org/10.6084/m9.figshare.c.7074755")
+    source = "doi:10.1038/s41597-024-03469-9"
+    return [DatasetPlugin(name="hvsmr2", open=Hvsmr2, source=source, download=download, phantom=write_hvsmr2)]
