@@ -1,4 +1,4 @@
-"""The plugins cardiac, hvsmr2 and acdc on handmade files with every fault, and their phantoms held against the real data."""
+"""The plugins cardiac, hvsmr2 and acdc on handmade files with every fault, and what their phantoms look like in numbers."""
 
 from __future__ import annotations
 
