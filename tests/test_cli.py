@@ -52,7 +52,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 def test_report_never_imports_torch(benchmark_file: Path, squares: Path) -> None:
     folder = benchmark_file.parent
     assert (
-        benchbench("run", benchmark_file, "--data-root", squares, "--only", "fold=0", cwd=folder).returncode == 1
+        benchbench("run", benchmark_file, "--data-root", squares, "--only", "fold=0", cwd=folder).returncode == 0
     )
     (folder / "results" / "squares" / "folds.csv").unlink()
     code = (

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchbench.errors import BenchbenchError, DataError, SpecError
 from benchbench.assignment import Assignment
+from benchbench.errors import BenchbenchError, DataError, SpecError
 from benchbench.launch import Outcome
 from benchbench.orchestrate import Machine, carry_out
 from benchbench.plan import RunKey, plan_runs, select_runs

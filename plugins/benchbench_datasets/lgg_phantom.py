@@ -200,7 +200,7 @@ def _spots(rng: Generator, grid: _Grid, *, where: Bools) -> Floats:
         radius = rng.uniform(0.02, 0.07)
         radii = (1.2 / len(where), radius, radius * rng.uniform(0.6, 1.6))
         far = grid.distance(grid.draw_voxel(rng, where), radii=radii)
-        spots += rng.uniform(0.1, 0.5) * np.exp(-0.5 * far**2)
+        spots += rng.uniform(0.1, 0.4) * np.exp(-0.5 * far**2)
     return spots
 
 
@@ -208,7 +208,7 @@ def _draw(rng: Generator, grid: _Grid, *, is_faint: bool) -> tuple[Bytes, Bytes]
     """Image (S, H, W, 3) and mask (S, H, W) of a patient."""
     tissue, depth = _tissues(rng, grid)
     lesion = _lesion(rng, grid, depth=depth)
-    ratio = rng.uniform(0.85, 1.2) if is_faint else np.clip(rng.normal(1.8, 0.22), 1.3, 2.3)
+    ratio = rng.uniform(0.85, 1.2) if is_faint else np.clip(rng.normal(1.9, 0.22), 1.5, 2.4)
     added = _contrasts(rng, grid, lesion=lesion, ratio=ratio)
     added[1] += 50 * _spots(rng, grid, where=(tissue == WHITE) & (lesion.weight < 0.02)) * (depth > 0)
     means = MEANS * np.exp(_related(rng.normal(0, SPREADS, (3, len(SPREADS)))))
@@ -226,17 +226,17 @@ def _related(draws: Floats) -> Floats:
 
 def _log_gain(rng: Generator, grid: _Grid, *, is_fat: Bools) -> Floats:
     """Coil shading, the grain of tissue, and fat that is anything from grey to dazzling."""
-    gain = 0.11 * _field(rng, grid, width=0.6, depth=0.4) + 0.07 * _field(rng, grid, width=0.025, depth=0.03)
+    gain = 0.09 * _field(rng, grid, width=0.6, depth=0.4) + 0.07 * _field(rng, grid, width=0.025, depth=0.03)
     gain[is_fat] += 0.5 * _field(rng, grid, width=0.1)[is_fat] - 0.08
     return gain
 
 
 def _contrasts(rng: Generator, grid: _Grid, *, lesion: _Lesion, ratio: float) -> list[Floats]:
     """What the lesion adds before contrast, in FLAIR, where white matter times the ratio comes out, and after."""
-    cyst = np.clip(6 * (lesion.inwards - rng.uniform(0.4, 0.9)), 0, 1) * lesion.weight * (rng.random() < 0.3)
+    cyst = np.clip(6 * (lesion.inwards - rng.uniform(0.5, 0.9)), 0, 1) * lesion.weight * (rng.random() < 0.3)
     ring = np.exp(-(((lesion.inwards - 0.45) / 0.12) ** 2)) * lesion.weight * (rng.random() < 0.25)
     mottled = lesion.weight * (1 + 0.25 * _field(rng, grid, width=0.1))
-    t1 = -60 * rng.uniform(0.0, 0.25) * lesion.weight - 15 * cyst
+    t1 = 60 * rng.uniform(-0.25, 0.1) * lesion.weight - 15 * cyst
     return [t1, 52 * (ratio - 1) * mottled - (52 * ratio - 25) * cyst, t1 + rng.uniform(30, 90) * ring]
 
 
