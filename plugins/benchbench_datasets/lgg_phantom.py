@@ -36,7 +36,7 @@ MEANS = (
     (0, 110, 17, 42, 16, 62, 53, 50),
     (0, 100, 19, 52, 20, 53, 60, 110),
 )
-SPREADS = (0, 0.12, 0.12, 0.12, 0.12, 0.04, 0.04, 0.2)
+SPREADS = (0, 0.08, 0.08, 0.08, 0.08, 0.03, 0.03, 0.2)
 
 # the brain at these heights of the head, from the cord to where it is widest
 LEVELS = (0.0, 0.12, 0.24, 0.36, 0.5)
@@ -65,7 +65,7 @@ def _write_patient(parent: Path, *, index: int, size: int, seed: int) -> str:
     key = f"TCGA_{rng.choice(['CS', 'DU', 'EZ', 'FG', 'HT'])}_{index:04d}"
     folder = parent / f"{key}_{rng.integers(1990, 2010)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}"
     folder.mkdir()
-    slices = round(rng.triangular(20, 27, 60) if size >= 256 else rng.triangular(16, 20, 28))
+    slices = round(rng.triangular(20, 27, 60) if size >= 256 else rng.triangular(17, 26, 28))
     image, label = _draw(rng, _Grid.of(slices, size=size), is_faint=index % 12 == 11)
     sources = {3: [1, 1, 1], 7: [0, 1, 1]}.get(index % 12, [0, 1, 2])
     for n, (page, mask) in enumerate(zip(image[..., sources], label, strict=True), start=1):
@@ -196,11 +196,11 @@ def _lesion(rng: Generator, grid: _Grid, *, depth: Floats) -> _Lesion:
 def _spots(rng: Generator, grid: _Grid, *, where: Bools) -> Floats:
     """Bright white matter that nobody outlined: specks on a slice or two."""
     spots = np.zeros(where.shape)
-    for _ in range(rng.integers(3, 11)):
+    for _ in range(rng.integers(2, 8)):
         radius = rng.uniform(0.02, 0.07)
         radii = (1.2 / len(where), radius, radius * rng.uniform(0.6, 1.6))
         far = grid.distance(grid.draw_voxel(rng, where), radii=radii)
-        spots += rng.uniform(0.1, 0.4) * np.exp(-0.5 * far**2)
+        spots += rng.uniform(0.1, 0.35) * np.exp(-0.5 * far**2)
     return spots
 
 
@@ -226,8 +226,8 @@ def _related(draws: Floats) -> Floats:
 
 def _log_gain(rng: Generator, grid: _Grid, *, is_fat: Bools) -> Floats:
     """Coil shading, the grain of tissue, and fat that is anything from grey to dazzling."""
-    gain = 0.09 * _field(rng, grid, width=0.6, depth=0.4) + 0.07 * _field(rng, grid, width=0.025, depth=0.03)
-    gain[is_fat] += 0.5 * _field(rng, grid, width=0.1)[is_fat] - 0.08
+    gain = 0.07 * _field(rng, grid, width=0.6, depth=0.4) + 0.07 * _field(rng, grid, width=0.025, depth=0.03)
+    gain[is_fat] += 0.4 * _field(rng, grid, width=0.1)[is_fat] - 0.08
     return gain
 
 
@@ -236,7 +236,7 @@ def _contrasts(rng: Generator, grid: _Grid, *, lesion: _Lesion, ratio: float) ->
     cyst = np.clip(6 * (lesion.inwards - rng.uniform(0.5, 0.9)), 0, 1) * lesion.weight * (rng.random() < 0.3)
     ring = np.exp(-(((lesion.inwards - 0.45) / 0.12) ** 2)) * lesion.weight * (rng.random() < 0.25)
     mottled = lesion.weight * (1 + 0.25 * _field(rng, grid, width=0.1))
-    t1 = 60 * rng.uniform(-0.25, 0.1) * lesion.weight - 15 * cyst
+    t1 = 60 * rng.uniform(-0.15, 0.1) * lesion.weight - 15 * cyst
     return [t1, 52 * (ratio - 1) * mottled - (52 * ratio - 25) * cyst, t1 + rng.uniform(30, 90) * ring]
 
 
