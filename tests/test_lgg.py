@@ -537,9 +537,8 @@ def test_real_patients_have_the_slices_that_were_counted(real: Lgg) -> None:
 @pytest.mark.real
 def test_real_slices_are_read_quickly(real: Lgg) -> None:
     start = time.process_time()
-    for case in real.cases():
-        real.load(case.id)
-    assert time.process_time() - start < 4  # about 1 where nothing else runs
+    slices = sum(real.load(case.id).image.shape[1] for case in real.cases()[:5])
+    assert (time.process_time() - start) / slices < 0.005  # of 700 slices, 1.2 s
 
 
 @pytest.mark.real
