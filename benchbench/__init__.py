@@ -11,6 +11,7 @@ from benchbench.contract import (
     Download,
     Geometry,
     ModelPlugin,
+    OwnLoss,
     Task,
     hookimpl,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Geometry",
     "IncompatibleError",
     "ModelPlugin",
+    "OwnLoss",
     "Task",
     "hookimpl",
 ]

@@ -16,7 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
 ENTRY_POINT_GROUP = "benchbench"
 
@@ -121,14 +121,21 @@ class Geometry(NamedTuple):
     in_channels: int
     out_channels: int
     patch: tuple[int, ...]
-    """Spatial size of the input, every axis a multiple of 32."""
+    """Spatial size of the input: in 2D every axis a multiple of 32, in 3D the protocol's patch as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPlugin:
     """A network that benchbench can train.
 
-    The module maps (B, in_channels, *patch) to logits (B, out_channels, *patch).
+    The module maps (B, in_channels, *patch) to logits (B, out_channels, *patch), without an activation.
+
+    In training mode it may return a list of logits instead, finest first and the others smaller, for deep
+    supervision: the k-th is held against the label, reduced to its size by nearest neighbours, with a weight of
+    2^-k, the weights adding up to 1. In eval mode it returns the finest alone.
+
+    It may have a criterion of its own, the method of `OwnLoss`, and say in an attribute `pretrained: str` which
+    weights it starts from; a row that has such a start says so.
     """
 
     name: str
@@ -138,6 +145,30 @@ class ModelPlugin:
     """Paper or code that defines the network."""
     ndims: frozenset[int]
     """{2}, {3} or both."""
+    licence: str = ""
+    """Of the code, and of weights that it may start from, where they are not benchbench's own."""
+    needs: tuple[str, ...] = ()
+    """Modules that `build` imports; where one is not installed, the plugin is listed as unavailable."""
+    extra: str = ""
+    """The extra of the plugin's distribution that installs them."""
+    unused: tuple[str, ...] = ()
+    """Patterns (fnmatch) of parameter names that no gradient ever reaches, as in the source."""
+    compiles: bool = True
+    """Whether `torch.compile` gives the same outputs."""
+
+
+class OwnLoss(Protocol):
+    """What a model has that is trained by more than the protocol's loss of its logits."""
+
+    def loss(
+        self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The loss, a scalar, and the logits (B, out_channels, *patch) that training metrics are made from.
+
+        images (B, in_channels, *patch), targets (B, K, *patch) bool, one mask a region; `criterion(logits)` is the
+        protocol's loss against these targets.
+        """
+        ...
 
 
 @hookspec

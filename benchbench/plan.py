@@ -123,7 +123,10 @@ def _pairs(option: str) -> list[str]:
 
 def _runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[Run]:
     datasets = [_choose(entry, registry.dataset(entry.name).open) for entry in variant.datasets]
-    models = [_choose(entry, registry.model(entry.name).build) for entry in variant.models]
+    models = [
+        _choose(entry, registry.model(entry.name).build, needs=registry.model(entry.name).needs)
+        for entry in variant.models
+    ]
     for seed in variant.protocol.seeds:
         for fold in range(variant.protocol.folds):
             for dataset in datasets:
@@ -139,8 +142,8 @@ def _runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterato
                     )
 
 
-def _choose(entry: Entry, factory: Any) -> Chosen:
-    return Chosen(entry.name, resolve_params(factory, entry.params), source_digest(factory))
+def _choose(entry: Entry, factory: Any, *, needs: Sequence[str] = ()) -> Chosen:
+    return Chosen(entry.name, resolve_params(factory, entry.params), source_digest(factory, needs=needs))
 
 
 def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:

@@ -10,8 +10,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import resolve_name
+from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -119,7 +119,13 @@ def load(points: Sequence[EntryPoint]) -> Registry:
             broken.append(Broken(point.name, origin, f"{type(error).__name__}: {error}"))
             continue
         datasets += [Installed(plugin, origin) for plugin in offered if isinstance(plugin, DatasetPlugin)]
-        models += [Installed(plugin, origin) for plugin in offered if isinstance(plugin, ModelPlugin)]
+        for plugin in offered:
+            if not isinstance(plugin, ModelPlugin):
+                continue
+            if missing := _missing_needs(plugin):
+                broken.append(Broken(plugin.name, origin, missing))
+            else:
+                models.append(Installed(plugin, origin))
     named_datasets, twice_datasets = _by_name(datasets)
     named_models, twice_models = _by_name(models)
     return Registry(
@@ -155,19 +161,37 @@ def resolve_params(factory: Callable[..., Any], params: Mapping[str, Any]) -> di
     }
 
 
-def source_digest(factory: Callable[..., Any]) -> str:
-    """SHA-256 of the source of a factory's module and of all that it imports of its own package."""
+def source_digest(factory: Callable[..., Any], *, needs: Sequence[str] = ()) -> str:
+    """SHA-256 of the source of a factory's module and of all that it imports of its own package.
+
+    Of what it needs beside, the versions count.
+    """
     while isinstance(factory, functools.partial):
         factory = factory.func
     digest = hashlib.sha256()
+    for need in needs:
+        digest.update(f"{need} {_version_of(need)}\n".encode())
     for name, source in sorted(_own_sources(factory.__module__).items()):
         digest.update(f"{name}\n".encode() + source)
     return digest.hexdigest()
 
 
+def _missing_needs(plugin: ModelPlugin) -> str:
+    """What a plugin needs and has not, and how to get it; empty where it has all."""
+    absent = [need for need in plugin.needs if find_spec(need) is None]
+    if not absent:
+        return ""
+    extra = f"'benchbench[{plugin.extra}]'" if plugin.extra else " ".join(absent)
+    return f"needs {', '.join(absent)}, which is not installed; pip install {extra}"
+
+
+def _version_of(module: str) -> str:
+    return " ".join(sorted(version(each) for each in packages_distributions().get(module, [])))
+
+
 def _origin(point: EntryPoint) -> Origin:
-    name, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
-    return Origin(entry_point=point.name, module=point.value, distribution=name, version=version)
+    name, release = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+    return Origin(entry_point=point.name, module=point.value, distribution=name, version=release)
 
 
 def _offers(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:

@@ -231,11 +231,11 @@ class EarlyStopping(Strict):
 class Protocol(Strict):
     """How every model of a benchmark is trained, selected, run and scored."""
 
-    ndim: Literal[2] = 2
-    """2: slices of the case."""
+    ndim: Literal[2, 3] = 2
+    """2: slices of the case; 3: patches of the volume."""
     slice_axis: SliceAxis = "axial"
     """Across which slices are cut, by the case's affine; its first axis where it has none."""
-    patch: tuple[Count, Count]
+    patch: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)]
     """What the network sees; slices are scaled to fit, padded, and predictions put back on the case's own grid."""
     folds: Annotated[int, Field(ge=2)] = 5
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -271,6 +271,12 @@ class Protocol(Strict):
     def activation(self) -> Activation:
         """What turns logits into probabilities: the loss decides."""
         return "softmax" if self.loss.startswith("ce") else "sigmoid"
+
+    @model_validator(mode="after")
+    def _patch_has_the_axes(self) -> Protocol:
+        if len(self.patch) != self.ndim:
+            raise ValueError(f"patch has {len(self.patch)} axes, expected {self.ndim} as ndim says")
+        return self
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Protocol:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
@@ -53,6 +55,27 @@ def compute_loss(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     if "dice" in name:
         parts.append(_dice(logits.sigmoid(), masks))
     return torch.stack(parts).sum()
+
+
+def deep_loss(name: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The loss of logits, or of deep-supervision heads, finest first, with weights that halve and add up to 1.
+
+    Labels are reduced to the size of a head by nearest neighbours.
+    """
+    if isinstance(logits, Tensor):
+        return compute_loss(name, logits, labels)
+    weights = [0.5**level for level in range(len(logits))]
+    parts = [
+        weight * compute_loss(name, head, _reduced(labels, head.shape[2:]))
+        for weight, head in zip(weights, logits, strict=True)
+    ]
+    return torch.stack(parts).sum() / sum(weights)
+
+
+def _reduced(labels: Tensor, size: torch.Size) -> Tensor:
+    if labels.shape[1:] == size:
+        return labels
+    return F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[:, 0].to(labels.dtype)
 
 
 def _softmax_loss(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:

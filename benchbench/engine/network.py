@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor, nn
 
 from benchbench.contract import Geometry, ModelPlugin
-from benchbench.engine.losses import compute_loss
+from benchbench.engine.losses import compute_loss, deep_loss, region_masks
 from benchbench.errors import IncompatibleError
 from benchbench.protocol import Protocol
 
@@ -20,14 +22,56 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def geometry(protocol: Protocol, *, channels: int, regions: int) -> Geometry:
     """What a model is built for under a protocol."""
     classes = regions + 1 if protocol.activation == "softmax" else regions
+    if protocol.ndim == 3:
+        return Geometry(channels, classes, protocol.patch)
     return Geometry(channels, classes, tuple(-(-size // STRIDE) * STRIDE for size in protocol.patch))
 
 
 def forward(model: nn.Module, images: Tensor) -> Tensor:
-    """Images (B, C, *patch) -> logits (B, K, *patch)."""
+    """Images (B, C, *patch) -> logits (B, K, *patch) of a model in eval mode."""
+    return _cropped(model(_padded(images)), images)
+
+
+def forward_with_loss(
+    model: nn.Module, images: Tensor, labels: Tensor, protocol: Protocol, *, regions: int
+) -> tuple[Tensor, Tensor]:
+    """The training loss of a model, a scalar, and its finest logits (B, K, *patch).
+
+    images (B, C, *patch), labels (B, *patch) bit masks. Under autocast runs the model, not the loss.
+    """
+
+    def criterion(logits: Tensor | Sequence[Tensor]) -> Tensor:
+        heads = [logits] if isinstance(logits, Tensor) else logits
+        with torch.autocast(images.device.type, enabled=False):
+            return deep_loss(protocol.loss, [_cropped(head, images) for head in heads], labels)
+
+    with autocast(images.device, protocol.precision):
+        if hasattr(model, "loss"):
+            targets = region_masks(_padded(labels[:, None])[:, 0], regions)
+            loss, logits = model.loss(_padded(images), targets, criterion)
+            return loss, _cropped(logits, images)
+        logits = model(_padded(images))
+    return criterion(logits), _cropped(logits if isinstance(logits, Tensor) else logits[0], images)
+
+
+def _padded(images: Tensor) -> Tensor:
+    """Slices are padded to the stride of the deepest network and laid out as convolutions read them fastest.
+
+    A volume is a patch, which the network was built for.
+    """
+    if images.ndim != 4:
+        return images
     padding = [amount for size in reversed(images.shape[2:]) for amount in (0, -size % STRIDE)]
-    logits = model(F.pad(images, padding) if any(padding) else images)
-    return logits[(..., *(slice(size) for size in images.shape[2:]))]
+    return (F.pad(images, padding) if any(padding) else images).contiguous(memory_format=torch.channels_last)
+
+
+def _cropped(logits: Tensor, images: Tensor) -> Tensor:
+    """What belongs to the images as they were before padding; logits may be smaller by a power of two."""
+    if images.ndim != 4 or not any(size % STRIDE for size in images.shape[2:]):
+        return logits
+    padded = [-(-size // STRIDE) * STRIDE for size in images.shape[2:]]
+    sizes = zip(images.shape[2:], logits.shape[2:], padded, strict=True)
+    return logits[(..., *(slice(-(-size * head // whole)) for size, head, whole in sizes))]
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -44,7 +88,7 @@ def effective_precision(device: torch.device, precision: str) -> str:
 
 
 def place_on(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on its device, its weights laid out as convolutions read them fastest."""
+    """The model on its device, the weights of 2D convolutions laid out as these are fastest."""
     return model.to(device=device, memory_format=torch.channels_last)
 
 
@@ -54,16 +98,17 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def check_output(plugin: ModelPlugin, model: nn.Module, wanted: Geometry, protocol: Protocol) -> None:
-    """Runs two made-up images through a new model and its loss, so that a wrong shape shows before training.
+    """Runs made-up images through a new model and its loss, so that a wrong shape shows before training.
 
     Raises:
         IncompatibleError: the output is not what the contract asks for.
     """
     device = next(model.parameters()).device
-    images = torch.zeros(2, wanted.in_channels, *wanted.patch, device=device)
+    count = 2 if len(wanted.patch) == 2 else 1
+    images = torch.zeros(count, wanted.in_channels, *wanted.patch, device=device)
     with torch.no_grad():
         logits = model.eval()(images)
-    expected = (2, wanted.out_channels, *wanted.patch)
+    expected = (count, wanted.out_channels, *wanted.patch)
     if not isinstance(logits, Tensor):
         raise IncompatibleError(
             f"model '{plugin.name}' returned {type(logits).__name__}, expected a tensor {expected}"
@@ -72,4 +117,4 @@ def check_output(plugin: ModelPlugin, model: nn.Module, wanted: Geometry, protoc
         raise IncompatibleError(f"model '{plugin.name}' returned shape {tuple(logits.shape)}, expected {expected}")
     if not torch.isfinite(logits).all():
         raise IncompatibleError(f"model '{plugin.name}' returned nan or infinite logits for an image of zeros")
-    compute_loss(protocol.loss, logits, torch.zeros(2, *wanted.patch, dtype=torch.uint8, device=device))
+    compute_loss(protocol.loss, logits, torch.zeros(count, *wanted.patch, dtype=torch.uint8, device=device))

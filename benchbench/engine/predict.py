@@ -37,7 +37,7 @@ def predict_case(
     for chosen in in_order(len(slices), batch=_BATCH):
         images, _ = slices.batch(chosen)
         with autocast(device, protocol.precision):
-            logits = forward(model, images.contiguous(memory_format=torch.channels_last))
+            logits = forward(model, images)
         masks.append(_decide(logits.float(), placement, softmax=protocol.activation == "softmax").cpu())
     return torch.cat(masks).numpy()
 

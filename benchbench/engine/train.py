@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchbench.engine.augment import augment
 from benchbench.engine.losses import compute_loss, predicted_masks, region_masks
-from benchbench.engine.network import autocast, forward
+from benchbench.engine.network import autocast, forward, forward_with_loss
 from benchbench.engine.optimise import build_optimizer, learning_rate
 from benchbench.engine.sampling import Slices, epoch_order, in_order
 from benchbench.metrics import METRICS, Counts, overlap
@@ -125,10 +125,7 @@ class Training:
         return float(total) / len(self.train_slices), counts.cpu().numpy()
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        images = images.contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self.protocol.precision):
-            logits = forward(self.model, images)
-        loss = compute_loss(self.protocol.loss, logits, labels)
+        loss, logits = forward_with_loss(self.model, images, labels, self.protocol, regions=self.regions)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         if self.protocol.gradient_clip is not None:
@@ -147,7 +144,7 @@ class Training:
         for chosen in in_order(len(slices), batch=self.protocol.batch):
             images, labels = slices.batch(chosen)
             with autocast(self.device, self.protocol.precision):
-                logits = forward(self.model, images.contiguous(memory_format=torch.channels_last))
+                logits = forward(self.model, images)
             total += compute_loss(self.protocol.loss, logits, labels) * len(chosen)
             counts.index_add_(0, slices.case_of[chosen].to(self.device), self._count(logits, labels))
         return float(total) / len(slices), counts.cpu().numpy()
