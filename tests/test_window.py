@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from benchbench.engine.window import Importance, lay_spans, predict_windows
+from benchbench.errors import IncompatibleError
+
+
+def doubled(images: Tensor) -> Tensor:
+    """A pointwise network of one region fewer than channels."""
+    return images[:, 1:] * 2 - images[:, :1]
+
+
+def volume(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def exact(values: Tensor) -> Tensor:
+    return doubled(values[None])[0]
+
+
+sizes = st.integers(1, 90)
+overlaps = st.floats(0, 0.95)
+importances = st.sampled_from(["gaussian", "constant"])
+
+
+@given(size=sizes, width=sizes, overlap=overlaps, importance=importances)
+@settings(deadline=None)
+def test_weights_add_up_to_one_everywhere(size: int, width: int, overlap: float, importance: Importance) -> None:
+    size = max(size, width)
+    totals = torch.zeros(size, dtype=torch.float64)
+    for start, weights in lay_spans(size, width, overlap=overlap, importance=importance):
+        assert len(weights) == width
+        assert bool((weights > 0).all())
+        totals[start : start + width] += weights
+    torch.testing.assert_close(totals, torch.ones(size, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+@given(size=sizes, width=sizes, overlap=overlaps)
+@settings(deadline=None)
+def test_windows_reach_from_end_to_end_overlap_enough_and_are_few(size: int, width: int, overlap: float) -> None:
+    size = max(size, width)
+    starts = [span.start for span in lay_spans(size, width, overlap=overlap)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    stride = max(1, int(width - width * overlap + 1e-6))
+    assert starts[0] == 0
+    assert starts[-1] == size - width
+    assert all(0 < step <= stride for step in steps)
+    assert max(steps, default=0) - min(steps, default=0) <= 1
+    assert (len(starts) - 2) * stride < size - width or len(starts) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "overlap", "starts"),
+    [
+        (128, 0.5, [0]),
+        (129, 0.5, [0, 1]),
+        (155, 0.5, [0, 27]),
+        (192, 0.5, [0, 64]),
+        (193, 0.5, [0, 32, 65]),
+        (240, 0.5, [0, 56, 112]),
+        (256, 0.0, [0, 128]),
+        (160, 0.75, [0, 32]),
+    ],
+)
+def test_windows_of_128_are_spread_evenly(size: int, overlap: float, starts: list[int]) -> None:
+    assert [span.start for span in lay_spans(size, 128, overlap=overlap)] == starts
+
+
+def test_two_windows_share_their_overlap_by_their_gaussians() -> None:
+    (_, first), (_, second) = lay_spans(6, 4, overlap=0.5)
+    assert first[:2].tolist() == [1, 1]
+    assert second[2:].tolist() == [1, 1]
+    # places 2 and 3 are 0.5 and 1.5 from the first centre, 1.5 and 0.5 from the second; sigma is 0.5
+    near, far = 0.6065307, 0.0111090
+    assert first[2:].tolist() == pytest.approx([near / (near + far), far / (near + far)], abs=1e-6)
+    torch.testing.assert_close(first[2:] + second[:2], torch.ones(2))
+
+
+def test_constant_importance_is_a_plain_mean() -> None:
+    (_, first), (_, second) = lay_spans(6, 4, overlap=0.5, importance="constant")
+    assert first.tolist() == [1, 1, 0.5, 0.5]
+    assert second.tolist() == [0.5, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("importance", ["gaussian", "constant"])
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_pointwise_network_gets_the_exact_answer(importance: Importance, flips: bool, batch: int) -> None:
+    values = volume(4, 30, 41, 19)
+    options = {"patch": (16, 16, 16), "importance": importance, "batch": batch, "flips": flips}
+    torch.testing.assert_close(predict_windows(doubled, values, **options), exact(values), atol=1e-5, rtol=0)
+
+
+@given(
+    space=st.tuples(*[st.integers(1, 20)] * 3),
+    patch=st.tuples(*[st.integers(1, 12)] * 3),
+    overlap=st.floats(0, 0.8),
+)
+@settings(deadline=None, max_examples=30)
+def test_any_size_any_patch_any_overlap(space: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> None:
+    values = volume(2, *space)
+    found = predict_windows(doubled, values, patch=patch, overlap=overlap, batch=3)
+    torch.testing.assert_close(found, exact(values), atol=1e-5, rtol=0)
+
+
+def test_slices_work_too() -> None:
+    values = volume(3, 50, 33)
+    found = predict_windows(doubled, values, patch=(20, 20), flips=True)
+    torch.testing.assert_close(found, exact(values), atol=1e-5, rtol=0)
+
+
+def test_a_small_volume_sits_in_the_middle_of_zeros() -> None:
+    seen = []
+
+    def look(images: Tensor) -> Tensor:
+        seen.append(images.clone())
+        return images
+
+    values = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+    found = predict_windows(look, values, patch=(4, 5))
+    assert seen[0][0, 0].tolist() == [[0, 1, 2, 0, 0], [0, 3, 4, 0, 0], [0, 5, 6, 0, 0], [0, 0, 0, 0, 0]]
+    assert torch.equal(found, values)
+
+
+def test_an_axis_may_be_smaller_than_the_patch_and_another_larger() -> None:
+    values = volume(2, 40, 7, 16)
+    out = torch.full((1, 40, 7, 16), 9.0)
+    found = predict_windows(doubled, values, patch=(16, 16, 16), out=out)
+    assert found is out
+    torch.testing.assert_close(found, exact(values), atol=1e-5, rtol=0)
+
+
+def test_a_result_is_written_over_what_was_there() -> None:
+    values = volume(2, 20, 20, 20)
+    out = torch.full((1, 20, 20, 20), torch.nan)
+    assert predict_windows(doubled, values, patch=(8, 8, 8), out=out) is out
+    torch.testing.assert_close(out, exact(values), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_goes_in_as_float32_and_sums_are_float32(dtype: torch.dtype) -> None:
+    values = volume(2, 20, 20, 20).to(dtype)
+
+    def predict(images: Tensor) -> Tensor:
+        assert images.dtype == torch.float32
+        return doubled(images).to(dtype)
+
+    found = predict_windows(predict, values, patch=(8, 8, 8), flips=True)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, doubled(values.float()[None])[0].to(dtype).float(), atol=1e-5, rtol=0)
+
+
+def test_the_volume_is_left_alone_even_by_a_network_that_returns_its_input() -> None:
+    values = volume(2, 20, 20)
+    before = values.clone()
+    found = predict_windows(lambda images: images, values, patch=(8, 8), flips=True)
+    assert torch.equal(values, before)
+    torch.testing.assert_close(found, before, atol=1e-5, rtol=0)
+
+
+def test_flips_make_any_network_indifferent_to_mirrors() -> None:
+    torch.manual_seed(0)
+    network = nn.Conv3d(2, 3, 3, padding=1)
+    values = volume(2, 8, 8, 8)
+    options = {"patch": (8, 8, 8), "flips": True}
+    straight = predict_windows(network, values, **options)
+    for axes in ((1,), (2, 3), (1, 2, 3)):
+        torch.testing.assert_close(predict_windows(network, values.flip(axes), **options).flip(axes), straight)
+    assert not torch.allclose(network(values[None])[0], straight, atol=1e-2)
+
+
+def test_flips_are_the_mean_of_the_eight_mirror_images() -> None:
+    torch.manual_seed(0)
+    network = nn.Conv3d(2, 3, 3, padding=1)
+    values = volume(2, 8, 8, 8)
+    mirrors = [axes for count in range(4) for axes in itertools.combinations((1, 2, 3), count)]
+    with torch.inference_mode():
+        each = [network(values.flip(axes)[None])[0].flip(axes) for axes in mirrors]
+    found = predict_windows(network, values, patch=(8, 8, 8), flips=True)
+    assert len(each) == 8
+    torch.testing.assert_close(found, torch.stack(each).mean(0))
+
+
+def test_a_network_sees_every_window_once() -> None:
+    seen: list[int] = []
+
+    def predict(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return images
+
+    predict_windows(predict, volume(1, 30, 30, 19), patch=(16, 16, 16), batch=4)
+    assert seen == [4, 4, 4, 4, 2]
+
+
+def test_a_network_that_changes_the_size_is_refused() -> None:
+    with pytest.raises(IncompatibleError, match="the network gives 4 x 4 for a patch, expected 8 x 8"):
+        predict_windows(lambda images: images[..., ::2, ::2], volume(1, 9, 9), patch=(8, 8))
