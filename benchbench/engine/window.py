@@ -58,9 +58,9 @@ def predict_windows(
     result is the mean over all 2^n mirror images of it, each mirrored back. `out`, (K, *space) float32, is
     overwritten and returned: a buffer kept from case to case saves a CPU much of the time.
 
-    Memory beside the volume and what `predict` takes for a batch: 4 K bytes a voxel for the result, 4 bytes a voxel
-    of one patch for the weights and up to 4 (C + 3 K) bytes a voxel of a batch of patches; a volume that is padded
-    is there once more, and its result too where `out` is given. It does not grow with the number of windows.
+    Memory beside the volume and what `predict` takes for a batch: 4 K bytes a voxel for the result, 4 bytes for
+    each voxel of one patch for the weights and up to 4 (C + 3 K) for each voxel of a batch of patches; a padded
+    volume is there once more, and its result too where `out` is given. It does not grow with the windows' number.
 
     Raises:
         IncompatibleError: `predict` gives another size than that of the patch.
