@@ -5,6 +5,7 @@ Runs inside the process that a launcher gives it. The test cases are opened only
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
@@ -22,15 +23,19 @@ from torch import nn
 
 from benchbench.assignment import Assignment, Progress, Report
 from benchbench.engine.device import peak_memory_bytes
+from benchbench.engine.initialise import initialise
+from benchbench.engine.losses import region_masks
 from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
-from benchbench.engine.predict import count_case, predict_case
+from benchbench.engine.patches import open_source
+from benchbench.engine.predict import Predictor, count_case
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
-from benchbench.engine.sampling import Slices
+from benchbench.engine.search import Search
 from benchbench.engine.train import DivergedError, Training
 from benchbench.errors import BenchbenchError
 from benchbench.metrics import Counts, overlap
 from benchbench.plugins import discover
+from benchbench.protocol import Postprocess
 from benchbench.provenance import code_state, machine, versions
 from benchbench.store import Record
 
@@ -73,9 +78,12 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
     plugin = discover([assignment.entry_point]).model(assignment.key.model)
-    wanted = geometry(assignment.protocol, channels=len(assignment.channels), regions=len(assignment.regions))
+    channels = len(assignment.channels) + assignment.protocol.one_hot_foreground
+    wanted = geometry(assignment.protocol, channels=channels, regions=len(assignment.regions))
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
-    model = place_on(plugin.build(wanted, **assignment.model_params), device)
+    model = plugin.build(wanted, **assignment.model_params)
+    initialise(model, assignment.protocol.initialise)
+    model = place_on(model, device)
     check_output(plugin, model, wanted, assignment.protocol)
     training = _training(assignment, model, device)
     status, reason = "done", ""
@@ -83,10 +91,11 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         _train(assignment, training, report)
     except DivergedError as error:
         status, reason = "diverged", str(error)
-    if training.best_epoch is not None:
-        model.load_state_dict(training.best)
-        _score(assignment, model, device)
-    scored = training.best_epoch is not None
+    postprocess = None
+    if training.kept:
+        predictor = Predictor(_checkpoints(model, training), assignment.protocol, device)
+        postprocess = _chosen_postprocess(assignment, predictor)
+        _score(assignment, predictor, postprocess)
     return assignment.record(
         status=status,
         reason=reason,
@@ -95,7 +104,12 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         parameters=count_parameters(model),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
-        files={name: assignment.folder.digest_of(name) for name in ("cases.parquet", "slices.parquet") if scored},
+        postprocess=postprocess.model_dump(mode="json") if postprocess else None,
+        files={
+            name: assignment.folder.digest_of(name)
+            for name in ("cases.parquet", "slices.parquet")
+            if training.kept
+        },
     )
 
 
@@ -103,8 +117,8 @@ def _training(assignment: Assignment, model: nn.Module, device: torch.device) ->
     """A training from its beginning, or from where an interrupted one of the same digests left off."""
     training = Training(
         model,
-        Slices(assignment.train, device=device),
-        Slices(assignment.validation, device=device),
+        open_source(assignment.train, assignment.protocol, device=device),
+        open_source(assignment.validation, assignment.protocol, device=device),
         assignment.protocol,
         regions=len(assignment.regions),
     )
@@ -121,7 +135,7 @@ def _train(assignment: Assignment, training: Training, report: Report) -> None:
     with assignment.folder.events() as events:
         while not training.is_over:
             row = _run_epoch(assignment, training, report)
-            if training.best_epoch == row["epoch"]:
+            if any(checkpoint.epoch == row["epoch"] for checkpoint in training.kept):
                 _keep(assignment, training)
             assignment.folder.write_history(training.history)
             events(row["epoch"], row)
@@ -129,7 +143,7 @@ def _train(assignment: Assignment, training: Training, report: Report) -> None:
             if time.monotonic() - saved > _RESUME_SECONDS:
                 assignment.folder.write_resume(_resume_tag(assignment), training.save())
                 saved = time.monotonic()
-    if not training.best:
+    if not training.kept:
         raise DivergedError("no epoch was good enough to keep")
 
 
@@ -147,29 +161,51 @@ def _run_epoch(assignment: Assignment, training: Training, report: Report) -> Ma
 
 
 def _keep(assignment: Assignment, training: Training) -> None:
-    """Writes the best weights so far."""
-    if training.best:
-        described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": training.best_epoch}
-        weights = {name: tensor.contiguous() for name, tensor in training.best.items()}
+    """Writes the best weights so far: best.safetensors, and best_2.safetensors where two are kept."""
+    for rank, checkpoint in enumerate(training.kept, start=1):
+        described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": checkpoint.epoch}
+        weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
         # one entry: safetensors writes several in an order of chance, and the same run should leave the same bytes
-        assignment.folder.write("best.safetensors", save(weights, metadata={"benchbench": json.dumps(described)}))
+        content = save(weights, metadata={"benchbench": json.dumps(described)})
+        assignment.folder.write("best.safetensors" if rank == 1 else f"best_{rank}.safetensors", content)
 
 
-def _score(assignment: Assignment, model: nn.Module, device: torch.device) -> None:
+def _checkpoints(model: nn.Module, training: Training) -> list[nn.Module]:
+    """A model for each checkpoint that was kept; the first is the one that was trained."""
+    models = [model, *(copy.deepcopy(model) for _ in training.kept[1:])]
+    for each, checkpoint in zip(models, training.kept, strict=True):
+        each.load_state_dict(checkpoint.weights)
+    return models
 
+
+def _chosen_postprocess(assignment: Assignment, predictor: Predictor) -> Postprocess | None:
+    """The protocol's rules, with thresholds and sizes from the inner validation where it says so."""
+    rules = assignment.protocol.postprocess
+    if rules is None or not rules.search:
+        return rules
+    with Search(rules, assignment.regions) as search:
+        for prepared in assignment.validation:
+            bits = torch.from_numpy(prepared.frame.crop(prepared.native_label()))
+            truth = region_masks(bits[None], len(assignment.regions))[0].numpy()
+            search.add(predictor.probabilities(prepared).cpu().numpy(), truth)
+        return search.best()
+
+
+def _score(assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None) -> None:
+    """Predicts the test cases, the only ones that nothing was chosen by, and writes what was found."""
     counts = {}
     for prepared in assignment.test:
-        masks = predict_case(model, prepared, protocol=assignment.protocol, device=device)
+        masks = predictor.masks(prepared, regions=assignment.regions, postprocess=postprocess)
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
     assignment.folder.write_table("slices.parquet", _table(assignment, counts, by_slice=True))
     assignment.folder.write_table("cases.parquet", _table(assignment, counts, by_slice=False))
-    _preview(assignment, model, device, counts)
+    _preview(assignment, predictor, postprocess, counts)
 
 
 def _preview(
     assignment: Assignment,
-    model: nn.Module,
-    device: torch.device,
+    predictor: Predictor,
+    postprocess: Postprocess | None,
     counts: Mapping[PreparedCase, NDArray[np.int64]],
 ) -> None:
     """Pictures of the best, the median and the worst case by Dice."""
@@ -180,7 +216,7 @@ def _preview(
 
     ranked = sorted(counts, key=dice)
     for name, prepared in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2]), ("best", ranked[-1])):
-        masks = predict_case(model, prepared, protocol=assignment.protocol, device=device)
+        masks = predictor.masks(prepared, regions=assignment.regions, postprocess=postprocess)
         assignment.folder.write(f"previews/{name}.png", draw_preview(prepared, masks))
 
 
@@ -206,7 +242,8 @@ def _resume_tag(assignment: Assignment) -> str:
 
 
 def _note(row: Mapping[str, Any]) -> str:
-    return f"loss {row['train_loss']:.3f}, validation Dice {row['validation_dice_case']:.3f}"
+    dice = row["validation_dice_case"]
+    return f"loss {row['train_loss']:.3f}" + ("" if dice is None else f", validation Dice {dice:.3f}")
 
 
 def _reason(error: Exception) -> str:

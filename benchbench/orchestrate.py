@@ -14,7 +14,7 @@ from benchbench.contract import CaseRef, Dataset
 from benchbench.data.check import twins
 from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root
-from benchbench.engine.prepare import PreparedCase, prepare_cases
+from benchbench.engine.prepare import PreparedCase, preparation_of, prepare_cases
 from benchbench.errors import DataError
 from benchbench.folds import PARTS, Fold, make_folds
 from benchbench.launch import Launcher, Outcome
@@ -210,7 +210,7 @@ def _identity(chosen: Chosen) -> str:
 def _use(run: Run) -> str:
     """Names all that preparation and folds depend on."""
     protocol = run.protocol
-    used = (protocol.slice_axis, protocol.patch, protocol.intensity, protocol.folds, protocol.validation)
+    used = (preparation_of(protocol), protocol.folds, protocol.validation)
     return f"{_identity(run.dataset)} {used}"
 
 

@@ -15,7 +15,7 @@ from benchbench.plugins import Registry, resolve_params, source_digest
 from benchbench.protocol import Protocol
 from benchbench.spec import Benchmark, Entry, PhantomSize, Variant
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 """Raised whenever the engine's numbers or the record's layout change: older runs are done again."""
 
 # these shape tables, not runs: every table is computed anew from the counts
@@ -147,7 +147,7 @@ def _choose(entry: Entry, factory: Any, *, needs: Sequence[str] = ()) -> Chosen:
 
 
 def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
-    yield from _softmax_problems(benchmark, variant, registry)
+    yield from _region_problems(benchmark, variant, registry)
     place = benchmark.document.where(("protocol",))
     ndim = variant.protocol.ndim
     for entry in variant.models:
@@ -157,17 +157,29 @@ def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> I
             yield f"{place}: protocol.ndim: found {ndim}, but model '{entry.name}' is {built}; change one of them"
 
 
-def _softmax_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
-    if variant.protocol.activation != "softmax":
+def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
+    """What the protocol asks of regions that a dataset's are not fit for."""
+    protocol = variant.protocol
+    if protocol.activation == "sigmoid" and protocol.postprocess is None:
         return
     for entry in variant.datasets:
         factory = registry.dataset(entry.name).open
         # opening reads no voxels and, before `cases`, no folder
         regions = factory(Path(), **resolve_params(factory, entry.params)).task.regions
         values = [value for region in regions.values() for value in region]
-        if len(set(values)) < len(values):
+        if protocol.activation == "softmax" and len(set(values)) < len(values):
             place = benchmark.document.where(("protocol", "loss"))
             yield (
-                f"{place}: protocol.loss: found '{variant.protocol.loss}', a softmax of one class a voxel, but the"
+                f"{place}: protocol.loss: found '{protocol.loss}', a softmax of one class a voxel, but the"
                 f" regions of '{entry.name}' overlap ({', '.join(regions)}); choose 'bce+dice', 'dice' or the like"
             )
+        if protocol.postprocess is not None:
+            place = benchmark.document.where(("protocol", "postprocess"))
+            for problem in protocol.postprocess.check_regions(regions):
+                yield f"{place}: protocol.postprocess.{problem} (dataset '{entry.name}')"
+    if protocol.postprocess is not None and protocol.activation == "softmax":
+        place = benchmark.document.where(("protocol", "postprocess"))
+        yield (
+            f"{place}: protocol.postprocess: its thresholds are of sigmoids, but loss '{protocol.loss}' is of one"
+            " softmax; choose 'bce+dice' or the like, or leave postprocess out"
+        )

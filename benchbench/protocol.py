@@ -27,6 +27,7 @@ EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
 Loss = Literal["bce+dice", "ce+dice", "bce", "ce", "dice", "focal+dice"]
 Activation = Literal["sigmoid", "softmax"]
 SliceAxis = Literal["axial", "coronal", "sagittal"]
+Intensity = Literal["unit", "zscore", "zscore_nonzero", "percentile"]
 
 _MOST_SEARCHED = 6  # each nested region takes ten times the memory and time
 
@@ -275,6 +276,19 @@ class Postprocess(Strict):
         return problems
 
 
+class Inference(Strict):
+    """How a case is predicted from what the network sees at a time."""
+
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Of neighbouring windows, as a share of the patch; 3D only."""
+    importance: Literal["gaussian", "constant"] = "gaussian"
+    """How much a window counts from its centre to its border."""
+    flips: bool = False
+    """Test-time augmentation: the mean over all flips of the spatial axes."""
+    average: Literal["probabilities", "logits"] = "probabilities"
+    """What is averaged over flips, windows and checkpoints."""
+
+
 class Protocol(Strict):
     """How every model of a benchmark is trained, selected, run and scored."""
 
@@ -289,14 +303,30 @@ class Protocol(Strict):
     """Share of the training patients kept for selection."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     epochs: Count
+    """Times that every training slice, or `patches_per_case` patches of every training case, are seen."""
     batch: Count
+    patches_per_case: Count = 1
+    """3D only."""
+    oversample_foreground: Probability = 0.0
+    """Chance that a patch is drawn so that it holds a labelled voxel; 3D only."""
+    initialise: Literal["model", "kaiming"] = "model"
+    """kaiming: normal weights of convolutions for leaky ReLU of slope 0.01, whatever the model does by itself."""
     optimizer: Optimizer
     schedule: Schedule = Constant(name="constant")
     loss: Loss
-    intensity: Literal["unit", "zscore"] = "unit"
-    """unit: 8-bit images / 255, others by the case's own range; zscore: per case and channel."""
+    crop: Literal["none", "nonzero"] = "none"
+    """nonzero: to the smallest box around what is not 0 in every channel; scores are of the whole case."""
+    intensity: Intensity = "unit"
+    """Per case and channel. unit: 8-bit images / 255, others by their range; zscore: mean 0 and standard deviation
+    1; zscore_nonzero: the same of what is not 0; percentile: 0.5 and 99.5 percent to 0 and 1, clipped."""
+    one_hot_foreground: bool = False
+    """Appends a channel that is 1 where any other is not 0."""
     augment: tuple[AugmentStep, ...] = ()
     """Geometry first, as one resampling; then albumentations; then intensities."""
+    validate_every: Count = 1
+    """Epochs between two looks at the inner validation; the last epoch has one in any case."""
+    keep: Count = 1
+    """How many of the best checkpoints predict together."""
     select: Literal["dice", "iou", "loss"] = "dice"
     """What chooses the checkpoint on the inner validation: case mean, or the lowest loss."""
     early_stopping: EarlyStopping | None = None
@@ -304,6 +334,9 @@ class Protocol(Strict):
     """Largest norm of the gradient."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     """Autocast on a GPU; a CPU always computes in fp32, and the record says which it was."""
+    inference: Inference = Inference()
+    postprocess: Postprocess | None = None
+    """From probabilities to regions; without it, above one half or the most probable class."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
         "dice",
         "iou",

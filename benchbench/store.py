@@ -6,7 +6,7 @@
         cases.parquet     voxel counts by case and region: the primary record
         slices.parquet    the same by slice
         history.csv       losses and metrics of every epoch
-        best.safetensors  weights of the epoch that the inner validation chose
+        best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
         events.out.*      TensorBoard
         previews/         image | truth | prediction of the best, median and worst case
@@ -65,6 +65,8 @@ class Record:
     epochs: int = 0
     """Epochs trained."""
     best_epoch: int | None = None
+    postprocess: Mapping[str, Any] | None = None
+    """The rules from probabilities to regions, as the inner validation chose them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files the tables are made from."""
     schema: int = RECORD_SCHEMA
@@ -153,7 +155,9 @@ class RunFolder:
 
             def add(step: int, row: Mapping[str, Any]) -> None:
                 values = [
-                    Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"
+                    Summary.Value(tag=name, simple_value=value)
+                    for name, value in row.items()
+                    if name != "epoch" and value is not None
                 ]
                 event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
                 records.write(event.SerializeToString())

@@ -289,7 +289,7 @@ def test_a_wrong_checksum_alone_is_found(write: Callable[..., Path]) -> None:
 def test_what_follows_a_gzip_stream_is_not_passed_over(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(), "a.nii.gz")
     path.write_bytes(path.read_bytes() + b"garbage")
-    assert fault(path).startswith("found a damaged gzip stream")
+    assert re.match(r"found a (damaged|truncated) gzip stream", fault(path))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

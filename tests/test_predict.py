@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from benchbench import CaseRef
-from benchbench.engine.predict import count_case, predict_case
-from benchbench.engine.prepare import PreparedCase, place
+from benchbench.engine.frame import whole_frame
+from benchbench.engine.placement import place
+from benchbench.engine.predict import Predictor, count_case
+from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
 from benchbench.protocol import Protocol
 
@@ -51,8 +53,15 @@ def prepared(folder: Path, native: np.ndarray, patch: tuple[int, int]) -> Prepar
     np.save(folder / "image.npy", image)
     np.save(folder / "label.npy", (image[:, 0] > 127).astype(np.uint8))
     np.save(folder / "native.npy", native)
-    (folder / "case.json").write_text(json.dumps(placement._asdict()))
+    frame = whole_frame(native.shape, None, slice_axis="axial")
+    described = {"frame": frame._asdict(), "placement": placement._asdict(), "affine": None, "spacing_mm": None}
+    (folder / "case.json").write_text(json.dumps(described))
     return PreparedCase(CaseRef("case", "patient"), folder)
+
+
+def predict(model: nn.Module, case: PreparedCase, settings: Protocol) -> np.ndarray:
+    regions = [str(number) for number in range(8)]
+    return Predictor([model], settings, CPU).masks(case, regions=regions, postprocess=None)
 
 
 def squares(height: int, width: int, slices: int = 20) -> np.ndarray:
@@ -71,7 +80,7 @@ def test_the_identity_model_gives_the_label_back_on_the_cases_own_grid(
 ) -> None:
     truth = squares(*native)
     case = prepared(tmp_path, truth, patch)
-    masks = predict_case(Threshold(), case, protocol=protocol(patch), device=CPU)
+    masks = predict(Threshold(), case, protocol(patch))
     assert masks.shape == (20, 1, *native)
     tp, fp, fn, _ = count_case(case, masks).sum((0, 1))
     exact = all(size % side == 0 for size, side in zip(patch, native, strict=True)) or native == patch
@@ -92,7 +101,7 @@ def test_counts_are_by_slice_on_the_native_grid(tmp_path: Path) -> None:
 
 def test_softmax_predictions_leave_background_out(tmp_path: Path) -> None:
     case = prepared(tmp_path, squares(32, 32), (32, 32))
-    masks = predict_case(Background(), case, protocol=protocol((32, 32), "ce"), device=CPU)
+    masks = predict(Background(), case, protocol((32, 32), "ce"))
     assert masks.shape == (20, 2, 32, 32)
     assert not masks[:, 0].any()
     assert np.array_equal(masks[:, 1], squares(32, 32) > 0)
@@ -102,10 +111,10 @@ def test_prediction_does_not_depend_on_what_is_predicted_with_it(tmp_path: Path)
     torch.manual_seed(0)
     model: Any = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
     case = prepared(tmp_path, squares(32, 32), (32, 32))
-    whole = predict_case(model, case, protocol=protocol((32, 32)), device=CPU)
+    whole = predict(model, case, protocol((32, 32)))
     (tmp_path / "one").mkdir()
     one = prepared(tmp_path / "one", squares(32, 32)[17:18], (32, 32))
-    assert np.array_equal(predict_case(model, one, protocol=protocol((32, 32)), device=CPU)[0], whole[17])
+    assert np.array_equal(predict(model, one, protocol((32, 32)))[0], whole[17])
 
 
 def test_a_preview_shows_image_truth_and_prediction_side_by_side(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchbench import Case, CaseRef, DataError, Task
-from benchbench.engine.prepare import Placement, PreparedCase, place, prepare_cases, region_bits
+from benchbench.engine.placement import Placement, place
+from benchbench.engine.prepare import PreparedCase, prepare_cases, region_bits
 from benchbench.protocol import Protocol
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from handmade_case import keep_slices
 
-from benchbench import CaseRef
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.sampling import Slices, epoch_order, in_order
 
@@ -14,11 +14,8 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 def prepared(folder: Path, number: int, *, slices: int, dtype: type = np.uint8) -> PreparedCase:
-    path = folder / str(number)
-    path.mkdir()
-    np.save(path / "image.npy", np.full((slices, 2, 4, 4), 51 * number).astype(dtype))
-    np.save(path / "label.npy", np.full((slices, 4, 4), number, np.uint8))
-    return PreparedCase(CaseRef(str(number), str(number)), path)
+    image = np.full((slices, 2, 4, 4), 51 * number).astype(dtype)
+    return keep_slices(folder / str(number), image, np.full((slices, 4, 4), number, np.uint8))
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from handmade_case import keep_slices
 from torch import nn
 
-from benchbench import CaseRef
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.sampling import Slices
-from benchbench.engine.train import DivergedError, Training, count_voxels
+from benchbench.engine.train import DivergedError, Training
+from benchbench.engine.validate import count_voxels
 from benchbench.protocol import Protocol
 
 CPU = torch.device("cpu")
@@ -30,15 +31,10 @@ def protocol(**changes: Any) -> Protocol:
 
 
 def prepared(folder: Path, name: str) -> PreparedCase:
-    path = folder / name
-    path.mkdir(exist_ok=True)
     rng = np.random.default_rng(len(name))
     label = (rng.random((4, 16, 16)) > 0.7).astype(np.uint8)
     image = np.stack([label * 150 + rng.integers(0, 60, label.shape)], 1).astype(np.uint8)
-    np.save(path / "image.npy", image)
-    np.save(path / "label.npy", label)
-    (path / "case.json").write_text('{"native": [16, 16], "scaled": [16, 16], "offset": [0, 0]}')
-    return PreparedCase(CaseRef(name, name), path)
+    return keep_slices(folder / name, image, label)
 
 
 def training(folder: Path, **changes: Any) -> Training:
@@ -133,7 +129,7 @@ def test_a_loss_that_becomes_nan_ends_the_run_and_leaves_the_best_weights_finite
     with pytest.raises(DivergedError, match="training loss became nan in epoch 1"):
         run(state, 1)
     assert state.best_epoch == 0
-    assert all(torch.isfinite(tensor).all() for tensor in state.best.values())
+    assert all(torch.isfinite(tensor).all() for tensor in state.kept[0].weights.values())
 
 
 def test_the_gradient_is_clipped_to_the_protocols_norm(tmp_path: Path) -> None:

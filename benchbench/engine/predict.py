@@ -1,6 +1,9 @@
-"""Predicts a case slice by slice, puts the result back on the case's own grid and counts voxels there."""
+"""Predicts a case, slice by slice or window by window, and counts voxels on the case's own grid."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,36 +13,100 @@ from torch import Tensor, nn
 
 from benchbench.engine.losses import region_masks
 from benchbench.engine.network import autocast, forward
-from benchbench.engine.prepare import Placement, PreparedCase
-from benchbench.engine.sampling import Slices, in_order
-from benchbench.engine.train import count_voxels
-from benchbench.protocol import Protocol
+from benchbench.engine.placement import Placement
+from benchbench.engine.postprocess import decide
+from benchbench.engine.prepare import PreparedCase
+from benchbench.engine.sampling import Slices, in_order, to_float
+from benchbench.engine.validate import count_voxels
+from benchbench.engine.window import predict_windows, sum_mirrored
+from benchbench.protocol import Activation, Postprocess, Protocol
 
 _BATCH = 16  # in eval mode a slice's logits do not depend on the others
 
 
-@torch.inference_mode()
-def predict_case(
-    model: nn.Module,
-    prepared: PreparedCase,
-    *,
-    protocol: Protocol,
-    device: torch.device,
-) -> NDArray[np.bool_]:
-    """The predicted masks (S, K, H, W) of a case on its own grid.
+@dataclass(frozen=True)
+class Predictor:
+    """One or several checkpoints of a model that predict together, as a protocol says."""
 
-    Probabilities, not masks, are scaled back: bilinear, then compared.
-    """
-    model.eval()
-    slices = Slices([prepared], device=device)
-    placement = prepared.placement()
-    masks = []
-    for chosen in in_order(len(slices), batch=_BATCH):
-        images, _ = slices.batch(chosen)
-        with autocast(device, protocol.precision):
-            logits = forward(model, images)
-        masks.append(_decide(logits.float(), placement, softmax=protocol.activation == "softmax").cpu())
-    return torch.cat(masks).numpy()
+    models: Sequence[nn.Module]
+    protocol: Protocol
+    device: torch.device
+
+    @torch.inference_mode()
+    def probabilities(self, prepared: PreparedCase) -> Tensor:
+        """(K, *volume) float32, on the device, over what was kept of the case's own grid.
+
+        K regions for sigmoids; background and classes for softmax. In 2D the volume is the stack of slices, each
+        scaled back linearly. The device holds the volume, the result and the activations of one batch or window.
+        """
+        for model in self.models:
+            model.eval()
+        if prepared.placement:
+            return self._stack_slices(prepared, prepared.placement)
+        image = torch.from_numpy(prepared.image()).to(self.device)
+        inference = self.protocol.inference
+        mean = predict_windows(
+            self._mean,
+            to_float(image) if image.dtype == torch.uint8 else image,
+            patch=self.protocol.patch,
+            overlap=inference.overlap,
+            importance=inference.importance,
+            flips=inference.flips,
+        )
+        return self._finish(mean[None])[0]
+
+    def masks(
+        self, prepared: PreparedCase, *, regions: Sequence[str], postprocess: Postprocess | None
+    ) -> NDArray[np.bool_]:
+        """The regions on the whole of the case's own grid, in the axes of its frame: (S, K, H, W)."""
+        probabilities = self.probabilities(prepared)
+        if postprocess is None:
+            kept = decide_masks(probabilities, self._activation).cpu().numpy()
+        else:
+            kept = decide(probabilities.cpu().numpy(), postprocess, regions=regions)
+        return prepared.frame.paste(kept).swapaxes(0, 1)
+
+    def _stack_slices(self, prepared: PreparedCase, placement: Placement) -> Tensor:
+        slices = Slices([prepared], device=self.device)
+        stack = []
+        for chosen in in_order(len(slices), batch=_BATCH):
+            images, _ = slices.batch(chosen)
+            mean = sum_mirrored(self._mean, images) / 4 if self.protocol.inference.flips else self._mean(images)
+            stack.append(_scaled_back(self._finish(mean), placement))
+        return torch.cat(stack).transpose(0, 1)
+
+    def _mean(self, images: Tensor) -> Tensor:
+        """The mean over checkpoints of what is averaged, (B, K, *patch) float32."""
+        parts = []
+        for model in self.models:
+            with autocast(self.device, self.protocol.precision):
+                logits = forward(model, images)
+            parts.append(logits.float() if self._averages_logits else activate(logits.float(), self._activation))
+        return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
+
+    def _finish(self, mean: Tensor) -> Tensor:
+        return activate(mean, self._activation) if self._averages_logits else mean
+
+    @property
+    def _activation(self) -> Activation:
+        return self.protocol.activation
+
+    @property
+    def _averages_logits(self) -> bool:
+        return self.protocol.inference.average == "logits"
+
+
+def activate(logits: Tensor, activation: Activation) -> Tensor:
+    """Probabilities (B, K, *space): of each region by itself, or of one class a voxel."""
+    return logits.softmax(1) if activation == "softmax" else logits.sigmoid()
+
+
+def decide_masks(probabilities: Tensor, activation: Activation) -> Tensor:
+    """(K, *space) -> one mask a region, bool: above one half, or the most probable class but background."""
+    if activation == "sigmoid":
+        return probabilities > 0.5
+    classes = torch.arange(1, len(probabilities), device=probabilities.device)
+    return probabilities.argmax(0, keepdim=True) == classes.view(-1, *[1] * (probabilities.ndim - 1))
 
 
 def count_case(prepared: PreparedCase, masks: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -48,13 +115,10 @@ def count_case(prepared: PreparedCase, masks: NDArray[np.bool_]) -> NDArray[np.i
     return count_voxels(reference, torch.from_numpy(masks)).numpy()
 
 
-def _decide(logits: Tensor, placement: Placement, *, softmax: bool) -> Tensor:
-    probabilities = logits.softmax(1) if softmax else logits.sigmoid()
+def _scaled_back(probabilities: Tensor, placement: Placement) -> Tensor:
+    """(B, K, *patch) -> (B, K, H, W) of the slice's own size."""
     (top, left), (height, width) = placement.offset, placement.scaled
     probabilities = probabilities[..., top : top + height, left : left + width]
-    if placement.scaled != placement.native:
-        probabilities = F.interpolate(probabilities, placement.native, mode="bilinear", align_corners=False)
-    if not softmax:
-        return probabilities > 0.5
-    classes = torch.arange(1, probabilities.shape[1], device=logits.device)
-    return probabilities.argmax(1, keepdim=True) == classes.view(-1, 1, 1)
+    if placement.scaled == placement.native:
+        return probabilities
+    return F.interpolate(probabilities, placement.native, mode="bilinear", align_corners=False)

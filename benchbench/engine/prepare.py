@@ -1,4 +1,12 @@
-"""Prepares cases once: decoded, checked, scaled to the patch, and kept memory-mapped by content."""
+"""Prepares cases once: decoded, checked, oriented, cropped, normalised, and kept memory-mapped by content.
+
+<cache>/prepared/<k2>/<key>/
+image.npy       2D (S, C, *patch), 3D (C, *volume): uint8 or float16
+label.npy       bit masks: bit k where region k of the task is; 2D (S, *patch), 3D all of the case
+native.npy      2D only: bit masks (S, H, W) of all of the case, where the slices were scaled or cropped
+foreground.npy  3D only: places (N, 3) of labelled voxels in the volume, some of each region
+case.json       how image and case belong together
+"""
 
 from __future__ import annotations
 
@@ -6,65 +14,84 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
-from nibabel.orientations import io_orientation
+import torch
 from numpy.typing import NDArray
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
-from benchbench.data.check import load_case, voxels_digest
+from benchbench.data.check import load_case
+from benchbench.engine.frame import Frame, nonzero_box, whole_frame
+from benchbench.engine.normalise import normalise
+from benchbench.engine.placement import Placement, fit_image, fit_label, place
 from benchbench.errors import DataError
-from benchbench.protocol import Protocol, SliceAxis
+from benchbench.protocol import Protocol
 
-PREPARATION = 1
+PREPARATION = 2
 """Raised whenever the same case would be prepared differently."""
 
-
-class Placement(NamedTuple):
-    """Where a slice lies in the patch: scaled by one factor to fit, then centred."""
-
-    native: tuple[int, int]
-    scaled: tuple[int, int]
-    offset: tuple[int, int]
+_PLACES_PER_REGION = 4096
 
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case in the cache; its arrays are memory-mapped at every access, private to whoever opens them.
-
-    Labels are bit masks: bit k is set where region k of the task is.
-    """
+    """A case in the cache; its arrays are memory-mapped at every access, private to whoever opens them."""
 
     case: CaseRef
     folder: Path
 
     def image(self) -> NDArray[Any]:
-        """(S, C, *patch), uint8 or float16."""
+        """(S, C, *patch) or (C, *volume), uint8 or float16."""
         return np.load(self.folder / "image.npy", mmap_mode="c")
 
     def label(self) -> NDArray[np.uint8]:
-        """(S, *patch)."""
-        return np.load(self.folder / "label.npy", mmap_mode="c")
+        """Bit masks of the same space, (S, *patch) or (*volume)."""
+        stored = np.load(self.folder / "label.npy", mmap_mode="c")
+        return stored if self.placement else self.frame.crop(stored)
 
     def native_label(self) -> NDArray[np.uint8]:
-        """(S, H, W) on the case's own grid."""
+        """Bit masks (S, H, W) of the whole case, in the axes of `frame`."""
         path = self.folder / "native.npy"
-        return np.load(path, mmap_mode="c") if path.exists() else self.label()
+        return np.load(path if path.exists() else self.folder / "label.npy", mmap_mode="c")
 
-    def placement(self) -> Placement:
-        stored = self._described()
-        return Placement(*(tuple(stored[key]) for key in Placement._fields))
+    def foreground(self) -> NDArray[np.int32]:
+        """(N, 3) places in the volume where something is labelled; 3D only."""
+        return np.load(self.folder / "foreground.npy", mmap_mode="c")
+
+    @cached_property
+    def frame(self) -> Frame:
+        """How the volume, or the stack of slices, lies in the case."""
+        return Frame(*(_tuples(self._described["frame"][field]) for field in Frame._fields))
+
+    @cached_property
+    def placement(self) -> Placement | None:
+        """How a slice lies in the patch; None in 3D."""
+        stored = self._described["placement"]
+        return Placement(*(tuple(stored[field]) for field in Placement._fields)) if stored else None
+
+    @property
+    def affine(self) -> NDArray[np.float64] | None:
+        """Of the case's own axes, in mm."""
+        stored = self._described["affine"]
+        return None if stored is None else np.array(stored)
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...] | None:
+        """Of the axes of `frame`; None where unknown."""
+        stored = self._described["spacing_mm"]
+        return None if stored is None else tuple(stored[axis] for axis in self.frame.axes)
 
     def voxels(self) -> str:
-        """SHA-256 of the decoded image, whatever its files are called."""
-        return str(self._described()["voxels"])
+        """SHA-256 of the prepared image, whatever its files are called."""
+        return str(self._described["voxels"])
 
+    @cached_property
     def _described(self) -> dict[str, Any]:
         described: dict[str, Any] = json.loads((self.folder / "case.json").read_text())
         return described
@@ -87,21 +114,22 @@ def prepare_cases(
     Raises:
         DataError: with every fault of every case.
     """
-    settings = [PREPARATION, recipe, list(protocol.patch), protocol.intensity, protocol.slice_axis]
+    settings = [PREPARATION, recipe, preparation_of(protocol)]
 
     def prepare(case: CaseRef) -> PreparedCase | DataError:
         key = hashlib.sha256(json.dumps([digests[case.id], *settings]).encode()).hexdigest()
         folder = cache / "prepared" / key[:2] / key
         try:
             if not folder.exists():
-                _write(load_case(dataset, case.id), dataset.task, protocol, folder)
+                write_prepared(load_case(dataset, case.id), dataset.task, protocol, folder)
         except DataError as error:
             return error
         finally:
             progress()
         return PreparedCase(case, folder)
 
-    with ThreadPoolExecutor(threads) as pool:  # decoding and resizing let go of the interpreter
+    # decoding, arithmetic and resizing let go of the interpreter; each thread has a core of its own already
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         outcomes = list(pool.map(prepare, dataset.cases()))
     faults = [fault for outcome in outcomes if isinstance(outcome, DataError) for fault in outcome.problems]
     if faults:
@@ -109,29 +137,100 @@ def prepare_cases(
     return {outcome.case.id: outcome for outcome in outcomes if isinstance(outcome, PreparedCase)}
 
 
-def place(native: Sequence[int], patch: Sequence[int]) -> Placement:
-    """The largest size of the slice's own aspect that fits the patch, centred."""
-    factor = min(patch[0] / native[0], patch[1] / native[1])
-    height, width = (min(patch[axis], max(1, round(native[axis] * factor))) for axis in (0, 1))
-    offset = ((patch[0] - height) // 2, (patch[1] - width) // 2)
-    return Placement((native[0], native[1]), (height, width), offset)
+def preparation_of(protocol: Protocol) -> dict[str, Any]:
+    """The fields of a protocol that preparation depends on."""
+    fields = {"ndim", "crop", "intensity", "one_hot_foreground"} | (
+        {"slice_axis", "patch"} if protocol.ndim == 2 else set()
+    )
+    return protocol.model_dump(mode="json", include=fields)
 
 
-def _write(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
-    bits, slices = _cut(case, region_bits(case.label, task), protocol.slice_axis)
-    placement = place(bits.shape[1:], protocol.patch)
-    image = _scale_intensity(slices, protocol.intensity)
+def write_prepared(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
+    """Prepares a case into a new folder, whole or not at all."""
+    image, label = _with_three_axes(case, protocol)
+    affine = case.affine if case.label.ndim == 3 else None
+    frame = whole_frame(label.shape, affine, slice_axis=protocol.slice_axis if protocol.ndim == 2 else None)
+    if protocol.crop == "nonzero":  # looked for in the order of the memory
+        frame = frame._replace(box=frame.orient_box(nonzero_box(image)))
+    bits = np.ascontiguousarray(frame.orient(region_bits(label, task)))
+    prepared = normalise(
+        frame.crop(frame.orient(image)), protocol.intensity, one_hot_foreground=protocol.one_hot_foreground
+    )
+    arrays, placement = {"image": prepared, "label": bits}, None
+    if protocol.ndim == 2:
+        arrays, placement = _fit(prepared, bits, frame, protocol)
+    else:
+        arrays["foreground"] = labelled_places(frame.crop(bits), regions=len(task.regions))
+    described = {
+        "frame": frame._asdict(),
+        "placement": placement._asdict() if placement else None,
+        "affine": None if case.affine is None else case.affine.tolist(),
+        "spacing_mm": _with_slice_axis(case.spacing_mm, case.label.ndim),
+        "voxels": _digest(prepared),
+    }
+    _write(folder, arrays, described)
+
+
+def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
+    """A label volume as bit masks: bit k where the k-th region of the task is."""
+    assert len(task.regions) <= 8, "a bit mask of eight bits"
+    bits = np.zeros_like(label, dtype=np.uint8)
+    values = {value for values in task.regions.values() for value in values}
+    for value in values:  # compared one by one: ten times faster than a look-up in a table
+        own = sum(1 << number for number, each in enumerate(task.regions.values()) if value in each)
+        bits |= (label == value).view(np.uint8) * np.uint8(own)
+    return bits
+
+
+def labelled_places(bits: NDArray[np.uint8], *, regions: int) -> NDArray[np.int32]:
+    """(N, 3) places of labelled voxels, evenly drawn from those of each region, at most some thousands of each."""
+    labelled = np.flatnonzero(bits)
+    places = []
+    for number in range(regions):
+        found = labelled[bits.ravel()[labelled] & (1 << number) > 0]
+        chosen = found[np.linspace(0, len(found) - 1, min(len(found), _PLACES_PER_REGION)).astype(np.int64)]
+        places.append(np.stack(np.unravel_index(chosen, bits.shape), axis=1).astype(np.int32))
+    return np.concatenate(places)
+
+
+def _with_three_axes(case: Case, protocol: Protocol) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Image (C, X, Y, Z) and label (X, Y, Z); an image of two dimensions is one slice."""
+    if case.label.ndim == 3:
+        return case.image, case.label
+    if protocol.ndim == 3:
+        raise DataError(
+            f"found an image of shape {case.image.shape[1:]}, expected a volume; set protocol.ndim to 2"
+        )
+    return case.image[:, None], case.label[None]
+
+
+def _with_slice_axis(spacing_mm: tuple[float, ...] | None, ndim: int) -> list[float] | None:
+    if spacing_mm is None:
+        return None
+    return [*([1.0] if ndim == 2 else []), *map(float, spacing_mm)]
+
+
+def _fit(
+    image: NDArray[Any], bits: NDArray[np.uint8], frame: Frame, protocol: Protocol
+) -> tuple[dict[str, NDArray[Any]], Placement]:
+    """Image (C, S, H, W) and labels as a stack of patches."""
+    cropped = frame.crop(bits)
+    placement = place(cropped.shape[1:], protocol.patch)
+    arrays = {
+        "image": fit_image(np.moveaxis(image, 0, 1), placement, protocol.patch),
+        "label": fit_label(cropped, placement, protocol.patch),
+    }
+    if (placement.native, cropped.shape) != (tuple(protocol.patch), bits.shape):
+        arrays["native"] = bits
+    return arrays, placement
+
+
+def _write(folder: Path, arrays: Mapping[str, NDArray[Any]], described: Mapping[str, Any]) -> None:
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    np.save(unfinished / "image.npy", _fit(image, placement, protocol.patch, shrink=cv2.INTER_AREA))
-    np.save(
-        unfinished / "label.npy",
-        _fit(bits[:, None], placement, protocol.patch, shrink=cv2.INTER_NEAREST_EXACT)[:, 0],
-    )
-    if placement.native != tuple(protocol.patch):
-        np.save(unfinished / "native.npy", bits)
-    described = {**placement._asdict(), "voxels": voxels_digest(case)}
+    for name, array in arrays.items():
+        np.save(unfinished / f"{name}.npy", array)
     (unfinished / "case.json").write_text(json.dumps(described))
     try:
         unfinished.rename(folder)
@@ -139,60 +238,11 @@ def _write(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
         shutil.rmtree(unfinished)
 
 
-def _cut(case: Case, bits: NDArray[np.uint8], axis: SliceAxis) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Label (S, H, W) and image (S, C, H, W); an image of two dimensions is one slice."""
-    if case.label.ndim == 2:
-        return bits[None], case.image[None]
-    number = slice_axis(case, axis)
-    return np.moveaxis(bits, number, 0), np.moveaxis(np.moveaxis(case.image, 1 + number, 1), 0, 1)
+def _digest(image: NDArray[Any]) -> str:
+    digest = hashlib.sha256(f"{image.dtype.str} {image.shape}".encode())
+    digest.update(image.data)
+    return digest.hexdigest()
 
 
-def slice_axis(case: Case, name: SliceAxis) -> int:
-    """The axis of the label along which slices of this name are stacked; the first where no affine is known.
-
-    An oblique volume is cut along the array axis nearest to the name's.
-    """
-    if case.affine is None:
-        return 0
-    world = {"sagittal": 0, "coronal": 1, "axial": 2}[name]  # right, anterior, superior
-    return int(np.flatnonzero(io_orientation(case.affine)[:, 0] == world)[0])
-
-
-def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
-    """A label volume as bit masks: bit k where the k-th region of the task is."""
-    assert len(task.regions) <= 8, "a bit mask of eight bits"
-    bits = np.zeros(label.shape, dtype=np.uint8)
-    for number, values in enumerate(task.regions.values()):
-        bits[np.isin(label, values)] |= np.uint8(1 << number)
-    return bits
-
-
-def _scale_intensity(image: NDArray[Any], intensity: str) -> NDArray[Any]:
-    """8-bit images are kept as they are and divided by 255 on the device; others become float16."""
-    if intensity == "unit" and image.dtype == np.uint8:
-        return image
-    volume = image.astype(np.float32)
-    axes = (0, 2, 3)
-    if intensity == "zscore":
-        low, span = volume.mean(axes, keepdims=True), volume.std(axes, keepdims=True)
-    else:
-        low, high = volume.min(axes, keepdims=True), volume.max(axes, keepdims=True)
-        span = high - low
-    return ((volume - low) / np.where(span > 0, span, 1)).astype(np.float16)
-
-
-def _fit(slices: NDArray[Any], placement: Placement, patch: Sequence[int], *, shrink: int) -> NDArray[Any]:
-    """(S, C, H, W) -> (S, C, *patch): scaled, then padded with zeros."""
-    if placement.native == tuple(patch):
-        return np.ascontiguousarray(slices)
-    height, width = placement.scaled
-    top, left = placement.offset
-    fitted = np.zeros((*slices.shape[:2], *patch), dtype=slices.dtype)
-    nearest = shrink == cv2.INTER_NEAREST_EXACT
-    method = shrink if nearest or height < placement.native[0] else cv2.INTER_LINEAR
-    for number, slice_ in enumerate(slices):
-        for channel, plane in enumerate(slice_):
-            source = plane.astype(np.float32) if plane.dtype == np.float16 else plane  # OpenCV knows no float16
-            resized = cv2.resize(source, (width, height), interpolation=method)
-            fitted[number, channel, top : top + height, left : left + width] = resized
-    return fitted
+def _tuples(stored: Any) -> Any:
+    return tuple(_tuples(each) for each in stored) if isinstance(stored, list) else stored

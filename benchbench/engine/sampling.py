@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
@@ -10,6 +11,22 @@ from torch import Tensor
 from benchbench.engine.prepare import PreparedCase
 
 _RESIDENT_SHARE = 0.5  # of the free device memory; the rest is the network's
+
+
+class Source(Interface):
+    """Cases as numbered samples."""
+
+    cases: tuple[PreparedCase, ...]
+    device: torch.device
+
+    def __len__(self) -> int: ...
+
+    def batch(self, numbers: Tensor, *, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks, on the device.
+
+        On a CPU the next batch may be written over this one. Patches are drawn from `generator`, on the CPU.
+        """
+        ...
 
 
 class Slices:
@@ -26,25 +43,21 @@ class Slices:
         lengths = [len(label) for label in self._labels]
         self.case_of = torch.repeat_interleave(torch.arange(len(cases)), torch.tensor(lengths))
         self._slice_of = torch.cat([torch.arange(length) for length in lengths])
-        self._resident = self._move() if device.type == "cuda" and self._fits() else None
+        self._resident = self._move() if fit_on((*self._images, *self._labels), device) else None
 
     def __len__(self) -> int:
         return len(self.case_of)
 
-    def batch(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks, on the device."""
+    def batch(self, numbers: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks; nothing is drawn."""
         if self._resident is not None:
             images, labels = self._resident
             chosen = numbers.to(self.device)
-            return _to_float(images[chosen]), labels[chosen]
+            return to_float(images[chosen]), labels[chosen]
         places = [(int(self.case_of[number]), int(self._slice_of[number])) for number in numbers]
         images = torch.stack([self._images[case][position] for case, position in places])
         labels = torch.stack([self._labels[case][position] for case, position in places])
-        return _to_float(images.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
-
-    def _fits(self) -> bool:
-        size = sum(part.numel() * part.element_size() for part in (*self._images, *self._labels))
-        return size < _RESIDENT_SHARE * torch.cuda.mem_get_info(self.device)[0]
+        return to_float(images.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
 
     def _move(self) -> tuple[Tensor, Tensor]:
         images = torch.cat([image.to(self.device) for image in self._images])
@@ -52,14 +65,23 @@ class Slices:
 
 
 def epoch_order(length: int, *, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Every slice once, shuffled, a batch at a time; the last batch may be smaller."""
+    """Every sample once, shuffled, a batch at a time; the last batch may be smaller."""
     yield from torch.randperm(length, generator=generator).split(batch)
 
 
 def in_order(length: int, *, batch: int) -> Iterator[Tensor]:
-    """Every slice once, as numbered."""
+    """Every sample once, as numbered."""
     yield from torch.arange(length).split(batch)
 
 
-def _to_float(images: Tensor) -> Tensor:
+def fit_on(arrays: Sequence[Tensor], device: torch.device) -> bool:
+    """Whether arrays fit on a GPU beside the network; a CPU reads them from the cache."""
+    if device.type != "cuda":
+        return False
+    size = sum(part.numel() * part.element_size() for part in arrays)
+    return size < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """8-bit images / 255, others as they are, in float32."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

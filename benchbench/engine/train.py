@@ -6,26 +6,35 @@ import io
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchbench.engine.augment import augment
-from benchbench.engine.losses import compute_loss, predicted_masks, region_masks
-from benchbench.engine.network import autocast, forward, forward_with_loss
+from benchbench.engine.network import forward_with_loss
 from benchbench.engine.optimise import build_optimizer, learning_rate
-from benchbench.engine.sampling import Slices, epoch_order, in_order
+from benchbench.engine.sampling import Source, epoch_order
+from benchbench.engine.validate import count_predicted, validate
 from benchbench.metrics import METRICS, Counts, overlap
 from benchbench.protocol import Protocol
 
 Row = dict[str, Any]
-"""A line of history.csv."""
+"""A line of history.csv; None where an epoch was not validated."""
 
 
 class DivergedError(Exception):
     """The loss or a weight is no number any more."""
+
+
+class Checkpoint(NamedTuple):
+    """Weights that the inner validation chose."""
+
+    epoch: int
+    value: float
+    """Of what selects; the larger the better."""
+    weights: dict[str, Tensor]
 
 
 class Training:
@@ -36,23 +45,23 @@ class Training:
     """
 
     def __init__(
-        self, model: nn.Module, train: Slices, validation: Slices, protocol: Protocol, *, regions: int
+        self, model: nn.Module, train: Source, validation: Source, protocol: Protocol, *, regions: int
     ) -> None:
         self.model = model
-        self.train_slices = train
-        self.validation_slices = validation
+        self.train_source = train
+        self.validation_source = validation
         self.protocol = protocol
         self.regions = regions
         self.device = train.device
         self.history: list[Row] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_epoch: int | None = None
+        self.kept: list[Checkpoint] = []
+        """The best checkpoints, best first; of equals the earlier."""
         self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
         scaled = protocol.precision == "fp16" and self.device.type == "cuda"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
 
     def run_epoch(self, generator: torch.Generator, *, progress: Callable[[float], None]) -> Row:
-        """Trains on every slice once, validates, and returns the new line of the history.
+        """Trains on every sample once, validates if it is time, and returns the new line of the history.
 
         `progress` hears the share of the epoch that is over.
 
@@ -63,19 +72,20 @@ class Training:
         train_loss, train_counts = self._fit(generator, progress)
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss became {train_loss} in epoch {len(self.history)}")
-        validation_loss, case_counts = self._validate()
         row = {
             "epoch": len(self.history),
             "lr": self._optimizer.param_groups[0]["lr"],
             "train_loss": train_loss,
-            "validation_loss": validation_loss,
+            **self._validated(),
             **self._scores("train", "pooled", train_counts[None]),
-            **self._scores("validation", "pooled", case_counts.sum(0, keepdims=True)),
-            **self._scores("validation", "case", case_counts),
             "seconds": time.monotonic() - began,
         }
         self._remember(row)
         return row
+
+    @property
+    def best_epoch(self) -> int | None:
+        return self.kept[0].epoch if self.kept else None
 
     @property
     def is_over(self) -> bool:
@@ -94,8 +104,7 @@ class Training:
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
             "history": self.history,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
+            "kept": [tuple(checkpoint) for checkpoint in self.kept],
         }
         torch.save(state, content)
         return content.getvalue()
@@ -106,23 +115,23 @@ class Training:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
-        self.history, self.best, self.best_epoch = state["history"], state["best"], state["best_epoch"]
+        self.history, self.kept = state["history"], [Checkpoint(*each) for each in state["kept"]]
 
     def _fit(self, generator: torch.Generator, progress: Callable[[float], None]) -> tuple[float, np.ndarray]:
         self.model.train()
-        batches = list(epoch_order(len(self.train_slices), batch=self.protocol.batch, generator=generator))
+        batches = list(epoch_order(len(self.train_source), batch=self.protocol.batch, generator=generator))
         # summed on the device and read once: a read waits for the device
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         counts = torch.zeros(self.regions, 4, dtype=torch.int64, device=self.device)
         for number, chosen in enumerate(batches):
             self._set_learning_rate(len(self.history) * len(batches) + number, len(batches))
-            images, labels = self.train_slices.batch(chosen)
+            images, labels = self.train_source.batch(chosen, generator=generator)
             images, labels = augment(images, labels, self.protocol.augment, generator=generator)
             loss, logits = self._step(images, labels)
             total += loss * len(chosen)
-            counts += self._count(logits, labels).sum(0)
+            counts += count_predicted(logits, labels, self.protocol, regions=self.regions).sum(0)
             progress((number + 1) / len(batches))
-        return float(total) / len(self.train_slices), counts.cpu().numpy()
+        return float(total) / len(self.train_source), counts.cpu().numpy()
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         loss, logits = forward_with_loss(self.model, images, labels, self.protocol, regions=self.regions)
@@ -135,24 +144,15 @@ class Training:
         self._scaler.update()
         return loss.detach(), logits.detach()
 
-    @torch.inference_mode()
-    def _validate(self) -> tuple[float, np.ndarray]:
-        self.model.eval()
-        slices = self.validation_slices
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        counts = torch.zeros(len(slices.cases), self.regions, 4, dtype=torch.int64, device=self.device)
-        for chosen in in_order(len(slices), batch=self.protocol.batch):
-            images, labels = slices.batch(chosen)
-            with autocast(self.device, self.protocol.precision):
-                logits = forward(self.model, images)
-            total += compute_loss(self.protocol.loss, logits, labels) * len(chosen)
-            counts.index_add_(0, slices.case_of[chosen].to(self.device), self._count(logits, labels))
-        return float(total) / len(slices), counts.cpu().numpy()
-
-    def _count(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """tp, fp, fn, tn of each slice and region, (B, K, 4)."""
-        predicted = predicted_masks(logits, self.protocol.activation)
-        return count_voxels(region_masks(labels, self.regions), predicted)
+    def _validated(self) -> Row:
+        """What the inner validation says, after the last epoch and every so many before."""
+        trained = len(self.history) + 1
+        if trained % self.protocol.validate_every and trained < self.protocol.epochs:
+            names = [f"validation_{metric}_{aggregate}" for aggregate in ("pooled", "case") for metric in METRICS]
+            return dict.fromkeys(["validation_loss", *names])
+        loss, counts = validate(self.model, self.validation_source, self.protocol, regions=self.regions)
+        pooled = self._scores("validation", "pooled", counts.sum(0, keepdims=True))
+        return {"validation_loss": loss, **pooled, **self._scores("validation", "case", counts)}
 
     def _scores(self, part: str, aggregate: str, counts: np.ndarray) -> Row:
         """Mean over cases, then over regions; counts (N, K, 4)."""
@@ -161,21 +161,27 @@ class Training:
         return {f"{part}_{metric}_{aggregate}": _mean(value) for metric, value in values.items()}
 
     def _remember(self, row: Row) -> None:
+        """Adds a line to the history, and the weights to what is kept if they are among the best."""
         select = self.protocol.select
-        column = "validation_loss" if select == "loss" else f"validation_{select}_case"
-        sign = -1 if select == "loss" else 1
-        earlier = [sign * past[column] for past in self.history if past["is_best"]]
-        value = sign * row[column]
-        is_best = not earlier or value > earlier[-1] or math.isnan(earlier[-1])
-        row["is_best"] = int(is_best)
+        found = row["validation_loss" if select == "loss" else f"validation_{select}_case"]
+        row["is_best"] = 0
+        if found is not None:
+            value = -found if select == "loss" else found
+            row["is_best"] = int(self._keep(row["epoch"], -math.inf if math.isnan(value) else value))
         self.history.append(row)
-        if is_best:
-            state = self.model.state_dict()
-            if not all(torch.isfinite(tensor).all() for tensor in state.values()):
-                self.history.pop()
-                raise DivergedError(f"a weight became nan or infinite in epoch {len(self.history)}")
-            self.best = {name: tensor.detach().clone() for name, tensor in state.items()}
-            self.best_epoch = row["epoch"]
+
+    def _keep(self, epoch: int, value: float) -> bool:
+        """Keeps the weights if fewer than `keep` are better or equal; whether they are the best."""
+        rank = sum(each.value >= value for each in self.kept)
+        if rank >= self.protocol.keep:
+            return False
+        state = self.model.state_dict()
+        if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+            raise DivergedError(f"a weight became nan or infinite in epoch {epoch}")
+        weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+        self.kept.insert(rank, Checkpoint(epoch, value, weights))
+        del self.kept[self.protocol.keep :]
+        return rank == 0
 
     def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
         rate = learning_rate(
@@ -184,19 +190,12 @@ class Training:
             step=step,
             steps_per_epoch=steps_per_epoch,
             epochs=self.protocol.epochs,
-            validation_losses=[row["validation_loss"] for row in self.history],
+            validation_losses=[
+                row["validation_loss"] for row in self.history if row["validation_loss"] is not None
+            ],
         )
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-
-
-def count_voxels(reference: Tensor, predicted: Tensor) -> Tensor:
-    """tp, fp, fn, tn of each slice and region: two bool (B, K, *space) -> int64 (B, K, 4)."""
-    axes = tuple(range(2, reference.ndim))
-    tp = (reference & predicted).sum(axes)
-    positive, found = reference.sum(axes), predicted.sum(axes)
-    voxels = math.prod(reference.shape[2:])
-    return torch.stack([tp, found - tp, positive - tp, voxels - positive - found + tp], -1)
 
 
 def _mean(values: np.ndarray) -> float:

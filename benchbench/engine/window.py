@@ -75,7 +75,7 @@ def predict_windows(
     sums: Tensor | None = None
     for windows in _in_batches(list(itertools.product(*axes)), batch):
         images = _cut(padded, windows)
-        results = _sum_mirrored(predict, images) if flips else predict(images)
+        results = sum_mirrored(predict, images) if flips else predict(images)
         _check_size(results, patch)
         if sums is None:
             sums = _zeros(results.shape[1], padded, out if padded is volume else None)
@@ -153,7 +153,7 @@ def _weigh(window: Window, out: Tensor) -> Tensor:
     return torch.mul(product[..., None], last, out=out)
 
 
-def _sum_mirrored(predict: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def sum_mirrored(predict: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The sum over all mirror images of (B, C, *patch) of what `predict` gives, mirrored back."""
     axes = range(2, images.ndim)
     first, *others = (mirror for count in (1, 2, 3) for mirror in itertools.combinations(axes, count))

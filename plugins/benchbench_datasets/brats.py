@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from benchbench import Case, DataError, DataNotFoundError, Task
-from benchbench_datasets.nifti import Volume, check_same_grid, read_image, read_label
+from benchbench_datasets.nifti import Volume, check_same_grid, other_values, read_image, read_label
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 SUFFIXES = (".nii.gz", ".nii")
@@ -114,7 +114,7 @@ class Patients:
 
     def _label_fault(self, label: Volume, *, slices: tuple[int, int] | None) -> str | None:
         allowed = [0, 1, 2, self.enhancing]
-        odd = label.voxels[~np.isin(label.voxels, allowed)]
+        odd = other_values(label.voxels, allowed)
         if odd.size:
             values, counts = (each.tolist() for each in np.unique(odd, return_counts=True))
             listed = ", ".join(
@@ -177,5 +177,5 @@ def _case(volumes: Sequence[Volume], *, slices: tuple[int, int] | None) -> Case:
     image = np.stack([volume.voxels[..., start:stop] for volume in volumes[:-1]])
     affine = volumes[0].affine.copy()
     affine[:3, 3] += affine[:3, 2] * start
-    label = np.ascontiguousarray(volumes[-1].voxels[..., start:stop], dtype=np.uint8)
+    label = volumes[-1].voxels[..., start:stop].astype(np.uint8, order="K", copy=False)
     return Case(image=image, label=label, affine=affine, spacing_mm=volumes[0].spacing_mm)

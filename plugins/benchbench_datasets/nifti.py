@@ -11,11 +11,12 @@ from __future__ import annotations
 import gzip
 import math
 import stat
-import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from isal import igzip
+from isal.isal_zlib import error as DeflateError  # noqa: N812  a class
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.orientations import aff2axcodes
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from benchbench import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from io import BufferedIOBase
     from pathlib import Path
 
@@ -106,6 +107,15 @@ def check_same_grid(volumes: Mapping[str, Volume]) -> list[str]:
     return [f"{name}: {fault}" for name, fault in faults.items() if fault]
 
 
+def other_values(label: NDArray[Any], allowed: Iterable[int]) -> NDArray[Any]:
+    """The voxels, in no order, that are none of the allowed values."""
+    is_allowed = np.zeros_like(label, dtype=bool)
+    for value in allowed:  # compared one by one: several times faster than np.isin
+        is_allowed |= label == value
+    none: NDArray[Any] = label[:0, 0, 0]
+    return none if is_allowed.all() else label[~is_allowed]
+
+
 class _Fault(Exception):  # noqa: N818  a fault of a file, which becomes an error with the file's name
     """found ..., expected ...; what to do."""
 
@@ -137,11 +147,11 @@ def _read(path: Path) -> Volume:
         with path.open("rb") as file:
             return _decode(file, named=_kind(start), most=size)
     try:
-        with gzip.open(path) as stream:
+        with igzip.open(path) as stream:  # twice as fast as gzip, and it checks as much
             return _decode(stream, named="a gzip of something else", most=size * GZIP_RATIO)
     except EOFError as error:
         raise _Fault(f"found a truncated gzip stream of {size:,} bytes", "a whole one", AGAIN) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, DeflateError) as error:
         raise _Fault(f"found a damaged gzip stream ({error})", "one that fits its checksum", AGAIN) from error
 
 

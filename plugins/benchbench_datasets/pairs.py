@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchbench import Case, DataError
-from benchbench_datasets.nifti import Volume, check_same_grid, read_image, read_label
+from benchbench_datasets.nifti import Volume, check_same_grid, other_values, read_image, read_label
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -81,9 +81,9 @@ class Pairs:
             return DataError(*(self._problem(path, each.removeprefix(f"{path}: ")) for each in error.problems))
 
     def _value_fault(self, label: Volume) -> str | None:
-        values, counts = np.unique(label.voxels, return_counts=True)
+        values, counts = np.unique(other_values(label.voxels, self.values), return_counts=True)
         counted = zip(values.tolist(), counts.tolist(), strict=True)
-        odd = {value: count for value, count in counted if value not in self.values}
+        odd = dict(counted)
         if not odd:
             return None
         listed = ", ".join(f"{value} ({count} voxels)" for value, count in list(odd.items())[:4])

@@ -1,0 +1,222 @@
+"""Times the preparation of a BraTS case against nnU-Net's preprocessor and MONAI's transforms, on one thread.
+
+    python benchmarks/speed/prepare_3d.py
+
+A phantom patient of 240 x 240 x 155 voxels lies on the disk as four .nii.gz images of int16 and one of labels.
+Each contender reads them, crops them to the box of what is not 0, standardises each modality over its voxels other
+than 0, and appends a channel of foreground. benchbench checks the files, their geometry and labels as well, and
+keeps the result in its cache, which is on the disk, too; what that costs is in its time.
+
+The second table is of a random patch of 128 x 128 x 128 voxels and five channels, copied to float32: from the
+cache and from an array in memory. Contenders take turns, after a round that is not counted; libraries that are
+missing are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchbench import Task
+from benchbench.contract import Dataset
+from benchbench.data.check import load_case
+from benchbench.engine.patches import Patches
+from benchbench.engine.prepare import PreparedCase, write_prepared
+from benchbench.plugins import discover
+from benchbench.protocol import Protocol
+
+SIDE = 128
+Contender = Callable[[], object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    plugin = discover(["brats21"]).dataset("brats21")
+    with tempfile.TemporaryDirectory() as folder:
+        plugin.phantom(Path(folder), patients=1, size=240, seed=0)
+        dataset = plugin.open(Path(folder))
+        files = dataset.files(dataset.cases()[0].id)
+        contenders = {"benchbench": ours(dataset, Path(folder) / "cache")}
+        for name, build in {"nnU-Net": peer_nnunet, "MONAI": peer_monai}.items():
+            try:
+                contenders[name] = build([str(file) for file in files])
+            except ImportError as error:
+                print(f"{name} is left out: {error}")
+        print(f"preparing 4 x 240 x 240 x 155 from .nii.gz, {options.rounds} rounds, 1 thread")
+        report(race(contenders, rounds=options.rounds))
+        print(f"\na patch of 5 x {SIDE}^3 in float32, {20 * options.rounds} rounds, 1 thread")
+        report(race(patches(dataset, Path(folder) / "patches"), rounds=20 * options.rounds))
+
+
+def settings() -> Protocol:
+    return Protocol.model_validate(
+        {
+            "ndim": 3,
+            "patch": (SIDE, SIDE, SIDE),
+            "crop": "nonzero",
+            "intensity": "zscore_nonzero",
+            "one_hot_foreground": True,
+            "epochs": 1,
+            "batch": 1,
+            "optimizer": {"name": "adam", "lr": 1e-3},
+            "loss": "bce+dice",
+        }
+    )
+
+
+def ours(dataset: Dataset, cache: Path) -> Contender:
+    case, task, protocol = dataset.cases()[0].id, dataset.task, settings()
+
+    def prepare() -> PreparedCase:
+        shutil.rmtree(cache, ignore_errors=True)
+        return kept(dataset, case, task, protocol, cache)
+
+    return prepare
+
+
+def kept(dataset: Dataset, case: str, task: Task, protocol: Protocol, folder: Path) -> PreparedCase:
+    write_prepared(load_case(dataset, case), task, protocol, folder)
+    return PreparedCase(dataset.cases()[0], folder)
+
+
+def peer_monai(files: list[str]) -> Contender:
+    import monai.transforms as T  # noqa: N812, PLC0415 an optional rival
+
+    both = ("image", "label")
+    chain = T.Compose(
+        [
+            T.LoadImaged(both),
+            T.EnsureChannelFirstd(both),
+            T.CropForegroundd(both, "image", allow_smaller=True),
+            T.NormalizeIntensityd("image", nonzero=True, channel_wise=True),
+            T.CopyItemsd("image", 1, "foreground"),
+            T.Lambdad("foreground", lambda image: (image != 0).any(0, keepdim=True).float()),
+            T.ConcatItemsd(("image", "foreground"), "image"),
+            T.EnsureTyped(both),
+        ]
+    )
+    return lambda: chain({"image": files[:4], "label": files[4]})
+
+
+def peer_nnunet(files: list[str]) -> Contender:
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO  # noqa: PLC0415 an optional rival
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor  # noqa: PLC0415
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager  # noqa: PLC0415
+
+    resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+    configuration = {
+        "data_identifier": "x",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": [SIDE] * 3,
+        "median_image_size_in_voxels": [140, 170, 140],
+        "spacing": [1.0, 1.0, 1.0],
+        "normalization_schemes": ["ZScoreNormalization"] * 4,
+        "use_mask_for_norm": [True] * 4,
+        "resampling_fn_data": "resample_data_or_seg_to_shape",
+        "resampling_fn_data_kwargs": resampling,
+        "resampling_fn_seg": "resample_data_or_seg_to_shape",
+        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
+        "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+        "resampling_fn_probabilities_kwargs": resampling,
+        "architecture": {"network_class_name": "x", "arch_kwargs": {}, "_kw_requires_import": []},
+        "batch_dice": False,
+    }
+    plans = PlansManager(
+        {
+            "dataset_name": "Dataset001_x",
+            "plans_name": "nnUNetPlans",
+            "transpose_forward": [0, 1, 2],
+            "transpose_backward": [0, 1, 2],
+            "configurations": {"3d_fullres": configuration},
+            "foreground_intensity_properties_per_channel": {str(number): {} for number in range(4)},
+            "image_reader_writer": "SimpleITKIO",
+            "label_manager": "LabelManager",
+            "experiment_planner_used": "x",
+        }
+    )
+    described: dict[str, Any] = {
+        "labels": {"background": 0, "necrosis": 1, "oedema": 2, "enhancing": 4},
+        "channel_names": {str(number): str(number) for number in range(4)},
+        "file_ending": ".nii.gz",
+    }
+    reader, preprocessor = SimpleITKIO(), DefaultPreprocessor(verbose=False)
+
+    def prepare() -> object:
+        image, properties = reader.read_images(files[:4])
+        label, _ = reader.read_seg(files[4])
+        stages = plans.get_configuration("3d_fullres")
+        return preprocessor.run_case_npy(image, label, properties, plans, stages, described)
+
+    return prepare
+
+
+def patches(dataset: Dataset, folder: Path) -> dict[str, Contender]:
+    case = kept(dataset, dataset.cases()[0].id, dataset.task, settings(), folder)
+    source = Patches([case], settings(), device=torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    in_memory, label = case.image().astype(np.float32), case.label().copy()
+    rng = np.random.default_rng(0)
+    image_out = np.empty((len(in_memory), SIDE, SIDE, SIDE), np.float32)
+    label_out = np.empty((SIDE, SIDE, SIDE), np.uint8)
+
+    def copy() -> object:
+        starts = [int(rng.integers(size - SIDE + 1)) for size in label.shape]
+        part = tuple(slice(start, start + SIDE) for start in starts)
+        np.copyto(image_out, in_memory[(slice(None), *part)])
+        np.copyto(label_out, label[part])
+        return image_out, label_out
+
+    return {
+        "from benchbench's cache": lambda: source.batch(torch.tensor([0]), generator=generator),
+        "from memory, to memory in use": copy,
+        "from memory, to new memory": lambda: tuple(part.copy() for part in copy()),  # type: ignore[attr-defined]
+    }
+
+
+class Time(NamedTuple):
+    """Milliseconds of one call: on the clock, and of the processor, which says more on a busy machine."""
+
+    wall: float
+    processor: float
+
+
+def race(contenders: dict[str, Contender], *, rounds: int) -> dict[str, list[Time]]:
+    """What every contender took in every counted round."""
+    taken: dict[str, list[Time]] = {name: [] for name in contenders}
+    for counted in [False, *[True] * rounds]:
+        for name, contend in contenders.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            contend()
+            if counted:
+                spent = time.perf_counter() - wall, time.process_time() - processor
+                taken[name].append(Time(*(1000 * seconds for seconds in spent)))
+    return taken
+
+
+def report(taken: dict[str, list[Time]]) -> None:
+    medians = {
+        name: [statistics.median(kind) for kind in zip(*times, strict=True)] for name, times in taken.items()
+    }
+    first = next(iter(medians.values()))
+    print(f"{'median of':<32} {'clock ms':>10} {'ratio':>6} {'processor ms':>14} {'ratio':>6}")
+    for name, (wall, processor) in medians.items():
+        print(f"{name:<32} {wall:10.1f} {wall / first[0]:6.2f} {processor:14.1f} {processor / first[1]:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""A prepared case made by hand: arrays small enough to work out every batch from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchbench import CaseRef
+from benchbench.engine.frame import whole_frame
+from benchbench.engine.placement import place
+from benchbench.engine.prepare import PreparedCase, labelled_places
+
+
+def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:
+    """Slices (S, C, H, W) and bit masks (S, H, W), as large as the patch."""
+    placement = place(label.shape[1:], label.shape[1:])
+    return _keep(folder, {"image": image, "label": label}, placement=placement._asdict())
+
+
+def keep_volume(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:
+    """A volume (C, D, H, W) and bit masks (D, H, W), nothing cropped."""
+    places = labelled_places(label, regions=int(label.max()).bit_length())
+    return _keep(folder, {"image": image, "label": label, "foreground": places}, placement=None)
+
+
+def _keep(folder: Path, arrays: dict[str, np.ndarray], *, placement: dict[str, object] | None) -> PreparedCase:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    frame = whole_frame(arrays["label"].shape, None, slice_axis="axial")
+    described = {"frame": frame._asdict(), "placement": placement, "affine": None, "spacing_mm": None}
+    (folder / "case.json").write_text(json.dumps(described))
+    return PreparedCase(CaseRef(folder.name, folder.name), folder)
