@@ -92,7 +92,9 @@ def benchbench_datasets() -> list[DatasetPlugin]:
     download = Download(
         licence="the challenge's own terms: register at Synapse and accept them, cite its papers",
         page="https://www.synapse.org/brats",
-        kaggle="dschettler8845/brats-2021-task1",
+        kaggle="dschettler8845/brats-2021-task1/versions/1",
+        kaggle_file="BraTS2021_Training_Data.tar",  # the other two archives hold a patient each, of the same set
+        patients=1251,
     )
     source = "arXiv:2107.02314"
     return [DatasetPlugin(name="brats21", open=Brats21, source=source, download=download, phantom=write_brats21)]

@@ -168,6 +168,7 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         licence="CC BY-NC-SA 4.0",
         page="https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation",
         kaggle="mateuszbuda/lgg-mri-segmentation/versions/2",
+        patients=110,
     )
     source = "doi:10.1016/j.compbiomed.2019.05.002"
     return [DatasetPlugin(name="lgg", open=Lgg, source=source, download=download, phantom=write_phantom)]
