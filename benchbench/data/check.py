@@ -40,14 +40,14 @@ def name_problems(cases: Iterable[CaseRef]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for name in dict.fromkeys(name for case in cases for name in (case.id, case.patient)):
         if not name.strip() or not name.isprintable() or len(name.encode()) > 200:
-            yield f"{name!r}: found a name that is empty, too long or unprintable, expected plain text; rename it"
+            yield f"{name!r}: found a name that is empty, too long or unprintable; rename it"
         elif name[0] == "-" or name in {".", ".."} or "/" in name or "\\" in name:
             yield f"{name!r}: found a name that reads as an option or a path, expected a plain one; rename it"
         first = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if first != name:
             yield (
-                f"{name!r}: found {first!r} beside it, expected names that differ in more than case or the coding of"
-                " accents; rename one"
+                f"{name!r}: found {first!r} beside it, expected names that differ in more than case or the coding"
+                " of accents; rename one"
             )
 
 

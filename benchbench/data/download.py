@@ -24,7 +24,8 @@ from benchbench.data.unpack import unpack
 from benchbench.errors import DataError, UsageError
 
 RECEIPT = "DOWNLOAD.json"
-_RUBBISH = {"__MACOSX", ".DS_Store", ".complete"}
+_RUBBISH = {"__MACOSX", ".DS_Store"}
+"""What a Mac adds to an archive; it is not kept."""
 
 
 def can_download(plugin: DatasetPlugin) -> bool:
@@ -106,9 +107,9 @@ def _put(fetched: Fetched, folder: Path) -> dict[str, Any]:
     names = {path.name for path in part.iterdir()} - _RUBBISH
     target = folder if not fetched.folder or names == {fetched.folder} else folder / fetched.folder
     target.mkdir(exist_ok=True)
-    for path in part.iterdir():
-        path.rename(target / path.name)
-    part.rmdir()
+    for name in names:
+        (part / name).rename(target / name)
+    shutil.rmtree(part)
     return described
 
 

@@ -33,8 +33,8 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
 def where_to_get(plugin: DatasetPlugin) -> str:
     """One sentence on how to come by the data, or do without."""
     return (
-        f"'benchbench data get {plugin.name} --data-root DIR' gets '{plugin.name}' or says how, from"
-        f" {plugin.download.page} ({plugin.download.licence}); --rehearse tries phantom data"
+        f"get '{plugin.name}' from {plugin.download.page} ({plugin.download.licence}) with 'benchbench data get"
+        f" {plugin.name} --data-root DIR', or add --rehearse to try phantom data"
     )
 
 
