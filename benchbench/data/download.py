@@ -108,6 +108,8 @@ def _put(fetched: Fetched, folder: Path) -> dict[str, Any]:
     target = folder if not fetched.folder or names == {fetched.folder} else folder / fetched.folder
     target.mkdir(exist_ok=True)
     for name in names:
+        if (target / name).exists():
+            raise DataError(f"{fetched.path}: found {name}, which another archive has too, expected each once")
         (part / name).rename(target / name)
     shutil.rmtree(part)
     return described
