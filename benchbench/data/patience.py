@@ -24,7 +24,7 @@ _PASSING = {
 }
 
 
-def patiently(read: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
+def patiently(read: Callable[[], T], *, sleep: Callable[[float], None] | None = None) -> T:
     """What `read` gives, tried up to four times where the system says that the storage is away for now.
 
     Raises:
@@ -36,7 +36,7 @@ def patiently(read: Callable[[], T], *, sleep: Callable[[float], None] = time.sl
         except Exception as error:
             if not _is_passing(error):
                 raise
-            sleep(pause)
+            (sleep or time.sleep)(pause)
     return read()
 
 
