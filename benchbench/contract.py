@@ -104,7 +104,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """How the files are had, and under which licence; by steps alone where no program can get them."""
+    """How the files are had, and under which licence: by a program, by a person or by either."""
 
     licence: str
     page: str
@@ -115,7 +115,7 @@ class Download:
     """The one archive of it that is wanted; None for all files."""
     archives: tuple[Archive, ...] = ()
     steps: tuple[str, ...] = ()
-    """What a person does instead; `{folder}` stands for the dataset's folder."""
+    """What a person does, alone or for the official copy; `{folder}` stands for the dataset's folder."""
     patients: int | None = None
     """How many patients the whole dataset has; None where that is not published."""
 

@@ -105,11 +105,12 @@ def test_a_licence_is_agreed_to_by_answer_or_option(
     assert downloads == ["lgg"]
 
 
-@pytest.mark.parametrize("name", ["acdc", "cardiac"])
+@pytest.mark.parametrize("name", ["acdc", "cardiac", "brats20 --by-hand", "brats21 --by-hand", "lgg --by-hand"])
 def test_what_a_person_has_to_fetch_is_told_step_by_step_to_the_command_that_checks_it(
     data: Run, tmp_path: Path, name: str
 ) -> None:
-    told = data("get", name, "--data-root", tmp_path)
+    told = data("get", *name.split(), "--data-root", tmp_path)
+    name = name.partition(" ")[0]
     assert told.exit_code == 0
     assert str(tmp_path / name) in told.output
     last = told.output.splitlines()[-1].strip()

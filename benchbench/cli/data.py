@@ -42,7 +42,8 @@ def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compu
 @click.argument("name")
 @data_root_option
 @click.option("--accept-licence", is_flag=True, help="Agree to the licence that is shown.")
-def get(name: str, *, data_root: Path | None, accept_licence: bool) -> None:
+@click.option("--by-hand", is_flag=True, help="Only say how a person gets the official copy.")
+def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: bool) -> None:
     """Download the dataset NAME, or say what to do where only a person can."""
     from benchbench.data.download import can_download, download_dataset  # noqa: PLC0415 after --help has answered
     from benchbench.plugins import discover  # noqa: PLC0415
@@ -51,11 +52,11 @@ def get(name: str, *, data_root: Path | None, accept_licence: bool) -> None:
     root = _given(data_root)
     click.echo(f"{name}: {plugin.download.page}\nlicence: {plugin.download.licence}")
     check = f"benchbench data verify {name} --data-root {root}"
-    if not can_download(plugin):
-        click.echo("this dataset has to be fetched by hand:")
-        steps = (*(step.format(folder=root / name) for step in plugin.download.steps), f"run: {check}")
-        for number, step in enumerate(steps, start=1):
-            click.echo(f"  {number}. {step}")
+    if by_hand or not can_download(plugin):
+        told = plugin.download.steps or (f"download it from the page and unpack it into {root / name}",)
+        click.echo("to fetch it by hand:")
+        for number, step in enumerate((*told, f"run: {check}"), start=1):
+            click.echo(f"  {number}. {step.format(folder=root / name)}")
         return
     if not accept_licence:
         _ask(name)

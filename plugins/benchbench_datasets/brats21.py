@@ -94,6 +94,10 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         page="https://www.synapse.org/brats",
         kaggle="dschettler8845/brats-2021-task1/versions/1",
         kaggle_file="BraTS2021_Training_Data.tar",  # the other two archives hold a patient each, of the same set
+        steps=(
+            "log in at https://www.synapse.org/Synapse:syn27046444 and ask for access to the challenge's data",
+            "download the training data and unpack it so that {folder}/BraTS2021_00000 exists",
+        ),
         patients=1251,
     )
     source = "arXiv:2107.02314"
