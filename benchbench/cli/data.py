@@ -56,7 +56,7 @@ def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: boo
         told = plugin.download.steps or (f"download it from the page and unpack it into {root / name}",)
         click.echo("to fetch it by hand:")
         for number, step in enumerate((*told, f"run: {check}"), start=1):
-            click.echo(f"  {number}. {step.format(folder=root / name)}")
+            click.echo(f"  {number}. {step.replace('{folder}', str(root / name))}")
         return
     if not accept_licence:
         _ask(name)
@@ -141,12 +141,14 @@ def _state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Path, comput
     from benchbench.data.phantom import is_phantom  # noqa: PLC0415
     from benchbench.errors import DataError  # noqa: PLC0415
 
+    if data_root is None or not (data_root / plugin.name).is_dir():
+        return f"not there; had by: benchbench data get {plugin.name} --data-root {data_root or 'DIR'}"
+    folder = data_root / plugin.name
     try:
         dataset = open_dataset(plugin, {}, data_root=data_root)
         cases = dataset.cases()
     except DataError as error:
-        return f"not there: {error}"
-    folder = _given(data_root) / plugin.name
+        return f"not usable: {error}"
     patients = {case.patient for case in cases}
     described = len(set(dataset.metadata()) & patients)
     kind = "phantom data" if is_phantom(folder) else _completeness(len(patients), plugin.download.patients)
