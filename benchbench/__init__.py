@@ -4,6 +4,7 @@ This module is the vocabulary that plugins import; importing it costs no torch.
 """
 
 from benchbench.contract import (
+    Archive,
     Case,
     CaseRef,
     Dataset,
@@ -23,6 +24,7 @@ from benchbench.errors import (
 )
 
 __all__ = [
+    "Archive",
     "BenchbenchError",
     "Case",
     "CaseRef",

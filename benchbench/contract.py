@@ -91,14 +91,33 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A zip or tar to download and unpack."""
+
+    url: str
+    """An http address, or doi:<doi>/<file> of a repository that pooch knows."""
+    digest: str | None
+    """"md5:..." or "sha256:..."; None only for a DOI, whose repository then says it."""
+    folder: str = ""
+    """Where its files belong below the dataset's folder, whether or not the archive itself names that."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Download:
-    """How the files are had, and under which licence."""
+    """How the files are had, and under which licence: by a program, by a person or by either."""
 
     licence: str
     page: str
     """Where a person finds the files."""
     kaggle: str | None = None
-    """Versioned kagglehub handle."""
+    """kagglehub handle, <owner>/<dataset>/versions/<n>."""
+    kaggle_file: str | None = None
+    """The one archive of it that is wanted; None for all files."""
+    archives: tuple[Archive, ...] = ()
+    steps: tuple[str, ...] = ()
+    """What a person does, alone or for the official copy; `{folder}` stands for the dataset's folder."""
+    patients: int | None = None
+    """How many patients the whole dataset has; None where that is not published."""
 
 
 @dataclass(frozen=True, kw_only=True)

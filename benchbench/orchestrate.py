@@ -11,9 +11,11 @@ from typing import Protocol as Interface
 
 from benchbench.assignment import Assignment
 from benchbench.contract import CaseRef, Dataset
-from benchbench.data.check import twins
+from benchbench.data.cache import mark_used, using
+from benchbench.data.check import name_problems, twins
 from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root
+from benchbench.data.pinned import pin
 from benchbench.engine.prepare import PreparedCase, preparation_of, prepare_cases
 from benchbench.errors import DataError
 from benchbench.folds import PARTS, Fold, make_folds
@@ -69,7 +71,14 @@ def carry_out(
     Raises:
         DataError: with every fault of every dataset, before anything is trained.
     """
-    preparation = _Preparation(benchmark, registry, machine, observer)
+    with using(machine.cache):
+        return _carry_out(benchmark, runs, selected, _Preparation(benchmark, registry, machine, observer))
+
+
+def _carry_out(
+    benchmark: Benchmark, runs: Sequence[Run], selected: Sequence[Run], preparation: _Preparation
+) -> tuple[ResultsFolder, list[Record | None]]:
+    machine, observer = preparation.machine, preparation.observer
     preparation.open_all(selected)
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
@@ -97,8 +106,8 @@ class _Preparation:
         self.phantom = benchmark.rehearsal is not None
         self._benchmark = benchmark
         self._registry = registry
-        self._machine = machine
-        self._observer = observer
+        self.machine = machine
+        self.observer = observer
         self._opened: dict[str, tuple[Dataset, Sequence[CaseRef], dict[str, str]]] = {}
         self._prepared: dict[str, dict[str, PreparedCase]] = {}
         self._folds: dict[str, list[Fold]] = {}
@@ -135,8 +144,8 @@ class _Preparation:
             validation=parts["validation"],
             test=parts["test"],
             folder=folder.run(run.key),
-            device=self._machine.devices[0],
-            threads=threads_per_run(self._machine),
+            device=self.machine.devices[0],
+            threads=threads_per_run(self.machine),
         )
 
     def _open(self, run: Run) -> None:
@@ -144,28 +153,33 @@ class _Preparation:
         if identity not in self._opened:
             dataset = self._find(run.dataset)
             cases = dataset.cases()
-            self._opened[identity] = (dataset, cases, case_digests(dataset, cases, threads=_cores()))
-        dataset, cases, digests = self._opened[identity]
+            if problems := list(name_problems(cases)):
+                raise DataError(*problems)
+            pinned = pin(dataset, cases)
+            self._opened[identity] = (pinned, cases, case_digests(dataset, cases, threads=_cores()))
+        opened, cases, digests = self._opened[identity]
         # before the work of preparing: too few patients are known at once
         self._folds[use] = make_folds(cases, folds=run.protocol.folds, validation=run.protocol.validation)
-        self._observer.preparing(run.dataset.name, len(cases))
+        self.observer.preparing(run.dataset.name, len(cases))
         self._prepared[use] = prepare_cases(
-            dataset,
+            opened,
             digests,
             protocol=run.protocol,
             recipe=identity,
-            cache=self._machine.cache,
+            cache=self.machine.cache,
             threads=_cores(),
-            progress=self._observer.prepared,
+            progress=self.observer.prepared,
         )
+        mark_used(each.folder for each in self._prepared[use].values())
         if problems := list(twins((each.case, each.voxels()) for each in self._prepared[use].values())):
             raise DataError(*problems)
 
     def _find(self, chosen: Chosen) -> Dataset:
         plugin = self._registry.dataset(chosen.name)
-        root = self._machine.data_root
+        root = self.machine.data_root
         if self._benchmark.rehearsal is not None:
-            root = phantom_root(plugin, self._benchmark.rehearsal, cache=self._machine.cache)
+            root = phantom_root(plugin, self._benchmark.rehearsal, cache=self.machine.cache)
+            mark_used([root])
         dataset = open_dataset(plugin, chosen.params, data_root=root)
         assert root is not None, "open_dataset refuses that"
         self.phantom = self.phantom or is_phantom(root / plugin.name)

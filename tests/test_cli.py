@@ -41,7 +41,7 @@ def one_line(text: str) -> bool:
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys; from benchbench.cli import _run; code = _run(sys.argv[1:]);"
-        "heavy = {'torch', 'pandas', 'numpy', 'pydantic', 'albumentations', 'rich', 'matplotlib'} & set(sys.modules);"
+        "heavy = {'torch', 'pandas', 'numpy', 'pydantic', 'albumentations', 'rich', 'matplotlib', 'requests', 'pooch'} & set(sys.modules);"
         "print(heavy, file=sys.stderr); sys.exit(code or len(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)

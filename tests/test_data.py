@@ -113,3 +113,19 @@ def test_verifying_lists_every_problem_and_what_is_worth_knowing(squares: Path) 
     for problem, words in zip(found.problems, expected, strict=True):
         assert words in problem
     assert found.remarks == ("patient02-a: nothing is labelled",)
+
+
+def test_verifying_remarks_once_on_an_image_all_but_the_same_as_another_patients(squares: Path) -> None:
+    import numpy as np
+    from toy_plugin import Squares
+
+    from benchbench.data.verify import verify
+
+    folder = squares / "squares"
+    with np.load(folder / "patient00-a.npz") as stored:
+        image, label = stored["image"], stored["label"]
+    np.savez(folder / "patient01-a.npz", image=image // 2 * 2, label=label)
+    found = verify(Squares(folder), threads=1, progress=lambda: None)
+    assert found.problems == ()
+    (remark,) = found.remarks
+    assert remark.startswith("patient01-a: its image is like that of patient00-a of another patient")

@@ -34,7 +34,7 @@ class Verbs(click.Group):
         "list": "List the datasets and models that are installed.",
         "show": "Show one dataset or model: parameters, source, licence.",
         "report": "Make the tables of finished runs anew.",
-        "data": "Say which datasets are there, verify them, write phantom data.",
+        "data": "Get datasets, say which are there, verify them, write phantom data, clear the cache.",
         "doctor": "Check the installation and say how to mend it.",
     }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
+from benchbench.data.patience import patiently
 from benchbench.errors import DataError
 
 
@@ -18,7 +20,7 @@ def load_case(dataset: Dataset, case_id: str) -> Case:
         DataError: with everything that is wrong with the case, a plugin's own failure included.
     """
     try:
-        case = dataset.load(case_id)
+        case = patiently(lambda: dataset.load(case_id))
     except (DataError, MemoryError):
         raise
     except Exception as error:  # whatever a plugin raises is a fault of this case, not of the others
@@ -31,6 +33,22 @@ def load_case(dataset: Dataset, case_id: str) -> Case:
 def check_case(case: Case, task: Task, case_id: str) -> list[str]:
     """A line for each way in which a case contradicts its task or itself."""
     return [f"{case_id}: {problem}" for problem in (*_shape_problems(case, task), *_value_problems(case, task))]
+
+
+def name_problems(cases: Iterable[CaseRef]) -> Iterator[str]:
+    """A line for each case or patient whose name would not survive tables, folders and other people's machines."""
+    seen: dict[str, str] = {}
+    for name in dict.fromkeys(name for case in cases for name in (case.id, case.patient)):
+        if not name.strip() or not name.isprintable() or len(name.encode()) > 200:
+            yield f"{name!r}: found a name that is empty, too long or unprintable; rename it"
+        elif name[0] == "-" or name in {".", ".."} or "/" in name or "\\" in name:
+            yield f"{name!r}: found a name that reads as an option or a path, expected a plain one; rename it"
+        first = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if first != name:
+            yield (
+                f"{name!r}: found {first!r} beside it, expected names that differ in more than case or the coding"
+                " of accents; rename one"
+            )
 
 
 def voxels_digest(case: Case) -> str:

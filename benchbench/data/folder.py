@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchbench.contract import CaseRef, Dataset, DatasetPlugin
+from benchbench.data.patience import patiently
 from benchbench.errors import DataError, DataNotFoundError
 
 
@@ -31,8 +33,8 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
 def where_to_get(plugin: DatasetPlugin) -> str:
     """One sentence on how to come by the data, or do without."""
     return (
-        f"get '{plugin.name}' from {plugin.download.page} ({plugin.download.licence}) into DIR/{plugin.name},"
-        " or add --rehearse to try phantom data"
+        f"get '{plugin.name}' from {plugin.download.page} ({plugin.download.licence}) with 'benchbench data get"
+        f" {plugin.name} --data-root DIR', or add --rehearse to try phantom data"
     )
 
 
@@ -50,6 +52,19 @@ def case_digests(dataset: Dataset, cases: Sequence[CaseRef], *, threads: int) ->
     return {case.id: str(outcome) for case, outcome in zip(cases, outcomes, strict=True)}
 
 
+def file_states(dataset: Dataset, case_id: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change of each file of a case.
+
+    Raises:
+        DataError: one is not there.
+    """
+    try:
+        states = [(path, path.stat()) for path in dataset.files(case_id)]
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}; mend the file or its permissions") from error
+    return [(path.name, state.st_size, state.st_mtime_ns) for path, state in states]
+
+
 def dataset_digest(digests: Mapping[str, str]) -> str:
     """One SHA-256 for a whole dataset."""
     return hashlib.sha256("\n".join(f"{case} {digests[case]}" for case in sorted(digests)).encode()).hexdigest()
@@ -65,11 +80,15 @@ def file_digest(files: Sequence[Path]) -> str:
     try:
         for path in files:
             digest.update(f"{path.name}\n".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(patiently(partial(_content_digest, path)))
     except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}; mend the file or its permissions") from error
+        raise DataError(f"{error.filename or path}: {error.strerror}; mend the file or its permissions") from error
     return digest.hexdigest()
+
+
+def _content_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _digest_or_faults(dataset: Dataset, case_id: str) -> str | DataError:

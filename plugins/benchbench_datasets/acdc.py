@@ -75,6 +75,16 @@ class Acdc:
 
 @hookimpl
 def benchbench_datasets() -> list[DatasetPlugin]:
-    download = Download(licence="CC BY-NC-SA 4.0", page="https://www.creatis.insa-lyon.fr/Challenge/acdc/")
+    download = Download(
+        licence="CC BY-NC-SA 4.0",
+        page="https://www.creatis.insa-lyon.fr/Challenge/acdc/",
+        steps=(
+            "read the terms on https://www.creatis.insa-lyon.fr/Challenge/acdc/databases.html",
+            "open https://humanheart-project.creatis.insa-lyon.fr/database/#collection/637218c173e9f0047faa00fb",
+            "register if you are asked to, and download the folder 'database' there",
+            "unpack it so that {folder}/database/training/patient001 exists",
+        ),
+        patients=100,
+    )
     source = "doi:10.1109/TMI.2018.2837502"
     return [DatasetPlugin(name="acdc", open=Acdc, source=source, download=download, phantom=write_acdc)]

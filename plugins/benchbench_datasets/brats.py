@@ -102,7 +102,8 @@ class Patients:
         if fault:
             problems.append(f"{files[-1]}: {fault}")
         if problems:
-            raise DataError(*(f"{self.dataset}: {problem.replace(f'{self.root}/', '')}" for problem in problems))
+            told = (f"{self.dataset}: {problem.replace(f'{self.root}/', '')}" for problem in problems)
+            raise DataError(*told) from next((each for each in outcomes if isinstance(each, DataError)), None)
         return _case(list(readable.values()), slices=slices)
 
     def has_enhancing(self, label: Path) -> bool:

@@ -147,7 +147,12 @@ def benchbench_datasets() -> list[DatasetPlugin]:
     download = Download(
         licence="the challenge's own terms: register with CBICA or Synapse and accept them, cite its papers",
         page="https://www.med.upenn.edu/cbica/brats2020/data.html",
-        kaggle="awsaf49/brats20-dataset-training-validation",
+        kaggle="awsaf49/brats20-dataset-training-validation/versions/1",
+        steps=(
+            "register at https://www.med.upenn.edu/cbica/brats2020/data.html and ask for the training data",
+            "unpack it so that {folder}/MICCAI_BraTS2020_TrainingData/BraTS20_Training_001 exists",
+        ),
+        patients=369,
     )
     source = "doi:10.1109/TMI.2014.2377694"
     return [DatasetPlugin(name="brats20", open=Brats20, source=source, download=download, phantom=write_brats20)]

@@ -92,7 +92,13 @@ def benchbench_datasets() -> list[DatasetPlugin]:
     download = Download(
         licence="the challenge's own terms: register at Synapse and accept them, cite its papers",
         page="https://www.synapse.org/brats",
-        kaggle="dschettler8845/brats-2021-task1",
+        kaggle="dschettler8845/brats-2021-task1/versions/1",
+        kaggle_file="BraTS2021_Training_Data.tar",  # the other two archives hold a patient each, of the same set
+        steps=(
+            "log in at https://www.synapse.org/Synapse:syn27046444 and ask for access to the challenge's data",
+            "download the training data and unpack it so that {folder}/BraTS2021_00000 exists",
+        ),
+        patients=1251,
     )
     source = "arXiv:2107.02314"
     return [DatasetPlugin(name="brats21", open=Brats21, source=source, download=download, phantom=write_brats21)]

@@ -68,6 +68,12 @@ def benchbench_datasets() -> list[DatasetPlugin]:
     download = Download(
         licence="no licence is stated, and the site is gone: hvsmr2 holds the same scans under CC BY 4.0",
         page="http://segchd.csail.mit.edu",
+        steps=(
+            "ask whoever has kept a copy of the training files: the site that gave them out is gone",
+            "put training_axial_crop_pat0.nii.gz, its -label.nii.gz and those of the others into {folder}",
+            "or take hvsmr2 instead, which can be downloaded and has other labels",
+        ),
+        patients=10,
     )
     source = "doi:10.1007/978-3-319-24574-4_10"
     return [

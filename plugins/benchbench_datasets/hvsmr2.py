@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchbench import Case, CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
+from benchbench import Archive, Case, CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_hvsmr2
 from benchbench_datasets.pairs import Pairs, find_cases
 
@@ -70,6 +70,18 @@ class Hvsmr2:
 
 @hookimpl
 def benchbench_datasets() -> list[DatasetPlugin]:
-    download = Download(licence="CC BY 4.0", page="https://doi.org/10.6084/m9.figshare.c.7074755")
+    download = Download(
+        licence="CC BY 4.0",
+        page="https://doi.org/10.6084/m9.figshare.c.7074755",
+        archives=(
+            Archive(url="doi:10.6084/m9.figshare.25226366/cropped.zip", digest=None, folder="cropped"),
+            Archive(
+                url="doi:10.6084/m9.figshare.25226363.v2/cropped_norm.zip",
+                digest="md5:6027791717a1ecf51b03e0d84f1acee7",
+                folder="cropped_norm",
+            ),
+        ),
+        patients=60,
+    )
     source = "doi:10.1038/s41597-024-03469-9"
     return [DatasetPlugin(name="hvsmr2", open=Hvsmr2, source=source, download=download, phantom=write_hvsmr2)]

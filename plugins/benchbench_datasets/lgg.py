@@ -25,6 +25,7 @@ from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugi
 from benchbench_datasets.lgg_phantom import write_phantom
 
 AGAIN = "copy it from the archive again"
+TIFF = re.compile(r"[^.].*\.tiff?", re.IGNORECASE)  # .TIF is no name of a slice, and is told as such
 Page = NDArray[Any] | str
 """What a file holds, or why that cannot be told."""
 
@@ -47,7 +48,7 @@ class Lgg:
     def files(self, case_id: str) -> list[Path]:
         """Image and mask of slice 1, image and mask of slice 2, and so on."""
         folder = self._folder() / case_id
-        found = {path.name for path in folder.glob("*.tif") if not path.name.startswith(".")}
+        found = {path.name for path in folder.glob("*") if TIFF.fullmatch(path.name)}
         faults = list(_name_faults(found, case_id=case_id))
         if faults:
             raise DataError(*(self._problem(folder / name, fault) for name, fault in faults))
@@ -168,6 +169,7 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         licence="CC BY-NC-SA 4.0",
         page="https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation",
         kaggle="mateuszbuda/lgg-mri-segmentation/versions/2",
+        patients=110,
     )
     source = "doi:10.1016/j.compbiomed.2019.05.002"
     return [DatasetPlugin(name="lgg", open=Lgg, source=source, download=download, phantom=write_phantom)]

@@ -9,6 +9,7 @@ Differs: nibabel reads a gzip stream no further than its voxels, so that it neve
 from __future__ import annotations
 
 import gzip
+import logging
 import math
 import stat
 from collections import Counter
@@ -50,6 +51,8 @@ class Volume(NamedTuple):
     affine: NDArray[np.float64]
     """(4, 4) voxel to world in mm."""
     spacing_mm: tuple[float, ...]
+    remark: str = ""
+    """What is odd about where they lie; logged as a warning."""
 
 
 def read_image(path: Path) -> Volume:
@@ -68,6 +71,8 @@ def read_image(path: Path) -> Volume:
     except OSError as error:
         found = f"found a file that cannot be read ({error.strerror or error})"
         raise DataError(f"{path}: {_Fault(found, 'a readable file', AGAIN)}") from error
+    if volume.remark:
+        logging.getLogger(__name__).warning("%s: %s", path, volume.remark)
     if volume.voxels.dtype.kind == "f" and (odd := volume.voxels.size - int(np.isfinite(volume.voxels).sum())):
         nan = int(np.isnan(volume.voxels).sum())
         found = f"found {nan} voxels that are nan and {odd - nan} that are infinite"
@@ -133,6 +138,7 @@ class _Layout(NamedTuple):
     inter: float
     affine: NDArray[np.float64]
     spacing_mm: tuple[float, ...]
+    remark: str
 
     @property
     def nbytes(self) -> int:
@@ -203,7 +209,7 @@ def _decode(stream: BufferedIOBase, *, named: str, most: int) -> Volume:
     voxels = voxels.astype(layout.dtype.newbyteorder("="), copy=False)
     if (layout.slope, layout.inter) != (1, 0):
         voxels = voxels * layout.slope + layout.inter
-    return Volume(voxels.reshape(layout.shape[:3], order="F"), layout.affine, layout.spacing_mm)
+    return Volume(voxels.reshape(layout.shape[:3], order="F"), layout.affine, layout.spacing_mm, layout.remark)
 
 
 def _read_header(stream: BufferedIOBase, *, named: str) -> Nifti1Header:
@@ -236,7 +242,10 @@ def _layout(header: Nifti1Header) -> _Layout:
     if (unit := int(header["xyzt_units"]) & 7) in {1, 3}:
         raise _Fault(f"found spacing in {'metres' if unit == 1 else 'micrometres'}", "mm", "mend the header")
     slope, inter = _scaling(header)
-    return _Layout(dtype, shape, _offset(header), slope, inter, _affine(header, spacing_mm), spacing_mm)
+    affine = _affine(header, spacing_mm)
+    return _Layout(
+        dtype, shape, _offset(header), slope, inter, affine, spacing_mm, _affine_remark(header, affine, shape[:3])
+    )
 
 
 def _dtype(header: Nifti1Header) -> np.dtype[Any]:
@@ -285,6 +294,23 @@ def _affine(header: Nifti1Header, spacing_mm: tuple[float, ...]) -> NDArray[np.f
     if np.linalg.matrix_rank(affine / np.append(zooms, 1)) < 4:
         raise _Fault("found an affine whose axes lie in a plane", "three directions", "mend the header")
     return affine
+
+
+def _affine_remark(header: Nifti1Header, affine: NDArray[np.float64], shape: tuple[int, ...]) -> str:
+    """Where the header leaves open which affine is meant, which is taken."""
+    has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    if not has_sform and not has_qform:
+        return "found neither sform nor qform; taken is the voxel size alone, orientation and origin are unknown"
+    if has_sform and has_qform:
+        try:
+            other = _qform(header)
+        except _Fault:
+            return "found a qform that is no rotation beside the sform; taken is the sform"
+        corners = np.array([[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])])
+        apart = float(np.linalg.norm((affine - other) @ corners.T, axis=0).max())
+        if apart > 0.5 * min(np.linalg.norm(affine[:3, :3], axis=0)):
+            return f"found sform and qform up to {apart:.3g} mm apart; taken is the sform"
+    return ""
 
 
 def _qform(header: Nifti1Header) -> NDArray[np.float64]:

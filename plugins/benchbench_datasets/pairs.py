@@ -16,8 +16,11 @@ SUFFIXES = (".nii.gz", ".nii")
 
 
 def find_cases(paths: Iterable[Path], pattern: str) -> list[str]:
-    """The first group of every file name that the pattern matches up to its suffix; once each, 2 before 10."""
-    names = re.compile(pattern + r"\.nii(?:\.gz)?")
+    """The first group of every file name that the pattern matches up to its suffix; once each, 2 before 10.
+
+    In capitals, too: they are no name of a file of these datasets, but must be told rather than passed over.
+    """
+    names = re.compile(pattern + r"\.nii(?:\.gz)?", re.IGNORECASE)
     found = {match[1] for match in (names.fullmatch(path.name) for path in paths) if match}
     return sorted(found, key=lambda case_id: ([int(number) for number in re.findall(r"\d+", case_id)], case_id))
 
@@ -66,7 +69,9 @@ class Pairs:
         if isinstance(label, Volume) and (fault := self._value_fault(label)):
             problems.append(self._problem(files[1], fault))
         if problems:
-            raise DataError(*problems)
+            raise DataError(*problems) from next(
+                (each for each in (image, label) if isinstance(each, DataError)), None
+            )
         assert isinstance(image, Volume)
         assert isinstance(label, Volume)
         given = np.zeros_like(label.voxels, dtype=np.uint8)
@@ -78,7 +83,9 @@ class Pairs:
         try:
             return read(path)
         except DataError as error:
-            return DataError(*(self._problem(path, each.removeprefix(f"{path}: ")) for each in error.problems))
+            told = DataError(*(self._problem(path, each.removeprefix(f"{path}: ")) for each in error.problems))
+            told.__cause__ = error
+            return told
 
     def _value_fault(self, label: Volume) -> str | None:
         values, counts = np.unique(other_values(label.voxels, self.values), return_counts=True)

@@ -1,0 +1,172 @@
+"""`benchbench data` as a person types it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchbench.cli.data import data_command
+from benchbench.data.cache import using
+from benchbench.data.phantom import phantom_root
+from benchbench.errors import BenchbenchError
+from benchbench.plugins import discover
+from benchbench.spec import PhantomSize
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("BENCHBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCHBENCH_DATA", raising=False)
+
+    def run(*words: object, answer: str | None = None) -> Result:
+        return CliRunner().invoke(data_command, [str(word) for word in words], input=answer)
+
+    return run
+
+
+# status and path
+
+
+def test_status_tells_of_each_dataset_whether_it_is_there_and_known(data: Run, squares: Path) -> None:
+    first = data("status", "squares", "--data-root", squares)
+    assert first.output == (
+        "squares: present: 4 cases of 4 patients, 0 with metadata; fingerprint not known: add --fingerprint\n"
+    )
+    computed = data("status", "squares", "--data-root", squares, "--fingerprint").output
+    assert len(computed.strip().rpartition("fingerprint ")[2]) == 64
+    assert data("status", "squares", "--data-root", squares).output == computed
+    (squares / "squares" / "patient00-a.npz").touch()
+    assert "fingerprint not known" in data("status", "squares", "--data-root", squares).output
+
+
+def test_status_of_all_datasets_names_those_that_are_not_there(data: Run, squares: Path) -> None:
+    lines = data("status", "--data-root", squares).output.splitlines()
+    assert [line.partition(":")[0] for line in lines] == sorted(discover().datasets)
+    assert sum("not there" in line for line in lines) == len(lines) - 1
+
+
+def test_status_compares_with_the_number_that_was_published(data: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "brats20"
+    discover(["brats20"]).dataset("brats20").phantom(folder, patients=2, size=32, seed=0)
+    assert "incomplete, 2 of 369 patients" in data("status", "brats20", "--data-root", tmp_path).output
+    (folder / "PHANTOM.json").touch()
+    assert "phantom data: 2 cases" in data("status", "brats20", "--data-root", tmp_path).output
+
+
+def test_the_path_alone_is_printed(data: Run, tmp_path: Path) -> None:
+    assert data("path", "--data-root", tmp_path).output == f"{tmp_path}\n"
+    assert data("path", "squares", "--data-root", tmp_path).output == f"{tmp_path / 'squares'}\n"
+    assert data("cache", "path").output == f"{tmp_path / 'cache'}\n"
+    assert "--data-root" in data("path").output
+    assert isinstance(data("path", "nothing", "--data-root", tmp_path).exception, BenchbenchError)
+
+
+# get
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What would have been downloaded."""
+    got: list[str] = []
+
+    def note(plugin: object, **_: object) -> int:
+        got.append(plugin.name)  # type: ignore[attr-defined]
+        return 110
+
+    monkeypatch.setattr("benchbench.data.download.download_dataset", note)
+    return got
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_nothing_is_downloaded_before_its_licence_is_shown_and_agreed_to(
+    data: Run, tmp_path: Path, downloads: list[str], answer: str
+) -> None:
+    refused = data("get", "lgg", "--data-root", tmp_path, answer=answer)
+    assert "licence: CC BY-NC-SA 4.0" in refused.output
+    assert "--accept-licence" in refused.output
+    assert refused.exit_code == 2
+    assert downloads == []
+
+
+@pytest.mark.parametrize("words", [["--accept-licence"], []])
+def test_a_licence_is_agreed_to_by_answer_or_option(
+    data: Run, tmp_path: Path, downloads: list[str], words: list[str]
+) -> None:
+    done = data("get", "lgg", "--data-root", tmp_path, *words, answer=None if words else "y\n")
+    assert f"110 cases in {tmp_path / 'lgg'}" in done.output
+    assert f"benchbench data verify lgg --data-root {tmp_path}" in done.output
+    assert downloads == ["lgg"]
+
+
+@pytest.mark.parametrize("name", ["acdc", "cardiac", "brats20 --by-hand", "brats21 --by-hand", "lgg --by-hand"])
+def test_what_a_person_has_to_fetch_is_told_step_by_step_to_the_command_that_checks_it(
+    data: Run, tmp_path: Path, name: str
+) -> None:
+    told = data("get", *name.split(), "--data-root", tmp_path)
+    name = name.partition(" ")[0]
+    assert told.exit_code == 0
+    assert str(tmp_path / name) in told.output
+    last = told.output.splitlines()[-1].strip()
+    assert last.endswith(f"run: benchbench data verify {name} --data-root {tmp_path}")
+    assert last[0].isdigit()
+    assert list(tmp_path.iterdir()) == []
+
+
+# the cache
+
+
+@pytest.fixture
+def phantoms(tmp_path: Path, data: Run) -> tuple[Path, Path]:
+    """A phantom that was used just now, and one that was not for three days."""
+    plugin = discover(["toy"]).dataset("squares")
+    new, old = (
+        phantom_root(plugin, PhantomSize(patients=1, size=32, seed=seed), cache=tmp_path / "cache")
+        for seed in (0, 1)
+    )
+    then = time.time() - 3 * 86400
+    for path in (old, *old.rglob("*")):
+        os.utime(path, (then, then))
+    return new, old
+
+
+def test_the_cache_is_listed_by_kind_and_dataset(data: Run, phantoms: tuple[Path, Path]) -> None:
+    first, last = data("cache", "ls").output.splitlines()
+    assert first.split()[:3] == ["phantom", "squares", "2"]
+    assert last.startswith("2 entries, ")
+
+
+def test_pruning_spares_what_is_in_use_unless_forced(data: Run, phantoms: tuple[Path, Path]) -> None:
+    new, old = phantoms
+    assert data("cache", "prune").exit_code == 2
+    assert data("cache", "prune", "--all", "--keep", "1G").exit_code == 2
+    assert "would remove 1 entries" in data("cache", "prune", "--all", "--dry-run").output
+    assert old.exists()
+    assert "1 more are in use" in data("cache", "prune", "--all").output
+    assert (new.exists(), old.exists()) == (True, False)
+    assert "removed 1 entries" in data("cache", "prune", "--all", "--force").output
+    assert not new.exists()
+
+
+def test_pruning_beside_a_running_benchmark_takes_only_what_it_has_not_used(
+    data: Run, phantoms: tuple[Path, Path], tmp_path: Path
+) -> None:
+    new, old = phantoms
+    with using(tmp_path / "cache"):
+        data("cache", "prune", "--all")
+    assert (new.exists(), old.exists()) == (True, False)
+
+
+def test_pruning_by_age_and_by_size(data: Run, phantoms: tuple[Path, Path]) -> None:
+    new, old = phantoms
+    assert "removed 0 entries" in data("cache", "prune", "--older-than", "4").output
+    assert "removed 0 entries" in data("cache", "prune", "--keep", "20 GiB").output
+    assert "removed 1 entries" in data("cache", "prune", "--keep", "1k").output
+    assert (new.exists(), old.exists()) == (True, False)
+    assert "expected a size" in data("cache", "prune", "--keep", "much").output

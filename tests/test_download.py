@@ -1,0 +1,453 @@
+"""kagglehub's and pooch's own clients against a server on this machine."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import json
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from filelock import FileLock
+from served import Answer, Web, md5_header, web
+
+from benchbench import Archive, DataError, DatasetPlugin, Download
+from benchbench.data.download import can_download, download_dataset
+from benchbench.data.fetch import WAITS
+from benchbench.data.phantom import phantom_root
+from benchbench.errors import UsageError
+from benchbench.plugins import discover
+from benchbench.spec import PhantomSize
+
+KAGGLE = "/api/v1/datasets.DatasetApiService/DownloadDataset"
+HANDLE = "someone/squares/versions/4"
+
+# kagglehub leaves the connection of a download that broke off to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Web]:
+    """A server that is also the proxy on the way to Kaggle's API, which kagglehub looks for on this machine."""
+    with web() as served:
+        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, served.address)
+        for name in (
+            "NO_PROXY",
+            "no_proxy",
+            "KAGGLE_USERNAME",
+            "KAGGLE_KEY",
+            "KAGGLE_API_TOKEN",
+            "KAGGLEHUB_CACHE",
+        ):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        yield served
+        gc.collect()
+
+
+def squares_zip(root: Path, *, more: int = 0) -> bytes:
+    """Three patients, and a file of so many bytes."""
+    from toy_plugin import write_squares
+
+    root.mkdir()
+    write_squares(root, patients=3, size=32, seed=0)
+    return zipped({"filler": bytes(more)} | {path.name: path.read_bytes() for path in root.iterdir()})
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def tarred(files: Mapping[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+def plugin(download: Download, name: str = "squares") -> DatasetPlugin:
+    return replace(discover([name if name != "squares" else "toy"]).dataset(name), download=download)
+
+
+def by_address(url: str, content: bytes, **changes: str) -> DatasetPlugin:
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    archive = Archive(url=url, digest=digest, **changes)
+    return plugin(Download(licence="CC0", page="https://example.org", archives=(archive,)))
+
+
+def from_kaggle(handle: str = HANDLE) -> DatasetPlugin:
+    return plugin(Download(licence="CC0", page="https://example.org", kaggle=handle))
+
+
+class Got:
+    """Downloads, and keeps what it was told and how long it was to wait."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.waited: list[float] = []
+
+    def __call__(self, wanted: DatasetPlugin, root: Path) -> int:
+        return download_dataset(
+            wanted, data_root=root, say=self.told.append, progressbar=False, sleep=self.waited.append
+        )
+
+
+@pytest.fixture
+def get() -> Got:
+    return Got()
+
+
+def receipt(folder: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads((folder / "DOWNLOAD.json").read_text())
+    return read
+
+
+# archives by address ---------------------------------------------------------------------------------------------
+
+
+def test_an_archive_becomes_a_dataset_with_a_receipt_and_nothing_else_is_left(
+    site: Web, tmp_path: Path, get: Got
+) -> None:
+    content = squares_zip(tmp_path / "made")
+    wanted = by_address(site.serve("/squares.zip", Answer(content)), content)
+    assert get(wanted, tmp_path / "data") == 3
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["squares"]
+    written = receipt(tmp_path / "data" / "squares")
+    assert (written["dataset"], written["licence"], written["cases"]) == ("squares", "CC0", 3)
+    (source,) = written["sources"]  # type: ignore[misc]
+    assert source["sha256_of_archive"] == hashlib.sha256(content).hexdigest()
+    assert source["source"] == f"{site.address}/squares.zip"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again_after_as_long_as_it_asks(
+    site: Web, tmp_path: Path, get: Got, status: int
+) -> None:
+    content = squares_zip(tmp_path / "made")
+    url = site.serve(
+        "/a.zip", Answer(status=status, headers={"Retry-After": "7"}), Answer(status=status), Answer(content)
+    )
+    assert get(by_address(url, content), tmp_path / "data") == 3
+    assert get.waited == [7, WAITS[1]]
+    assert all(str(status) in line for line in get.told[:2])
+
+
+def test_a_server_that_stays_busy_is_given_up_in_one_line_with_address_and_folder(
+    site: Web, tmp_path: Path, get: Got
+) -> None:
+    url = site.serve("/a.zip", Answer(status=503))
+    with pytest.raises(DataError) as caught:
+        get(by_address(url, b""), tmp_path / "data")
+    (line,) = caught.value.problems
+    assert url in line
+    assert "503" in line
+    assert str(tmp_path / "data" / ".squares.download") in line
+    assert get.waited == list(WAITS)
+    assert not (tmp_path / "data" / "squares").exists()
+
+
+def test_without_network_one_line_says_what_to_do(
+    tmp_path: Path, get: Got, site: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = by_address("http://127.0.0.1:1/a.zip", b"")
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name)
+    with pytest.raises(DataError, match=r"http://127.0.0.1:1/a.zip: no answer .* look at the network") as caught:
+        get(wanted, tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(get.waited) == len(WAITS)
+
+
+@pytest.mark.parametrize(("status", "found"), [(404, "not there any more"), (403, "log in there")])
+def test_an_answer_that_will_not_change_is_not_waited_for(
+    site: Web, tmp_path: Path, get: Got, status: int, found: str
+) -> None:
+    with pytest.raises(DataError, match=found):
+        get(by_address(site.serve("/a.zip", Answer(status=status)), b""), tmp_path)
+    assert get.waited == []
+
+
+def test_a_proxys_page_is_told_as_such_and_not_kept(site: Web, tmp_path: Path, get: Got) -> None:
+    content = squares_zip(tmp_path / "made")
+    url = site.serve("/a.zip", Answer(b"<!DOCTYPE html><p>who are you?"), Answer(content))
+    with pytest.raises(DataError, match="an HTML page"):
+        get(by_address(url, content), tmp_path / "data")
+    assert get(by_address(url, content), tmp_path / "data") == 3
+
+
+def test_a_wrong_checksum_is_told_with_both_and_the_same_command_starts_anew(
+    site: Web, tmp_path: Path, get: Got
+) -> None:
+    content = squares_zip(tmp_path / "made")
+    url = site.serve("/a.zip", Answer(content[:-1] + b"?"), Answer(content))
+    wanted = by_address(url, content)
+    with pytest.raises(DataError, match=hashlib.sha256(content).hexdigest()):
+        get(wanted, tmp_path / "data")
+    assert not (tmp_path / "data" / "squares").exists()
+    assert get(wanted, tmp_path / "data") == 3
+
+
+def test_a_connection_that_breaks_is_taken_up_again(site: Web, tmp_path: Path, get: Got) -> None:
+    content = squares_zip(tmp_path / "made")
+    url = site.serve("/a.zip", Answer(content, cut_at=1000), Answer(content))
+    assert get(by_address(url, content), tmp_path / "data") == 3
+    assert get.waited == [WAITS[0]]
+
+
+def test_what_is_there_whole_does_not_come_again(site: Web, tmp_path: Path, get: Got) -> None:
+    content = squares_zip(tmp_path / "made")
+    first = by_address(site.serve("/a.zip", Answer(content)), content)
+    second = by_address(
+        site.serve("/b.zip", Answer(status=404), Answer(zipped({"more/x": b"x"}))), zipped({"more/x": b"x"})
+    )
+    both = replace(
+        first, download=replace(first.download, archives=first.download.archives + second.download.archives)
+    )
+    with pytest.raises(DataError, match="404"):
+        get(both, tmp_path / "data")
+    assert get(both, tmp_path / "data") == 3
+    assert (site.count("/a.zip"), site.count("/b.zip")) == (1, 2)
+
+
+def test_an_archive_that_leads_outside_leaves_no_dataset(site: Web, tmp_path: Path, get: Got) -> None:
+    content = zipped({"good.npz": b"x", "../../evil": b"x"})
+    with pytest.raises(DataError, match="leads elsewhere"):
+        get(by_address(site.serve("/a.zip", Answer(content)), content), tmp_path / "data")
+    assert not (tmp_path / "data" / "squares").exists()
+    assert not list(tmp_path.rglob("evil"))
+    assert not list(tmp_path.rglob("good.npz"))
+
+
+def test_what_the_reader_finds_nothing_in_is_no_dataset(site: Web, tmp_path: Path, get: Got) -> None:
+    content = zipped({"readme": b"x"})
+    with pytest.raises(DataError, match="not laid out as expected"):
+        get(by_address(site.serve("/a.zip", Answer(content)), content), tmp_path / "data")
+    assert not (tmp_path / "data" / "squares").exists()
+
+
+def test_what_is_there_is_never_written_over(site: Web, tmp_path: Path, get: Got) -> None:
+    (tmp_path / "squares").mkdir()
+    (tmp_path / "squares" / "mine").touch()
+    with pytest.raises(UsageError, match="found something there"):
+        get(by_address(site.serve("/a.zip", Answer()), b""), tmp_path)
+    assert site.asked == []
+
+
+def test_two_downloads_of_one_dataset_do_not_meet(site: Web, tmp_path: Path, get: Got) -> None:
+    (tmp_path / ".squares.download").mkdir()
+    with FileLock(tmp_path / ".squares.download" / "lock"), pytest.raises(UsageError, match="another process"):
+        get(by_address(site.serve("/a.zip", Answer()), b""), tmp_path)
+
+
+# a DOI -----------------------------------------------------------------------------------------------------------
+
+
+def figshare(site: Web, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, bytes], *, article: int) -> None:
+    """figshare's answers about an article, and the way there from doi.org."""
+    import requests
+
+    listed = [
+        {
+            "name": name,
+            "download_url": site.serve(f"/files/{article}/{name}", Answer(content)),
+            "computed_md5": hashlib.md5(content).hexdigest(),  # noqa: S324
+        }
+        for name, content in files.items()
+    ]
+    site.serve_json("/v2/articles", [{"id": article, "doi": ""}])
+    site.serve_json(f"/v2/articles/{article}", {"files": listed})
+    site.serve_json(f"/v2/articles/{article}/versions/2", {"files": listed})
+    real = requests.Session.request
+
+    def request(self: requests.Session, method: str, url: str, **options: object) -> requests.Response:
+        asked = urlsplit(url)
+        if asked.netloc == "doi.org":
+            site.serve(asked.path, Answer())
+            answer = real(self, method, f"{site.address}{asked.path}", **options)  # type: ignore[arg-type]
+            answer.url = f"https://figshare.com/articles/dataset/_/{article}"
+            return answer
+        if asked.netloc == "api.figshare.com":
+            url = f"{site.address}{asked.path}"
+        return real(self, method, url, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(requests.Session, "request", request)
+
+
+@pytest.mark.parametrize("version", ["", ".v2"])
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_a_file_under_a_doi_is_held_against_the_checksum_of_its_repository_or_ours(
+    site: Web, tmp_path: Path, get: Got, monkeypatch: pytest.MonkeyPatch, version: str, is_pinned: bool
+) -> None:
+    content = squares_zip(tmp_path / "made")
+    figshare(site, monkeypatch, {"squares.zip": content}, article=77)
+    digest = f"md5:{hashlib.md5(content).hexdigest()}" if is_pinned else None  # noqa: S324
+    archive = Archive(url=f"doi:10.6084/m9.figshare.77{version}/squares.zip", digest=digest)
+    wanted = plugin(Download(licence="CC0", page="https://example.org", archives=(archive,)))
+    assert get(wanted, tmp_path / "data") == 3
+    damaged = content[:-30] + bytes(30)
+    site.serve("/files/77/squares.zip", Answer(damaged))
+    with pytest.raises(DataError, match="does not match the known hash"):
+        get(wanted, tmp_path / "again")
+
+
+# Kaggle ----------------------------------------------------------------------------------------------------------
+
+
+def kaggle(site: Web, *answers: Answer) -> None:
+    """Kaggle's API, which sends on to a storage that gives these answers."""
+    site.serve(KAGGLE, Answer(status=302, headers={"Location": f"{site.address}/storage"}))
+    site.serve("/storage", *answers)
+
+
+def test_kagglehub_gets_a_dataset_without_an_account(site: Web, tmp_path: Path, get: Got) -> None:
+    content = squares_zip(tmp_path / "made")
+    kaggle(site, Answer(content, headers=md5_header(content)))
+    assert get(from_kaggle(), tmp_path / "data") == 3
+    (source,) = receipt(tmp_path / "data" / "squares")["sources"]  # type: ignore[misc]
+    assert (source["source"], source["version"]) == (f"kaggle:{HANDLE}", "4")
+    assert re.fullmatch("[0-9a-f]{64}", source["sha256_of_files"])
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["squares"]
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_handle_without_version_has_in_its_receipt_which_came(site: Web, tmp_path: Path, get: Got) -> None:
+    content = squares_zip(tmp_path / "made")
+    site.serve_json(KAGGLE.replace("DownloadDataset", "GetDataset"), {"currentVersionNumber": 9})
+    kaggle(site, Answer(content))
+    get(from_kaggle("someone/squares"), tmp_path / "data")
+    assert receipt(tmp_path / "data" / "squares")["sources"][0]["version"] == "9"  # type: ignore[index]
+
+
+def test_a_broken_download_from_kaggle_goes_on_where_it_was(site: Web, tmp_path: Path, get: Got) -> None:
+    content = squares_zip(tmp_path / "made", more=3 * 2**20)
+    whole = Answer(content, headers=md5_header(content), ranges=True)
+    kaggle(site, replace(whole, cut_at=5 * 2**19), whole)  # it writes by the MiB
+    assert get(from_kaggle(), tmp_path / "data") == 3
+    assert get.waited == [WAITS[0]]
+    assert ("GET", "/storage", f"bytes={2 * 2**20}-") in site.asked
+
+
+def test_a_file_that_changed_between_two_halves_is_found_and_fetched_anew(
+    site: Web, tmp_path: Path, get: Got
+) -> None:
+    content = squares_zip(tmp_path / "made", more=3 * 2**20)
+    old = Answer(bytes(len(content)), headers=md5_header(bytes(len(content))), ranges=True)
+    new = Answer(content, headers=md5_header(content), ranges=True)
+    kaggle(site, replace(old, cut_at=5 * 2**19), new)
+    with pytest.raises(DataError, match=r"not what was expected .*MD5"):
+        get(from_kaggle(), tmp_path / "data")
+    assert get(from_kaggle(), tmp_path / "data") == 3
+
+
+def test_a_page_instead_of_kaggles_archive_does_not_hinder_the_next_try(
+    site: Web, tmp_path: Path, get: Got
+) -> None:
+    content = squares_zip(tmp_path / "made")
+    kaggle(site, Answer(b"<html>sign in", ranges=True))
+    with pytest.raises(DataError, match="not what was expected"):
+        get(from_kaggle(), tmp_path / "data")
+    kaggle(site, Answer(content, ranges=True))
+    assert get(from_kaggle(), tmp_path / "data") == 3
+
+
+@pytest.mark.parametrize(("status", "found"), [(403, "log in there"), (404, "not there any more")])
+def test_kaggles_refusal_is_told_with_what_to_do(
+    site: Web, tmp_path: Path, get: Got, status: int, found: str
+) -> None:
+    site.serve(KAGGLE, Answer(status=status))
+    with pytest.raises(DataError, match=found) as caught:
+        get(from_kaggle(), tmp_path / "data")
+    assert f"https://www.kaggle.com/datasets/{HANDLE}" in str(caught.value)
+
+
+# the layouts of the real archives --------------------------------------------------------------------------------
+
+
+def phantom_files(name: str, tmp_path: Path) -> dict[str, bytes]:
+    made = discover([name]).dataset(name)
+    root = phantom_root(made, PhantomSize(patients=3, size=32), cache=tmp_path / "cache") / name
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {path: content for path, content in files.items() if path != "PHANTOM.json"}
+
+
+def below(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
+    """Files under a folder's name, whatever they lay under before."""
+    return {f"{folder}/{re.sub('^(.*?)(?=[^/]*/[^/]*$)', '', path)}": content for path, content in files.items()}
+
+
+def test_lgg_is_found_in_its_archive_that_holds_everything_twice(site: Web, tmp_path: Path, get: Got) -> None:
+    files = {path: data for path, data in phantom_files("lgg", tmp_path).items() if path.startswith("kaggle_3m/")}
+    twice = files | {f"lgg-mri-segmentation/{path}": content for path, content in files.items()}
+    content = zipped(twice)
+    kaggle(site, Answer(content, headers=md5_header(content)))
+    assert get(discover(["lgg"]).dataset("lgg"), tmp_path / "data") == 3
+
+
+def test_brats20_is_found_in_the_nested_folder_of_its_archive(site: Web, tmp_path: Path, get: Got) -> None:
+    files = phantom_files("brats20", tmp_path)
+    patients = {path: data for path, data in files.items() if "BraTS20_Training_" in path}
+    nested = below(patients, "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData")
+    nested["BraTS2020_ValidationData/MICCAI_BraTS2020_ValidationData/BraTS20_Validation_001/x.nii"] = b"x"
+    content = zipped(nested)
+    kaggle(site, Answer(content, headers=md5_header(content)))
+    assert get(discover(["brats20"]).dataset("brats20"), tmp_path / "data") == 3
+
+
+def test_brats21_is_found_in_the_one_tar_of_its_archive_that_is_wanted(
+    site: Web, tmp_path: Path, get: Got
+) -> None:
+    content = tarred(phantom_files("brats21", tmp_path))
+    kaggle(site, Answer(content, headers=md5_header(content)))
+    wanted = discover(["brats21"]).dataset("brats21")
+    assert get(wanted, tmp_path / "data") == 3
+    (source,) = receipt(tmp_path / "data" / "brats21")["sources"]  # type: ignore[misc]
+    assert source["sha256_of_archive"] == hashlib.sha256(content).hexdigest()
+    assert source["source"].endswith("/versions/1/BraTS2021_Training_Data.tar")
+
+
+@pytest.mark.parametrize("is_flat", [True, False])
+def test_hvsmr2_is_found_whether_or_not_its_archives_name_their_folder(
+    site: Web, tmp_path: Path, get: Got, monkeypatch: pytest.MonkeyPatch, is_flat: bool
+) -> None:
+    files = phantom_files("hvsmr2", tmp_path)
+    wanted = discover(["hvsmr2"]).dataset("hvsmr2")
+    archives = []
+    for archive in wanted.download.archives:
+        name = archive.url.rpartition("/")[2]
+        mine = {path: data for path, data in files.items() if path.startswith(f"{archive.folder}/")}
+        rubbish = {"__MACOSX/._x": b"x"}
+        content = zipped(
+            {path.rpartition("/")[2] if is_flat else path: data for path, data in mine.items()} | rubbish
+        )
+        digest = f"md5:{hashlib.md5(content).hexdigest()}"  # noqa: S324
+        archives.append(replace(archive, url=site.serve(f"/{name}", Answer(content)), digest=digest))
+    local = replace(wanted, download=replace(wanted.download, archives=tuple(archives)))
+    assert get(local, tmp_path / "data") == 3
+    assert len(local.open(tmp_path / "data" / "hvsmr2", normalised=True).cases()) == 3
+
+
+def test_every_dataset_is_downloaded_or_has_steps_and_pins_what_it_downloads() -> None:
+    for installed in discover().datasets.values():
+        download = installed.plugin.download
+        if installed.plugin.name == "squares":
+            continue
+        assert can_download(installed.plugin) or download.steps
+        assert download.kaggle is None or re.fullmatch(r"[^/]+/[^/]+/versions/\d+", download.kaggle)
+        assert all(archive.digest or archive.url.startswith("doi:") for archive in download.archives)
+        assert download.patients

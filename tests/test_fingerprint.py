@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from benchbench import CaseRef, DataError, Dataset
+from benchbench.data import fingerprint as module
+from benchbench.data.fingerprint import fingerprint, known_fingerprint
+from benchbench.data.folder import case_digests, dataset_digest
+
+
+@pytest.fixture
+def opened(squares: Path) -> Dataset:
+    from toy_plugin import Squares
+
+    dataset: Dataset = Squares(squares / "squares")
+    return dataset
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The cases whose files are read."""
+    ids: list[str] = []
+
+    def counted(dataset: Dataset, cases: Sequence[CaseRef], *, threads: int) -> dict[str, str]:
+        ids.extend(case.id for case in cases)
+        return case_digests(dataset, cases, threads=threads)
+
+    monkeypatch.setattr(module, "case_digests", counted)
+    return ids
+
+
+def test_a_fingerprint_is_computed_once_and_then_known(
+    opened: Dataset, squares: Path, tmp_path: Path, read: list[str]
+) -> None:
+    cases = opened.cases()
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    assert known_fingerprint(opened, cases, **where) is None
+    found = fingerprint(opened, cases, **where, threads=1)
+    assert found == dataset_digest(case_digests(opened, cases, threads=1))
+    assert len(read) == len(cases)
+    assert known_fingerprint(opened, cases, **where) == found
+    assert fingerprint(opened, cases, **where, threads=1) == found
+    assert len(read) == len(cases)
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_a_changed_file_makes_it_unknown_and_is_all_that_is_read_again(
+    opened: Dataset, squares: Path, tmp_path: Path, read: list[str], change: str
+) -> None:
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    before = fingerprint(opened, opened.cases(), **where, threads=1)
+    read.clear()
+    path = squares / "squares" / "patient01-a.npz"
+    if change == "size":
+        path.write_bytes(path.read_bytes() + b" ")
+    else:
+        os.utime(path, ns=(1, 1))
+    assert known_fingerprint(opened, opened.cases(), **where) is None
+    assert (fingerprint(opened, opened.cases(), **where, threads=1) == before) == (change == "time")
+    assert read == ["patient01-a"]
+
+
+def test_a_case_that_is_gone_or_new_makes_another_fingerprint(
+    opened: Dataset, squares: Path, tmp_path: Path
+) -> None:
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    before = fingerprint(opened, opened.cases(), **where, threads=1)
+    path = squares / "squares" / "patient01-a.npz"
+    path.rename(squares / "squares" / "patient09-a.npz")
+    assert known_fingerprint(opened, opened.cases(), **where) is None
+    assert fingerprint(opened, opened.cases(), **where, threads=1) != before
+
+
+def test_a_missing_file_has_no_fingerprint(opened: Dataset, squares: Path, tmp_path: Path) -> None:
+    cases = opened.cases()
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    fingerprint(opened, cases, **where, threads=1)
+    (squares / "squares" / "patient01-a.npz").unlink()
+    assert known_fingerprint(opened, cases, **where) is None
+    with pytest.raises(DataError, match=r"patient01-a\.npz"):
+        fingerprint(opened, cases, **where, threads=1)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"patient01-a": 3}', "{"])
+def test_a_memory_that_cannot_be_read_is_computed_anew(
+    opened: Dataset, squares: Path, tmp_path: Path, content: str
+) -> None:
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    found = fingerprint(opened, opened.cases(), **where, threads=1)
+    (memory,) = (tmp_path / "cache" / "fingerprints").iterdir()
+    memory.write_text(content)
+    assert known_fingerprint(opened, opened.cases(), **where) is None
+    assert fingerprint(opened, opened.cases(), **where, threads=1) == found
