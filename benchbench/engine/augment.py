@@ -1,7 +1,7 @@
 """Augmentation of a training batch, on the device that holds it.
 
-Everything random is drawn by `draw`, for the whole batch and from a generator on the CPU, so that it depends
-neither on what the batch holds nor on the device. `geometry`, `geometry_3d`, `host_augment` and `intensity` apply it.
+Everything random is drawn by `draw`, for the whole batch and from a generator on the CPU, so that it depends on
+neither what the batch holds nor the device. `geometry`, `geometry_3d`, `host_augment` and `intensity` apply it.
 """
 
 from __future__ import annotations
