@@ -113,21 +113,21 @@ class Flip(Strict):
 
 
 class Rot90(Strict):
-    """A quarter, half or three-quarter turn, each as likely."""
+    """A quarter, half or three-quarter turn of slices, each as likely."""
 
     name: Literal["rot90"]
     p: Probability = 0.5
 
 
 class Transpose(Strict):
-    """Swaps the two spatial axes."""
+    """Swaps the two spatial axes of slices."""
 
     name: Literal["transpose"]
     p: Probability = 0.5
 
 
 class Rotate(Strict):
-    """A turn by an angle drawn from [-degrees, degrees]."""
+    """A turn of slices by an angle drawn from [-degrees, degrees]."""
 
     name: Literal["rotate"]
     degrees: Positive
@@ -143,10 +143,11 @@ class Shift(Strict):
 
 
 class Scale(Strict):
-    """A zoom about the centre; above 1 magnifies."""
+    """A zoom about the centre; above 1 magnifies. Of slices it is linear; labels take their nearest pixel."""
 
     name: Literal["scale"]
     range: PositiveInterval
+    interpolation: Literal["linear", "cubic"] = "linear"
     p: Probability = 0.5
 
 
@@ -158,11 +159,20 @@ class Brightness(Strict):
     p: Probability = 0.5
 
 
+class MultiplicativeBrightness(Strict):
+    """Multiplies by a number drawn from `range`."""
+
+    name: Literal["multiplicative_brightness"]
+    range: Interval
+    p: Probability = 0.5
+
+
 class Contrast(Strict):
-    """Stretches each channel about its mean, clipped to the range it had."""
+    """Stretches each channel about its mean or about 0, clipped to the range it had."""
 
     name: Literal["contrast"]
     range: Interval
+    about: Literal["mean", "zero"] = "mean"
     p: Probability = 0.5
 
 
@@ -190,7 +200,20 @@ class Blur(Strict):
     p: Probability = 0.5
 
 
-Transform = Flip | Rot90 | Transpose | Rotate | Shift | Scale | Brightness | Contrast | Gamma | Noise | Blur
+Transform = (
+    Flip
+    | Rot90
+    | Transpose
+    | Rotate
+    | Shift
+    | Scale
+    | Brightness
+    | MultiplicativeBrightness
+    | Contrast
+    | Gamma
+    | Noise
+    | Blur
+)
 
 
 class Albumentations(BaseModel):
@@ -220,6 +243,7 @@ AugmentStep = Annotated[
     | Annotated[Shift, Tag("shift")]
     | Annotated[Scale, Tag("scale")]
     | Annotated[Brightness, Tag("brightness")]
+    | Annotated[MultiplicativeBrightness, Tag("multiplicative_brightness")]
     | Annotated[Contrast, Tag("contrast")]
     | Annotated[Gamma, Tag("gamma")]
     | Annotated[Noise, Tag("noise")]

@@ -12,7 +12,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from benchbench.engine import geometry, intensity
-from benchbench.engine.augment import augment, check_patch, draw_change, draw_matrices
+from benchbench.engine.augment import augment, check_patch
+from benchbench.engine.draw import draw_change, draw_matrices
 from benchbench.errors import IncompatibleError
 from benchbench.protocol import (
     AugmentStep,
