@@ -2,8 +2,8 @@
 
 Source: Oktay et al. 2018, arXiv:1804.03999, in the widely used form of LeeJunHyun/Image_Segmentation.
 Differs from Oktay et al., as that code does: 2D; a gate sees the skip at its own size and the deeper level already
-enlarged, so that its weights need no interpolation; a gate at every level; sizes are doubled by nearest neighbours and
-a 3×3 convolution; no deep supervision.
+enlarged, so that its weights need no interpolation; a gate at every level; sizes are doubled by nearest neighbours
+and a 3×3 convolution; no deep supervision.
 Differs from the code: the skip is joined behind what rises, not before it; width and depth can be chosen.
 """
 

@@ -126,7 +126,7 @@ class ResidualBlock(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """Scales every voxel of a skip by a weight in (0, 1), found from it and from what rises out of the level below.
+    """Scales every voxel of a skip by a weight in (0, 1), found from it and from what rises from below.
 
     Both are brought to half of their channels and added; convolutions of size `kernel` throughout.
     """

@@ -1,8 +1,8 @@
 """ResUNet: a U-Net of residual units that normalise and activate before each convolution, in 2D.
 
 Source: Zhang et al. 2018, arXiv:1711.10684: three levels of units, a bridge and three units up, widths 64 to 512.
-What the paper leaves open is as in nikhilroxtomar/Semantic-Segmentation-Architecture: the shortcut of every unit is
-a 1×1 convolution without normalisation, and sizes are doubled by bilinear interpolation with aligned corners.
+What the paper leaves open is as in nikhilroxtomar/Semantic-Segmentation-Architecture: the shortcut of every unit
+is a 1×1 convolution without normalisation, and sizes are doubled by bilinear interpolation with aligned corners.
 Differs: logits, without the sigmoid; width and depth can be chosen.
 """
 

@@ -4,9 +4,9 @@ Source: U-Net, Ronneberger et al. 2015, arXiv:1505.04597, with the separable con
 arXiv:1610.02357: depthwise 3×3 without bias, then 1×1. Widths and layers are those by which Keras counts, for one
 channel and three classes, 31,125,987 parameters plain and 6,030,156 separable, running statistics among them, as
 reported for cardiac MRI; batch normalisation and initialisation are Keras's defaults.
-Not known: the counts fix neither which layers of the decoder are normalised nor where dropout stands, and no rate is
-reported. Here every convolution of a block is normalised, and so is the skip joined with what rises; channels are
-dropped after every block, at a rate of 0.1.
+Not known: the counts fix neither which layers of the decoder are normalised nor where dropout stands, and no rate
+is reported. Here every convolution of a block is normalised, and so is the skip joined with what rises; channels
+are dropped after every block, at a rate of 0.1.
 """
 
 from __future__ import annotations

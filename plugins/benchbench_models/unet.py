@@ -8,13 +8,13 @@ the contracting path; torch's default initialisation instead of He's.
 Differs from Buda et al.: the output is logits, without the sigmoid; all that `build` names can be chosen.
 
 The network of nnU-Net, Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, as optimised for BraTS by Futrega et
-al. 2021, arXiv:2110.03352, and published in NVIDIA/DeepLearningExamples, is had by `norm = "instance"`, `activation
-= "leaky_relu"`, `down = "stride"`, `init = "kaiming"` and `widths = [32, 64, 128, 256, 320, 320]`. Residual blocks,
-attention gates, DropBlock and deep supervision are those of that code's first version.
+al. 2021, arXiv:2110.03352, and published in NVIDIA/DeepLearningExamples, is had by `norm = "instance"`,
+`activation = "leaky_relu"`, `down = "stride"`, `init = "kaiming"` and `widths = [32, 64, 128, 256, 320, 320]`.
+Residual blocks, attention gates, DropBlock and deep supervision are those of that code's first version.
 Differs from that code: every head of the deep supervision is used, where it has four and trains two; its later
 version enlarges what the heads give to full size. DropBlock acts after every convolution of its two blocks, where
-the code leaves the rate at 0 in most of a residual block, and counts steps of training, where the code counts passes
-of any kind.
+the code leaves the rate at 0 in most of a residual block, and counts steps of training, where the code counts
+passes of any kind.
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ def build(  # noqa: PLR0913 as many as the family has choices
     need.at_least(1, width=width, depth=depth, drop_block_steps=drop_block_steps)
     need.probability(spatial_dropout=spatial_dropout, drop_block=drop_block)
     need.that(
+        not widths or (len(widths) > 1 and min(widths) > 0),
+        f"widths are {list(widths)}, expected two or more levels of at least one channel; choose others",
+    )
+    need.that(
         not widths or (width, depth) == (32, 4),
         f"widths are {list(widths)}, beside a width of {width} and a depth of {depth}; give one or the other",
     )
@@ -123,15 +127,11 @@ def _require_levels(
 ) -> None:
     halvings = len(widths) - 1
     need.that(
-        halvings > 0 and min(widths) > 0,
-        f"widths are {list(widths)}, expected two or more levels of at least one channel; choose others",
-    )
-    need.that(
         0 <= deep_supervision < max(halvings, 1),
         f"deep_supervision is {deep_supervision}, expected fewer than the {halvings} halvings; choose another",
     )
     need.that(
-        not attention or min(widths) > 1,
+        not attention or all(each > 1 for each in widths),
         f"widths are {list(widths)}, expected at least 2 where attention halves them; widen the level",
     )
     need.halvings(patch, halvings)
