@@ -3,15 +3,40 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 torch's own name for it
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench import Geometry, IncompatibleError
-from benchbench_models.unet import UNet, benchbench_models, build
+from benchbench.engine.network import count_parameters
+from benchbench_models.blocks import Norm, UShape
+from benchbench_models.drop_block import DropBlock
+from benchbench_models.unet import benchbench_models, build
 
 SMALL = Geometry(in_channels=3, out_channels=1, patch=(64, 32))
+CUBE = Geometry(in_channels=4, out_channels=3, patch=(16, 16, 16))
+BRATS_WIDTHS = (32, 64, 128, 256, 320, 320)
 
 
-def parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def build_brats(
+    geometry: Geometry,
+    *,
+    widths: tuple[int, ...] = BRATS_WIDTHS,
+    residual: bool = False,
+    attention: bool = False,
+    deep_supervision: int = 0,
+) -> nn.Module:
+    """The network of nnU-Net as NVIDIA publishes it."""
+    return build(
+        geometry,
+        widths=widths,
+        norm="instance",
+        activation="leaky_relu",
+        down="stride",
+        init="kaiming",
+        residual=residual,
+        attention=attention,
+        deep_supervision=deep_supervision,
+    )
 
 
 def fill_with_waves(model: nn.Module) -> None:
@@ -29,11 +54,12 @@ def wavy_images() -> Tensor:
     return torch.arange(2 * 3 * 64 * 32, dtype=torch.float64).pow(2).mul(0.01).sin().view(2, 3, 64, 32).float()
 
 
-def test_the_plugin_is_a_2d_model_named_unet() -> None:
+def test_the_plugin_is_a_model_of_2d_and_3d_named_unet() -> None:
     (plugin,) = benchbench_models()
     assert plugin.name == "unet"
-    assert plugin.ndims == {2}
-    assert isinstance(plugin.build(SMALL), UNet)
+    assert plugin.ndims == {2, 3}
+    assert isinstance(plugin.build(SMALL), UShape)
+    assert isinstance(plugin.build(CUBE), UShape)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +76,166 @@ def test_it_has_as_many_parameters_as_published(
 ) -> None:
     with torch.device("meta"):
         model = build(Geometry(in_channels, out_channels, (256, 256)), width=width)
-    assert parameters(model) == count
+    assert count_parameters(model) == count
+
+
+@pytest.mark.parametrize(
+    ("residual", "attention", "count"),
+    [
+        pytest.param(False, False, 31_195_956, id="plain"),
+        pytest.param(True, False, 37_339_508, id="residual"),
+        pytest.param(False, True, 36_323_246, id="attention"),
+        pytest.param(True, True, 42_466_798, id="residual and attention"),
+    ],
+)
+def test_it_has_as_many_parameters_as_the_first_version_for_brats(
+    *, residual: bool, attention: bool, count: int
+) -> None:
+    # measured with NVIDIA/DeepLearningExamples, commit 2b20ca80: four heads beside the main one
+    with torch.device("meta"):
+        model = build_brats(
+            Geometry(4, 4, (128, 128, 128)), residual=residual, attention=attention, deep_supervision=4
+        )
+    assert count_parameters(model) == count
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "out_channels", "widths", "count"),
+    [
+        pytest.param(5, 3, (64, 96, 128, 192, 256, 384, 512), 50_838_665, id="depth 7"),
+        pytest.param(5, 3, BRATS_WIDTHS, 31_194_281, id="depth 6, one-hot foreground"),
+        pytest.param(4, 4, BRATS_WIDTHS, 31_193_644, id="depth 6"),
+    ],
+)
+def test_it_has_as_many_parameters_as_the_version_of_brats21(
+    in_channels: int, out_channels: int, widths: tuple[int, ...], count: int
+) -> None:
+    # measured with NVIDIA/DeepLearningExamples, commit 028534a5: two heads beside the main one
+    with torch.device("meta"):
+        model = build_brats(
+            Geometry(in_channels, out_channels, (128, 128, 128)), widths=widths, deep_supervision=2
+        )
+    assert count_parameters(model) == count
+
+
+@pytest.mark.parametrize(
+    ("residual", "attention", "operations"),
+    [
+        pytest.param(False, False, 965_603_229_696, id="plain"),
+        pytest.param(True, False, 1_033_451_864_064, id="residual"),
+        pytest.param(False, True, 1_188_278_009_856, id="attention"),
+        pytest.param(True, True, 1_256_126_644_224, id="residual and attention"),
+    ],
+)
+def test_it_takes_as_many_operations_as_the_first_version_for_brats(
+    *, residual: bool, attention: bool, operations: int
+) -> None:
+    with torch.device("meta"):
+        model = build_brats(Geometry(4, 4, (128, 128, 128)), residual=residual, attention=attention).eval()
+        image = torch.empty(1, 4, 128, 128, 128)
+    with FlopCounterMode(display=False) as counter:
+        model(image)
+    assert counter.get_total_flops() == operations
+
+
+def test_it_and_its_heads_agree_with_the_dynunet_of_monai() -> None:
+    nets = pytest.importorskip("monai.networks.nets")
+    widths, strides = (4, 6, 8, 10), [1, 2, 2, 2]
+    twin = nets.DynUNet(
+        3,
+        4,
+        3,
+        [3] * 4,
+        strides,
+        strides[1:],
+        filters=widths,
+        deep_supervision=True,
+        deep_supr_num=2,
+        trans_bias=True,
+    )
+    model = build_brats(CUBE, widths=widths, deep_supervision=2)
+    theirs = [twin.input_block, *twin.downsamples, twin.bottleneck]
+    theirs += [part for rise in twin.upsamples for part in (rise.transp_conv, rise.conv_block)]
+    theirs += [twin.output_block, *twin.deep_supervision_heads]
+    ours = [*model.encoder, *(part for rise in model.decoder for part in (rise.up, rise.block)), *model.heads]
+    images = torch.randn(2, 4, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for mine, other in zip(ours, theirs, strict=True):
+            # theirs lists both convolutions of a block before its norms
+            pairs = zip(*(sorted(part.parameters(), key=is_vector) for part in (mine, other)), strict=True)
+            for parameter, source in pairs:
+                parameter.copy_(source)
+        torch.testing.assert_close(model.eval()(images), twin.eval()(images), atol=1e-5, rtol=0)
+        enlarged = [F.interpolate(head, (16, 16, 16)) for head in model.train()(images)]
+        torch.testing.assert_close(torch.stack(enlarged, dim=1), twin.train()(images), atol=1e-5, rtol=0)
+
+
+def is_vector(parameter: Tensor) -> bool:
+    return parameter.ndim == 1
+
+
+def test_every_level_is_as_wide_as_asked() -> None:
+    model = build(Geometry(1, 1, (8, 8)), widths=(3, 5, 4))
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert [m.out_channels for m in convolutions] == [3, 3, 5, 5, 4, 4, 5, 5, 3, 3]
+
+
+def test_a_level_is_halved_by_a_stride_where_asked() -> None:
+    pooled = build(SMALL, width=2, depth=2)
+    strided = build(SMALL, width=2, depth=2, down="stride")
+    assert [m.stride[0] for m in pooled.modules() if isinstance(m, nn.Conv2d)] == [1] * 11
+    assert [m.stride[0] for m in strided.encoder.modules() if isinstance(m, nn.Conv2d)] == [1, 1, 2, 1, 2, 1]
+    assert sum(isinstance(m, nn.MaxPool2d) for m in pooled.modules()) == 2
+    assert not any(isinstance(m, nn.MaxPool2d) for m in strided.modules())
+
+
+def test_in_training_deep_supervision_gives_logits_of_half_the_size_each() -> None:
+    model = build(CUBE, width=2, depth=3, deep_supervision=2)
+    images = torch.rand(2, 4, 16, 16, 16)
+    assert [tuple(logits.shape) for logits in model.train()(images)] == [
+        (2, 3, 16, 16, 16),
+        (2, 3, 8, 8, 8),
+        (2, 3, 4, 4, 4),
+    ]
+    assert model.eval()(images).shape == (2, 3, 16, 16, 16)
+
+
+def test_drop_block_follows_the_convolutions_of_the_two_coarsest_blocks_of_the_encoder() -> None:
+    plain = build(SMALL, width=2, depth=3, drop_block=0.1)
+    residual = build(SMALL, width=2, depth=3, drop_block=0.1, residual=True)
+    assert drop_blocks(plain) == {"encoder.2": 2, "encoder.3": 2}
+    assert drop_blocks(residual) == {"encoder.2": 3, "encoder.3": 3}  # the projection is one
+    assert drop_blocks(build(SMALL, width=2)) == {}
+
+
+def drop_blocks(model: nn.Module) -> dict[str, int]:
+    """How many there are in each block, each between a convolution and its normalisation."""
+    counts: dict[str, int] = {}
+    for name, module in model.named_modules():
+        kinds = [type(child) for child in module.children()]
+        for at, kind in enumerate(kinds):
+            if kind is DropBlock:
+                assert (kinds[at - 1], kinds[at + 1]) == (nn.Conv2d, nn.BatchNorm2d)
+                block = ".".join(name.split(".")[:2])
+                counts[block] = counts.get(block, 0) + 1
+    return counts
+
+
+def test_drop_block_reaches_its_rate_after_as_many_steps_as_asked() -> None:
+    model = build(SMALL, width=2, drop_block=0.1, drop_block_steps=7)
+    assert {(m.rate, m.steps) for m in model.modules() if isinstance(m, DropBlock)} == {(0.1, 7)}
+
+
+def test_kaiming_convolutions_have_the_deviation_of_he_and_heads_no_bias() -> None:
+    torch.manual_seed(0)
+    model = build_brats(CUBE, widths=(16, 32), deep_supervision=0)
+    convolution = model.encoder[1][0][0]
+    expected = (2 / (1 + 0.01**2) / (16 * 27)) ** 0.5
+    assert convolution.weight.std().item() == pytest.approx(expected, rel=0.03)
+    assert not model.heads[0].bias.any()
+    bound = (32 * 8) ** -0.5  # torch's own, of a transposed convolution by its output
+    assert model.decoder[0].up.weight.abs().max().item() < (16 * 8) ** -0.5 + bound
+    assert model.decoder[0].up.bias.any()
 
 
 def test_width_doubles_at_every_level() -> None:
@@ -103,16 +288,16 @@ def test_logits_are_as_large_as_the_patch(in_channels: int, out_channels: int, p
 def test_the_output_passes_through_no_activation() -> None:
     model = build(Geometry(1, 2, (32, 32)), width=2).eval()
     with torch.no_grad():
-        model.head.bias.copy_(torch.tensor([-5.0, 5.0]))
+        model.heads[0].bias.copy_(torch.tensor([-5.0, 5.0]))
         logits = model(torch.rand(1, 1, 32, 32))
     assert logits[:, 0].max() < -1
     assert logits[:, 1].min() > 1
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_the_gradient_reaches_every_parameter(*, batch_norm: bool) -> None:
+@pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
+def test_the_gradient_reaches_every_parameter(norm: Norm) -> None:
     torch.manual_seed(0)
-    model = build(SMALL, width=4, batch_norm=batch_norm)
+    model = build(SMALL, width=4, norm=norm)
     model(torch.rand(2, 3, 64, 32)).square().mean().backward()
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert untouched == []
@@ -128,20 +313,20 @@ def test_logits_of_a_sample_do_not_depend_on_its_batch() -> None:
         torch.testing.assert_close(model(images)[1:2], model(images[1:2]))
 
 
-def test_without_batch_norm_every_convolution_has_a_bias_and_nothing_normalises() -> None:
-    model = build(SMALL, width=4, batch_norm=False)
+def test_without_a_norm_every_convolution_has_a_bias_and_nothing_normalises() -> None:
+    model = build(SMALL, width=4, norm="none")
     assert not [m for m in model.modules() if "Norm" in type(m).__name__]
     assert all(m.bias is not None for m in model.modules() if isinstance(m, nn.Conv2d))
 
 
-def test_with_batch_norm_only_the_head_and_the_transposed_convolutions_have_a_bias() -> None:
+def test_with_a_norm_only_the_head_and_the_transposed_convolutions_have_a_bias() -> None:
     model = build(SMALL, width=4)
     biased = {
-        name.split(".")[0]
+        name
         for name, m in model.named_modules()
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d) and m.bias is not None
     }
-    assert biased == {"head", "up"}
+    assert biased == {"heads.0", *(f"decoder.{level}.up" for level in range(4))}
 
 
 def outputs_around_dropout(model: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -207,3 +392,42 @@ def test_one_error_carries_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build(Geometry(3, 1, (50, 50)), width=0, spatial_dropout=2)
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("widths", [(32,), (32, 0)])
+def test_widths_of_fewer_than_two_levels_or_without_a_channel_are_refused(widths: tuple[int, ...]) -> None:
+    with pytest.raises(IncompatibleError, match=r"^unet: widths are \[32.*\], expected two or more levels"):
+        build(SMALL, widths=widths)
+
+
+def test_widths_beside_a_width_are_refused() -> None:
+    with pytest.raises(
+        IncompatibleError, match=r"^unet: widths are \[4, 8\], beside a width of 16 and a depth of 4"
+    ):
+        build(SMALL, widths=(4, 8), width=16)
+
+
+@pytest.mark.parametrize("heads", [4, -1])
+def test_more_heads_than_levels_below_the_finest_are_refused(heads: int) -> None:
+    with pytest.raises(IncompatibleError, match=f"^unet: deep_supervision is {heads}, expected fewer than the 4"):
+        build(SMALL, deep_supervision=heads)
+
+
+def test_attention_on_a_level_of_one_channel_is_refused() -> None:
+    with pytest.raises(
+        IncompatibleError, match=r"^unet: widths are \[1, 8\], expected at least 2 where attention"
+    ):
+        build(SMALL, widths=(1, 8), attention=True)
+
+
+def test_a_single_voxel_at_the_coarsest_level_is_refused_by_instance_normalisation() -> None:
+    with pytest.raises(IncompatibleError, match=r"^unet: patch is \[32, 32\], a single voxel after 5 halvings"):
+        build(Geometry(1, 1, (32, 32)), width=2, depth=5, norm="instance")
+    assert build(Geometry(1, 1, (64, 32)), width=2, depth=5, norm="instance")
+
+
+def test_a_rate_of_drop_block_or_steps_out_of_range_are_refused() -> None:
+    with pytest.raises(
+        IncompatibleError, match=r"^unet: drop_block_steps is 0.*\nunet: drop_block is 1.5, expected"
+    ):
+        build(SMALL, drop_block=1.5, drop_block_steps=0)

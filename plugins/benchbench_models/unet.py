@@ -1,107 +1,154 @@
-"""U-Net: encoder and decoder of 3×3 convolutions with a concatenated skip at every level, in 2D.
+"""U-Net: encoder and decoder of 3×3 convolutions with a concatenated skip at every level, in 2D and in 3D.
 
 Source: Ronneberger et al. 2015, arXiv:1505.04597; the defaults are those of Buda et al. 2019,
 doi:10.1016/j.compbiomed.2019.05.002, as published in mateuszbuda/brain-segmentation-pytorch.
 Differs from Ronneberger et al.: convolutions are padded, so the output is as large as the input and no skip is
 cropped; they are bias-free and followed by batch normalisation; width 32 instead of 64; no dropout at the end of
 the contracting path; torch's default initialisation instead of He's.
-Differs from Buda et al.: the output is logits, without the sigmoid; width, depth, batch normalisation and dropout
-can be chosen.
+Differs from Buda et al.: the output is logits, without the sigmoid; all that `build` names can be chosen.
+
+The network of nnU-Net, Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, as optimised for BraTS by Futrega et
+al. 2021, arXiv:2110.03352, and published in NVIDIA/DeepLearningExamples, is had by `norm = "instance"`,
+`activation = "leaky_relu"`, `down = "stride"`, `init = "kaiming"` and `widths = [32, 64, 128, 256, 320, 320]`.
+Residual blocks, attention gates, DropBlock and deep supervision are those of that code's first version.
+Differs from that code: every head of the deep supervision is used, where it has four and trains two; its later
+version enlarges what the heads give to full size. DropBlock acts after every convolution of its two blocks, where
+the code leaves the rate at 0 in most of a residual block, and counts steps of training, where the code counts
+passes of any kind.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Literal
 
-import torch
 from torch import nn
 
-from benchbench import Geometry, IncompatibleError, ModelPlugin, hookimpl
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-class UNet(nn.Module):
-    """(B, in_channels, H, W) to logits (B, out_channels, H, W)."""
-
-    def __init__(
-        self, geometry: Geometry, *, width: int, depth: int, batch_norm: bool, spatial_dropout: float
-    ) -> None:
-        super().__init__()
-        block = partial(_block, batch_norm=batch_norm, spatial_dropout=spatial_dropout)
-        *skips, bottom = [width * 2**level for level in range(depth + 1)]
-        rising = skips[::-1]
-        self.encoder = nn.ModuleList(block(a, b) for a, b in pairwise([geometry.in_channels, *skips]))
-        self.pool = nn.MaxPool2d(2)
-        self.bottleneck = block(skips[-1], bottom)
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * c, c, kernel_size=2, stride=2) for c in rising)
-        self.decoder = nn.ModuleList(block(2 * c, c) for c in rising)
-        self.head = nn.Conv2d(width, geometry.out_channels, kernel_size=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        skips = []
-        for block in self.encoder:
-            x = block(x)
-            skips.append(x)
-            x = self.pool(x)
-        x = self.bottleneck(x)
-        for up, block in zip(self.up, self.decoder, strict=True):
-            x = block(torch.cat((up(x), skips.pop()), dim=1))
-        return self.head(x)
+from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench_models.blocks import (
+    LEAK,
+    Activation,
+    AttentionGate,
+    Layers,
+    Norm,
+    ResidualBlock,
+    Rise,
+    UShape,
+    doubled,
+    plain_block,
+)
+from benchbench_models.drop_block import DropBlock
+from benchbench_models.requirements import Requirements
 
 
-def _block(in_channels: int, out_channels: int, *, batch_norm: bool, spatial_dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        *_convolution(in_channels, out_channels, batch_norm=batch_norm),
-        *_convolution(out_channels, out_channels, batch_norm=batch_norm),
-        nn.Dropout2d(spatial_dropout),
-    )
-
-
-def _convolution(in_channels: int, out_channels: int, *, batch_norm: bool) -> list[nn.Module]:
-    convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=not batch_norm)
-    norm = [nn.BatchNorm2d(out_channels)] if batch_norm else []
-    return [convolution, *norm, nn.ReLU(inplace=True)]
-
-
-def build(
+def build(  # noqa: PLR0913 as many as the family has choices
     geometry: Geometry,
     *,
     width: int = 32,
     depth: int = 4,
-    batch_norm: bool = True,
+    widths: tuple[int, ...] = (),
+    norm: Norm = "batch",
+    activation: Activation = "relu",
+    down: Literal["pool", "stride"] = "pool",
+    residual: bool = False,
+    attention: bool = False,
     spatial_dropout: float = 0.0,
+    drop_block: float = 0.0,
+    drop_block_steps: int = 10_000,
+    deep_supervision: int = 0,
+    init: Literal["torch", "kaiming"] = "torch",
 ) -> nn.Module:
-    """A U-Net of `depth` poolings, `width` channels at full resolution and twice as many at each level below.
+    """A U-Net of `depth` halvings, `width` channels at full resolution and twice as many at each level below.
 
-    Without batch normalisation the 3×3 convolutions have a bias, which it would have cancelled. Spatial dropout
-    zeroes whole channels after the second activation of every block: encoder, bottleneck and decoder alike.
+    widths: channels of every level from the finest, instead of `width` and `depth`.
+    norm: follows every 3×3 convolution; "group" has 8 groups. Without one, the convolutions have a bias.
+    down: a level is halved by a maximum over 2×2 or by the stride of its first convolution.
+    residual: encoder blocks add their input, projected by a 3×3 convolution where size or channels change.
+    attention: every skip passes a gate of 3×3 convolutions.
+    spatial_dropout: the rate at which whole channels are zeroed after every block of encoder and decoder.
+    drop_block: the rate of DropBlock, after the convolutions of the two coarsest blocks of the encoder; it rises
+        from 0 over the first `drop_block_steps` steps.
+    deep_supervision: how many levels below the finest have a head of their own in training.
+    init: "kaiming" draws convolutions from He's normal distribution with the slope of the leaky ReLU, and sets
+        the biases of the heads to zero; transposed convolutions keep torch's.
+
+    A training batch of one image whose coarsest level is one voxel is refused by batch normalisation.
 
     Raises:
-        IncompatibleError: the patch cannot be halved `depth` times, or a parameter is out of its range.
+        IncompatibleError: the patch cannot be halved often enough, or a parameter is out of its range.
     """
-    problems = []
-    if width < 1:
-        problems.append(f"unet: width is {width}, expected at least 1; choose another")
-    if depth < 1:
-        problems.append(f"unet: depth is {depth}, expected at least 1; choose another")
-    elif any(size % 2**depth for size in geometry.patch):
-        problems.append(
-            f"unet: patch is {list(geometry.patch)}, expected multiples of {2**depth} at depth {depth}; "
-            "change the protocol's patch or the depth"
+    need = Requirements("unet")
+    need.at_least(1, width=width, depth=depth, drop_block_steps=drop_block_steps)
+    need.probability(spatial_dropout=spatial_dropout, drop_block=drop_block)
+    need.that(
+        not widths or (len(widths) > 1 and min(widths) > 0),
+        f"widths are {list(widths)}, expected two or more levels of at least one channel; choose others",
+    )
+    need.that(
+        not widths or (width, depth) == (32, 4),
+        f"widths are {list(widths)}, beside a width of {width} and a depth of {depth}; give one or the other",
+    )
+    widths = widths or doubled(width, depth)
+    _require_levels(
+        need, geometry.patch, widths, deep_supervision=deep_supervision, attention=attention, norm=norm
+    )
+    need.check()
+    layers = Layers(ndim=len(geometry.patch), norm=norm, activation=activation)
+    drop = partial(DropBlock, drop_block, steps=drop_block_steps) if drop_block else None
+    block = ResidualBlock if residual else plain_block
+    encoder = []
+    for level, (a, b) in enumerate(pairwise((geometry.in_channels, *widths))):
+        pool = [layers.pool()] if level and down == "pool" else []
+        stride = 2 if level and down == "stride" else 1
+        convolutions = block(layers, a, b, stride=stride, drop=drop if level >= len(widths) - 2 else None)
+        encoder.append(nn.Sequential(*pool, convolutions, *layers.spatial_dropout(spatial_dropout)))
+    decoder = (
+        Rise(
+            layers.doubling(a, b),
+            nn.Sequential(plain_block(layers, 2 * b, b), *layers.spatial_dropout(spatial_dropout)),
+            gate=AttentionGate(layers, b, kernel=3) if attention else None,
         )
-    if not 0 <= spatial_dropout < 1:
-        problems.append(
-            f"unet: spatial_dropout is {spatial_dropout}, expected a probability in [0, 1); choose another"
-        )
-    if problems:
-        raise IncompatibleError(*problems)
-    return UNet(geometry, width=width, depth=depth, batch_norm=batch_norm, spatial_dropout=spatial_dropout)
+        for a, b in pairwise(reversed(widths))
+    )
+    heads = (layers.head(each, geometry.out_channels) for each in widths[: 1 + deep_supervision])
+    model = UShape(encoder, decoder, heads)
+    return model.apply(_init_kaiming) if init == "kaiming" else model
+
+
+def _require_levels(
+    need: Requirements,
+    patch: tuple[int, ...],
+    widths: tuple[int, ...],
+    *,
+    deep_supervision: int,
+    attention: bool,
+    norm: Norm,
+) -> None:
+    halvings = len(widths) - 1
+    need.that(
+        0 <= deep_supervision < max(halvings, 1),
+        f"deep_supervision is {deep_supervision}, expected fewer than the {halvings} halvings; choose another",
+    )
+    need.that(
+        not attention or all(each > 1 for each in widths),
+        f"widths are {list(widths)}, expected at least 2 where attention halves them; widen the level",
+    )
+    need.halvings(patch, halvings)
+    need.that(
+        norm != "instance" or max(patch) > 2**halvings,
+        f"patch is {list(patch)}, a single voxel after {halvings} halvings, which instance normalisation would set"
+        " to zero; enlarge the patch or take away a level",
+    )
+
+
+def _init_kaiming(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d | nn.Conv3d):
+        nn.init.kaiming_normal_(layer.weight, a=LEAK)
+        if layer.kernel_size[0] == 1:
+            nn.init.zeros_(layer.bias)
 
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
-    return [ModelPlugin(name="unet", build=build, source="arXiv:1505.04597", ndims=frozenset({2}))]
+    return [ModelPlugin(name="unet", build=build, source="arXiv:1505.04597", ndims=frozenset({2, 3}))]

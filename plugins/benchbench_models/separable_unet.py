@@ -1,0 +1,94 @@
+"""U-Net whose 3×3 convolutions are depthwise separable, and the plain one that it is measured against, in 2D.
+
+Source: U-Net, Ronneberger et al. 2015, arXiv:1505.04597, with the separable convolution of Chollet 2017,
+arXiv:1610.02357: depthwise 3×3 without bias, then 1×1. Widths and layers are those by which Keras counts, for one
+channel and three classes, 31,125,987 parameters plain and 6,030,156 separable, running statistics among them, as
+reported for cardiac MRI; batch normalisation and initialisation are Keras's defaults.
+Not known: the counts fix neither which layers of the decoder are normalised nor where dropout stands, and no rate
+is reported. Here every convolution of a block is normalised, and so is the skip joined with what rises; channels
+are dropped after every block, at a rate of 0.1.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+from torch import nn
+
+from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench_models.blocks import Rise, UShape, doubled
+from benchbench_models.requirements import Requirements
+
+_EPSILON = 1e-3
+_MOMENTUM = 0.01
+"""torch's weight of the new statistics; Keras gives that of the old, 0.99."""
+
+
+def _block(in_channels: int, out_channels: int, *, separable: bool, spatial_dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in ((in_channels, out_channels), (out_channels, out_channels)):
+        layers += [*_convolution(a, b, separable=separable), _normalisation(b), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Dropout2d(spatial_dropout))
+
+
+def _convolution(in_channels: int, out_channels: int, *, separable: bool) -> list[nn.Module]:
+    if not separable:
+        return [nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)]
+    return [
+        nn.Conv2d(in_channels, in_channels, kernel_size=3, padding=1, groups=in_channels, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel_size=1),
+    ]
+
+
+def _normalisation(channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
+
+
+def _init_glorot(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def build(
+    geometry: Geometry,
+    *,
+    separable: bool = True,
+    width: int = 32,
+    depth: int = 5,
+    spatial_dropout: float = 0.1,
+) -> nn.Module:
+    """A U-Net of `depth` halvings, `width` channels at full resolution and twice as many at each level below.
+
+    Not separable, it is the plain U-Net of the same layers. Spatial dropout zeroes whole channels after every
+    block of encoder and decoder.
+
+    Raises:
+        IncompatibleError: the patch cannot be halved `depth` times, or a parameter is out of its range.
+    """
+    need = Requirements("separable_unet")
+    need.at_least(1, width=width, depth=depth)
+    need.probability(spatial_dropout=spatial_dropout)
+    need.halvings(geometry.patch, depth)
+    need.check()
+    widths = doubled(width, depth)
+    block = partial(_block, separable=separable, spatial_dropout=spatial_dropout)
+    encoder = [block(geometry.in_channels, width)]
+    encoder += [nn.Sequential(nn.MaxPool2d(2), block(a, b)) for a, b in pairwise(widths)]
+    decoder = [
+        Rise(
+            nn.ConvTranspose2d(a, b, kernel_size=2, stride=2),
+            nn.Sequential(_normalisation(2 * b), block(2 * b, b)),
+        )
+        for a, b in pairwise(reversed(widths))
+    ]
+    head = nn.Conv2d(width, geometry.out_channels, kernel_size=1)
+    return UShape(encoder, decoder, [head]).apply(_init_glorot)
+
+
+@hookimpl
+def benchbench_models() -> list[ModelPlugin]:
+    source = "arXiv:1610.02357, arXiv:1505.04597"
+    return [ModelPlugin(name="separable_unet", build=build, source=source, ndims=frozenset({2}))]

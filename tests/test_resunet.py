@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchbench import Geometry, IncompatibleError
+from benchbench.engine.network import count_parameters
+from benchbench_models.resunet import Unit, benchbench_models, build
+
+
+def test_the_plugin_is_a_2d_model_named_resunet() -> None:
+    (plugin,) = benchbench_models()
+    assert plugin.name == "resunet"
+    assert plugin.ndims == {2}
+    assert plugin.build is build
+
+
+@pytest.mark.parametrize(("side", "operations"), [(224, 69_254_119_424), (256, 90_454_360_064)])
+def test_it_has_the_parameters_and_operations_of_the_published_code(side: int, operations: int) -> None:
+    # measured with nikhilroxtomar/Semantic-Segmentation-Architecture, commit 558a6b8
+    with torch.device("meta"):
+        model = build(Geometry(3, 1, (side, side))).eval()
+        image = torch.empty(1, 3, side, side)
+    with FlopCounterMode(display=False) as counter:
+        model(image)
+    assert count_parameters(model) == 8_220_993
+    assert counter.get_total_flops() == operations
+
+
+def test_the_paper_s_fifteen_convolutions_have_its_7_8_million_weights() -> None:
+    with torch.device("meta"):
+        model = build(Geometry(3, 1, (224, 224)))
+    shortcuts = [id(unit.shortcut) for unit in model.modules() if isinstance(unit, Unit)]
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d) and id(m) not in shortcuts]
+    assert len(convolutions) == 15
+    assert sum(count_parameters(m) for m in convolutions) == 7_782_913
+
+
+def test_a_unit_adds_what_it_convolves_to_a_projection_of_its_input() -> None:
+    unit = Unit(1, 1).eval()
+    with torch.no_grad():
+        for convolution in (unit.body[2], unit.body[5]):
+            convolution.weight.zero_()[..., 1, 1] = 1
+            convolution.bias.zero_()
+        unit.shortcut.weight.fill_(10)
+        unit.shortcut.bias.fill_(0)
+        output = unit(torch.tensor([[[[-2.0, 3.0]]]]))
+    # normalised by a mean of 0 and a deviation of 1, both convolutions pass on what is positive
+    torch.testing.assert_close(output, torch.tensor([[[[-20.0, 33.0]]]]), rtol=1e-4, atol=0)
+
+
+def test_the_first_unit_convolves_the_image_as_it_is() -> None:
+    first, second, *_ = build(Geometry(3, 1, (16, 16)), width=4).encoder
+    assert isinstance(first.body[0], nn.Conv2d)
+    assert isinstance(second.body[0], nn.BatchNorm2d)
+
+
+def test_depth_is_the_number_of_halvings() -> None:
+    model = build(Geometry(1, 2, (32, 16)), width=2, depth=4)
+    assert [unit.shortcut.out_channels for unit in model.encoder] == [2, 4, 8, 16, 32]
+    assert [unit.shortcut.stride[0] for unit in model.encoder] == [1, 2, 2, 2, 2]
+    assert model(torch.rand(2, 1, 32, 16)).shape == (2, 2, 32, 16)
+
+
+def test_one_error_carries_every_problem() -> None:
+    with pytest.raises(IncompatibleError) as caught:
+        build(Geometry(3, 1, (36, 32)), width=0)
+    assert caught.value.problems == (
+        "resunet: width is 0, expected at least 1; choose another",
+        "resunet: patch is [36, 32], expected multiples of 8 at depth 3; change the protocol's patch or the depth",
+    )
