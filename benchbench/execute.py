@@ -23,7 +23,6 @@ from torch import nn
 
 from benchbench.assignment import Assignment, Progress, Report
 from benchbench.engine.device import peak_memory_bytes
-from benchbench.engine.initialise import initialise
 from benchbench.engine.losses import region_masks
 from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
 from benchbench.engine.patches import open_source
@@ -81,9 +80,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     channels = len(assignment.channels) + assignment.protocol.one_hot_foreground
     wanted = geometry(assignment.protocol, channels=channels, regions=len(assignment.regions))
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
-    model = plugin.build(wanted, **assignment.model_params)
-    initialise(model, assignment.protocol.initialise)
-    model = place_on(model, device)
+    model = place_on(plugin.build(wanted, **assignment.model_params), device)
     check_output(plugin, model, wanted, assignment.protocol)
     training = _training(assignment, model, device)
     status, reason = "done", ""

@@ -333,8 +333,6 @@ class Protocol(Strict):
     """3D only."""
     oversample_foreground: Probability = 0.0
     """Chance that a patch is drawn so that it holds a labelled voxel; 3D only."""
-    initialise: Literal["model", "kaiming"] = "model"
-    """kaiming: normal weights of convolutions for leaky ReLU of slope 0.01, whatever the model does by itself."""
     optimizer: Optimizer
     schedule: Schedule = Constant(name="constant")
     loss: Loss

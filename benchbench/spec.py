@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchbench.document import Document, KeyPath, parse_value, read_document
+from benchbench.document import Document, KeyPath, nearest, parse_value, read_document
 from benchbench.errors import SpecError
 from benchbench.protocol import Count, Metric, Protocol, Strict
 from benchbench.spec_errors import describe
@@ -74,6 +74,8 @@ class Rehearse(Strict):
     data: PhantomSize = PhantomSize()
     protocol: dict[str, Any] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Label of a variant -> what it sets after all that the file says."""
 
 
 class BenchmarkFile(Strict):
@@ -136,7 +138,7 @@ def read_benchmark(
     return Benchmark(
         name=name,
         title=base.title,
-        variants=_variants(document, base, check),
+        variants=_variants(document, base, check, rehearse=rehearse),
         tables=base.tables,
         rehearsal=base.rehearse.data if rehearse else None,
         document=document,
@@ -166,19 +168,27 @@ class _Change(NamedTuple):
     """Where in the file."""
 
 
-def _variants(document: Document, base: BenchmarkFile, check: EntryCheck) -> tuple[Variant, ...]:
+def _variants(
+    document: Document, base: BenchmarkFile, check: EntryCheck, *, rehearse: bool
+) -> tuple[Variant, ...]:
     variants: list[Variant] = []
     problems: dict[str, None] = {}  # in the order found, each once
     labels: set[str] = set()
+    rehearsed = base.rehearse.variants if rehearse else {}
     for label, changes in _points(base):
         if label in labels:
             place = document.where(changes[-1].written if changes else ("variants",))
             problems[f"{place}: two variants are called '{label}'; give each its own label"] = None
         labels.add(label)
         try:
-            variants.append(_variant(document, label, changes, check))
+            small = _changes(rehearsed.get(label, {}), "rehearse", "variants", label)
+            variants.append(_variant(document, label, [*changes, *small], check))
         except SpecError as error:
             problems.update(dict.fromkeys(error.problems))
+    for label in base.rehearse.variants:
+        if label not in labels:
+            place = document.where(("rehearse", "variants", label))
+            problems[f"{place}: rehearse.variants.{label}: no such variant; {nearest(label, sorted(labels))}"] = None
     if problems:
         raise SpecError(*problems)
     return tuple(variants)

@@ -89,6 +89,8 @@ def effective_precision(device: torch.device, precision: str) -> str:
 
 def place_on(model: nn.Module, device: torch.device) -> nn.Module:
     """The model on its device, the weights of 2D convolutions laid out as these are fastest."""
+    if any(parameter.ndim == 5 for parameter in model.parameters()):
+        return model.to(device)  # instance normalisation of volumes would undo another layout at every block
     return model.to(device=device, memory_format=torch.channels_last)
 
 
