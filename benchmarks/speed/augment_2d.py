@@ -11,17 +11,15 @@ agree in kind, not in value. Contenders take turns, after one round that is not 
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import random
-import statistics
-import time
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from race import race, report
 from torch import Tensor
 from torch.nn import functional
 
@@ -55,7 +53,8 @@ def main() -> None:
             contenders["torchvision v2"] = peers_torchvision(images, masks, p)
         except ImportError:
             print("torchvision is not installed: left out")
-        report(race(contenders, rounds=options.rounds), batch=options.batch)
+        seconds = race(contenders, rounds=options.rounds, check=check)
+        report(seconds, units=options.batch, unit="image")
 
 
 def synthesise(count: int, size: int) -> tuple[Bytes, Bytes]:
@@ -137,30 +136,10 @@ def peers_torchvision(images: Bytes, masks: Bytes, p: float) -> Contender:
     return run
 
 
-def race(contenders: dict[str, Contender], *, rounds: int) -> dict[str, list[float]]:
-    """Seconds a batch, round by round; what the contenders give is checked in the round that does not count."""
-    for name, run in contenders.items():
-        images, _ = run()
-        assert images.dtype == torch.float32, name
-        assert 0.2 < float(images.mean()) < 0.8, name
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            gc.collect()
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
-def report(seconds: dict[str, list[float]], *, batch: int) -> None:
-    """Prints a line for each contender; the ratios are over the first."""
-    first = next(iter(seconds.values()))
-    print("| contender | ms/image median | min | max | ratio of medians | of minima |\n|---|---|---|---|---|---|")
-    for name, values in seconds.items():
-        median, low, high = (1000 * pick(values) / batch for pick in (statistics.median, min, max))
-        ratio = statistics.median(values) / statistics.median(first)
-        print(f"| {name} | {median:.3f} | {low:.3f} | {high:.3f} | {ratio:.2f} | {min(values) / min(first):.2f} |")
+def check(name: str, result: tuple[Tensor, Tensor]) -> None:
+    images, _ = result
+    assert images.dtype == torch.float32, name
+    assert 0.2 < float(images.mean()) < 0.8, name
 
 
 if __name__ == "__main__":

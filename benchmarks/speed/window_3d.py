@@ -1,0 +1,103 @@
+"""Times benchbench's sliding window against MONAI's, with a network that takes next to no time itself.
+
+    python benchmarks/speed/window_3d.py --threads 1
+    python benchmarks/speed/window_3d.py --threads 1 --flips --shape 192 192 128
+
+Windows overlap by half and weigh by a Gaussian. The network is pointwise, so that the exact answer is known: the
+last line says the largest difference from it. With flips each window is predicted in all its eight mirror images.
+Contenders take turns, after one round that is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import warnings
+from collections.abc import Callable
+
+import torch
+from race import race, report
+from torch import Tensor
+
+from benchbench.engine.window import predict_windows
+
+CHANNELS, REGIONS, OVERLAP = 4, 3, 0.5
+
+Contender = Callable[[], Tensor]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--patch", type=int, default=128)
+    parser.add_argument("--shape", type=int, nargs=3, default=(240, 240, 155))
+    parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    patch, device = (options.patch,) * 3, torch.device(options.device)
+    volume = torch.randn(CHANNELS, *options.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    contenders = {
+        "benchbench, kept result": ours(volume, patch, flips=options.flips, keep=True),
+        "benchbench, new result": ours(volume, patch, flips=options.flips, keep=False),
+    }
+    try:
+        contenders |= {
+            f"MONAI, {batch} at once": monai(volume, patch, flips=options.flips, batch=batch) for batch in (1, 4)
+        }
+    except ImportError:
+        print("MONAI is not installed: left out")
+    errors: dict[str, float] = {}
+
+    def check(name: str, result: Tensor) -> None:
+        errors[name] = float((result - network(volume[None])[0]).abs().max())
+
+    print(f"{CHANNELS} x {tuple(options.shape)}, windows of {patch}, {options.threads} thread(s), {device}")
+    report(race(contenders, rounds=options.rounds, check=check), units=1, unit="volume")
+    print("largest error: " + ", ".join(f"{name} {error:.1e}" for name, error in errors.items()))
+
+
+def network(images: Tensor) -> Tensor:
+    return images[:, :REGIONS] * 2
+
+
+def ours(volume: Tensor, patch: tuple[int, ...], *, flips: bool, keep: bool) -> Contender:
+    out = torch.empty(REGIONS, *volume.shape[1:], device=volume.device) if keep else None
+
+    def run() -> Tensor:
+        return done(predict_windows(network, volume, patch=patch, overlap=OVERLAP, flips=flips, out=out))
+
+    return run
+
+
+def monai(volume: Tensor, patch: tuple[int, ...], *, flips: bool, batch: int) -> Contender:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from monai.inferers import SlidingWindowInferer  # noqa: PLC0415
+    mirrors = [axes for count in range(1, 4) for axes in itertools.combinations((2, 3, 4), count)]
+
+    def predict(images: Tensor) -> Tensor:
+        total = network(images)
+        for mirror in mirrors if flips else ():
+            total += network(images.flip(mirror)).flip(mirror)
+        return total / 8 if flips else total
+
+    inferer = SlidingWindowInferer(patch, batch, OVERLAP, mode="gaussian", cache_roi_weight_map=True)
+
+    @torch.inference_mode()
+    def run() -> Tensor:
+        return done(inferer(volume[None], predict)[0])
+
+    return run
+
+
+def done(result: Tensor) -> Tensor:
+    """The result, once a GPU has it."""
+    if result.is_cuda:
+        torch.cuda.synchronize(result.device)
+    return result
+
+
+if __name__ == "__main__":
+    main()
