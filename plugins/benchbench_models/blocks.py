@@ -180,10 +180,12 @@ class UShape(nn.Module):
         for down in self.encoder:
             x = down(x)
             skips.append(x)
+        wanted = len(self.heads) if self.training else 1
         risen = [skips.pop()]
         for up in self.decoder:
-            risen.append(up(risen[-1], skips.pop()))
-        if not self.training or len(self.heads) == 1:
+            # what no head reads is let go at once
+            risen = [*risen, up(risen[-1], skips.pop())][-wanted:]
+        if wanted == 1:
             return self.heads[0](risen[-1])
         return [head(risen.pop()) for head in self.heads]
 

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from benchbench import Geometry, IncompatibleError, ModelPlugin, hookimpl
+from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -176,15 +177,13 @@ def build_unext_s(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
 
 
 def _require(name: str, geometry: Geometry, *, drop_path: float) -> None:
-    problems = []
-    if any(size % STRIDE for size in geometry.patch):
-        problems.append(
-            f"{name}: patch is {list(geometry.patch)}, expected multiples of {STRIDE}; change the protocol's patch"
-        )
-    if not 0 <= drop_path < 1:
-        problems.append(f"{name}: drop_path is {drop_path}, expected a probability in [0, 1); choose another")
-    if problems:
-        raise IncompatibleError(*problems)
+    need = Requirements(name)
+    need.that(
+        not any(size % STRIDE for size in geometry.patch),
+        f"patch is {list(geometry.patch)}, expected multiples of {STRIDE}; change the protocol's patch",
+    )
+    need.probability(drop_path=drop_path)
+    need.check()
 
 
 @hookimpl
