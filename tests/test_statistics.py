@@ -342,12 +342,12 @@ def test_every_pair_of_every_metric_is_one_family() -> None:
     found = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1})
     assert [(each.first, each.second) for each in found["dice"]] == [("b", "c"), ("b", "a"), ("c", "a")]
     assert [(each.first, each.second) for each in found["hd95_mm"]] == [("a", "c"), ("a", "b"), ("c", "b")]
-    plain = [each.p_wilcoxon for many in found.patient_means() for each in many]
-    adjusted = [each.p_holm for many in found.patient_means() for each in many]
+    plain = [each.p_wilcoxon for many in found.values() for each in many]
+    adjusted = [each.p_holm for many in found.values() for each in many]
     assert adjusted == pytest.approx(holm(plain))  # type: ignore[arg-type]
     assert family_of(found) == "Holm over 6 comparisons: 3 pairs of models by dice, hd95_mm"
     against = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1}, against="a")
-    assert [len(each) for each in against.patient_means()] == [2, 2]
+    assert [len(each) for each in against.values()] == [2, 2]
 
 
 def comparison(first: str, second: str, *, separable: bool) -> Comparison:

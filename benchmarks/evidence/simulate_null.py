@@ -4,8 +4,8 @@
 
 Two models of equal worth are made up, again and again, on the same patients in five folds: a patient is easy or
 hard for both, each model has luck of its own with every patient and, as in training, with every fold (`noise`).
-Each rule makes its claims at a nominal 5 %: every claim is false. For the intervals one model is made up, and those
-that hold the true mean are counted: at 95 % nominal, 93 to 97 % is what is wanted.
+Each rule makes its claims at a nominal 5 %: every claim is false. For the intervals one model is made up, and
+those that hold the true mean are counted: at 95 % nominal, 93 to 97 % is what is wanted.
 """
 
 from __future__ import annotations
