@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,13 @@ Group = tuple[str, str, str]
 """Dataset, model, variant."""
 Line = Mapping[Hashable, Any]
 """A row of a table."""
+
+
+class Rules(TypedDict):
+    """By which metrics a variant is scored, and what holds for empty masks."""
+
+    metrics: list[str]
+    empty: EmptyPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,10 @@ class Results:
     def empty(self, variant: str) -> EmptyPolicy:
         policy: EmptyPolicy = self.manifest["scores"][variant]["empty"]
         return policy
+
+    def rules(self, variant: str) -> Rules:
+        """What `summaries` asks for."""
+        return Rules(metrics=self.metrics(variant), empty=self.empty(variant))
 
     def is_done(self, key: RunKey) -> bool:
         return key in self.records and self.records[key].status == "done"
@@ -138,7 +149,7 @@ def summary_table(results: Results) -> pd.DataFrame:
     for group in _groups(results):
         runs, done = _runs(results, group)
         counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
-        lines = _summaries(results, group[2], _of_group(cases, group), _of_group(slices, group))
+        lines = summaries(_of_group(cases, group), _of_group(slices, group), **results.rules(group[2]))
         rows += [{**dict(zip(_GROUP, group, strict=True)), **line, **counted} for line in lines]
     return _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*_GROUP, "data"]))
 
@@ -261,7 +272,7 @@ def _recorded(record: Record | None) -> dict[str, Any]:
 
 def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame) -> dict[str, Any]:
     """A run's columns: case means under the metric's own name, other aggregates under theirs."""
-    lines = list(_summaries(results, variant, cases, slices))
+    lines = list(summaries(cases, slices, **results.rules(variant)))
     if not lines:
         return {}
     row = {
@@ -278,25 +289,26 @@ def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.Data
     return {**row, "dice_pos": lines[0]["dice_pos"]}
 
 
-def _summaries(
-    results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame
+def summaries(
+    cases: pd.DataFrame, slices: pd.DataFrame | None, *, metrics: Sequence[str], empty: EmptyPolicy
 ) -> Iterator[dict[str, Any]]:
     """For every metric and aggregate: the mean over regions, then each region."""
     if cases.empty:
         return
-    policy = results.empty(variant)
-    for name in (name for metric in results.metrics(variant) for name in columns_of(metric, cases)):
+    for name in (name for metric in metrics for name in columns_of(metric, cases)):
         # a distance is of a whole case
         tables = {"case": cases, "slice": slices, "pooled": cases} if is_overlap(name) else {"case": cases}
         for aggregate, table in tables.items():
+            if table is None:
+                continue
             known = table if is_overlap(name) else table[table[name].notna()]
             regions = [
-                {"region": region, **_summary(name, part, policy, is_pooled=aggregate == "pooled")}
+                {"region": region, **_summary(name, part, empty, is_pooled=aggregate == "pooled")}
                 for region, part in known.groupby("region", sort=False)
             ]
             for line in (_over_regions(regions), *regions):
                 of_runs = line.pop("of_runs")
-                yield {"metric": name, "aggregate": aggregate, "empty": policy, **line, **_over_runs(of_runs)}
+                yield {"metric": name, "aggregate": aggregate, "empty": empty, **line, **_over_runs(of_runs)}
 
 
 def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
@@ -314,7 +326,7 @@ def _summary(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled:
     """The numbers of one region; `of_runs` has the value of each run."""
     is_positive, is_predicted = part["tp"] + part["fn"] > 0, part["tp"] + part["fp"] > 0
     is_new = ~part[["case", "slice"] if "slice" in part else ["case"]].duplicated()  # again under every seed
-    values = _values(metric, part, policy, is_pooled=is_pooled)
+    values = case_values(metric, part, policy, is_pooled=is_pooled)
     runs = [run for _, run in part.groupby(["fold", "seed"])]
     return {
         "n": int(is_new.sum()),
@@ -323,8 +335,8 @@ def _summary(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled:
         "n_nan": int(np.isnan(values).sum()),
         "mean": _mean(values),
         "median": np.nan if is_pooled else _median(values),
-        "dice_pos": _mean(_values("dice", part[is_positive], policy, is_pooled=False)),
-        "of_runs": [_mean(_values(metric, run, policy, is_pooled=is_pooled)) for run in runs],
+        "dice_pos": _mean(case_values("dice", part[is_positive], policy, is_pooled=False)),
+        "of_runs": [_mean(case_values(metric, run, policy, is_pooled=is_pooled)) for run in runs],
     }
 
 
@@ -342,7 +354,7 @@ def _over_runs(values: Sequence[float]) -> dict[str, float]:
     return {"fold_mean": _mean(known), "fold_sd": sd}
 
 
-def _values(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> np.ndarray:
+def case_values(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> np.ndarray:
     """The score of each row, or the one score of all rows added up."""
     counts = part[_COUNTS].to_numpy().T
     if not is_overlap(metric):
