@@ -201,6 +201,17 @@ class RunFolder:
                 f"{path}: not a run record ({error}); delete the folder to run it again"
             ) from error
 
+    def copy_to(self, other: RunFolder) -> None:
+        """Puts a copy of a run that ended in another's place, its record last."""
+        with other.held(0):
+            other.discard("run.json")
+            other.clear(keep_resume=False)
+            for path in sorted(self.path.rglob("*")):
+                name = path.relative_to(self.path).as_posix()
+                if path.is_file() and name not in {"run.json", ".lock", "resume.pt"}:
+                    write_atomic(other.path / name, path.read_bytes())
+            other.write("run.json", (self.path / "run.json").read_bytes())
+
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file of the run."""
         return hashlib.sha256((self.path / name).read_bytes()).hexdigest()

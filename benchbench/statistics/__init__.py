@@ -6,7 +6,7 @@ the signed-rank test adjusted for all that was asked, and the test over folds, i
 """
 
 from benchbench.statistics.bootstrap import resampled_means
-from benchbench.statistics.family import Friedman, compare_all, family_of, friedman, holm, tiers
+from benchbench.statistics.family import Friedman, compare_all, compare_pairs, family_of, friedman, holm, tiers
 from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
 from benchbench.statistics.paired import (
     Comparison,
@@ -33,6 +33,7 @@ __all__ = [
     "bayesian_signed_rank",
     "compare",
     "compare_all",
+    "compare_pairs",
     "corrected_t",
     "family_of",
     "friedman",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -14,31 +15,45 @@ from benchbench.statistics.paired import Comparison, compare
 from benchbench.statistics.panel import Floats, Panel
 
 _FEWEST_DATASETS = 5
+Asked = TypeVar("Asked", bound=Hashable)
 
 
 def compare_all(
-    panels: Mapping[str, Panel],
+    panels: Mapping[Asked, Panel],
     *,
-    ropes: Mapping[str, float],
+    ropes: Mapping[Asked, float],
     against: str | None = None,
     test_over_train: float | None = None,
     seed: int = 0,
-) -> dict[str, list[Comparison]]:
-    """Metric -> comparisons of every two models, or of every other with one; all of them are one family.
+) -> dict[Asked, list[Comparison]]:
+    """Metric (or what else tells panels apart) -> comparisons of every two models, the better mean first.
 
-    The family is fixed by what is asked, before anything is looked at: metrics times pairs.
+    With `against`, only those with that model. The family is all of them: panels times pairs, fixed by what is
+    asked before anything is looked at.
     """
-    found: dict[str, list[Comparison]] = {}
-    for metric, panel in panels.items():
-        pairs = [
-            (one, other)
-            for one, other in itertools.combinations(_by_mean(panel), 2)
-            if against is None or against in {one, other}
+    pairs = {
+        asked: [pair for pair in itertools.combinations(_by_mean(panel), 2) if against is None or against in pair]
+        for asked, panel in panels.items()
+    }
+    return compare_pairs(panels, pairs, ropes=ropes, test_over_train=test_over_train, seed=seed)
+
+
+def compare_pairs(
+    panels: Mapping[Asked, Panel],
+    pairs: Mapping[Asked, Sequence[tuple[str, str]]],
+    *,
+    ropes: Mapping[Asked, float],
+    test_over_train: float | None = None,
+    seed: int = 0,
+) -> dict[Asked, list[Comparison]]:
+    """The comparisons of these pairs, first minus second, all of them one family."""
+    found = {
+        asked: [
+            compare(panel, one, other, rope=ropes[asked], test_over_train=test_over_train, seed=seed)
+            for one, other in pairs[asked]
         ]
-        found[metric] = [
-            compare(panel, one, other, rope=ropes[metric], test_over_train=test_over_train, seed=seed)
-            for one, other in pairs
-        ]
+        for asked, panel in panels.items()
+    }
     return _adjusted(found)
 
 
@@ -109,7 +124,7 @@ def _by_mean(panel: Panel) -> list[str]:
     return [model for _, model in sorted(zip(means.tolist(), panel.models, strict=True))]
 
 
-def _adjusted(found: Mapping[str, list[Comparison]]) -> dict[str, list[Comparison]]:
+def _adjusted(found: Mapping[Asked, list[Comparison]]) -> dict[Asked, list[Comparison]]:
     known = [(metric, at, each.p_wilcoxon) for metric, many in found.items() for at, each in enumerate(many)]
     values = [p for _, _, p in known if not isinstance(p, Unknown)]
     adjusted = iter(holm(values))
