@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbench.engine.prepare import PreparedCase
+from benchbench.metric_names import UNITS, is_overlap
 from benchbench.plan import RunKey
 from benchbench.protocol import Protocol
 from benchbench.store import Record, RunFolder
@@ -42,6 +43,12 @@ class Assignment:
             and (record.digest, record.data_digest, record.split_digest)
             == (self.digest, self.data_digest, self.split_digest)
         )
+
+    def unmeasured(self) -> list[str]:
+        """The distances that the protocol asks for and that the recorded cases do not have."""
+        columns = self.folder.columns_of("cases.parquet")
+        wanted = [name for name in self.protocol.metrics if columns and not is_overlap(name)]
+        return [name for name in wanted if not any(f"{name}_{unit}" in columns for unit in UNITS)]
 
     def record(self, **fields: Any) -> Record:
         """A record of this run with the given outcome."""

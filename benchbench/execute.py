@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,10 +34,12 @@ from benchbench.engine.train import DivergedError, Training
 from benchbench.errors import BenchbenchError
 from benchbench.metrics import Counts, overlap
 from benchbench.plugins import discover
+from benchbench.predictions import distances, even_table, measure_unmeasured, pack_case
 from benchbench.protocol import Postprocess
 from benchbench.provenance import code_state, machine, versions
 from benchbench.store import Record
 
+_TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet")
 _RESUME_SECONDS = 60.0
 _HELD_SECONDS = 15.0  # how long a dying process may keep a run
 
@@ -52,7 +54,7 @@ def execute(assignment: Assignment, report: Report) -> Record:
     with assignment.folder.held(_HELD_SECONDS):
         earlier = assignment.folder.read_record()
         if earlier is not None and assignment.is_done_by(earlier):
-            return earlier
+            return measure_unmeasured(assignment, earlier)
         assignment.folder.discard("run.json")
         try:
             record = _execute(assignment, report)
@@ -102,11 +104,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
-        files={
-            name: assignment.folder.digest_of(name)
-            for name in ("cases.parquet", "slices.parquet")
-            if training.kept
-        },
+        files={name: assignment.folder.digest_of(name) for name in _TABLES if training.kept},
     )
 
 
@@ -189,13 +187,19 @@ def _chosen_postprocess(assignment: Assignment, predictor: Predictor) -> Postpro
 
 
 def _score(assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None) -> None:
-    """Predicts the test cases, the only ones that nothing was chosen by, and writes what was found."""
-    counts = {}
+    """Predicts the test cases, the only ones that nothing was chosen by, and writes what was found.
+
+    Counts, the distances that are asked for, and the masks, from which others can be measured.
+    """
+    counts, far, packed = {}, {}, []
     for prepared in assignment.test:
         masks = predictor.masks(prepared, regions=assignment.regions, postprocess=postprocess)
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
-    assignment.folder.write_table("slices.parquet", _table(assignment, counts, by_slice=True))
-    assignment.folder.write_table("cases.parquet", _table(assignment, counts, by_slice=False))
+        far[prepared] = distances(prepared, masks, assignment.protocol.metrics)
+        packed += pack_case(prepared, assignment.regions, masks)
+    assignment.folder.write_table("slices.parquet", _table(assignment, counts, {}, by_slice=True))
+    assignment.folder.write_table("cases.parquet", _table(assignment, counts, far, by_slice=False))
+    assignment.folder.write_table("predictions.parquet", pa.Table.from_pylist(packed))
     _preview(assignment, predictor, postprocess, counts)
 
 
@@ -218,20 +222,29 @@ def _preview(
 
 
 def _table(
-    assignment: Assignment, counts: Mapping[PreparedCase, NDArray[np.int64]], *, by_slice: bool
+    assignment: Assignment,
+    counts: Mapping[PreparedCase, NDArray[np.int64]],
+    distances: Mapping[PreparedCase, Sequence[Mapping[str, float]]],
+    *,
+    by_slice: bool,
 ) -> pa.Table:
-
     rows: list[dict[str, Any]] = []
     for prepared, stack in counts.items():
         named = {**assignment.key._asdict(), "case": prepared.case.id, "patient": prepared.case.patient}
+        far = distances.get(prepared, [{}] * len(assignment.regions))
         volumes = enumerate(stack) if by_slice else [(0, stack.sum(0))]
         for number, volume in volumes:
             place = {**named, "slice": number} if by_slice else named
             rows += [
-                {**place, "region": region, **dict(zip(("tp", "fp", "fn", "tn"), line.tolist(), strict=True))}
-                for region, line in zip(assignment.regions, volume, strict=True)
+                {
+                    **place,
+                    "region": region,
+                    **dict(zip(("tp", "fp", "fn", "tn"), line.tolist(), strict=True)),
+                    **more,
+                }
+                for region, line, more in zip(assignment.regions, volume, far, strict=True)
             ]
-    return pa.Table.from_pylist(rows)
+    return even_table(rows)
 
 
 def _resume_tag(assignment: Assignment) -> str:

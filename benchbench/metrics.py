@@ -1,27 +1,32 @@
-"""Scores of a predicted mask against a reference mask, from counts of voxels.
+"""Scores of a predicted mask against a reference mask: overlaps from counts of voxels, distances of surfaces.
 
-Counts are what is stored; a score is computed from them when a table is made, so that another rule for
-empty masks or another aggregate never needs another inference.
+Counts and distances are what is stored; a score is computed from them when a table is made, so that another rule
+for empty masks or another aggregate never needs another inference.
 
 Aggregates have names of their own and never share one:
 
 - `case`: the score of each case (a patient's whole volume), then the mean over cases; the headline.
 - `slice`: the score of each slice, then the mean over slices.
 - `pooled`: the counts of all cases added up, then one score.
+
+Distances are of whole cases only: they have the aggregate `case`, in mm or in pixels and never both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchbench.protocol import EmptyPolicy, Metric
+from benchbench.distances import measure
+from benchbench.metric_names import OVERLAPS, SURFACE_OVERLAPS, is_overlap, parse_metrics
+from benchbench.protocol import EmptyPolicy
 
 Floats = NDArray[np.float64]
-METRICS: tuple[Metric, ...] = get_args(Metric)
+METRICS = OVERLAPS
+"""Those that counts alone give."""
 
 
 class Counts(NamedTuple):
@@ -37,17 +42,56 @@ def score(
     reference: NDArray[Any],
     prediction: NDArray[Any],
     *,
-    metrics: Iterable[Metric],
-    spacing_mm: tuple[float, ...] | None = None,  # noqa: ARG001 distances are in mm, overlaps need no unit
+    metrics: Iterable[str],
+    spacing_mm: Sequence[float] | None = None,
     empty: EmptyPolicy = "score",
+    penalty: float | None = None,
 ) -> dict[str, float]:
     """Each metric of two boolean masks of one shape; nan where it is undefined for every model alike.
 
+    Distances are in mm by the spacing along each array axis, or in pixels without one; `penalty` is theirs where
+    one mask alone is empty, the length of the grid's diagonal unless given.
+
     Raises:
-        ValueError: the masks differ in shape or are not boolean.
+        ValueError: the masks differ in shape or are not boolean, or a metric is not known or has no tolerance.
     """
+    wanted = parse_metrics(metrics)
     counts = count(reference, prediction)
-    return {metric: float(overlap(metric, counts, empty=empty)) for metric in metrics}
+    far = {name: metric for name, metric in wanted.items() if not is_overlap(metric.kind)}
+    measured = measure(reference, prediction, far, spacing_mm=spacing_mm, penalty=penalty) if far else {}
+    scores = {}
+    for name in wanted:
+        is_far = name in measured
+        value = (
+            distance(name, measured[name], counts, empty=empty) if is_far else overlap(name, counts, empty=empty)
+        )
+        scores[name] = float(value)
+    return scores
+
+
+def measure_regions(
+    bits: NDArray[np.uint8],
+    masks: NDArray[np.bool_],
+    *,
+    metrics: Iterable[str],
+    spacing_mm: Sequence[float] | None,
+) -> list[dict[str, float]]:
+    """The distances of each region of a case, as columns: `hd95_mm`, or `hd95_px` where spacing is unknown.
+
+    The reference (S, H, W) has bit k where region k is, the prediction is (S, K, H, W). A case of one slice is
+    measured in its plane. Metrics that counts give are left out.
+    """
+    far = {name: metric for name, metric in parse_metrics(metrics).items() if not is_overlap(metric.kind)}
+    unit = "px" if spacing_mm is None else "mm"
+    lines = []
+    for number in range(masks.shape[1]):
+        reference, prediction = bits >> number & 1 == 1, masks[:, number]
+        if len(reference) == 1:
+            reference, prediction = reference[0], prediction[0]
+        spacing = spacing_mm if spacing_mm is None else spacing_mm[-reference.ndim :]
+        found = measure(reference, prediction, far, spacing_mm=spacing) if far else {}
+        lines.append({f"{name}_{unit}": value for name, value in found.items()})
+    return lines
 
 
 def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
@@ -66,7 +110,7 @@ def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
     return Counts(tp, predicted - tp, positive - tp, reference.size - positive - predicted + tp)
 
 
-def overlap(metric: Metric, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
+def overlap(metric: str, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
     """A metric of counts, entry by entry, in [0, 1] or nan.
 
     dice         2 tp / (2 tp + fp + fn)      Dice 1945, doi:10.2307/1932409
@@ -108,7 +152,30 @@ def overlap(metric: Metric, counts: Counts, *, empty: EmptyPolicy = "score") -> 
     return value
 
 
-def _fraction(metric: Metric, tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> tuple[Floats, Floats]:
+def distance(metric: str, measured: ArrayLike, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
+    """Distances as measured, or nan, entry by entry, under the rule for empty masks.
+
+    A structure that is missed or made up is far off under every policy: the grid's diagonal, 0 for nsd. Policies
+    differ where the reference is empty:
+
+    score, brats      0 (1 for nsd) if the prediction is empty too.
+    zero              The same, but 0 for nsd.
+    nnunet            nan if the prediction is empty too.
+    monai, stratify   nan.
+    """
+    tp, fp, fn, _ = (np.asarray(part, dtype=np.float64) for part in counts)
+    value = np.asarray(measured, dtype=np.float64)
+    no_reference, are_empty = tp + fn == 0, tp + fp + fn == 0
+    if empty in {"monai", "stratify"}:
+        return np.where(no_reference, np.nan, value)
+    if empty == "nnunet":
+        return np.where(are_empty, np.nan, value)
+    if empty == "zero" and metric.startswith(SURFACE_OVERLAPS):
+        return np.where(are_empty, 0.0, value)
+    return value
+
+
+def _fraction(metric: str, tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> tuple[Floats, Floats]:
     match metric:
         case "dice":
             return 2 * tp, 2 * tp + fp + fn
@@ -122,3 +189,4 @@ def _fraction(metric: Metric, tp: Floats, fp: Floats, fn: Floats, tn: Floats) ->
             return tp, tp + fn
         case "specificity":
             return tn, tn + fp
+    raise AssertionError(f"{metric} is no overlap")

@@ -82,7 +82,7 @@ def _carry_out(
     preparation.open_all(selected)
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
-    waiting = [each for each in assignments if not each.is_done_by(each.folder.read_record())]
+    waiting = [each for each in assignments if not each.is_done_by(each.folder.read_record()) or each.unmeasured()]
     folder.write_manifest(_manifest(benchmark, runs, phantom=preparation.phantom))
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:

@@ -15,10 +15,10 @@ from benchbench.plugins import Registry, resolve_params, source_digest
 from benchbench.protocol import Protocol
 from benchbench.spec import Benchmark, Entry, PhantomSize, Variant
 
-RECORD_SCHEMA = 2
+RECORD_SCHEMA = 3
 """Raised whenever the engine's numbers or the record's layout change: older runs are done again."""
 
-# these shape tables, not runs: every table is computed anew from the counts
+# these shape tables, not runs: every table is computed anew from the counts and the predicted masks
 _TABLE_KEYS = {"metrics", "empty", "seeds"}
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from benchbench.document import nearest
+from benchbench.metric_names import Metric
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -22,7 +23,6 @@ NonNegativeCount = Annotated[int, Field(ge=0)]
 PositiveInterval = tuple[Positive, Positive]
 Interval = tuple[NonNegative, NonNegative]
 
-Metric = Literal["dice", "iou", "accuracy", "precision", "sensitivity", "specificity"]
 EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
 Loss = Literal["bce+dice", "ce+dice", "bce", "ce", "dice", "focal+dice"]
 Activation = Literal["sigmoid", "softmax"]

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from benchbench.document import Document, KeyPath, nearest, parse_value, read_document
 from benchbench.errors import SpecError
-from benchbench.protocol import Count, Metric, Protocol, Strict
+from benchbench.metric_names import Metric, is_overlap
+from benchbench.protocol import Count, Protocol, Strict
 from benchbench.spec_errors import describe
 
 Axis = Literal["dataset", "model", "variant", "fold", "seed"]
@@ -56,6 +57,14 @@ class TableSpec(Strict):
     def _two_axes(self) -> Self:
         if self.rows == self.columns:
             raise ValueError(f"rows and columns are both '{self.rows}'; choose two axes")
+        return self
+
+    @model_validator(mode="after")
+    def _has_aggregate(self) -> Self:
+        if self.aggregate != "case" and not is_overlap(self.value):
+            raise ValueError(
+                f"{self.value} is measured case by case, found aggregate '{self.aggregate}'; use 'case'"
+            )
         return self
 
 

@@ -3,8 +3,9 @@
     results/<benchmark>/benchmark.json            what was asked: tables, metrics, every planned run
     results/<benchmark>/runs/<dataset>/<model>/<variant>/fold0_seed0/
         run.json          status, digest, resolved spec, provenance; written last, so a run without it is not done
-        cases.parquet     voxel counts by case and region: the primary record
+        cases.parquet     voxel counts and distances by case and region: the primary record
         slices.parquet    the same by slice
+        predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
         history.csv       losses and metrics of every epoch
         best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
@@ -28,7 +29,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,6 +70,8 @@ class Record:
     """The rules from probabilities to regions, as the inner validation chose them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files the tables are made from."""
+    replacing: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of files about to take the place of those above: one of the two is right, whenever power fails."""
     schema: int = RECORD_SCHEMA
 
     @property
@@ -119,11 +122,24 @@ class RunFolder:
         self.write("history.csv", text.getvalue().encode())
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
+        self.write(name, _parquet(table))
 
-        content = io.BytesIO()
-        pq.write_table(table, content, compression="zstd")
-        self.write(name, content.getvalue())
+    def replace_table(self, name: str, table: pa.Table, record: Record) -> Record:
+        """Puts a table in the place of one that the record vouches for; gives the record of the new one."""
+        content = _parquet(table)
+        digest = hashlib.sha256(content).hexdigest()
+        self.write_record(replace(record, replacing={name: digest}))
+        self.write(name, content)
+        record = replace(record, files={**record.files, name: digest}, replacing={})
+        self.write_record(record)
+        return record
+
+    def columns_of(self, name: str) -> list[str]:
+        """The columns of a table; none where there is no such file."""
+        import pyarrow.parquet as pq  # noqa: PLC0415 as above
+
+        path = self.path / name
+        return list(pq.read_schema(path).names) if path.exists() else []
 
     def write_record(self, record: Record) -> None:
         self.write("run.json", _json(asdict(record)))
@@ -185,6 +201,17 @@ class RunFolder:
                 f"{path}: not a run record ({error}); delete the folder to run it again"
             ) from error
 
+    def copy_to(self, other: RunFolder) -> None:
+        """Puts a copy of a run that ended in another's place, its record last."""
+        with other.held(0):
+            other.discard("run.json")
+            other.clear(keep_resume=False)
+            for path in sorted(self.path.rglob("*")):
+                name = path.relative_to(self.path).as_posix()
+                if path.is_file() and name not in {"run.json", ".lock", "resume.pt"}:
+                    write_atomic(other.path / name, path.read_bytes())
+            other.write("run.json", (self.path / "run.json").read_bytes())
+
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file of the run."""
         return hashlib.sha256((self.path / name).read_bytes()).hexdigest()
@@ -198,7 +225,8 @@ class RunFolder:
         import pyarrow.parquet as pq  # noqa: PLC0415 as above
 
         path = self.path / name
-        if not path.exists() or self.digest_of(name) != record.files.get(name):
+        vouched = {record.files.get(name), record.replacing.get(name)}
+        if not path.exists() or self.digest_of(name) not in vouched:
             raise IntegrityError(
                 f"{path}: missing or changed since run.json was written; delete the folder to run again"
             )
@@ -277,6 +305,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
+
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    return content.getvalue()
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

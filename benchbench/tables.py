@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from benchbench.metrics import Counts, overlap
+from benchbench.metric_names import UNITS, is_lower_better, is_overlap
+from benchbench.metrics import Counts, distance, overlap
 from benchbench.plan import RunKey
-from benchbench.protocol import EmptyPolicy, Metric
+from benchbench.protocol import EmptyPolicy
 from benchbench.store import Record, ResultsFolder, slug
 
 PHANTOM_NOTE = "phantom data, not a result"
@@ -20,13 +21,23 @@ PHANTOM_NOTE = "phantom data, not a result"
 KEYS = list(RunKey._fields)
 _GROUP = ["dataset", "model", "variant"]
 _COUNTS = list(Counts._fields)
+_MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
 _WHOLE = (
-    *("rank", "n", "n_cases", "n_ref_empty", "n_nan"),
+    *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
     *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes"),
 )
 
 Group = tuple[str, str, str]
 """Dataset, model, variant."""
+Line = Mapping[Hashable, Any]
+"""A row of a table."""
+
+
+class Rules(TypedDict):
+    """By which metrics a variant is scored, and what holds for empty masks."""
+
+    metrics: list[str]
+    empty: EmptyPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +48,7 @@ class Results:
     records: Mapping[RunKey, Record]
     """Of the planned runs, those whose record has the planned digest."""
     cases: pd.DataFrame
-    """Counts by run, case and region."""
+    """Counts, and distances in mm or px, by run, case and region."""
     slices: pd.DataFrame
 
     @property
@@ -49,12 +60,16 @@ class Results:
         """What every table says of its data."""
         return PHANTOM_NOTE if self.manifest["phantom"] else "real"
 
-    def metrics(self, variant: str) -> list[Metric]:
+    def metrics(self, variant: str) -> list[str]:
         return list(self.manifest["scores"][variant]["metrics"])
 
     def empty(self, variant: str) -> EmptyPolicy:
         policy: EmptyPolicy = self.manifest["scores"][variant]["empty"]
         return policy
+
+    def rules(self, variant: str) -> Rules:
+        """What `summaries` asks for."""
+        return Rules(metrics=self.metrics(variant), empty=self.empty(variant))
 
     def is_done(self, key: RunKey) -> bool:
         return key in self.records and self.records[key].status == "done"
@@ -134,19 +149,34 @@ def summary_table(results: Results) -> pd.DataFrame:
     for group in _groups(results):
         runs, done = _runs(results, group)
         counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
-        lines = _summaries(results, group[2], _of_group(cases, group), _of_group(slices, group))
+        lines = summaries(_of_group(cases, group), _of_group(slices, group), **results.rules(group[2]))
         rows += [{**dict(zip(_GROUP, group, strict=True)), **line, **counted} for line in lines]
     return _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*_GROUP, "data"]))
+
+
+def unmeasured(results: Results) -> dict[str, int]:
+    """Distances that a variant asks for and how many of its recorded runs do not have them."""
+    missing: dict[str, int] = {}
+    for (*_, variant, _, _), cases in results.cases.groupby(KEYS, sort=True):
+        for metric in results.metrics(variant):
+            if not columns_of(metric, cases):
+                missing[metric] = missing.get(metric, 0) + 1
+    return missing
 
 
 def leaderboard(results: Results) -> pd.DataFrame:
     """One row a dataset, model and variant, best first.
 
-    Ordered by the mean of the first metric over all cases. A rank says nothing of significance; it is given to
-    rows with all their runs, among those of the same metric, policy for empty masks and data.
+    Ordered by the mean of the first metric over all cases, distances from the least. A rank says nothing of
+    significance; it is given to rows with all their runs, among those of the same metric, policy for empty masks
+    and data.
     """
     summary = summary_table(results).to_dict("records")
     board = pd.DataFrame([_standing(results, group, summary) for group in _groups(results)])
+    last = list(board.columns[list(board.columns).index("fold_mean") :])
+    board = board[
+        [*(name for name in board if name not in last), *last]
+    ]  # whatever metric a row is the first to have
     board = board.sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
     ranked = board["order"].where(board["has_rank"]).groupby([board["dataset"], board["rule"]])
     board.insert(0, "rank", ranked.rank(method="min", ascending=False))
@@ -162,14 +192,15 @@ def pivot_tables(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
     folds = fold_table(results)
     orders = {axis: list(dict.fromkeys(run[axis] for run in results.manifest["runs"])) for axis in KEYS}
     for number, spec in enumerate(results.manifest["tables"], start=1):
-        column = spec["value"] if spec["aggregate"] == "case" else f"{spec['value']}_{spec['aggregate']}"
         axes = [spec["rows"], spec["columns"]]
         others = [axis for axis in _GROUP if axis not in axes and len(orders[axis]) > 1]
-        for values in itertools.product(*(orders[axis] for axis in others)):
+        points = list(itertools.product(*(orders[axis] for axis in others)))
+        for metric, values in itertools.product(_named(spec["value"], folds) or [spec["value"]], points):
+            column = metric if spec["aggregate"] == "case" else f"{metric}_{spec['aggregate']}"
             chosen = folds[(folds[others] == list(values)).all(axis=1)] if others else folds
             where = "".join(f", {axis} {value}" for axis, value in zip(others, values, strict=True))
             name = "-".join([str(number), column, spec["rows"], "by", spec["columns"], *map(slug, values)])
-            subject = f"{_described(column)}, {spec['rows']} by {spec['columns']}{where}"
+            subject = f"{metric} ({_MEANS[spec['aggregate']]}), {spec['rows']} by {spec['columns']}{where}"
             yield name, f"{results.manifest['title']}: {subject}", _pivot(chosen, axes, column, orders)
 
 
@@ -196,34 +227,40 @@ def _strict_sd(values: pd.Series) -> float:
     return float(values.std(skipna=False))
 
 
-def _described(column: str) -> str:
-    metric, _, aggregate = column.partition("_")
-    unit = {"": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}[aggregate]
-    return f"{metric} ({unit})"
-
-
-def _standing(results: Results, group: Group, summary: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
+def _standing(results: Results, group: Group, summary: Sequence[Line]) -> dict[str, Any]:
     """A row of the leaderboard, and what decides its rank."""
     dataset, _, variant = group
     runs, done = _runs(results, group)
-    metrics = results.metrics(variant)
     lines = {
         line["metric"]: line
         for line in summary
         if (line["region"], line["aggregate"], *(line[name] for name in _GROUP)) == ("mean", "case", *group)
     }
-    first = lines.get(metrics[0], {})
+    name, first = _first(results, variant, lines)
+    known = [each for metric in results.metrics(variant) for each in _named(metric, lines) or [metric]]
     parameters = {results.records[key].parameters for key in done}
     return {
         **dict(zip(_GROUP, group, strict=True)),
         "runs": f"{len(done)} of {len(runs)}",
-        **{metric: lines[metric]["mean"] if metric in lines else np.nan for metric in metrics},
-        **{name: first.get(name, np.nan) for name in ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")},
+        **{each: lines[each]["mean"] if each in lines else np.nan for each in known},
+        **{part: first.get(part, np.nan) for part in ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")},
         "parameters": parameters.pop() if len(parameters) == 1 else None,
-        "order": first.get("mean", np.nan),
-        "rule": f"{metrics[0]} {results.empty(variant)}",
+        "order": -first.get("mean", np.nan) if is_lower_better(name) else first.get("mean", np.nan),
+        "rule": f"{name} {results.empty(variant)}",
         "has_rank": len(done) == len(runs) and (dataset, variant) not in mixed_data(results),
     }
+
+
+def _named(metric: str, lines: Iterable[str]) -> list[str]:
+    """What a metric is called among the names of a table: its own, or with a unit."""
+    return [name for name in (metric, *(f"{metric}_{unit}" for unit in UNITS)) if name in lines]
+
+
+def _first(results: Results, variant: str, lines: Mapping[str, Line]) -> tuple[str, Line]:
+    """The metric that a leaderboard is ordered by, and its numbers; none where it is known in two units."""
+    metric = results.metrics(variant)[0]
+    names = _named(metric, lines)
+    return (names[0], lines[names[0]]) if len(names) == 1 else (metric, {})
 
 
 def _recorded(record: Record | None) -> dict[str, Any]:
@@ -235,10 +272,13 @@ def _recorded(record: Record | None) -> dict[str, Any]:
 
 def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame) -> dict[str, Any]:
     """A run's columns: case means under the metric's own name, other aggregates under theirs."""
-    lines = list(_summaries(results, variant, cases, slices))
+    lines = list(summaries(cases, slices, **results.rules(variant)))
     if not lines:
         return {}
-    row = {"n_cases": lines[0]["n"], "n_ref_empty": lines[0]["n_ref_empty"]}
+    row = {
+        "n_cases": max(line["n"] for line in lines if line["aggregate"] == "case"),
+        "n_ref_empty": lines[0]["n_ref_empty"],
+    }
     has_several_regions = len({line["region"] for line in lines}) > 2
     for line in lines:
         name = line["metric"] if line["aggregate"] == "case" else f"{line['metric']}_{line['aggregate']}"
@@ -249,45 +289,61 @@ def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.Data
     return {**row, "dice_pos": lines[0]["dice_pos"]}
 
 
-def _summaries(
-    results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame
+def summaries(
+    cases: pd.DataFrame, slices: pd.DataFrame | None, *, metrics: Sequence[str], empty: EmptyPolicy
 ) -> Iterator[dict[str, Any]]:
     """For every metric and aggregate: the mean over regions, then each region."""
     if cases.empty:
         return
-    policy = results.empty(variant)
-    tables = {"case": cases, "slice": slices, "pooled": cases}
-    for metric, aggregate in itertools.product(results.metrics(variant), tables):
-        regions = [
-            {"region": region, **_summary(metric, part, policy, is_pooled=aggregate == "pooled")}
-            for region, part in tables[aggregate].groupby("region", sort=False)
-        ]
-        for line in (_over_regions(regions), *regions):
-            of_runs = line.pop("of_runs")
-            yield {"metric": metric, "aggregate": aggregate, "empty": policy, **line, **_over_runs(of_runs)}
+    for name in (name for metric in metrics for name in columns_of(metric, cases)):
+        # a distance is of a whole case
+        tables = {"case": cases, "slice": slices, "pooled": cases} if is_overlap(name) else {"case": cases}
+        for aggregate, table in tables.items():
+            if table is None:
+                continue
+            known = table if is_overlap(name) else table[table[name].notna()]
+            regions = [
+                {"region": region, **_summary(name, part, empty, is_pooled=aggregate == "pooled")}
+                for region, part in known.groupby("region", sort=False)
+            ]
+            for line in (_over_regions(regions), *regions):
+                of_runs = line.pop("of_runs")
+                yield {"metric": name, "aggregate": aggregate, "empty": empty, **line, **_over_runs(of_runs)}
 
 
-def _summary(metric: Metric, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> dict[str, Any]:
+def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
+    """What a metric is called in tables of these cases: a distance has a name for each unit it was measured in.
+
+    None where it is not known of every case: a mean of the others would be of other cases than its neighbours'.
+    """
+    if is_overlap(metric):
+        return [metric]
+    found = [name for unit in UNITS if (name := f"{metric}_{unit}") in cases and cases[name].notna().any()]
+    return found if found and cases[found].notna().any(axis=1).all() else []
+
+
+def _summary(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> dict[str, Any]:
     """The numbers of one region; `of_runs` has the value of each run."""
-    is_positive = part["tp"] + part["fn"] > 0
+    is_positive, is_predicted = part["tp"] + part["fn"] > 0, part["tp"] + part["fp"] > 0
     is_new = ~part[["case", "slice"] if "slice" in part else ["case"]].duplicated()  # again under every seed
-    values = _values(metric, part, policy, is_pooled=is_pooled)
+    values = case_values(metric, part, policy, is_pooled=is_pooled)
     runs = [run for _, run in part.groupby(["fold", "seed"])]
     return {
         "n": int(is_new.sum()),
         "n_ref_empty": int((is_new & ~is_positive).sum()),
+        "n_penalised": int((is_positive != is_predicted).sum()),
         "n_nan": int(np.isnan(values).sum()),
         "mean": _mean(values),
         "median": np.nan if is_pooled else _median(values),
-        "dice_pos": _mean(_values("dice", part[is_positive], policy, is_pooled=False)),
-        "of_runs": [_mean(_values(metric, run, policy, is_pooled=is_pooled)) for run in runs],
+        "dice_pos": _mean(case_values("dice", part[is_positive], policy, is_pooled=False)),
+        "of_runs": [_mean(case_values(metric, run, policy, is_pooled=is_pooled)) for run in runs],
     }
 
 
 def _over_regions(regions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The unweighted mean over regions, nan if a region has no value; empty and undefined masks add up."""
     averaged = {name: float(np.mean([line[name] for line in regions])) for name in ("mean", "median", "dice_pos")}
-    added = {name: sum(line[name] for line in regions) for name in ("n_ref_empty", "n_nan")}
+    added = {name: sum(line[name] for line in regions) for name in ("n_ref_empty", "n_penalised", "n_nan")}
     of_runs = np.mean([line["of_runs"] for line in regions], axis=0)
     return {"region": "mean", "n": regions[0]["n"], **added, **averaged, "of_runs": of_runs}
 
@@ -298,9 +354,11 @@ def _over_runs(values: Sequence[float]) -> dict[str, float]:
     return {"fold_mean": _mean(known), "fold_sd": sd}
 
 
-def _values(metric: Metric, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> np.ndarray:
+def case_values(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> np.ndarray:
     """The score of each row, or the one score of all rows added up."""
     counts = part[_COUNTS].to_numpy().T
+    if not is_overlap(metric):
+        return distance(metric, part[metric], Counts(*counts), empty=policy)
     return overlap(metric, Counts(*(counts.sum(axis=1, keepdims=True) if is_pooled else counts)), empty=policy)
 
 

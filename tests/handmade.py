@@ -52,15 +52,22 @@ def plan(
     return folder
 
 
-def end(folder: ResultsFolder, run: RunKey, scans: Scans | None, **changes: Any) -> None:
-    """Records a run; without scans it has no counts."""
+def end(
+    folder: ResultsFolder,
+    run: RunKey,
+    scans: Scans | None,
+    far: Mapping[str, Mapping[str, float | None]] | None = None,
+    **changes: Any,
+) -> None:
+    """Records a run; without scans it has no counts. `far` has the distances of each case, column by column."""
     slices, cases = [], []
     for case, regions in (scans or {}).items():
         for region, counts in regions.items():
             named = {**run._asdict(), "case": case, "patient": case, "region": region}
             parts = [dict(zip(("tp", "fp", "fn", "tn"), four, strict=True)) for four in counts]
             slices += [{**named, "slice": number, **part} for number, part in enumerate(parts)]
-            cases.append({**named, **{name: sum(part[name] for part in parts) for name in parts[0]}})
+            added = {name: sum(part[name] for part in parts) for name in parts[0]}
+            cases.append({**named, **added, **(far or {}).get(case, {})})
     files = {}
     for name, rows in (("cases.parquet", cases), ("slices.parquet", slices)):
         if rows:

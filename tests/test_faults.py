@@ -24,11 +24,11 @@ from benchbench.data.check import name_problems
 from benchbench.data.patience import WAITS
 from benchbench.data.phantom import phantom_root
 from benchbench.data.verify import Verification, verify
+from benchbench.nifti import read_image
 from benchbench.orchestrate import Machine, carry_out
 from benchbench.plan import plan_runs
 from benchbench.plugins import discover
 from benchbench.spec import PhantomSize, read_benchmark
-from benchbench_datasets.nifti import read_image
 
 TESTS = Path(__file__).parent
 

@@ -78,7 +78,8 @@ def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squa
     assert listener.prepared_cases == 4
     run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
     left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
-    assert left == {"run.json", "cases.parquet", "slices.parquet", "history.csv", "best.safetensors", "previews"}
+    tables = {"cases.parquet", "slices.parquet", "predictions.parquet"}
+    assert left == tables | {"run.json", "history.csv", "best.safetensors", "previews"}
     assert {path.name for path in (run / "previews").iterdir()} == {"best.png", "median.png", "worst.png"}
     cases = pd.read_parquet(run / "cases.parquet")
     slices = pd.read_parquet(run / "slices.parquet")
@@ -90,6 +91,29 @@ def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squa
     folds = pd.read_csv(folder.path / "folds.csv")
     expected = 2 * cases["tp"] / (2 * cases["tp"] + cases["fp"] + cases["fn"])
     assert folds["dice"][0] == pytest.approx(expected.mean(), abs=1e-6)
+
+
+def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_again(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    ask = 'protocol.metrics=["dice", "hd95", "nsd@2"]'
+    folder, (first, _), _ = carry(benchmark_file, squares, tmp_path)
+    run = folder.run(RunKey("squares", "plain", "default", 0, 0))
+    weights, counts = run.digest_of("best.safetensors"), pd.read_parquet(run.path / "cases.parquet")
+    folder, (second, _), listener = carry(benchmark_file, squares, tmp_path, ask)
+    assert listener.todo == 2
+    assert first is not None
+    assert second is not None
+    assert (second.digest, second.seconds, second.epochs) == (first.digest, first.seconds, first.epochs)
+    assert second.provenance["measured"]["metrics"] == ["hd95", "nsd@2"]
+    assert run.digest_of("best.safetensors") == weights
+    cases = pd.read_parquet(run.path / "cases.parquet")
+    assert cases.drop(columns=["hd95_px", "nsd@2_px"]).equals(counts)
+    board = (folder.path / "leaderboard.md").read_text()
+    assert "hd95_px" in board
+    assert carry(benchmark_file, squares, tmp_path, ask)[2].todo == 0
+    anew, *_ = carry(benchmark_file, squares, tmp_path / "anew", ask)
+    assert pd.read_parquet(anew.run(second.key).path / "cases.parquet").equals(cases)
 
 
 def test_tensorboard_reads_the_events(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:

@@ -15,8 +15,14 @@ from benchbench.protocol import Protocol
 class OneCase:
     """A dataset of a single case, given as arrays."""
 
-    def __init__(self, image: np.ndarray, label: np.ndarray, affine: np.ndarray | None = None) -> None:
-        self.image, self.label, self.affine = image, label, affine
+    def __init__(
+        self,
+        image: np.ndarray,
+        label: np.ndarray,
+        affine: np.ndarray | None = None,
+        spacing_mm: tuple[float, ...] | None = None,
+    ) -> None:
+        self.image, self.label, self.affine, self.spacing_mm = image, label, affine, spacing_mm
         channels = tuple(f"channel {number}" for number in range(len(image)))
         self.task = Task(channels=channels, regions={"region": (1,)})
 
@@ -24,7 +30,7 @@ class OneCase:
         return [CaseRef("case", "patient")]
 
     def load(self, case_id: str) -> Case:  # noqa: ARG002 it has only one
-        return Case(image=self.image, label=self.label, affine=self.affine, spacing_mm=None)
+        return Case(image=self.image, label=self.label, affine=self.affine, spacing_mm=self.spacing_mm)
 
 
 def protocol(**changes: Any) -> Protocol:
@@ -118,6 +124,17 @@ def test_slices_are_cut_along_the_anatomical_axis_that_the_protocol_names(tmp_pa
         prepared = prepare(dataset, tmp_path / str(number), slice_axis=axis, patch=(side, side))
         assert np.array_equal(prepared.native_label(), np.moveaxis(label, slices, 0)), axis
         assert len(prepared.image()) == image.shape[1 + slices]
+
+
+def test_the_spacing_stands_in_the_order_of_the_slices(tmp_path: Path) -> None:
+    image, label = np.zeros((1, 2, 3, 4), dtype=np.uint8), np.zeros((2, 3, 4), dtype=np.uint8)
+    dataset = OneCase(image, label, affine=np.eye(4), spacing_mm=(0.5, 0.7, 5.0))
+    orders = {"axial": (5.0, 0.5, 0.7), "coronal": (0.7, 0.5, 5.0), "sagittal": (0.5, 0.7, 5.0)}
+    for axis, spacing in orders.items():
+        assert prepare(dataset, tmp_path / axis, slice_axis=axis).spacing_mm == spacing
+    plane = OneCase(image[:, 0], label[0], spacing_mm=(0.7, 5.0))
+    assert prepare(plane, tmp_path / "plane").spacing_mm == (1.0, 0.7, 5.0)
+    assert prepare(OneCase(image, label), tmp_path / "unknown").spacing_mm is None
 
 
 def test_an_image_of_two_dimensions_is_one_slice(tmp_path: Path) -> None:

@@ -254,3 +254,9 @@ def test_latex_escapes_what_it_would_obey() -> None:
         r"\end{tabular}",
         r"\end{table}",
     ]
+
+
+def test_a_page_says_what_is_not_measured_yet(tmp_path: Path) -> None:
+    page = leaderboard_page(read_results(two_models(tmp_path, metrics=["dice", "nsd@2"])))
+    assert "nsd@2 is not measured yet in 4 runs; `benchbench run` does it without training again." in page
+    assert "Distances are in mm by the voxel size of each case" in page

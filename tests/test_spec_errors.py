@@ -178,3 +178,24 @@ def test_a_file_whose_name_is_no_folder_name_is_refused(tmp_path: Path, name: st
     (tmp_path / name).write_text(VALID)
     with pytest.raises(SpecError, match="names the results folder; use lower-case letters"):
         read_benchmark(tmp_path / name, check=lambda *_: ())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            'metrics = ["dice", "hd59"]',
+            "b.toml:11: protocol.metrics.1: no such metric 'hd59'; did you mean 'hd95'?",
+        ),
+        (
+            'metrics = ["nsd"]',
+            "b.toml:11: protocol.metrics.0: 'nsd' says no tolerance; write it in mm behind an @, like 'nsd@2'",
+        ),
+        (
+            '[[tables]]\nrows = "fold"\ncolumns = "model"\nvalue = "hd95"\naggregate = "pooled"',
+            "b.toml:11: tables.0: hd95 is measured case by case, found aggregate 'pooled'; use 'case'",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_had_is_told_with_its_place(tmp_path: Path, line: str, expected: str) -> None:
+    assert problems(tmp_path, VALID + line) == [expected]

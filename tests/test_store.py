@@ -105,7 +105,7 @@ def test_a_record_cut_short_is_refused_by_name(run: RunFolder, length: int) -> N
     assert str(caught.value).startswith(f"{path}: not a run record (")
 
 
-@pytest.mark.parametrize("content", ["null", "[]", "{}", '"text"', '{"schema": 1}', "\x00"])
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '"text"', '{"schema": 3}', "\x00"])
 def test_a_file_that_is_no_record_is_refused_by_name(run: RunFolder, content: str) -> None:
     run.write_record(RECORD)
     (run.path / "run.json").write_text(content)
@@ -245,3 +245,34 @@ def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, content: str | 
         (tmp_path / "benchmark.json").write_text(content)
     with pytest.raises(IntegrityError, match=r"benchmark\.json: cannot be read"):
         ResultsFolder(tmp_path).read_manifest()
+
+
+def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_whole(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = pa.table({"tp": [1]}), pa.table({"tp": [1], "hd95_mm": [2.5]})
+    run.write_table("cases.parquet", old)
+    record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet"), "other": "kept"})
+    run.write_record(record)
+    for writes in range(3):  # the machine goes down at the first, the second and the third file written
+
+        def write(path: Path, content: bytes, *, left: list[int] = [writes]) -> None:  # noqa: B006
+            if not left[0]:
+                raise OSError("the machine went down")
+            left[0] -= 1
+            write_atomic(path, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("benchbench.store.write_atomic", write)
+            with pytest.raises(OSError, match="went down"):
+                run.replace_table("cases.parquet", new, record)
+        kept = run.read_record()
+        assert kept is not None
+        assert run.read_table("cases.parquet", kept) == (old if writes < 2 else new)
+    done = run.replace_table("cases.parquet", new, record)
+    assert run.read_record() == done
+    assert run.read_table("cases.parquet", done) == new
+    assert done.files["other"] == "kept"
+    assert not done.replacing
+    assert run.columns_of("cases.parquet") == ["tp", "hd95_mm"]
+    assert run.columns_of("nothing.parquet") == []

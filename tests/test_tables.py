@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
-from benchbench.tables import cost_table, fold_table, leaderboard, read_results, summary_table
+from benchbench.store import ResultsFolder
+from benchbench.tables import (
+    cost_table,
+    fold_table,
+    leaderboard,
+    pivot_tables,
+    read_results,
+    summary_table,
+    unmeasured,
+)
 
 
 def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:
@@ -231,3 +240,75 @@ def test_names_that_look_like_numbers_or_gaps_stay_texts(tmp_path: Path) -> None
     assert list(fold_table(results)["model"]) == names
     assert list(fold_table(results)["n_cases"]) == [3, 3, 3]
     assert set(leaderboard(results)["dataset"]) == {"007"}
+
+
+FAR_0 = {"a": {"hd95_mm": 1.0}, "b": {"hd95_mm": 4.0}, "c": {"hd95_mm": 0.0}}
+FAR_1 = {"d": {"hd95_mm": 2.0}, "e": {"hd95_mm": 30.0}, "f": {"hd95_mm": 30.0}}  # e and f: one mask is empty
+NEAR = {case: {"hd95_mm": 0.5} for case in "abcdef"}
+
+
+def measured(path: Path, *, metrics: Sequence[str] = ("hd95", "dice"), **options: Any) -> ResultsFolder:
+    folder = plan(
+        path, [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")], metrics=metrics, **options
+    )
+    for fold, scans, far in ((0, FOLD_0, FAR_0), (1, FOLD_1, FAR_1)):
+        end(folder, key("plain", fold), scans, far)
+        end(folder, key("grand", fold), scans, NEAR)
+    return folder
+
+
+def test_of_a_distance_less_is_better_and_only_whole_cases_have_one(tmp_path: Path) -> None:
+    results = read_results(measured(tmp_path))
+    board = leaderboard(results)
+    assert list(board["model"]) == ["grand", "plain"]
+    assert list(board["rank"]) == [1, 2]
+    assert list(board["hd95_mm"]) == pytest.approx([0.5, 67 / 6])
+    assert "hd95" not in board
+    summary = summary_table(results)
+    distances = summary[(summary["metric"] == "hd95_mm") & (summary["model"] == "plain")]
+    assert list(distances["aggregate"].unique()) == ["case"]
+    line = row(distances, region="disc")
+    assert near(line, mean=67 / 6, median=3, n=6, n_ref_empty=2, n_penalised=2, n_nan=0)
+    assert near(line, fold_mean=(5 / 3 + 62 / 3) / 2)
+    assert near(row(fold_table(results), model="plain", fold=0), hd95_mm=5 / 3, dice=5 / 6, n_cases=3)
+
+
+def test_where_the_rule_leaves_out_empty_references_their_distances_are_left_out(tmp_path: Path) -> None:
+    results = read_results(measured(tmp_path, empty="monai"))
+    summary = summary_table(results)
+    line = row(summary, model="plain", metric="hd95_mm", region="disc")
+    assert near(line, mean=(1 + 4 + 2 + 30) / 4, n=6, n_nan=2)  # without c and e
+
+
+def test_millimetres_and_pixels_are_never_averaged(tmp_path: Path) -> None:
+    folder = measured(tmp_path)
+    mixed = {"d": {"hd95_mm": None, "hd95_px": 7.0}, "e": {"hd95_mm": 3.0}, "f": {"hd95_mm": 5.0}}
+    end(folder, key("plain", 1), FOLD_1, {case: {"hd95_px": None, **far} for case, far in mixed.items()})
+    results = read_results(folder)
+    lines = summary_table(results)
+    lines = lines[(lines["model"] == "plain") & (lines["region"] == "disc")]
+    assert near(row(lines, metric="hd95_mm"), mean=13 / 5, n=5)
+    assert near(row(lines, metric="hd95_px"), mean=7, n=1)
+    plain = row(leaderboard(results), model="plain")
+    assert pd.isna(plain["rank"])
+    assert near(plain, hd95_mm=13 / 5, hd95_px=7)
+
+
+def test_a_distance_that_some_runs_lack_has_no_mean_over_the_others(tmp_path: Path) -> None:
+    folder = measured(tmp_path)
+    end(folder, key("plain", 1), FOLD_1)
+    results = read_results(folder)
+    assert unmeasured(results) == {"hd95": 1}
+    board = leaderboard(results)
+    assert list(board["model"]) == ["grand", "plain"]
+    assert list(board["rank"].isna()) == [False, True]
+    assert math.isnan(row(board, model="plain")["hd95_mm"])
+    assert near(row(fold_table(results), model="plain", fold=0), hd95_mm=5 / 3)
+
+
+def test_a_pivot_of_a_distance_is_named_with_its_unit(tmp_path: Path) -> None:
+    table = {"rows": "fold", "columns": "model", "value": "hd95", "aggregate": "case"}
+    ((name, title, cells),) = pivot_tables(read_results(measured(tmp_path, tables=[table])))
+    assert name == "1-hd95_mm-fold-by-model"
+    assert title == "T: hd95_mm (mean over cases), fold by model"
+    assert list(cells["plain"][:2]) == pytest.approx([5 / 3, 62 / 3])

@@ -25,6 +25,9 @@ class Verbs(click.Group):
         "list": "benchbench.cli.catalogue",
         "show": "benchbench.cli.catalogue",
         "report": "benchbench.cli.report",
+        "compare": "benchbench.cli.compare",
+        "merge": "benchbench.cli.merge",
+        "score": "benchbench.cli.score",
         "data": "benchbench.cli.data",
         "doctor": "benchbench.cli.doctor",
     }
@@ -34,6 +37,9 @@ class Verbs(click.Group):
         "list": "List the datasets and models that are installed.",
         "show": "Show one dataset or model: parameters, source, licence.",
         "report": "Make the tables of finished runs anew.",
+        "compare": "Say whether one model is better than another, and in what their recipes differ.",
+        "merge": "Bring the results of one benchmark from several machines together.",
+        "score": "Score predictions of any tool against references, file by file.",
         "data": "Get datasets, say which are there, verify them, write phantom data, clear the cache.",
         "doctor": "Check the installation and say how to mend it.",
     }

@@ -29,7 +29,8 @@ def print_folds(folder: ResultsFolder) -> None:
         table.add_row(*named, *(_score(line[name]) for name in scores), status)
     console.print(table)
     for line in leaderboard(results).to_dict("records"):
-        first = results.metrics(line["variant"])[0]
+        metric = results.metrics(line["variant"])[0]
+        first = next(known for known in (metric, f"{metric}_mm", f"{metric}_px") if known in line)
         name = line["model"] if line["variant"] == "default" else f"{line['model']} ({line['variant']})"
         folds_say = f"folds {_score(line['fold_mean'])} ± {_score(line.get('fold_sd'))}"
         score = f"{first} {_score(line[first])} over all cases, {folds_say}"

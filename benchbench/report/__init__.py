@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchbench.metric_names import is_overlap
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.store import Record, ResultsFolder
 from benchbench.tables import (
@@ -14,8 +15,14 @@ from benchbench.tables import (
     pivot_tables,
     read_results,
     summary_table,
+    unmeasured,
 )
 
+_DISTANCES = (
+    "Distances are in mm by the voxel size of each case, or in pixels (`px`) where it is unknown. Where one mask"
+    " alone is empty, the length of the case's diagonal stands for a distance and 0 for nsd: `n_penalised` in"
+    " `summary.csv` counts these, and its median feels them less than the mean."
+)
 _MANY_EMPTY = 0.05
 _READING = (
     "Scores are means over all test cases of all folds, each case scored once per seed as a whole volume on its"
@@ -56,6 +63,9 @@ def leaderboard_page(results: Results) -> str:
 def _reading(results: Results) -> list[str]:
     policies = sorted({results.empty(variant) for variant in results.manifest["scores"]})
     lines = [_READING.format(policies="`, `".join(policies)), ""]
+    asked = [metric for variant in results.manifest["scores"] for metric in results.metrics(variant)]
+    if not all(map(is_overlap, asked)):
+        lines += [_DISTANCES, ""]
     if (share := _share_of_empty(results)) > _MANY_EMPTY:
         lines += [f"In {share:.0%} of the cases the reference is empty, which lifts the mean: see `dice_pos`.", ""]
     return lines
@@ -76,6 +86,11 @@ def _troubles(results: Results) -> list[str]:
     for dataset, variant in mixed_data(results):
         where = plain_markdown(f"{dataset}, {variant}")
         lines += [f"{where}: not all runs saw the same files in the same folds: no rank; run them again.", ""]
+    for metric, runs in unmeasured(results).items():
+        lines += [
+            f"{metric} is not measured yet in {runs} runs; `benchbench run` does it without training again.",
+            "",
+        ]
     missing = sum(key not in results.records for key in results.planned)
     return [*lines, f"{missing} of {len(results.planned)} planned runs are still to do."] if missing else lines
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from benchbench import Case, DataError, DataNotFoundError, Task
-from benchbench_datasets.nifti import Volume, check_same_grid, other_values, read_image, read_label
+from benchbench.nifti import Volume, check_same_grid, other_values, read_image, read_label
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 SUFFIXES = (".nii.gz", ".nii")

@@ -24,7 +24,7 @@ from nibabel.orientations import aff2axcodes
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from benchbench import DataError
+from benchbench.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,0 +1,25 @@
+"""`benchbench merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("merge")
+@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--into", type=click.Path(path_type=Path), required=True, help="Results folder that takes all runs.")
+def merge_command(folders: tuple[Path, ...], into: Path) -> None:
+    """Bring results of one benchmark from several machines together: FOLDERS hold a benchmark.json each.
+
+    Runs of another protocol, code, data or split are refused. What lies in the target already stays.
+    """
+    from benchbench.merging import merge  # noqa: PLC0415 after --help has answered
+    from benchbench.store import ResultsFolder  # noqa: PLC0415
+
+    merged = merge([ResultsFolder(folder) for folder in folders], ResultsFolder(into))
+    for key in merged.twice:
+        click.echo(f"note: {key}: done twice with different scores; the first folder's are taken")
+    total = merged.copied + merged.kept
+    click.echo(f"{into}: {merged.copied} runs copied, {merged.kept} kept, {total} of {merged.planned} recorded")

@@ -1,0 +1,110 @@
+"""`benchbench score`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from benchbench.protocol import EmptyPolicy
+
+if TYPE_CHECKING:
+    from benchbench.scoring import Scores
+
+_METRICS = "dice,iou,precision,sensitivity,hd95"
+_NUMBERS = ("mean", "low", "high", "median", "n", "n_ref_empty", "n_penalised", "n_nan", "dice_pos")
+_SHOWN = ("metric", "region", *_NUMBERS, "note")
+
+
+@click.command("score")
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("prediction", type=click.Path(path_type=Path))
+@click.option("--labels", multiple=True, metavar="REGION=VALUES", help="What labels mean: 'tumour=1 whole=1,2,4'.")
+@click.option(
+    "--task", type=click.Path(path_type=Path), help="The same as the table `labels` of a TOML or JSON file."
+)
+@click.option("--background", multiple=True, type=int, metavar="VALUE", help="A label that belongs to no region.")
+@click.option("--metrics", default=_METRICS, show_default=True, help="Names between commas, e.g. dice,hd95,nsd@2.")
+@click.option(
+    "--empty",
+    type=click.Choice(get_args(EmptyPolicy)),
+    default="score",
+    show_default=True,
+    help="Rule for empty masks.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["refuse", "worst"]),
+    default="refuse",
+    show_default=True,
+    help="What holds for a case without a prediction.",
+)
+@click.option(
+    "--lesions",
+    type=click.Choice(["gli", "ssa", "ped", "men", "men-rt", "met"]),
+    help="Score each lesion too, as this challenge of BraTS 2023 does.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for cases.csv, cases.parquet, summary.csv.")
+def score_command(reference: Path, prediction: Path, *, out: Path | None, **options: Any) -> None:
+    """Score PREDICTION against REFERENCE: two label maps, or two folders of them paired by name.
+
+    NIfTI, TIFF, PNG and NRRD. Distances are in mm by the header of the reference, or in pixels where it has none.
+    """
+    from benchbench.label_maps import suffix_of  # noqa: PLC0415 after --help has answered
+    from benchbench.scoring import Scoring, read_regions, score_paths  # noqa: PLC0415
+
+    how = Scoring(
+        regions=read_regions(options["labels"], options["task"]),
+        metrics=tuple(name.strip() for name in options["metrics"].split(",") if name.strip()),
+        empty=options["empty"],
+        missing=options["missing"],
+        background=frozenset({0, *options["background"]}),
+        lesions=options["lesions"],
+    )
+    cases = sum(suffix_of(path.name) is not None for path in reference.iterdir()) if reference.is_dir() else 1
+    with click.progressbar(length=cases, label="cases", hidden=cases < 2 or not sys.stderr.isatty()) as bar:
+        scores = score_paths(reference, prediction, how, progress=lambda: bar.update(1))
+    _print(scores, how.empty)
+    if out is not None:
+        _write(scores, out)
+        click.echo(f"written to {out}: cases.csv, cases.parquet, summary.csv")
+
+
+def _print(scores: Scores, empty: str) -> None:
+    from rich.console import Console  # noqa: PLC0415 printing only
+    from rich.table import Table  # noqa: PLC0415
+
+    lines = scores.summary[scores.summary["aggregate"] == "case"]
+    columns = [name for name in _SHOWN if name in lines]
+    whole = {name: "Int64" for name in columns if name.startswith("n_") or name == "n"}
+    lines = lines.astype(whole).fillna({"note": ""})
+    table = Table(title=f"{scores.cases['case'].nunique()} cases, empty masks: {empty}", title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left")
+    for line in lines[columns].itertuples(index=False, name=None):
+        table.add_row(*map(_cell, line))
+    Console().print(table)
+    for note in scores.notes:
+        click.echo(f"note: {note}")
+
+
+def _write(scores: Scores, out: Path) -> None:
+    import io  # noqa: PLC0415
+
+    from benchbench.report.text import to_csv  # noqa: PLC0415
+    from benchbench.store import write_atomic  # noqa: PLC0415
+
+    packed = io.BytesIO()
+    scores.cases.to_parquet(packed, index=False)
+    write_atomic(out / "cases.parquet", packed.getvalue())
+    write_atomic(out / "cases.csv", to_csv(scores.cases).encode())
+    write_atomic(out / "summary.csv", to_csv(scores.summary).encode())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4f}"
+    return "" if value is None or str(value) == "<NA>" else str(value)

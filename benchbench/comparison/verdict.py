@@ -1,0 +1,46 @@
+"""What a comparison comes to, in one line."""
+
+from __future__ import annotations
+
+from benchbench.metric_names import is_lower_better
+from benchbench.statistics import Comparison, Unknown
+
+
+def verdict(found: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
+    """Which model is better, or that the two cannot be told apart, with what a reader needs to doubt it."""
+    if found.is_separable:
+        worse = found.second if found.better == found.first else found.first
+        head = f"{found.better} is better than {worse} on {dataset}"
+    else:
+        head = f"{found.first} and {found.second} are not separable on {dataset}"
+    shown = [f"{metric} {_signed(found.difference)}{_interval(found)}", f"p(Holm) {_number(found.p_holm)}"]
+    shown += [f"p(folds) {_number(found.p_folds)}", f"P(false claim) {_number(found.false_claim)}"]
+    if not found.is_separable and not isinstance(found.smallest_detectable, Unknown):
+        shown.append(f"a difference of {found.smallest_detectable:.4f} would be found four times in five")
+    return f"{head}: {', '.join(shown)}; {_basis(found, seeds)}{_direction(metric)}"
+
+
+def _basis(found: Comparison, seeds: int) -> str:
+    folds = f"{found.folds} fold{'s' * (found.folds != 1)} x {seeds} seed{'s' * (seeds != 1)}"
+    noise = ", training noise estimated from folds only" if seeds == 1 and found.folds > 1 else ""
+    return f"{found.n} patients, {folds}{noise}"
+
+
+def _direction(metric: str) -> str:
+    return "; less is better" if is_lower_better(metric) else ""
+
+
+def _interval(found: Comparison) -> str:
+    if isinstance(found.interval, Unknown):
+        return f" (no interval: {found.interval.reason})"
+    return f" [{_signed(found.interval.low)}, {_signed(found.interval.high)}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"
+
+
+def _number(value: float | Unknown) -> str:
+    if isinstance(value, Unknown):
+        return f"unknown ({value.reason})"
+    return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"

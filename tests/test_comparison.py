@@ -1,0 +1,207 @@
+"""Comparing models of a results folder, and two results folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from handmade import FOLD_0, FOLD_1, Scans, end, key, plan, two_models
+
+from benchbench.cli import cli
+from benchbench.comparison import compare_results
+from benchbench.errors import IncompatibleError, UsageError
+from benchbench.statistics import Interval, Unknown
+from benchbench.store import ResultsFolder
+
+FOLDS = 5
+
+
+def scans(fold: int, *, better: float, patients: int = 12, seed: int = 0) -> Scans:
+    """Twelve patients of a fold, whose Dice is 0.6 or so plus what is asked."""
+    generator = np.random.default_rng([fold, seed])
+    found = {}
+    for number in range(patients):
+        hit = round(100 * min(0.99, generator.normal(0.6, 0.1) + better))
+        found[f"f{fold}p{number}"] = {"disc": [(hit, 100 - hit, 100 - hit, 300)]}
+    return found
+
+
+def results(
+    path: Path, better: float, *, models: tuple[str, str] = ("plain", "grand"), **options: Any
+) -> ResultsFolder:
+    resolved = {
+        "protocol": {"folds": FOLDS, "validation": 0.2, "epochs": 4, "augment": [{"name": "flip", "p": 0.5}]}
+    }
+    folder = plan(
+        path, [key(model, fold) for fold in range(FOLDS) for model in models], metrics=["dice", "iou"], **options
+    )
+    for fold in range(FOLDS):
+        for model, more in zip(models, (0.0, better), strict=True):
+            mine = {**resolved, "model": {"name": model}, "fold": fold, "seed": 0}
+            end(folder, key(model, fold), scans(fold, better=more), resolved=mine)
+    return folder
+
+
+def test_a_better_model_is_called_so_with_all_that_speaks_for_it(tmp_path: Path) -> None:
+    folder = results(tmp_path / "b", 0.1)
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert list(outcome.comparisons) == ["dice", "iou"]
+    dice = outcome.comparisons["dice"]
+    assert dice.is_separable
+    assert (dice.n, dice.folds, dice.wins) == (60, 5, 60)
+    assert dice.difference == pytest.approx(0.1, abs=0.005)
+    assert outcome.verdict.startswith("grand is better than plain on discs: dice +0.0")
+    assert outcome.verdict.endswith("; 60 patients, 5 folds x 1 seed, training noise estimated from folds only")
+    assert outcome.family == "Holm over 2 comparisons: 1 pair of models by discs dice, discs iou"
+    assert [each.key for each in outcome.recipe] == ["model.name"]
+    (turned,) = compare_results("plain", "grand", results=folder.path)
+    assert turned.comparisons["dice"].difference == -dice.difference
+    assert turned.verdict.startswith("grand is better than plain on discs: dice -0.0")
+
+
+def test_models_that_do_not_differ_are_not_separable_and_what_could_be_found_is_said(tmp_path: Path) -> None:
+    folder = results(tmp_path / "b", 0.0)
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert outcome.verdict.startswith(
+        "grand and plain are not separable on discs: dice +0.0000 [+0.0000, +0.0000]"
+    )
+    assert "a difference of 0.0000 would be found four times in five" in outcome.verdict
+    assert outcome.comparisons["dice"].ties == 60
+
+
+def test_few_patients_have_no_interval_and_no_verdict(tmp_path: Path) -> None:
+    folder = two_models(tmp_path / "b")
+    (outcome,) = compare_results("grand", "plain", results=folder.path, metrics=["dice"])
+    assert isinstance(outcome.comparisons["dice"].interval, Unknown)
+    assert "not separable on discs" in outcome.verdict
+    assert "no interval: 6 patients are too few for an interval; 20 are the least" in outcome.verdict
+
+
+def test_of_two_folders_the_same_model_is_compared_and_its_recipe(tmp_path: Path) -> None:
+    old, new = results(tmp_path / "old", 0.0), results(tmp_path / "new", 0.0)
+    for fold in range(FOLDS):
+        protocol = {
+            "folds": FOLDS,
+            "validation": 0.2,
+            "epochs": 9,
+            "augment": [{"name": "flip", "p": 0.1}, {"name": "blur"}],
+        }
+        recipe = {"protocol": protocol, "model": {"name": "plain", "source_digest": "f" * 64}}
+        end(new, key("plain", fold), scans(fold, better=0.05), resolved=recipe, provenance={"device": "cuda:0"})
+    outcomes = compare_results(str(old.path), str(new.path), results=Path("unused"))
+    by_model = {outcome.first.split()[0]: outcome for outcome in outcomes}
+    assert set(by_model) == {"plain", "grand"}
+    plain = by_model["plain"]
+    assert plain.comparisons["dice"].difference == pytest.approx(-0.05, abs=0.01)
+    assert plain.second == f"plain of {new.path}"
+    assert {tuple(each) for each in plain.recipe} >= {
+        ("protocol.epochs", "4", "9"),
+        ("protocol.augment[0:flip].p", "0.5", "0.1"),
+        ("protocol.augment[1:blur].name", "-", "blur"),
+        ("model.source_digest", "-", "f" * 12),
+        ("on.device", "cpu", "cuda:0"),
+        ("on.threads", "2", "-"),
+    }
+    assert not by_model["grand"].recipe
+    assert plain.family == "Holm over 4 comparisons: 2 pairs of models by discs dice, discs iou"
+
+
+def test_several_seeds_are_one_value_a_case(tmp_path: Path) -> None:
+    keys = [key(model, fold, seed=seed) for model in ("plain", "grand") for fold in range(3) for seed in (0, 1)]
+    folder = plan(tmp_path / "b", keys, metrics=["dice"])
+    for each in keys:
+        end(folder, each, scans(each.fold, better=0.02 * each.seed + 0.05 * (each.model == "grand")))
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    dice = outcome.comparisons["dice"]
+    assert (dice.n, outcome.seeds) == (36, 2)
+    assert isinstance(dice.interval, Interval)
+    assert outcome.verdict.endswith("36 patients, 3 folds x 2 seeds")
+
+
+def test_folds_that_one_side_lacks_are_left_out_of_both_and_told(tmp_path: Path) -> None:
+    folder = results(tmp_path / "b", 0.1)
+    end(folder, key("grand", 3), None, status="failed", reason="out of memory")
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert outcome.notes == ("4 of 5 folds are done for both; the others are left out of both",)
+    assert outcome.comparisons["dice"].n == 48
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data_digest": "other"}, "fold 2: not of the same files"),
+        ({"split_digest": "other"}, "not of the same split"),
+    ],
+)
+def test_what_was_not_scored_on_the_same_data_is_not_compared(
+    tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    folder = results(tmp_path / "b", 0.1)
+    end(folder, key("grand", 2), scans(2, better=0.1), **change)
+    with pytest.raises(IncompatibleError, match=message):
+        compare_results("grand", "plain", results=folder.path)
+
+
+def test_a_distance_is_compared_the_other_way_round(tmp_path: Path) -> None:
+    folder = plan(tmp_path / "b", [key(m, f) for m in ("plain", "grand") for f in range(FOLDS)], metrics=["hd95"])
+    for fold in range(FOLDS):
+        cases = scans(fold, better=0)
+        for model, far in (("plain", 4.0), ("grand", 9.0)):
+            spread = np.random.default_rng(fold).normal(0, 0.5, len(cases))
+            distances = {case: {"hd95_mm": far + more} for case, more in zip(cases, spread, strict=True)}
+            end(folder, key(model, fold), cases, distances)
+    (outcome,) = compare_results("plain", "grand", results=folder.path)
+    assert outcome.verdict.startswith("plain is better than grand on discs: hd95_mm -5.0000")
+    assert outcome.verdict.endswith("less is better")
+
+
+def test_phantom_data_are_called_phantom(tmp_path: Path) -> None:
+    folder = results(tmp_path / "b", 0.1, phantom=True)
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert outcome.notes == ("phantom data, not a result",)
+
+
+def test_variants_are_named_behind_a_colon(tmp_path: Path) -> None:
+    keys = [key("plain", fold, variant=variant) for fold in (0, 1) for variant in ("slow", "fast")]
+    folder = plan(tmp_path / "b", keys, metrics=["dice"])
+    for each in keys:
+        end(folder, each, FOLD_1 if each.fold else FOLD_0)
+    (outcome,) = compare_results("plain:slow", "plain:fast", results=folder.path)
+    assert (outcome.first, outcome.second) == ("plain (slow)", "plain (fast)")
+    with pytest.raises(UsageError, match=r"plain:fats: no such variant of 'plain'; did you mean 'fast'\?"):
+        compare_results("plain:slow", "plain:fats", results=folder.path)
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (("grnad", "plain"), {}, "grnad: no such model here; did you mean 'grand'?"),
+        (("grand", "plain"), {"dataset": "rings"}, "no dataset in common"),
+        (
+            ("grand", "plain"),
+            {"metrics": ["hd95"]},
+            "no metric measured for both; run `benchbench run` for what is missing",
+        ),
+    ],
+)
+def test_what_is_not_there_is_explained(
+    tmp_path: Path, words: tuple[str, str], options: dict[str, Any], message: str
+) -> None:
+    folder = results(tmp_path / "b", 0.1)
+    with pytest.raises(UsageError) as caught:
+        compare_results(*words, results=folder.path, **options)
+    assert message in str(caught.value)
+
+
+def test_the_command_prints_the_verdict_first(tmp_path: Path) -> None:
+    folder = results(tmp_path / "b", 0.1)
+    done = CliRunner().invoke(
+        cli, ["compare", "grand", "plain", "--results", str(folder.path)], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert done.output.startswith("grand is better than plain on discs: dice +0.")
+    assert "differences between the recipes: 1" in done.output
+    assert "60/0/0" in done.output

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchbench.lesions import RULES, Rules, brats23_lesion
+
+GLI = RULES["gli"]
+SMALL = Rules(dilation=1, volume_mm3=0)
+
+
+def boxes(*corners: tuple[int, int, int], side: int = 4) -> np.ndarray:
+    mask = np.zeros((40, 40, 40), dtype=np.bool_)
+    for corner in corners:
+        mask[tuple(slice(start, start + side) for start in corner)] = True
+    return mask
+
+
+def test_no_lesion_and_none_predicted_is_perfect() -> None:
+    assert brats23_lesion(boxes(), boxes(), rules=GLI) == (1, 0, 0, 0, 0)
+
+
+def test_lesions_found_missed_and_made_up_each_count_as_one() -> None:
+    reference = boxes((2, 2, 2), (20, 20, 20))
+    prediction = boxes((2, 2, 2), (2, 30, 30))
+    found = brats23_lesion(reference, prediction, rules=GLI)
+    assert found == (pytest.approx(1 / 3), pytest.approx(2 * 374 / 3), 1, 1, 1)
+
+
+def test_a_false_alarm_alone_has_the_worst_score_unless_the_rules_forgive_it() -> None:
+    assert brats23_lesion(boxes(), boxes((5, 5, 5)), rules=GLI) == (0, 374, 0, 0, 1)
+    assert brats23_lesion(boxes(), boxes((5, 5, 5)), rules=RULES["men-rt"]) == (1, 0, 0, 0, 1)
+
+
+def test_a_false_alarm_of_one_voxel_counts_however_small() -> None:
+    reference = boxes((2, 2, 2))
+    prediction = reference.copy()
+    prediction[30, 30, 30] = True
+    assert brats23_lesion(reference, prediction, rules=GLI).dice == pytest.approx(1 / 2)
+
+
+def test_a_small_lesion_of_the_reference_is_dropped_but_absorbs_what_touches_it() -> None:
+    reference = boxes((2, 2, 2)) | boxes((20, 20, 20), side=3)  # 64 and 27 voxels
+    prediction = boxes((2, 2, 2)) | boxes((21, 21, 21), side=3)
+    assert brats23_lesion(reference, prediction, rules=GLI) == (1, 0, 1, 0, 0)
+    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=GLI).missed == 0
+    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=RULES["met"]).missed == 1
+
+
+def test_the_least_volume_itself_is_too_small_and_is_in_mm() -> None:
+    reference = boxes((2, 2, 2), side=2)  # 8 voxels
+    empty = boxes()
+    assert brats23_lesion(reference, empty, rules=Rules(1, 8)).missed == 0
+    assert brats23_lesion(reference, empty, rules=Rules(1, 7)).missed == 1
+    assert brats23_lesion(reference, empty, rules=Rules(1, 8), spacing_mm=(1, 1, 2)).missed == 1
+
+
+def test_lesions_whose_zones_meet_are_one() -> None:
+    reference = boxes((2, 2, 2), (2, 2, 10))  # a gap of four voxels
+    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=GLI)[2:] == (1, 0, 0)
+    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=SMALL)[2:] == (1, 1, 0)
+    half = brats23_lesion(reference, boxes((2, 2, 2)), rules=GLI)
+    assert half.dice == pytest.approx(2 * 64 / (128 + 64))
+
+
+def test_a_component_that_bridges_two_lesions_is_scored_against_both() -> None:
+    reference = boxes((2, 2, 2), (2, 2, 20))
+    prediction = reference.copy()
+    prediction[3, 3, 2:24] = True  # 14 voxels between them
+    found = brats23_lesion(reference, prediction, rules=GLI)
+    assert found.dice == pytest.approx(2 * 64 / (64 + 142))
+    assert found[2:] == (2, 0, 0)
+
+
+def test_a_component_in_the_zone_of_a_lesion_finds_it_with_dice_0() -> None:
+    reference, prediction = boxes((10, 10, 10)), boxes((10, 10, 16))  # two voxels of gap, zone of three
+    found = brats23_lesion(reference, prediction, rules=GLI)
+    assert (found.dice, found.found, found.made_up) == (0, 1, 0)
+    assert 0 < found.hd95_mm < 10
+
+
+def test_volumes_only() -> None:
+    flat = np.zeros((4, 4), dtype=np.bool_)
+    with pytest.raises(ValueError, match="2 axes, expected 3"):
+        brats23_lesion(flat, flat, rules=GLI)

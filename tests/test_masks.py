@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from benchbench.masks import filled_box, pack, unpack
+
+
+@given(arrays(np.bool_, array_shapes(max_dims=3, max_side=6)))
+def test_a_mask_comes_back_as_it_was(mask: np.ndarray) -> None:
+    assert np.array_equal(unpack(pack(mask)), mask)
+
+
+def test_only_the_box_around_a_mask_is_kept() -> None:
+    mask = np.zeros((100, 100, 100), dtype=np.bool_)
+    mask[10:12, 20:24, 97:99] = True
+    assert filled_box(mask) == (slice(10, 12), slice(20, 24), slice(97, 99))
+    assert len(pack(mask)["bits"]) == 2
+    assert pack(np.zeros((100, 100), dtype=np.bool_))["bits"] == b""

@@ -1,0 +1,444 @@
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from benchbench.errors import IncompatibleError
+from benchbench.statistics import (
+    Comparison,
+    Interval,
+    Panel,
+    Unknown,
+    bayesian_signed_rank,
+    compare,
+    compare_all,
+    corrected_t,
+    family_of,
+    friedman,
+    holm,
+    leave_one_out,
+    make_panel,
+    mean_interval,
+    median_interval,
+    probability_of_a_false_claim,
+    rank_biserial,
+    rank_stability,
+    resampled_means,
+    sign_flips,
+    standard_error,
+    tau_b,
+    tiers,
+    wilcoxon,
+)
+
+NAN = float("nan")
+
+
+def row(model: str, fold: int, patient: str, value: float, *, seed: int = 0, case: str = "") -> dict[str, Any]:
+    return {
+        "model": model,
+        "fold": fold,
+        "seed": seed,
+        "patient": patient,
+        "case": case or patient,
+        "value": value,
+    }
+
+
+def panel(*values: Any, folds: int = 5, lower: bool = False) -> Panel:
+    """One case a patient, patients dealt to the folds in turn."""
+    given = np.atleast_2d(np.array(values, dtype=float))
+    number = np.sort(np.arange(given.shape[1]) % folds)
+    return Panel(
+        models=tuple("abcdefgh"[: len(given)]),
+        patients=tuple(map(str, range(given.shape[1]))),
+        folds=number,
+        sums=given,
+        counts=np.ones_like(given),
+        is_lower_better=lower,
+    )
+
+
+def noisy(n: int, *, seed: int = 0, models: int = 1, folds: int = 5, lower: bool = False) -> Panel:
+    return panel(*np.random.default_rng(seed).normal(0.8, 0.05, (models, n)), folds=folds, lower=lower)
+
+
+# panels
+
+
+def test_a_panel_has_patients_by_fold_and_means_over_cases_and_seeds() -> None:
+    rows = [
+        row("b", 1, "z", 0.2),
+        row("a", 0, "y", 0.4, seed=0, case="y1"),
+        row("a", 0, "y", 0.6, seed=1, case="y1"),  # the same case under another seed
+        row("a", 0, "y", 1.0, case="y2"),
+        row("b", 0, "y", 0.5, case="y1"),
+        row("b", 0, "y", 0.5, case="y2"),
+        row("a", 1, "z", 0.0),
+    ]
+    found = make_panel(pd.DataFrame(rows))
+    assert found.models == ("a", "b")
+    assert found.patients == ("y", "z")
+    assert found.folds.tolist() == [0, 1]
+    assert found.means.tolist() == pytest.approx([(0.5 + 1 + 0) / 3, (0.5 + 0.5 + 0.2) / 3])
+    assert found.patient_means.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0.5, 0.2])]
+    assert found.fold_means.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0.5, 0.2])]
+    assert make_panel(pd.DataFrame(rows[::-1])).sums.tolist() == found.sums.tolist()
+
+
+def test_models_scored_on_different_cases_or_folds_are_not_compared() -> None:
+    rows = [row("a", 0, "x", 1), row("b", 0, "x", 1), row("a", 1, "y", 1)]
+    with pytest.raises(IncompatibleError, match="case y of fold 1 and 0 others: not scored for every model"):
+        make_panel(pd.DataFrame(rows))
+    with pytest.raises(IncompatibleError, match="not scored for every model in the same fold"):
+        make_panel(pd.DataFrame([*rows, row("b", 0, "y", 1)]))
+
+
+def test_a_value_that_is_undefined_for_all_models_is_left_out_and_for_some_is_refused() -> None:
+    rows = [row(model, 0, patient, NAN if patient == "x" else 0.5) for model in "ab" for patient in "xy"]
+    assert make_panel(pd.DataFrame(rows)).patients == ("y",)
+    rows[0]["value"] = 0.0
+    with pytest.raises(IncompatibleError, match="case x and 0 others: undefined for some models only"):
+        make_panel(pd.DataFrame(rows))
+
+
+# intervals
+
+
+def test_too_few_patients_have_no_interval_and_few_have_a_warning() -> None:
+    assert mean_interval(noisy(19)) == Unknown("19 patients are too few for an interval; 20 are the least")
+    few = mean_interval(noisy(49))
+    assert isinstance(few, Interval)
+    assert few.warning == "49 patients: an interval may be too narrow below 50"
+    assert mean_interval(noisy(50))[2] == ""  # type: ignore[misc]
+    assert median_interval(np.arange(19.0)) == Unknown("19 patients are too few for an interval; 20 are the least")
+
+
+def test_with_two_folds_the_interval_is_over_patients_and_says_so() -> None:
+    found = mean_interval(noisy(60, folds=2))
+    assert isinstance(found, Interval)
+    assert found.warning == "2 fold(s): the noise of training is not in the interval"
+    pooled = mean_interval(noisy(60, folds=1), method="percentile")
+    assert found[:2] == pooled[:2]
+
+
+def test_the_interval_is_as_wide_as_that_of_student_over_folds() -> None:
+    given = noisy(100)
+    folds = given.fold_means[0]
+    half = stats.t.ppf(0.975, 4) * folds.std(ddof=1) / math.sqrt(5)
+    found = mean_interval(given)
+    assert isinstance(found, Interval)
+    assert found.high - found.low == pytest.approx(2 * half)
+    assert found.low < given.means[0] < found.high
+    assert standard_error(given) == (pytest.approx(folds.std(ddof=1) / math.sqrt(5)), 4)
+
+
+@pytest.mark.parametrize("method", ["t", "bca", "percentile"])
+def test_other_methods_agree_where_patients_alone_differ(method: Any) -> None:
+    given = noisy(400, folds=1)
+    half = 1.96 * 0.05 / math.sqrt(400)
+    found = mean_interval(given, method=method)
+    assert isinstance(found, Interval)
+    assert found[:2] == pytest.approx((given.means[0] - half, given.means[0] + half), abs=0.001)
+
+
+def test_values_that_never_differ_have_an_interval_of_one_point() -> None:
+    for method in ("hierarchical", "percentile", "t", "bca"):
+        assert mean_interval(panel(np.full(60, 0.75)), method=method)[:2] == pytest.approx((0.75, 0.75))  # type: ignore[arg-type]
+
+
+def test_a_patient_with_more_cases_moves_the_mean_more() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    many = panel(values)
+    heavy = Panel(
+        models=("a",), patients=many.patients, folds=many.folds, sums=many.sums * 3, counts=many.counts * 3
+    )
+    found = [mean_interval(each) for each in (heavy, many)]
+    assert found[0][:2] == pytest.approx(found[1][:2])  # all three times as many: nothing changes
+    assert standard_error(heavy) == pytest.approx(standard_error(many))
+    uneven = Panel(
+        models=("a",),
+        patients=("x", "y"),
+        folds=np.array([0, 1]),
+        sums=np.array([[0.9, 0.5]]),
+        counts=np.array([[3.0, 1]]),
+    )
+    assert uneven.means.tolist() == [pytest.approx(1.4 / 4)]
+
+
+def test_the_interval_of_a_median_lies_between_sorted_values() -> None:
+    # of 20 values, the 6th and the 15th: two times P(at most 5 below) = 0.0414
+    assert median_interval(np.arange(20.0)[::-1])[:2] == (5, 14)  # type: ignore[index]
+    assert 2 * stats.binom.cdf(5, 20, 0.5) < 0.05 < 2 * stats.binom.cdf(6, 20, 0.5)
+
+
+def test_resampling_is_the_same_for_a_seed_and_does_not_hang_on_the_block() -> None:
+    given = noisy(50, models=2)
+    assert np.array_equal(resampled_means(given, draws=50, seed=1), resampled_means(given, draws=50, seed=1))
+    assert not np.array_equal(resampled_means(given, draws=50, seed=1), resampled_means(given, draws=50, seed=2))
+
+
+def test_resampling_spreads_as_folds_and_patients_do() -> None:
+    given = panel(np.random.default_rng(1).normal(size=200) + np.repeat([0, 1, 2, 3, 4], 40))
+    drawn = resampled_means(given, draws=20_000)[:, 0]
+    between = given.fold_means[0].var() / 5
+    within = np.mean([given.patient_means[0, given.folds == fold].var() for fold in range(5)]) / 200
+    assert drawn.var() == pytest.approx(between + within, rel=0.05)
+    assert drawn.mean() == pytest.approx(given.means[0], abs=0.02)
+
+
+def test_ten_thousand_draws_of_a_hundred_patients_take_less_than_a_second() -> None:
+    given = noisy(100, models=5)
+    began = time.process_time()
+    resampled_means(given)
+    assert time.process_time() - began < 1
+
+
+# tests of pairs
+
+
+def test_the_signed_rank_test_is_exact_for_few_and_ranks_zeros_as_pratt_does() -> None:
+    assert wilcoxon(np.array([1.0, 2, 3, 4, 5, 6])) == pytest.approx(2 / 2**6)
+    assert wilcoxon(np.array([-1.0, 2, 3, 4, 5, 6])) == pytest.approx(4 / 2**6)
+    # zeros take the ranks 1 and 2: 5 wins of ranks 3 to 7; mean 25 / 2, variance (9 + 16 + 25 + 36 + 49) / 4
+    z = (25 - 12.5) / math.sqrt(135 / 4)
+    assert wilcoxon(np.array([0.0, 0, 1, 2, 3, 4, 5])) == pytest.approx(2 * stats.norm.sf(z))
+
+
+def test_models_that_never_differ_are_not_different() -> None:
+    same = np.zeros(30)
+    assert (wilcoxon(same), sign_flips(same), corrected_t(same[:5]), rank_biserial(same)) == (1, 1, 1, 0)
+    assert probability_of_a_false_claim(same) == 0.5
+    assert bayesian_signed_rank(same, 0.01) == (0, 1, 0)
+    given = panel(np.full(60, 0.5), np.full(60, 0.5))
+    found = compare(given, "a", "b", rope=0.01)
+    assert (found.difference, found.wins, found.ties, found.losses, found.better) == (0, 0, 60, 0, "")
+    assert not found.is_separable
+
+
+def test_too_few_pairs_have_no_test() -> None:
+    assert wilcoxon(np.ones(5)) == Unknown("5 patients are too few for a test; 6 are the least")
+    assert sign_flips(np.ones(5)) == Unknown("5 patients are too few for a test; 6 are the least")
+    assert corrected_t(np.ones(1)) == Unknown("one fold: the noise of training is not known")
+
+
+def test_flips_of_sign_are_all_tried_where_there_are_few() -> None:
+    assert sign_flips(np.array([1.0, 2, 3, 4, 5, 6])) == 2 / 2**6
+    assert sign_flips(np.array([-1.0, 2, 3, 4, 5, 6])) == 4 / 2**6
+    many = np.random.default_rng(0).normal(0.3, 1, 60)
+    assert sign_flips(many) == pytest.approx(stats.ttest_1samp(many, 0).pvalue, abs=0.01)
+
+
+def test_ranks_in_favour_are_weighed_against_those_against() -> None:
+    assert rank_biserial(np.array([1.0, 2, 3])) == 1
+    assert rank_biserial(np.array([-1.0, 2, -3])) == pytest.approx((2 - 4) / 6)
+
+
+def test_the_test_over_folds_allows_for_training_sets_that_overlap() -> None:
+    differences = np.array([0.01, 0.03, 0.02, 0.02, 0.02])
+    t = 0.02 / math.sqrt((1 / 5 + 1 / 4) * 0.00005)
+    assert corrected_t(differences) == pytest.approx(2 * stats.t.sf(t, 4))
+    assert corrected_t(differences, test_over_train=0) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert corrected_t(np.ones(5)) == 0
+
+
+def test_the_probability_of_a_false_claim_is_the_tail_behind_zero() -> None:
+    differences = np.random.default_rng(0).normal(0.2, 1, 50)
+    one_sided = stats.ttest_1samp(differences, 0, alternative="greater").pvalue
+    assert probability_of_a_false_claim(differences) == pytest.approx(one_sided)
+    assert probability_of_a_false_claim(-differences) == pytest.approx(one_sided)
+    assert isinstance(probability_of_a_false_claim(differences[:19]), Unknown)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from([-0.3, -0.02, 0.0, 0.005, 0.02, 0.3]), min_size=1, max_size=8), st.integers(0, 9))
+def test_the_signed_rank_probabilities_are_those_of_every_pair_of_patients(values: list[float], seed: int) -> None:
+    differences, rope = np.array(values), 0.01
+    # the same draws, and the sums over pairs by force
+    generator = np.random.default_rng(seed)
+    ordered = np.sort(np.append(differences, 0.0))
+    weights = generator.standard_exponential((len(ordered), 300))
+    weights[np.flatnonzero(ordered == 0)[0]] = generator.standard_gamma(0.5, 300)
+    weights /= weights.sum(0)
+    sums = ordered[:, None] + ordered[None]
+    kinds = [sums > 2 * rope, np.abs(sums) <= 2 * rope, sums < -2 * rope]
+    chances = [np.einsum("pd,qd,pq->d", weights, weights, kind.astype(float)) for kind in kinds]
+    expected = np.bincount(np.argmax(chances, axis=0), minlength=3) / 300
+    assert bayesian_signed_rank(differences, rope, draws=300, seed=seed) == pytest.approx(
+        tuple(expected), abs=0.01
+    )
+
+
+def test_practical_difference_is_told_from_practical_sameness() -> None:
+    better = bayesian_signed_rank(np.full(40, 0.05), 0.01, draws=5000)
+    assert better.better > 0.99
+    same = bayesian_signed_rank(np.random.default_rng(0).normal(0, 0.004, 40), 0.01, draws=5000)
+    assert same.same > 0.99
+    assert sum(same) == pytest.approx(1)
+
+
+def test_a_clear_difference_is_separable_and_the_direction_is_that_of_the_metric() -> None:
+    given = noisy(100, models=2)
+    shifted = panel(
+        given.patient_means[0], given.patient_means[0] + 0.02 + np.random.default_rng(3).normal(0, 0.01, 100)
+    )
+    found = compare(shifted, "b", "a", rope=0.01)
+    assert found.is_separable
+    assert (found.better, found.n, found.folds) == ("b", 100, 5)
+    assert found.wins + found.ties + found.losses == 100
+    assert found.wins > 90
+    farther = compare(panel(*shifted.patient_means, lower=True), "b", "a", rope=0.01)  # as distances: b is worse
+    assert (farther.better, farther.wins, farther.losses) == ("a", found.losses, found.wins)
+    assert farther.difference == found.difference
+    assert farther.rank_biserial == pytest.approx(-found.rank_biserial)
+    assert farther.rope == pytest.approx(found.rope[::-1], abs=0.01)
+
+
+def test_turning_a_comparison_round_turns_its_signs_and_nothing_else() -> None:
+    given = noisy(60, models=2)
+    there, back = compare(given, "a", "b", rope=0.01), compare(given, "b", "a", rope=0.01)
+    assert there.difference == -back.difference
+    assert (there.p_wilcoxon, there.p_folds) == (back.p_wilcoxon, back.p_folds)
+    assert (there.wins, there.losses) == (back.losses, back.wins)
+    assert there.smallest_detectable == pytest.approx(back.smallest_detectable)
+    assert isinstance(there.interval, Interval)
+    assert isinstance(back.interval, Interval)
+    assert there.interval[:2] == pytest.approx((-back.interval.high, -back.interval.low), abs=0.003)
+
+
+def test_one_fold_that_goes_the_other_way_stops_a_claim_that_patients_alone_would_make() -> None:
+    difference = np.repeat([0.06, 0.05, 0.04, -0.05, 0.03], 40) + np.random.default_rng(0).normal(0, 0.02, 200)
+    found = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01)
+    assert isinstance(found.p_wilcoxon, float)
+    assert found.p_wilcoxon < 0.001
+    assert not found.is_separable
+
+
+# families and tiers
+
+
+def test_holm_multiplies_the_least_by_the_most() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def shifted(*means: float, n: int = 60, lower: bool = False) -> Panel:
+    generator = np.random.default_rng(0)
+    shared = generator.normal(0, 0.05, n)
+    return panel(*(mean + shared + generator.normal(0, 0.004, n) for mean in means), lower=lower)
+
+
+def test_every_pair_of_every_metric_is_one_family() -> None:
+    panels = {"dice": shifted(0.8, 0.9, 0.85), "hd95_mm": shifted(8, 9, 8.5, lower=True)}
+    found = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1})
+    assert [(each.first, each.second) for each in found["dice"]] == [("b", "c"), ("b", "a"), ("c", "a")]
+    assert [(each.first, each.second) for each in found["hd95_mm"]] == [("a", "c"), ("a", "b"), ("c", "b")]
+    plain = [each.p_wilcoxon for many in found.values() for each in many]
+    adjusted = [each.p_holm for many in found.values() for each in many]
+    assert adjusted == pytest.approx(holm(plain))  # type: ignore[arg-type]
+    assert family_of(found) == "Holm over 6 comparisons: 3 pairs of models by dice, hd95_mm"
+    against = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1}, against="a")
+    assert [len(each) for each in against.values()] == [2, 2]
+
+
+def comparison(first: str, second: str, *, separable: bool) -> Comparison:
+    given = shifted(0.9, 0.8 if separable else 0.9)
+    found = compare(given, "a", "b", rope=0.01, draws=500)
+    assert found.is_separable == separable
+    return Comparison(**{**vars(found), "first": first, "second": second})
+
+
+def test_models_that_cannot_be_told_from_the_best_share_its_tier() -> None:
+    order = shifted(0.9, 0.89, 0.8, 0.79, n=20)
+    apart = {("a", "c"), ("a", "d"), ("b", "d")}
+    pairs = [comparison(*pair, separable=pair in apart) for pair in itertools.combinations("abcd", 2)]
+    assert tiers(order, pairs) == {"a": "1-2", "b": "1-2", "c": "3-4", "d": "3-4"}
+    assert tiers(order, [comparison(*pair, separable=True) for pair in itertools.combinations("abcd", 2)]) == {
+        "a": "1",
+        "b": "2",
+        "c": "3",
+        "d": "4",
+    }
+    assert tiers(order, []) == dict.fromkeys("abcd", "1-4")
+
+
+# several datasets
+
+
+def test_friedman_is_that_of_demsar() -> None:
+    # ranks 1, 2, 3 on four of five datasets, 1, 3, 2 on the last: chi2 = 12 * 5 / 12 * (1 + 2.2**2 + 2.8**2 - 12)
+    scores = np.array([[3.0, 2, 1]] * 4 + [[3, 1, 2]])
+    chi = 5 * (1 + 2.2**2 + 2.8**2 - 12)
+    found = friedman(scores)
+    assert not isinstance(found, Unknown)
+    assert found.mean_ranks == pytest.approx((1, 2.2, 2.8))
+    assert found.p == pytest.approx(stats.f.sf(4 * chi / (5 * 2 - chi), 2, 8))
+    assert friedman(-scores, is_lower_better=True) == found
+
+
+def test_friedman_needs_five_datasets_and_three_models_and_something_that_differs() -> None:
+    assert friedman(np.zeros((4, 3))) == Unknown("4 datasets are too few; 5 are the least")
+    assert isinstance(friedman(np.zeros((5, 2))), Unknown)
+    same = friedman(np.zeros((6, 3)))
+    assert not isinstance(same, Unknown)
+    assert (same.p, same.mean_ranks) == (1, (2, 2, 2))
+    always = friedman(np.array([[3.0, 2, 1]] * 6))
+    assert not isinstance(always, Unknown)
+    assert always.p == 0
+
+
+# ranks
+
+
+def test_ranks_that_never_change_are_certain() -> None:
+    found = rank_stability(shifted(0.7, 0.9, 0.8))
+    assert not isinstance(found, Unknown)
+    assert found.models == ("b", "c", "a")
+    assert found.ranks == found.low == found.high == (1, 2, 3)
+    assert found.shares.tolist() == np.eye(3).tolist()
+    assert (found.p_same_winner, found.tau) == (1, (1, 1, 1))
+
+
+def test_of_two_equal_models_either_may_win() -> None:
+    found = rank_stability(noisy(100, models=2, seed=5))
+    assert not isinstance(found, Unknown)
+    assert 0.4 < found.p_same_winner < 0.999
+    assert (found.low, found.high) == ((1, 1), (2, 2))
+    assert found.shares.sum(1).tolist() == pytest.approx([1, 1])
+    twins = rank_stability(panel(*[np.random.default_rng(0).normal(size=30)] * 2))
+    assert not isinstance(twins, Unknown)
+    assert (twins.models, twins.ranks, twins.p_same_winner) == (("a", "b"), (1, 1), 1)
+
+
+def test_of_distances_the_least_is_first() -> None:
+    found = rank_stability(shifted(7, 9, 8, lower=True))
+    assert not isinstance(found, Unknown)
+    assert found.models == ("a", "c", "b")
+
+
+def test_few_patients_or_one_model_have_no_rank_distribution() -> None:
+    assert isinstance(rank_stability(noisy(19, models=2)), Unknown)
+    assert isinstance(rank_stability(noisy(60)), Unknown)
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=4), st.lists(st.integers(0, 3), min_size=4, max_size=4))
+def test_tau_is_kendalls(one: list[int], other: list[int]) -> None:
+    expected = stats.kendalltau(one, other).statistic if len(set(one)) > 1 and len(set(other)) > 1 else 0
+    assert tau_b(np.array([one], float), np.array(other, float))[0] == pytest.approx(expected)
+
+
+def test_an_order_that_hangs_on_one_fold_is_found_out() -> None:
+    steady = np.array([[3.0, 2, 1]] * 4)
+    assert leave_one_out(steady).tolist() == pytest.approx([1, 1, 1, 1])
+    hanging = np.array([[3.0, 2, 1], [2, 3, 1], [3, 2, 1]])  # 3, 2 twice and 2, 3 once
+    assert leave_one_out(hanging)[1] == pytest.approx(1)
+    assert leave_one_out(hanging)[0] < 1
