@@ -10,7 +10,7 @@ from benchbench.engine.prepare import PreparedCase
 from benchbench.metric_names import UNITS, is_overlap
 from benchbench.plan import RunKey
 from benchbench.protocol import Protocol
-from benchbench.store import Record, RunFolder
+from benchbench.store import Record, RunFolder, slug
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,15 @@ class Assignment:
     model_params: Mapping[str, Any]
     channels: tuple[str, ...]
     regions: tuple[str, ...]
+    label_values: Mapping[str, tuple[int, ...]]
+    """Region -> the label values that it consists of."""
     train: tuple[PreparedCase, ...]
     validation: tuple[PreparedCase, ...]
     test: tuple[PreparedCase, ...]
     folder: RunFolder
     device: str
     threads: int
+    save_predictions: bool = False
 
     def is_done_by(self, record: Record | None) -> bool:
         """Whether a record is what this run would give: the same spec, code, data and split, and an end."""
@@ -49,6 +52,11 @@ class Assignment:
         columns = self.folder.columns_of("cases.parquet")
         wanted = [name for name in self.protocol.metrics if columns and not is_overlap(name)]
         return [name for name in wanted if not any(f"{name}_{unit}" in columns for unit in UNITS)]
+
+    def unexported(self) -> bool:
+        """Whether predictions are to be saved and are not."""
+        names = {f"{slug(prepared.case.id)}.nii.gz" for prepared in self.test}
+        return self.save_predictions and not names <= self.folder.names_in("predictions")
 
     def record(self, **fields: Any) -> Record:
         """A record of this run with the given outcome."""

@@ -10,14 +10,11 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
@@ -26,15 +23,13 @@ from benchbench.engine.device import peak_memory_bytes
 from benchbench.engine.losses import region_masks
 from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
 from benchbench.engine.patches import open_source
-from benchbench.engine.predict import Predictor, count_case
-from benchbench.engine.prepare import PreparedCase
-from benchbench.engine.preview import draw_preview
+from benchbench.engine.predict import Predictor
 from benchbench.engine.search import Search
 from benchbench.engine.train import DivergedError, Training
 from benchbench.errors import BenchbenchError
-from benchbench.metrics import Counts, overlap
+from benchbench.evaluate import score_test_cases
 from benchbench.plugins import discover
-from benchbench.predictions import distances, even_table, measure_unmeasured, pack_case
+from benchbench.predictions import export_masks, measure_unmeasured
 from benchbench.protocol import Postprocess
 from benchbench.provenance import code_state, machine, versions
 from benchbench.store import Record
@@ -54,7 +49,9 @@ def execute(assignment: Assignment, report: Report) -> Record:
     with assignment.folder.held(_HELD_SECONDS):
         earlier = assignment.folder.read_record()
         if earlier is not None and assignment.is_done_by(earlier):
-            return measure_unmeasured(assignment, earlier)
+            record = measure_unmeasured(assignment, earlier)
+            export_masks(assignment, record)
+            return record
         assignment.folder.discard("run.json")
         try:
             record = _execute(assignment, report)
@@ -65,6 +62,7 @@ def execute(assignment: Assignment, report: Report) -> Record:
             )
         record = replace(record, seconds=time.monotonic() - began)
         assignment.folder.write_record(record)
+        export_masks(assignment, record)
         if record.status != "failed":  # what failed for want of memory or disk goes on from where it was
             assignment.folder.discard("resume.pt")
     return record
@@ -94,7 +92,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     if training.kept:
         predictor = Predictor(_checkpoints(model, training), assignment.protocol, device)
         postprocess = _chosen_postprocess(assignment, predictor)
-        _score(assignment, predictor, postprocess)
+        score_test_cases(assignment, predictor, postprocess)
     return assignment.record(
         status=status,
         reason=reason,
@@ -184,67 +182,6 @@ def _chosen_postprocess(assignment: Assignment, predictor: Predictor) -> Postpro
             truth = region_masks(bits[None], len(assignment.regions))[0].numpy()
             search.add(predictor.probabilities(prepared).cpu().numpy(), truth)
         return search.best()
-
-
-def _score(assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None) -> None:
-    """Predicts the test cases, the only ones that nothing was chosen by, and writes what was found.
-
-    Counts, the distances that are asked for, and the masks, from which others can be measured.
-    """
-    counts, far, packed = {}, {}, []
-    for prepared in assignment.test:
-        masks = predictor.masks(prepared, regions=assignment.regions, postprocess=postprocess)
-        counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
-        far[prepared] = distances(prepared, masks, assignment.protocol.metrics)
-        packed += pack_case(prepared, assignment.regions, masks)
-    assignment.folder.write_table("slices.parquet", _table(assignment, counts, {}, by_slice=True))
-    assignment.folder.write_table("cases.parquet", _table(assignment, counts, far, by_slice=False))
-    assignment.folder.write_table("predictions.parquet", pa.Table.from_pylist(packed))
-    _preview(assignment, predictor, postprocess, counts)
-
-
-def _preview(
-    assignment: Assignment,
-    predictor: Predictor,
-    postprocess: Postprocess | None,
-    counts: Mapping[PreparedCase, NDArray[np.int64]],
-) -> None:
-    """Pictures of the best, the median and the worst case by Dice."""
-
-    def dice(prepared: PreparedCase) -> tuple[float, str]:
-        totals = counts[prepared].sum(0)  # (K, 4)
-        return float(overlap("dice", Counts(*totals.T)).mean()), prepared.case.id
-
-    ranked = sorted(counts, key=dice)
-    for name, prepared in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2]), ("best", ranked[-1])):
-        masks = predictor.masks(prepared, regions=assignment.regions, postprocess=postprocess)
-        assignment.folder.write(f"previews/{name}.png", draw_preview(prepared, masks))
-
-
-def _table(
-    assignment: Assignment,
-    counts: Mapping[PreparedCase, NDArray[np.int64]],
-    distances: Mapping[PreparedCase, Sequence[Mapping[str, float]]],
-    *,
-    by_slice: bool,
-) -> pa.Table:
-    rows: list[dict[str, Any]] = []
-    for prepared, stack in counts.items():
-        named = {**assignment.key._asdict(), "case": prepared.case.id, "patient": prepared.case.patient}
-        far = distances.get(prepared, [{}] * len(assignment.regions))
-        volumes = enumerate(stack) if by_slice else [(0, stack.sum(0))]
-        for number, volume in volumes:
-            place = {**named, "slice": number} if by_slice else named
-            rows += [
-                {
-                    **place,
-                    "region": region,
-                    **dict(zip(("tp", "fp", "fn", "tn"), line.tolist(), strict=True)),
-                    **more,
-                }
-                for region, line, more in zip(assignment.regions, volume, far, strict=True)
-            ]
-    return even_table(rows)
 
 
 def _resume_tag(assignment: Assignment) -> str:

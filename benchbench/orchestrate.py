@@ -39,6 +39,8 @@ class Machine:
     devices: tuple[str, ...]
     jobs: int | None
     """Runs at a time; None for one a device, 0 for this process."""
+    save_predictions: bool = False
+    """Whether each run leaves its predictions as NIfTI files."""
 
 
 class Observer(Interface):
@@ -82,7 +84,7 @@ def _carry_out(
     preparation.open_all(selected)
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
-    waiting = [each for each in assignments if not each.is_done_by(each.folder.read_record()) or each.unmeasured()]
+    waiting = [each for each in assignments if _has_work(each)]
     folder.write_manifest(_manifest(benchmark, runs, phantom=preparation.phantom))
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
@@ -91,6 +93,11 @@ def _carry_out(
     finally:
         write_report(folder)
     return folder, [each.folder.read_record() for each in assignments]
+
+
+def _has_work(assignment: Assignment) -> bool:
+    is_done = assignment.is_done_by(assignment.folder.read_record())
+    return not is_done or bool(assignment.unmeasured()) or assignment.unexported()
 
 
 def _hear(folder: ResultsFolder, observer: Observer, key: RunKey, outcome: Outcome) -> None:
@@ -140,12 +147,14 @@ class _Preparation:
             model_params=run.model.params,
             channels=dataset.task.channels,
             regions=tuple(dataset.task.regions),
+            label_values=dataset.task.regions,
             train=parts["train"],
             validation=parts["validation"],
             test=parts["test"],
             folder=folder.run(run.key),
             device=self.machine.devices[0],
             threads=threads_per_run(self.machine),
+            save_predictions=self.machine.save_predictions,
         )
 
     def _open(self, run: Run) -> None:

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchbench.assignment import Assignment
+from benchbench.engine.export import label_nifti
 from benchbench.engine.prepare import PreparedCase
 from benchbench.masks import pack, unpack
 from benchbench.metrics import measure_regions
 from benchbench.provenance import code_state, versions
-from benchbench.store import Record
+from benchbench.store import Record, slug
 
 
 def distances(prepared: PreparedCase, masks: NDArray[np.bool_], metrics: Sequence[str]) -> list[dict[str, float]]:
@@ -51,6 +52,21 @@ def measure_unmeasured(assignment: Assignment, record: Record) -> Record:
     return assignment.folder.replace_table("cases.parquet", even_table(rows), record)
 
 
+def export_masks(assignment: Assignment, record: Record) -> None:
+    """Writes what was predicted for every test case as predictions/<case>.nii.gz, if that is asked for.
+
+    Raises:
+        IntegrityError: the masks are not what the run left.
+    """
+    if not assignment.unexported():
+        return
+    if "predictions.parquet" not in record.files:
+        return  # a run that failed has none
+    for prepared, masks in _kept_masks(assignment, record):
+        content = label_nifti(prepared, masks, assignment.label_values)
+        assignment.folder.write(f"predictions/{slug(prepared.case.id)}.nii.gz", content)
+
+
 def even_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A table with every column of any row; empty where a row has none: a case is in mm or in pixels."""
     columns = dict.fromkeys(name for row in rows for name in row)
@@ -61,9 +77,15 @@ def _of_kept_masks(
     assignment: Assignment, record: Record, metrics: Sequence[str]
 ) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
     """(case, region) and its distances."""
+    for prepared, masks in _kept_masks(assignment, record):
+        lines = distances(prepared, masks, metrics)
+        named = [(prepared.case.id, region) for region in assignment.regions]
+        yield from zip(named, lines, strict=True)
+
+
+def _kept_masks(assignment: Assignment, record: Record) -> Iterator[tuple[PreparedCase, NDArray[np.bool_]]]:
+    """Each test case with its masks (S, K, H, W)."""
     kept = assignment.folder.read_table("predictions.parquet", record)
     for prepared in assignment.test:
         packed = kept.filter(pc.field("case") == prepared.case.id).to_pylist()
-        masks = np.stack([unpack(row) for row in packed], axis=1)  # (S, K, H, W)
-        lines = distances(prepared, masks, metrics)
-        yield from (((row["case"], row["region"]), line) for row, line in zip(packed, lines, strict=True))
+        yield prepared, np.stack([unpack(row) for row in packed], axis=1)

@@ -197,7 +197,9 @@ def _variants(
     for label in base.rehearse.variants:
         if label not in labels:
             place = document.where(("rehearse", "variants", label))
-            problems[f"{place}: rehearse.variants.{label}: no such variant; {nearest(label, sorted(labels))}"] = None
+            problems[f"{place}: rehearse.variants.{label}: no such variant; {nearest(label, sorted(labels))}"] = (
+                None
+            )
     if problems:
         raise SpecError(*problems)
     return tuple(variants)

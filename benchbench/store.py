@@ -10,6 +10,7 @@
         best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
         events.out.*      TensorBoard
+        predictions/      labels of the test cases as NIfTI, if they are asked for
         previews/         image | truth | prediction of the best, median and worst case
         worker.log        what the run's process printed
 
@@ -180,6 +181,11 @@ class RunFolder:
                 records.flush()
 
             yield add
+
+    def names_in(self, name: str) -> set[str]:
+        """The files of a folder of the run; none where there is no such folder."""
+        folder = self.path / name
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
     def discard(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from benchbench.cli.options import (
 @click.option(
     "--device", "--devices", default="auto", show_default=True, help="auto, cpu, cuda:N or a list of them."
 )
+@click.option("--save-predictions", is_flag=True, help="Write the predicted labels of every test case as NIfTI.")
 @click.option("--jobs", type=click.IntRange(min=0), help="Runs at a time [one a device]; 0: in this process.")
 def run_command(
     file: Path,
@@ -37,6 +38,7 @@ def run_command(
     results: Path,
     cache: Path,
     device: str,
+    save_predictions: bool,
     jobs: int | None,
 ) -> int:
     """Carry out the benchmark FILE: what is done is skipped, what is not is done."""
@@ -46,7 +48,12 @@ def run_command(
 
     benchmark, registry, runs, selected = read_plan(file, overrides=overrides, only=only, rehearse=rehearse)
     machine = Machine(
-        results=results, cache=cache, data_root=data_root, devices=resolve_devices(device), jobs=jobs
+        results=results,
+        cache=cache,
+        data_root=data_root,
+        devices=resolve_devices(device),
+        jobs=jobs,
+        save_predictions=save_predictions,
     )
     with screen(terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(

@@ -126,7 +126,10 @@ class Training:
         for number, chosen in enumerate(batches):
             self._set_learning_rate(len(self.history) * len(batches) + number, len(batches))
             images, labels = self.train_source.batch(chosen, generator=generator)
-            images, labels = augment(images, labels, self.protocol.augment, generator=generator)
+            # a batch of patches is nobody else's
+            images, labels = augment(
+                images, labels, self.protocol.augment, generator=generator, in_place=self.protocol.ndim == 3
+            )
             loss, logits = self._step(images, labels)
             total += loss * len(chosen)
             counts += count_predicted(logits, labels, self.protocol, regions=self.regions).sum(0)
