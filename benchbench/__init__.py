@@ -13,6 +13,7 @@ from benchbench.contract import (
     Geometry,
     ModelPlugin,
     OwnLoss,
+    Published,
     Task,
     hookimpl,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "IncompatibleError",
     "ModelPlugin",
     "OwnLoss",
+    "Published",
     "Task",
     "hookimpl",
 ]

@@ -7,7 +7,7 @@ fold, the seed or the protocol: whatever could favour one model over another sta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -144,6 +144,21 @@ class Geometry(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """Counts that a paper or other code gives for a network, to hold this one against."""
+
+    source: str
+    """Who counted: code at a commit, a release, or a paper."""
+    geometry: Geometry
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What `build` is given."""
+    parameters: int
+    """Trainable numbers, shared ones once."""
+    macs: int | None = None
+    """Multiply-adds of convolutions and matrix products for one image in eval mode; None where not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelPlugin:
     """A network that benchbench can train.
 
@@ -174,6 +189,8 @@ class ModelPlugin:
     """Patterns (fnmatch) of parameter names that no gradient ever reaches, as in the source."""
     compiles: bool = True
     """Whether `torch.compile` gives the same outputs."""
+    published: tuple[Published, ...] = ()
+    """Counts that it is known to match."""
 
 
 class OwnLoss(Protocol):

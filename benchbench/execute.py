@@ -99,6 +99,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         provenance=_provenance(assignment),
         seconds=0.0,
         parameters=count_parameters(model),
+        pretrained=getattr(model, "pretrained", ""),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,

@@ -84,6 +84,18 @@ class Registry:
             raise PluginError(self._missing("model", name, self.models))
         return self.models[name].plugin
 
+    def find(self, name: str) -> Installed[DatasetPlugin] | Installed[ModelPlugin]:
+        """The dataset or model of that name.
+
+        Raises:
+            PluginError: there is neither, or it is broken.
+        """
+        if name in self.datasets:
+            return self.datasets[name]
+        if name in self.models:
+            return self.models[name]
+        raise PluginError(self._missing("dataset or model", name, [*self.datasets, *self.models]))
+
     def check(self, kind: str, name: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
         """What is wrong with an entry of a benchmark: (parameter, message), the parameter '' for the name."""
         try:
@@ -92,7 +104,7 @@ class Registry:
             return [("", str(error))]
         return check_params(factory, params)
 
-    def _missing(self, kind: str, name: str, known: Mapping[str, Any]) -> str:
+    def _missing(self, kind: str, name: str, known: Iterable[str]) -> str:
         for broken in self.broken:
             if broken.name == name:
                 return f"{kind} '{name}' cannot be used: {broken.reason} ({broken.origin})"

@@ -64,6 +64,8 @@ class Record:
     provenance: Mapping[str, Any]
     seconds: float
     parameters: int | None = None
+    pretrained: str = ""
+    """The weights that the model started from, if not from random ones."""
     epochs: int = 0
     """Epochs trained."""
     best_epoch: int | None = None

@@ -102,7 +102,7 @@ def test_a_run_prints_the_per_fold_table_and_ends_with_0(benchmark_file: Path, s
             2,
             "--device cuda:7: not found; this machine has cpu",
         ),
-        (["show", "plian"], 2, "no dataset or model 'plian': did you mean 'plain'?"),
+        (["show", "plian"], 2, "no dataset or model plugin 'plian' is installed; did you mean 'plain'?"),
         (["report", "empty"], 2, "empty: no benchmark.json here"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`benchbench list` and `benchbench show`."""
+"""`benchbench list`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,20 @@ if TYPE_CHECKING:
 @click.command("list")
 @click.argument("kind", type=click.Choice(["datasets", "models"]), required=False)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_command(*, kind: str | None, as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Models: a page of what each costs, beside published counts.")
+def list_command(*, kind: str | None, as_json: bool, markdown: bool) -> None:
     """List the datasets and models that are installed, and the plugins that cannot be used."""
     from benchbench.plugins import discover  # noqa: PLC0415 after --help has answered
 
     registry = discover()
+    if markdown:
+        from benchbench.cli.models_page import models_page  # noqa: PLC0415 torch, only where it counts
+        from benchbench.errors import UsageError  # noqa: PLC0415
+
+        if kind != "models":
+            raise UsageError("--markdown is a page of models; write benchbench list models --markdown")
+        click.echo(models_page(registry), nl=False)
+        return
     catalogue = {each: _entries(registry, each) for each in ([kind] if kind else ["datasets", "models"])}
     broken = [{"name": each.name, "from": str(each.origin), "reason": each.reason} for each in registry.broken]
     if as_json:
@@ -31,31 +40,10 @@ def list_command(*, kind: str | None, as_json: bool) -> None:
     for title, entries in catalogue.items():
         click.echo(title)
         for entry in entries:
-            click.echo(f"  {entry['name']:<14} {_signature(entry['parameters'])}")
-            click.echo(f"  {'':<14} {entry['source']}  [{entry['from']}]")
+            click.echo(f"  {entry['name']:<26} {_signature(entry['parameters'])}")
+            click.echo(f"  {'':<26} {entry['source']}  [{entry['from']}]")
     for entry in broken:
         click.echo(f"unavailable: {entry['name']}: {entry['reason']}  [{entry['from']}]")
-
-
-@click.command("show")
-@click.argument("name")
-def show_command(name: str) -> None:
-    """Show the dataset or model NAME: parameters, source, licence."""
-    from benchbench.document import nearest  # noqa: PLC0415 after --help has answered
-    from benchbench.errors import PluginError  # noqa: PLC0415
-    from benchbench.plugins import discover  # noqa: PLC0415
-
-    registry = discover()
-    found = False
-    for kind in ("datasets", "models"):
-        for entry in _entries(registry, kind):
-            if entry["name"] == name:
-                _show(kind, entry)
-                found = True
-    if not found:
-        known = sorted({*registry.datasets, *registry.models})
-        reasons = [f"{each.reason} ({each.origin})" for each in registry.broken if each.name == name]
-        raise PluginError(f"no dataset or model '{name}': {reasons[0] if reasons else nearest(name, known)}")
 
 
 def _entries(registry: Registry, kind: str) -> list[dict[str, Any]]:
@@ -70,12 +58,13 @@ def _entry(installed: Installed[Any]) -> dict[str, Any]:
     common = {"name": plugin.name, "source": plugin.source, "from": str(installed.origin)}
     if isinstance(plugin, Dataset):
         had = {"licence": plugin.download.licence, "page": plugin.download.page}
-        return {**common, "parameters": _parameters(plugin.open), **had, "about": _about(plugin.open)}
-    ndims = {"ndims": sorted(plugin.ndims)}
-    return {**common, "parameters": _parameters(plugin.build), **ndims, "about": _about(plugin.build)}
+        return {**common, "parameters": parameters_of(plugin.open), **had, "about": about(plugin.open)}
+    ndims = {"ndims": sorted(plugin.ndims), "licence": plugin.licence}
+    return {**common, "parameters": parameters_of(plugin.build), **ndims, "about": about(plugin.build)}
 
 
-def _parameters(factory: Callable[..., Any]) -> dict[str, str]:
+def parameters_of(factory: Callable[..., Any]) -> dict[str, str]:
+    """Each parameter's type and default, as a line of source would have them."""
     from benchbench.plugins import keyword_parameters  # noqa: PLC0415 as above
 
     return {
@@ -88,22 +77,10 @@ def _type_name(parameter: inspect.Parameter) -> str:
     return str(getattr(parameter.annotation, "__name__", parameter.annotation))
 
 
-def _about(factory: Callable[..., Any]) -> str:
+def about(factory: Callable[..., Any]) -> str:
+    """What the author says of a factory."""
     return inspect.getdoc(factory) or ""
 
 
 def _signature(parameters: dict[str, str]) -> str:
     return ", ".join(f"{name}: {kind}" for name, kind in parameters.items()) or "no parameters"
-
-
-def _show(kind: str, entry: dict[str, Any]) -> None:
-    click.echo(f"{entry['name']}, a {kind[:-1]} from {entry['from']}")
-    click.echo(f"source: {entry['source']}")
-    if kind == "datasets":
-        click.echo(f"licence: {entry['licence']}\nfiles: {entry['page']}")
-    else:
-        click.echo(f"dimensions: {', '.join(f'{each}D' for each in entry['ndims'])}")
-    click.echo("parameters:" if entry["parameters"] else "parameters: none")
-    for name, described in entry["parameters"].items():
-        click.echo(f"  {name}: {described}")
-    click.echo(f"\n{entry['about']}")

@@ -39,6 +39,11 @@ cache_option = click.option(
 )
 
 
+params_option = click.option(
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A parameter of the factory, e.g. width=8."
+)
+
+
 def benchmark_options(command: F) -> F:
     """What says which runs of a benchmark are meant."""
     options = [
@@ -73,3 +78,24 @@ def read_plan(
     runs = plan_runs(benchmark, registry)
     check_steps(benchmark)
     return benchmark, registry, runs, select_runs(runs, only)
+
+
+def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Every parameter of a plugin's factory, with those that `--set name=value` gives.
+
+    Raises:
+        UsageError: with every parameter that is unknown or of another type.
+    """
+    from benchbench.document import parse_value  # noqa: PLC0415 after --help has answered
+    from benchbench.errors import UsageError  # noqa: PLC0415
+    from benchbench.plugins import check_params, resolve_params  # noqa: PLC0415
+
+    given = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise UsageError(f"--set {override}: no '='; write it like --set width=8")
+        given[name.strip()] = parse_value(text)
+    if problems := check_params(factory, given):
+        raise UsageError(*(f"--set {name}: {message}" for name, message in problems))
+    return resolve_params(factory, given)

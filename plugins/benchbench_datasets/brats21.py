@@ -52,6 +52,7 @@ class Brats21:
     targets: Literal["regions", "classes"] = field(default="regions", kw_only=True)
     """Scored are whole tumour, core and enhancing tumour, which overlap, or the classes that they consist of."""
     edition: Literal[2021, 2023] = field(default=2021, kw_only=True)
+    """The challenge's year, which decides on names and on the label of enhancing tumour."""
 
     @property
     def task(self) -> Task:

@@ -1,0 +1,48 @@
+"""What a factory's parameters mean, read from where its author wrote it down."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from benchbench.plugins import keyword_parameters
+
+_SENTENCE = re.compile(r"(?<=[.;])\s+(?=[A-Z`\d])")
+_SECTION = re.compile(r"\n\s*(?:Raises|Returns|Source|Differs):\s*\n")
+
+
+def meanings(factory: Callable[..., Any]) -> dict[str, str]:
+    """Parameter -> what it means, '' where nothing is said.
+
+    Of a data class, the string under the field. Otherwise the sentences of the docstring that name the parameter, in
+    backticks or, underscores being spaces, in words.
+    """
+    about = _SECTION.split(f"{inspect.getdoc(factory) or ''}\n")[0]
+    sentences = _SENTENCE.split(" ".join(about.split()))
+    fields = _field_docstrings(factory) if inspect.isclass(factory) else {}
+    return {name: fields.get(name) or _spoken_of(name, sentences) for name in keyword_parameters(factory)}
+
+
+def _spoken_of(name: str, sentences: list[str]) -> str:
+    words = re.compile(rf"\b{re.escape(name).replace('_', '[_ ]')}", re.IGNORECASE)
+    marked = [sentence for sentence in sentences if f"`{name}`" in sentence]
+    return " ".join(marked or [sentence for sentence in sentences if words.search(sentence)])
+
+
+def _field_docstrings(data_class: type) -> dict[str, str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(data_class)))
+    except (OSError, SyntaxError):
+        return {}  # made without a source file
+    (definition,) = tree.body
+    assert isinstance(definition, ast.ClassDef), "it is the source of a class"
+    said = {}
+    for field, below in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            if isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
+                said[field.target.id] = " ".join(below.value.value.split())
+    return said
