@@ -156,9 +156,9 @@ def _weighted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         id(part) for each in model.modules() if isinstance(each, nn.MultiheadAttention) for part in each.children()
     }
     for name, module in model.named_modules():
-        if any(True for _ in module.parameters(recurse=False)) and id(module) not in parts:
-            if not isinstance(module, _FREE):
-                yield name or "the model itself", module
+        has_weights = any(True for _ in module.parameters(recurse=False))
+        if has_weights and id(module) not in parts and not isinstance(module, _FREE):
+            yield name or "the model itself", module
 
 
 @contextmanager

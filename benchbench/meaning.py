@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from benchbench.plugins import keyword_parameters
@@ -18,8 +19,8 @@ _SECTION = re.compile(r"\n\s*(?:Raises|Returns|Source|Differs):\s*\n")
 def meanings(factory: Callable[..., Any]) -> dict[str, str]:
     """Parameter -> what it means, '' where nothing is said.
 
-    Of a data class, the string under the field. Otherwise the sentences of the docstring that name the parameter, in
-    backticks or, underscores being spaces, in words.
+    Of a data class, the string under the field. Otherwise the sentences of the docstring that name the parameter,
+    in backticks or, underscores being spaces, in words.
     """
     about = _SECTION.split(f"{inspect.getdoc(factory) or ''}\n")[0]
     sentences = _SENTENCE.split(" ".join(about.split()))
@@ -41,8 +42,8 @@ def _field_docstrings(data_class: type) -> dict[str, str]:
     (definition,) = tree.body
     assert isinstance(definition, ast.ClassDef), "it is the source of a class"
     said = {}
-    for field, below in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            if isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
-                said[field.target.id] = " ".join(below.value.value.split())
+    for field, below in pairwise(definition.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                said[name] = " ".join(text.split())
     return said

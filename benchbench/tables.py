@@ -121,7 +121,7 @@ def fold_table(results: Results) -> pd.DataFrame:
         rows.append({**key._asdict(), **ended, **scores, **_recorded(record), "data": results.data})
     table = pd.DataFrame(rows)
     last = [*_recorded(None), "data"]  # a first run without scores would put them before the scores
-    return _whole_numbers(table[[*(name for name in table if name not in last), *last]])
+    return _with_starts(results, _whole_numbers(table[[*(name for name in table if name not in last), *last]]))
 
 
 def cost_table(results: Results) -> pd.DataFrame:
@@ -135,7 +135,8 @@ def cost_table(results: Results) -> pd.DataFrame:
         row |= {"device": given.get("name", given.get("device")), "threads": given.get("threads")}
         row |= {"precision": given.get("precision"), "peak_memory_bytes": given.get("peak_memory_bytes")}
         rows.append({**row, "data": results.data})
-    return _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*KEYS, "seconds", "data"]))
+    table = pd.DataFrame(rows, columns=None if rows else [*KEYS, "seconds", "data"])
+    return _with_starts(results, _whole_numbers(table))
 
 
 def summary_table(results: Results) -> pd.DataFrame:
@@ -151,7 +152,7 @@ def summary_table(results: Results) -> pd.DataFrame:
         counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
         lines = summaries(_of_group(cases, group), _of_group(slices, group), **results.rules(group[2]))
         rows += [{**dict(zip(_GROUP, group, strict=True)), **line, **counted} for line in lines]
-    return _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*_GROUP, "data"]))
+    return _with_starts(results, _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*_GROUP, "data"])))
 
 
 def unmeasured(results: Results) -> dict[str, int]:
@@ -180,7 +181,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
     board = board.sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
     ranked = board["order"].where(board["has_rank"]).groupby([board["dataset"], board["rule"]])
     board.insert(0, "rank", ranked.rank(method="min", ascending=False))
-    return _whole_numbers(board.drop(columns=["order", "rule", "has_rank"]))
+    return _with_starts(results, _whole_numbers(board.drop(columns=["order", "rule", "has_rank"])))
 
 
 def pivot_tables(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -210,13 +211,33 @@ def _pivot(runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str
     cells = runs.assign(score=scores).groupby(axes)["score"].agg(_strict_mean)
     order = sorted(orders[rows]) if rows in {"fold", "seed"} else orders[rows]
     table: pd.DataFrame = cells.unstack().reindex(index=order, columns=orders[columns])  # noqa: PD010 one a cell
-    table = table.set_axis([str(name) for name in order])
+    table = table.set_axis([_label(runs, rows, name) for name in order])
     if rows == "fold":
         table.loc["mean"] = cells.groupby(columns).agg(_strict_mean)
         table.loc["sd"] = cells.groupby(columns).agg(_strict_sd)
-    table = table.set_axis([str(name) for name in orders[columns]], axis=1)
+    table = table.set_axis([_label(runs, columns, name) for name in orders[columns]], axis=1)
     table.insert(0, rows, table.index, allow_duplicates=True)
     return table.reset_index(drop=True)
+
+
+def _label(runs: pd.DataFrame, axis: str, name: object) -> str:
+    """A name on an axis, marked where its models start from trained weights."""
+    if axis not in {"model", "variant"} or "pretrained" not in runs:
+        return str(name)
+    starts = runs.loc[runs[axis] == name, "pretrained"] != ""
+    if not starts.any():
+        return str(name)
+    return f"{name} (pretrained)" if starts.all() else f"{name} (some pretrained)"
+
+
+def _with_starts(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """The table, with a column of the weights that models start from, if any does not start from random ones."""
+    starts = {key[:3]: record.pretrained for key, record in results.records.items() if record.pretrained}
+    if starts and len(table):
+        groups = table[_GROUP].itertuples(index=False, name=None)
+        place = int(table.columns.get_loc("variant")) + 1
+        table.insert(place, "pretrained", [starts.get(group, "") for group in groups])
+    return table
 
 
 def _strict_mean(values: pd.Series) -> float:

@@ -13,10 +13,10 @@ from benchbench.plugins import Registry
 
 _HEAD = """# Models
 
-Parameters are those that training changes, shared ones once. A GMAC is 10⁹ multiply-adds of convolutions and matrix
-products, for one image in eval mode; twice as many are FLOPs. *Published* is what the source named there has at the
-same input and settings, and *same* says that both counts agree to the last one. Where nothing is published, the input
-is a usual one. `benchbench show NAME` counts at any other input.
+Parameters are those that training changes, shared ones once. A GMAC is 10⁹ multiply-adds of convolutions and
+matrix products, for one image in eval mode; twice as many are FLOPs. *Published* is what the source named there
+has at the same input and settings, and *same* says that both counts agree to the last one. Where nothing is
+published, the input is a usual one. `benchbench show NAME` counts at any other input.
 
 Made by `benchbench list models --markdown > docs/models.md`.
 

@@ -165,7 +165,7 @@ def described(geometry: Geometry) -> str:
 
 def by(sizes: tuple[int, ...]) -> str:
     """Sizes as 256 × 256."""
-    return " × ".join(map(str, sizes))
+    return " × ".join(map(str, sizes))  # noqa: RUF001 as sizes are written
 
 
 def _echo(lines: Iterator[str]) -> None:

@@ -56,7 +56,7 @@ class Candidate:
         return self.plugin.build(geometry or self.geometry, **self.params)
 
     def batch(self, count: int = 2) -> tuple[Tensor, Tensor]:
-        """Images (B, C, *patch) with a bright and a dark box in noise, and labels (B, *patch), bit masks of them."""
+        """Images (B, C, *patch), a bright and a dark box in noise, and labels (B, *patch), bit masks of the boxes."""
         generator = torch.Generator().manual_seed(7)
         _, regions, patch = self.geometry
         images = torch.randn(count, self.geometry.in_channels, *patch, generator=generator) * 0.1

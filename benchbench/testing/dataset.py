@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from benchbench.contract import DatasetPlugin
-from benchbench.testing.dataset_rules import Files, Recipe, case_rules, plugin_rules
+from benchbench.testing.case_rules import Files, case_rules
+from benchbench.testing.dataset_rules import Recipe, plugin_rules
 from benchbench.testing.report import Report, judge
 
 
@@ -44,8 +45,6 @@ def _files(plugin: DatasetPlugin, root: Path | None, scratch: Path) -> Iterator[
         return
     folder = scratch / "phantom"
     folder.mkdir()
-    try:
+    with suppress(Exception):  # the rule of the phantom tells of it
         plugin.phantom(folder, patients=3, size=32, seed=0)
-    except Exception:  # noqa: BLE001 the rule of the phantom says so
-        pass
     yield folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -76,6 +76,23 @@ class Report:
             raise ConformanceError(*self.lines())
 
 
+def fault(found: str, expected: str, mend: str) -> str:
+    """A line that says all three."""
+    return f"{found}, expected {expected}; {mend}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three, and how many more."""
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def told(error: Exception) -> str:
+    """An exception in a few words."""
+    first = str(error).strip().splitlines()[:1]
+    return f"raised {type(error).__name__}: {first[0] if first else 'no message'}"
+
+
 def judge(rules: Iterable[Rule[T]], plugin: T, *, where: str) -> Iterator[Outcome]:
     """The outcome of every rule; a plugin that raises breaks the rule under which it does."""
     fallen = ""
@@ -94,7 +111,6 @@ def _outcome(rule: Rule[T], plugin: T) -> tuple[State, tuple[str, ...]]:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 whatever a plugin raises is a fault to be told
-        first = str(error).strip().splitlines()[:1]
-        told = f"raised {type(error).__name__}: {first[0] if first else 'no message'}"
-        return "broken", (f"{told}, expected no exception; run it under a debugger with the input of this rule",)
+        mend = "run it under a debugger with the input of this rule"
+        return "broken", (fault(told(error), "no exception", mend),)
     return ("broken", faults) if faults else ("kept", ())

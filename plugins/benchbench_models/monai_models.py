@@ -113,7 +113,7 @@ def dynunet(
 ) -> nn.Module:
     """DynUNet, laid out as nnU-Net lays out its own: 3 wide everywhere, halved at each level below the first.
 
-    `widths` are the channels of the levels, three or more; with `residual`, blocks are residual, with a shortcut of
+    `widths` are the channels of the levels, three or more; with `residual`, blocks are residual, their shortcuts
     1 wide. So many levels below the first as `deep_supervision` says have a head while the network is trained.
 
     Raises:

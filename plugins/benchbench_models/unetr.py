@@ -32,8 +32,8 @@ def build(
     """UNETR as MONAI has it, in 12 transformer blocks.
 
     `width` is the number of channels at full resolution, doubled at each level below. Tokens are vectors of
-    `hidden` numbers, shared out among the `heads` of attention; `mlp` numbers stand between the layers of a block's
-    MLP. `dropout` acts inside the transformer.
+    `hidden` numbers, shared out among the `heads` of attention; `mlp` numbers stand between the layers of an MLP.
+    `dropout` acts inside the transformer.
 
     Raises:
         IncompatibleError: the patch does not divide into tokens, or a parameter is out of its range.
