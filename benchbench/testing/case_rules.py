@@ -57,89 +57,6 @@ def case_rules() -> Iterator[Rule[Files]]:
     yield Rule("metadata", "patient to column to text", metadata)
 
 
-def cases(self) -> Sequence[CaseRef]:
-        return self.dataset.cases()
-
-    def copy_of(self, files: Sequence[Path], name: str) -> Path:
-        """A folder with these files only, where they were."""
-        folder = self.recipe.scratch / name
-        shutil.rmtree(folder, ignore_errors=True)
-        for path in files:
-            target = folder / path.relative_to(self.root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        return folder
-
-
-def plugin_rules() -> Iterator[Rule[Recipe]]:
-    """The rules that need no files."""
-    yield Rule("opens", "opening reads nothing and tells the task", opens)
-    yield Rule("documented", "every parameter has a type, a default and a meaning", documented)
-    yield Rule("phantom", "a phantom of any size has as many patients as asked for", phantom)
-    yield Rule("repeats", "one seed writes the same bytes, another others", repeats)
-    yield Rule("not found", "a folder without cases is a DataNotFoundError", not_found)
-
-
-def case_rules() -> Iterator[Rule[Files]]:
-    """The rules of the cases; where there are none, the others mean nothing."""
-    yield Rule("cases", "cases have an order, and each an id of its own", cases, is_ground=True)
-    yield Rule("files", "files exist, in an order, and say all that a case is decoded from", files, is_ground=True)
-    yield Rule("unread", "cases and files are listed without reading voxels", unread)
-    yield Rule("load", "a case agrees with the task, and is the same every time", load)
-    yield Rule("regions", "every region is somewhere in the cases", regions)
-    yield Rule("damaged", "a missing or damaged file is a DataError", damaged)
-    yield Rule("metadata", "patient to column to text", metadata)
-
-
-def opens(recipe: Recipe) -> Iterator[str]:
-    task = recipe.open(recipe.scratch / "nowhere").task
-    if not task.channels or len(set(task.channels)) < len(task.channels):
-        yield fault(f"channels are {task.channels}", "one or more of different names", "name each")
-    if not task.regions:
-        yield fault("there are no regions", "one or more", "say which label values each consists of")
-    for name, values in task.regions.items():
-        if not values or 0 in values:
-            yield fault(f"region '{name}' is {values}", "label values other than 0", "0 is the background")
-
-
-def documented(recipe: Recipe) -> Iterator[str]:
-    yield from undocumented(recipe.plugin.open)
-    for name in ("licence", "page"):
-        if not getattr(recipe.plugin.download, name).strip():
-            yield fault(f"download.{name} is empty", "a few words", "say how the files are had")
-
-
-def phantom(recipe: Recipe) -> Iterator[str]:
-    for patients, size in _SIZES:
-        root = recipe.phantom("size", patients=patients, size=size)
-        found = {case.patient for case in recipe.open(root).cases()}
-        if len(found) != patients:
-            yield fault(
-                f"{patients} patients of size {size}: found {len(found)}", f"{patients}", "write that many"
-            )
-
-
-def repeats(recipe: Recipe) -> Iterator[str]:
-    first, again, other = (_bytes(recipe.phantom(f"seed{n}", seed=seed)) for n, seed in enumerate((0, 0, 1)))
-    if changed := sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name)):
-        mend = "draw from numpy.random.default_rng(seed) only, and write no time or host"
-        yield fault(f"the same seed gives other bytes in {some(changed)}", "the same", mend)
-    if first == other:
-        yield fault("another seed gives the same bytes", "others", "draw from numpy.random.default_rng(seed)")
-
-
-def not_found(recipe: Recipe) -> Iterator[str]:
-    empty = recipe.scratch / "empty"
-    empty.mkdir(exist_ok=True)
-    try:
-        found = recipe.open(empty).cases()
-    except DataNotFoundError:
-        return
-    yield fault(
-        f"an empty folder has cases {list(found)[:2]}", "a DataNotFoundError", "raise it where there are none"
-    )
-
-
 def cases(files: Files) -> Iterator[str]:
     listed, again = list(files.cases), list(files.recipe.open(files.root).cases())
     if not listed:
@@ -276,5 +193,3 @@ def _same(one: Case, other: Case) -> bool:
         and one.spacing_mm == other.spacing_mm
         and np.array_equal(np.array(one.affine), np.array(other.affine))
     )
-
-
