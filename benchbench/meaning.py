@@ -23,6 +23,8 @@ def meanings(factory: Callable[..., Any]) -> dict[str, str]:
     in backticks or, underscores being spaces, in words.
     """
     about = _SECTION.split(f"{inspect.getdoc(factory) or ''}\n")[0]
+    if inspect.isclass(factory) and about.startswith(f"{factory.__name__}("):
+        about = ""  # a data class without a docstring has its signature there
     sentences = _SENTENCE.split(" ".join(about.split()))
     fields = _field_docstrings(factory) if inspect.isclass(factory) else {}
     return {name: fields.get(name) or _spoken_of(name, sentences) for name in keyword_parameters(factory)}

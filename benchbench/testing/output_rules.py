@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -21,7 +22,8 @@ _SIZES = {
     3: ((1, 1, (32, 32, 32)), (3, 2, (32, 16, 48)), (4, 3, (17, 24, 31))),
 }
 """In and out channels and a size of image; 2D images are padded to multiples of 32, 3D ones go as they are."""
-_WIDE = 2.0  # times the weights drawn, a wider network than training makes
+_WIDE = (2.0, -2.0, 1.0, -1.0)
+"""Times the weights drawn; of the other sign as well, for what stays on one side then does so by an activation."""
 
 
 def builds(candidate: Candidate) -> Iterator[str]:
@@ -96,15 +98,10 @@ def own_loss(candidate: Candidate) -> Iterator[str]:
 
 @torch.no_grad()
 def logits(candidate: Candidate) -> Iterator[str]:
-    model = candidate.build().eval()
     images, _ = candidate.batch()
-    state = {name: tensor.clone() for name, tensor in model.named_parameters()}
     low, high = 0.0, 0.0
-    for factor in (_WIDE, -_WIDE):  # of the other sign as well: what stays on one side does so by an activation
-        torch.manual_seed(11)
-        for name, parameter in model.named_parameters():
-            parameter.copy_(state[name] * factor + 0.2 * torch.randn_like(parameter))
-        found = model(images)
+    for factor in _WIDE:
+        found = candidate.build().eval().apply(partial(_widen, factor=factor))(images)
         if torch.isfinite(found).all():
             low, high = min(low, float(found.min())), max(high, float(found.max()))
     where = f"[{low:.3g}, {high:.3g}] with weights drawn wide"
@@ -145,6 +142,13 @@ def _shape_faults(model: nn.Module, geometry: Geometry, size: tuple[int, ...]) -
         elif not torch.isfinite(found).all():
             mend = "look at divisions, roots and norms"
             yield fault(f"images {given}: returned nan or infinity", "finite logits", mend)
+
+
+def _widen(layer: nn.Module, *, factor: float) -> None:
+    """Multiplies the weights of a layer and moves them from where they may be zero."""
+    for parameter in layer.parameters(recurse=False):
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+        parameter.mul_(factor).add_(torch.randn_like(parameter), alpha=0.5 / fan_in**0.5)
 
 
 def _plain_criterion(heads: Tensor | list[Tensor]) -> Tensor:

@@ -1,0 +1,358 @@
+"""Every rule for models, broken by a model that breaks that rule alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchbench import Geometry, IncompatibleError, ModelPlugin, Published
+from benchbench.testing import ConformanceError, check_model, examine_model
+
+
+class Small(nn.Module):
+    """Two convolutions: keeps every rule, and is what the others change."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if len(geometry.patch) == 2 else nn.Conv3d
+        self.first = convolution(geometry.in_channels, 6, 3, padding=1)
+        self.head = convolution(6, geometry.out_channels, 3, padding=1)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.first(x).relu()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.features(x))
+
+
+def plugin(build: Callable[..., Any], **changes: Any) -> ModelPlugin:
+    fields: dict[str, Any] = {"name": "toy", "build": build, "source": "none", "ndims": frozenset({2})}
+    return ModelPlugin(**{**fields, **changes})
+
+
+def broken(build: Callable[..., Any], **changes: Any) -> tuple[str, ...]:
+    return examine_model(plugin(build, **changes)).broken
+
+
+class NoParameters(nn.Module):
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__()
+        self.layers = [Small(geometry)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers[0](x)
+
+
+class Halved(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[..., ::2]
+
+
+class OnlyEven(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.view(2, -1, *x.shape[2:]))
+
+
+class TupleInEval(Small):
+    def forward(self, x: Tensor) -> Any:
+        return (super().forward(x), None)
+
+
+class NotANumber(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 0
+
+
+class TupleInTraining(Small):
+    def forward(self, x: Tensor) -> Any:
+        return (super().forward(x),) if self.training else super().forward(x)
+
+
+class CoarseFirst(Small):
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return [logits[..., ::2, ::2], logits] if self.training else logits
+
+
+class SameSize(Small):
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return [logits, logits] if self.training else logits
+
+
+class OddLoss(Small):
+    def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        logits = self(images)
+        return logits.mean(), logits
+
+
+class LossWithoutLogits(Small):
+    def loss(self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]) -> Any:  # noqa: ARG002
+        return criterion(self(images))
+
+
+class LossOfManyNumbers(Small):
+    def loss(self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]) -> Any:  # noqa: ARG002
+        logits = self(images)
+        return logits, logits[:, :, ::2]
+
+
+class Idle(Small):
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.spare = nn.Linear(2, 2)
+
+
+class CannotLearn(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return 10 * logits[..., :1, :1].expand_as(logits)
+
+
+class Seeded(Small):
+    def __init__(self, geometry: Geometry) -> None:
+        torch.manual_seed(4)
+        super().__init__(geometry)
+
+
+class DrawsWithPython(Small):
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        nn.init.constant_(self.head.bias, random.random())  # noqa: S311 that is what is wrong with it
+
+
+class DropsWithPython(Small):
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(x) * (random.uniform(0.9, 1.1) if self.training else 1)  # noqa: S311 as above
+
+
+class AlwaysDrops(Small):
+    def features(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().features(x), 0.1, training=True)
+
+
+class BatchStatistics(Small):
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        return (features - features.mean()) / features.std() + features.mean(0, keepdim=True)
+
+
+class CountsInEval(Small):
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += 1
+        return super().forward(x)
+
+
+class HiddenState(Small):
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.scale = 1 + torch.rand(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+class Mutates(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5))
+
+
+class Sigmoid(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sigmoid()
+
+
+class Tanh(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).tanh()
+
+
+class Overflows(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits + (torch.inf if logits.dtype == torch.bfloat16 else 0)
+
+
+class Breaks(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            raise ValueError("the model fell over\nin two lines")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("build", "rule", "message"),
+    [
+        (lambda _: None, "builds", "build returned NoneType, expected an nn.Module; return the network"),
+        (NoParameters, "builds", "has no parameters, expected some; make layers attributes"),
+        (Halved, "shapes", "images (2, 2, 64, 64): returned (2, 2, 64, 32), expected (2, 2, 64, 64); crop or"),
+        (OnlyEven, "shapes", "images (1, 2, 64, 64): raised RuntimeError"),
+        (
+            TupleInEval,
+            "shapes",
+            "returned tuple, expected a tensor (2, 2, 64, 64); return the finest logits alone",
+        ),
+        (NotANumber, "shapes", "returned nan or infinity, expected finite logits"),
+        (TupleInTraining, "training output", "returned tuple, expected a tensor or a list of tensors; convert it"),
+        (
+            CoarseFirst,
+            "training output",
+            "the first head is (32, 32), expected the patch, (64, 64); put the finest",
+        ),
+        (SameSize, "training output", "expected each smaller than the one before; sort them"),
+        (Breaks, "training output", "raised ValueError: the model fell over, expected no exception; run it under"),
+        (
+            OddLoss,
+            "own loss",
+            "loss(images, targets), expected loss(images, targets, criterion); take these three",
+        ),
+        (LossWithoutLogits, "own loss", "returned Tensor, expected two tensors; return loss and logits"),
+        (LossOfManyNumbers, "own loss", "expected a finite scalar with a gradient; reduce it"),
+        (Idle, "gradient", "none reaches spare.weight, spare.bias, expected every parameter; use them"),
+        (CannotLearn, "overfits", "steps, expected above 0.8; look for a detached tensor"),
+        (Seeded, "seeded", "another seed gives the same weights, expected others; set neither a seed"),
+        (DrawsWithPython, "seeded", "one seed gives different weights in head.bias, expected the same; draw from"),
+        (DropsWithPython, "seeded", "one seed gives training losses"),
+        (
+            AlwaysDrops,
+            "eval",
+            "the same images give other logits the second time, expected the same; draw nothing",
+        ),
+        (BatchStatistics, "eval", "an image's logits change with its batch"),
+        (CountsInEval, "eval", "a forward pass changes seen, expected no change in eval mode"),
+        (HiddenState, "round trip", "saved and loaded, logits change by"),
+        (Mutates, "inputs", "eval mode changes the images, expected them as they were; do nothing in place"),
+        (Tanh, "logits", "expected no bounds; return what the last layer gives"),
+        (Overflows, "bf16", "logits are nan or infinite, expected finite ones"),
+    ],
+)
+def test_a_model_that_breaks_one_rule_is_told_which_and_how_to_mend_it(
+    build: Callable[..., Any], rule: str, message: str
+) -> None:
+    report = examine_model(plugin(build))
+    assert report.broken == (rule,)
+    assert any(line.startswith(f"toy: 2D, {rule}: ") and message in line for line in report.lines())
+    assert not any("\n" in line for line in report.lines())
+
+
+def test_a_model_that_breaks_no_rule_passes_in_2d_and_3d() -> None:
+    check_model(plugin(Small, ndims=frozenset({2, 3})))
+
+
+def test_an_activation_keeps_a_model_from_learning_and_both_rules_say_so() -> None:
+    assert broken(Sigmoid) == ("overfits", "logits")
+
+
+def test_all_broken_rules_are_listed_not_the_first() -> None:
+    class Both(Tanh, Idle):
+        pass
+
+    with pytest.raises(ConformanceError) as caught:
+        check_model(plugin(Both))
+    assert len(caught.value.problems) == 2
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_what_rests_on_a_broken_shape_is_not_looked_at() -> None:
+    report = examine_model(plugin(Halved))
+    assert {outcome.lines for outcome in report.outcomes[2:]} == {("mend 'shapes' first",)}
+
+
+def test_a_parameter_declared_unused_is_allowed_and_one_that_is_used_is_not() -> None:
+    assert broken(Idle, unused=("spare.*",)) == ()
+    assert broken(Small, unused=("head.*",)) == ("gradient",)
+
+
+def test_a_part_that_begins_at_zero_does_not_hide_what_is_behind_it() -> None:
+    class ZeroHead(Small):
+        def __init__(self, geometry: Geometry) -> None:
+            super().__init__(geometry)
+            nn.init.zeros_(self.head.weight)
+
+    assert "gradient" not in broken(ZeroHead)
+
+
+def test_a_refusal_counts_as_refused_and_the_next_size_is_tried() -> None:
+    def build(geometry: Geometry) -> nn.Module:
+        if min(geometry.patch) < 128:
+            raise IncompatibleError(f"toy: patch is {list(geometry.patch)}, expected 128; enlarge it")
+        return Small(geometry)
+
+    report = examine_model(plugin(build))
+    assert report.broken == ()
+    assert report.refused == ("toy: patch is [64, 64], expected 128; enlarge it",)
+
+
+def test_a_model_that_refuses_everything_does_not_pass() -> None:
+    def build(geometry: Geometry) -> nn.Module:
+        raise IncompatibleError("toy: found something, expected something else; change it")
+
+    report = examine_model(plugin(build))
+    assert report.broken == ("builds",)
+    assert "every input is refused" in next(report.lines())
+
+
+def test_a_refusal_by_another_exception_is_a_fault() -> None:
+    def build(geometry: Geometry) -> nn.Module:
+        raise ValueError("no")
+
+    assert "raised ValueError: no, expected no exception" in next(examine_model(plugin(build)).lines())
+
+
+def undocumented(geometry: Geometry, *, width=4, depth: int) -> nn.Module:  # type: ignore[no-untyped-def] # noqa: ANN001
+    """Two convolutions."""
+    return Small(geometry)
+
+
+def test_a_parameter_without_type_default_or_meaning_is_told() -> None:
+    report = examine_model(plugin(undocumented), {"depth": 1})
+    assert report.broken == ("documented",)
+    text = "\n".join(report.lines())
+    assert "'width' has no annotation" in text
+    assert "'depth' has no default" in text
+    assert "'depth' is not spoken of, expected a sentence of the docstring that names it" in text
+
+
+def test_counts_are_held_against_what_is_published() -> None:
+    # (2 * 9 + 1) * 6 + (6 * 9 + 1) * 1 numbers, (2 * 9 * 6 + 6 * 9) * 64 * 64 multiply-adds
+    right = {"source": "a paper", "geometry": Geometry(2, 1, (64, 64)), "parameters": 169, "macs": 663_552}
+    assert broken(Small, published=(Published(**right),)) == ()
+    wrong = Published(**{**right, "parameters": 170})
+    report = examine_model(plugin(Small, published=(wrong,)))
+    assert list(report.lines()) == [
+        "toy: 2D, published: {} at 2 -> 1: 169 parameters, expected 170 as a paper has; compare layer by layer"
+    ]
+
+
+class Interpreted(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (1 if torch.compiler.is_compiling() else 0)
+
+
+def test_a_model_that_compiles_to_something_else_must_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the compiler's front, which is what a model can upset; generating code takes a minute
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: compile_(model, backend="eager"))
+    for build, changes, expected in (
+        (Small, {}, ()),
+        (Interpreted, {}, ("compiles",)),
+        (Interpreted, {"compiles": False}, ()),
+    ):
+        assert examine_model(plugin(build, **changes), compiled=True).broken == expected
+
+
+def test_the_check_leaves_the_random_numbers_of_its_caller_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    examine_model(plugin(Small))
+    assert torch.equal(torch.rand(1), expected)
