@@ -30,7 +30,7 @@ def list_command(*, kind: str | None, as_json: bool, markdown: bool) -> None:
 
         if kind != "models":
             raise UsageError("--markdown is a page of models; write benchbench list models --markdown")
-        click.echo(models_page(registry), nl=False)
+        click.echo(models_page(registry.models), nl=False)
         return
     catalogue = {each: _entries(registry, each) for each in ([kind] if kind else ["datasets", "models"])}
     broken = [{"name": each.name, "from": str(each.origin), "reason": each.reason} for each in registry.broken]

@@ -9,7 +9,7 @@ from benchbench.cli.show import by, geometries
 from benchbench.contract import Geometry, ModelPlugin, Published
 from benchbench.cost import measure_cost
 from benchbench.errors import IncompatibleError
-from benchbench.plugins import Registry
+from benchbench.plugins import Installed
 
 _HEAD = """# Models
 
@@ -25,9 +25,9 @@ Made by `benchbench list models --markdown > docs/models.md`.
 """
 
 
-def models_page(registry: Registry) -> str:
+def models_page(models: Mapping[str, Installed[ModelPlugin]]) -> str:
     """Markdown, a row for each published count, and for each number of axes of a model that has none."""
-    plugins = [registry.models[name].plugin for name in sorted(registry.models)]
+    plugins = [models[name].plugin for name in sorted(models)]
     return _HEAD + "".join(row for plugin in plugins for row in _rows(plugin))
 
 
@@ -46,6 +46,8 @@ def _row(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], pub
     try:
         cost = measure_cost(plugin, geometry, params)
     except IncompatibleError as error:
+        if published is None and geometry.in_channels > 1:
+            return _row(plugin, geometry._replace(in_channels=1), params, None)
         return _line(*place, "", "", str(error), "refused")
     numbers = [f"{cost.trainable:,}", f"{cost.macs / 1e9:,.3f}"]
     if published is None:

@@ -30,8 +30,11 @@ class Heads(nn.Module):
 
     def __init__(self, network: nn.Module, *, deep_supervision: bool) -> None:
         super().__init__()
-        # the library's decoder keeps the encoder a second time, and with it every weight of a checkpoint
+        # the library keeps the encoder in its decoder and every layer under two names; a checkpoint would as well
         del network.decoder.encoder
+        for block in network.modules():
+            for name in ("conv", "norm", "nonlin") if hasattr(block, "all_modules") else ():
+                delattr(block, name)
         if not deep_supervision:
             network.decoder.seg_layers = network.decoder.seg_layers[-1:]
         self.network = network

@@ -1,0 +1,74 @@
+"""Every plugin that comes with benchbench keeps the rules of its kind; the page of models says what they cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchbench.cli.models_page import models_page
+from benchbench.plugins import discover
+from benchbench.testing import candidate, check_dataset, examine_model
+
+LITTLE = {"encoder": "tu-mobilenetv3_small_050"}
+SMALL: dict[str, dict[str, Any]] = {
+    "monai_attention_unet": {"widths": (4, 8, 16)},
+    "monai_basic_unet_plus_plus": {"widths": (4, 4, 8, 8, 8)},
+    "monai_dynunet": {"widths": (4, 8, 8), "deep_supervision": 1},
+    "monai_mednext": {"width": 16, "deep_supervision": True},
+    "monai_segresnet": {"width": 8},
+    "monai_swin_unetr": {"width": 12, "window": 2},
+    "nnunet_plain": {"widths": (4, 8, 8), "deep_supervision": True},
+    "nnunet_residual": {"widths": (4, 8, 8), "blocks": (1, 1, 1)},
+    "segresnet_vae": {"width": 8, "latent": 8},
+    "smp_dpt": {"encoder": "tu-vit_tiny_patch16_224"},
+    "smp_manet": {"encoder": "resnet18"},
+    "smp_pspnet": {"encoder": "resnet18"},
+    "unet": {"width": 4},
+    "unetr": {"width": 4, "hidden": 24, "mlp": 24, "heads": 2},
+}
+LARGE = {"monai_vnet", "smp_dpt"}
+"""No parameter makes these small enough to learn a batch in a test; `benchbench check` lets them."""
+
+
+def own(kind: str) -> list[str]:
+    installed = getattr(discover(), kind)
+    return sorted(name for name, each in installed.items() if each.origin.distribution == "benchbench")
+
+
+@pytest.mark.parametrize("name", own("models"))
+def test_a_built_in_model_keeps_every_rule(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    if name in LARGE:
+        monkeypatch.setattr(candidate, "_STEPS", 4)
+    params = SMALL.get(name, LITTLE if name.startswith("smp_") else {})
+    report = examine_model(discover().model(name), params)
+    assert set(report.broken) <= ({"overfits"} if name in LARGE else set()), list(report.lines())
+
+
+@pytest.mark.parametrize("name", own("datasets"))
+def test_a_built_in_dataset_keeps_every_rule(name: str) -> None:
+    check_dataset(discover().dataset(name))
+
+
+def test_the_page_of_models_is_what_its_command_makes_now() -> None:
+    page = Path(__file__).parent.parent / "docs" / "models.md"
+    registry = discover()
+    assert not registry.broken, "the page has a row for every model, so all of them must be installed"
+    models = {name: each for name, each in registry.models.items() if each.origin.distribution == "benchbench"}
+    assert page.read_text(encoding="utf-8") == models_page(models)
+    assert "**differs**" not in page.read_text(encoding="utf-8")
+
+
+def test_listing_imports_no_library_of_models() -> None:
+    code = (
+        "import sys; from benchbench.cli import _run; code = _run(['list']);"
+        "heavy = {'monai', 'segmentation_models_pytorch', 'timm', 'dynamic_network_architectures'} & set(sys.modules);"
+        "print(heavy, file=sys.stderr); sys.exit(code or len(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "smp_unet" in done.stdout
+    assert "unetr" in done.stdout
