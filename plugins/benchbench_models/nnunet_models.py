@@ -33,7 +33,8 @@ class Heads(nn.Module):
         # the library keeps the encoder in its decoder and every layer under two names; a checkpoint would as well
         del network.decoder.encoder
         for block in network.modules():
-            for name in ("conv", "norm", "nonlin") if hasattr(block, "all_modules") else ():
+            layers = set(getattr(block, "all_modules", ()))
+            for name in [name for name, layer in block.named_children() if layer in layers]:
                 delattr(block, name)
         if not deep_supervision:
             network.decoder.seg_layers = network.decoder.seg_layers[-1:]
