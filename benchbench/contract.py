@@ -174,6 +174,8 @@ class ModelPlugin:
     """Patterns (fnmatch) of parameter names that no gradient ever reaches, as in the source."""
     compiles: bool = True
     """Whether `torch.compile` gives the same outputs."""
+    convert: Callable[[Path], str] | None = None
+    """convert(file) makes published weights ready; returns the name that `build` takes, which says their content."""
 
 
 class OwnLoss(Protocol):

@@ -6,19 +6,17 @@ Differs: any number of input channels.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
-Name = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
+from benchbench_models.mask_dino.design import BackboneName
 
 
 class Backbone(nn.Module):
     """Images (B, in_channels, H, W) -> maps at 1/4, 1/8, 1/16 and 1/32 of their size."""
 
-    def __init__(self, name: Name, *, in_channels: int, frozen_batch_norm: bool) -> None:
+    def __init__(self, name: BackboneName, *, in_channels: int, frozen_batch_norm: bool) -> None:
         super().__init__()
         body = getattr(models, name)(norm_layer=FrozenBatchNorm2d if frozen_batch_norm else nn.BatchNorm2d)
         deepest = body.fc.in_features

@@ -1,7 +1,7 @@
 """The loss: every prediction, from the first queries to the last layer, is held against the targets.
 
-Source: Li et al. 2023, arXiv:2206.02777, as published for semantic segmentation: softmax cross-entropy of the class,
-cross-entropy and Dice of the mask at points, L1 and generalised IoU of the box.
+Source: Li et al. 2023, arXiv:2206.02777, as published for semantic segmentation: softmax cross-entropy of the
+class, cross-entropy and Dice of the mask at points, L1 and generalised IoU of the box.
 Differs: the number of targets is that of this process' batch.
 """
 

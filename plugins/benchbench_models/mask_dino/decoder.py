@@ -10,14 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchbench_models.mask_dino.boxes import box_logits
 from benchbench_models.mask_dino.deformable import DeformableAttention, Memory
 from benchbench_models.mask_dino.denoising import Noised, hidden_from
+from benchbench_models.mask_dino.design import Selection
 from benchbench_models.mask_dino.heads import Heads, Prediction
 from benchbench_models.mask_dino.layers import WIDTH, FeedForward, Perceptron
 from benchbench_models.mask_dino.pixel_decoder import LEVELS
 from benchbench_models.mask_dino.position import box_position
-from benchbench_models.mask_dino.selection import ChosenQueries, LearnedQueries, Selection
+from benchbench_models.mask_dino.selection import ChosenQueries, LearnedQueries
 
 _HEADS = 8
 _FEEDFORWARD = 2048
@@ -45,10 +45,8 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(_FEEDFORWARD)
         nn.init.xavier_uniform_(self.self_attention.out_proj.weight)
 
-    def forward(
-        self, x: Tensor, position: Tensor, boxes: Tensor, memory: Memory, hidden: Tensor | None
-    ) -> Tensor:
-        """x and position (B, Q, C), boxes (B, Q, 4); hidden (Q, Q) says what each query may not see."""
+    def forward(self, x: Tensor, position: Tensor, boxes: Tensor, memory: Memory, hidden: Tensor | None) -> Tensor:
+        """Queries x and their position (B, Q, C), boxes (B, Q, 4); hidden (Q, Q): what each may not see."""
         here = x + position
         x = self.norm1(x + self.self_attention(here, here, x, attn_mask=hidden, need_weights=False)[0])
         x = self.norm2(x + self.attention(x + position, boxes, memory))
@@ -74,7 +72,7 @@ class Decoder(nn.Module):
     def forward(
         self, memory: Memory, mask_map: Tensor, *, noised: Noised | None = None, every_layer: bool = False
     ) -> Decoded:
-        """The heads run after every layer, or after the last alone; the layers compute in fp32 under autocast."""
+        """The heads run at the start and after every layer, or after the last alone."""
         content, anchors, proposed = self.start(memory, self.heads, mask_map)
         hidden, ahead = None, 0
         if noised is not None:
@@ -84,8 +82,7 @@ class Decoder(nn.Module):
         boxes = seen = anchors.sigmoid()
         predictions = [self.heads.predict(content, boxes, mask_map)] if every_layer else []
         for number, layer in enumerate(self.layers, start=1):
-            with torch.autocast(content.device.type, enabled=False):
-                content = layer(content.float(), self._position(seen), seen, memory, hidden)
+            content = layer(content, self.to_position(box_position(seen, WIDTH // 2)), seen, memory, hidden)
             if every_layer or number == len(self.layers):
                 once = self.heads.norm(content)
                 predictions.append(self.heads.predict(once, self.heads.refine(once, boxes), mask_map))
@@ -97,6 +94,3 @@ class Decoder(nn.Module):
             [each.queries(slice(ahead)) for each in predictions] if ahead else [],
             proposed,
         )
-
-    def _position(self, boxes: Tensor) -> Tensor:
-        return self.to_position(box_position(boxes, WIDTH // 2))

@@ -39,7 +39,7 @@ def unflatten_maps(memory: Memory) -> list[Tensor]:
 class DeformableAttention(nn.Module):
     """Queries (B, Q, C) and where each is -> what it finds around there, (B, Q, C).
 
-    Computes in fp32 under autocast: bf16 has 8 bits for a place on a map of 128 pixels.
+    To be run in fp32: bf16 has 8 bits for a place, which is half a pixel of a map of 128.
     """
 
     def __init__(self, width: int, *, levels: int = 3, heads: int = 8, points: int = 4) -> None:
@@ -68,31 +68,29 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, queries: Tensor, references: Tensor, memory: Memory) -> Tensor:
-        """references (B or 1, Q, 2) are points or (B, Q, 4) boxes, in shares of the image.
+        """Where queries are, references (B or 1, Q, 2) or boxes (B, Q, 4), in shares of the image.
 
         Offsets from a point are in pixels of each map; from a box in eighths of its size, so that the four points
         reach to its edge at first.
         """
-        with torch.autocast(queries.device.type, enabled=False):
-            queries = queries.float()
-            heads, levels, points = self.shape
-            offsets = self.offsets(queries).unflatten(-1, (heads, levels, points, 2))
-            weights = self.weights(queries).unflatten(-1, (heads, levels * points)).softmax(-1)
-            weights = weights.unflatten(-1, (levels, points))
-            values = self.value(memory.tokens.float()).unflatten(-1, (heads, -1))
-            around = references[:, :, None, None, None]
-            if references.shape[-1] == 2:
-                pixels = offsets.new_tensor([[width, height] for height, width in memory.sizes])
-                places = around + offsets / pixels[:, None]
-            else:
-                places = around[..., :2] + offsets / points * around[..., 2:] * 0.5
-            return self.output(look_up(Memory(values, memory.sizes), places, weights))
+        heads, levels, points = self.shape
+        offsets = self.offsets(queries).unflatten(-1, (heads, levels, points, 2))
+        weights = self.weights(queries).unflatten(-1, (heads, levels * points)).softmax(-1)
+        weights = weights.unflatten(-1, (levels, points))
+        values = self.value(memory.tokens).unflatten(-1, (heads, -1))
+        around = references[:, :, None, None, None]
+        if references.shape[-1] == 2:
+            pixels = offsets.new_tensor([[width, height] for height, width in memory.sizes])
+            places = around + offsets / pixels[:, None]
+        else:
+            places = around[..., :2] + offsets / points * around[..., 2:] * 0.5
+        return self.output(look_up(Memory(values, memory.sizes), places, weights))
 
 
 def look_up(values: Memory, places: Tensor, weights: Tensor) -> Tensor:
-    """Sums what lies at places, between pixels and 0 outside: (B, Q, heads * D).
+    """The weighted sum of what lies at places, linear between pixels and 0 outside, (B, Q, heads * D).
 
-    values (B, S, heads, D), places (B, Q, heads, levels, points, 2) as x, y, weights (B, Q, heads, levels, points).
+    values (B, S, heads, D), places (B, Q, heads, levels, points, 2) as x and y, weights the same without the 2.
     """
     batch, _, heads, _ = values.tokens.shape
     parts = values.tokens.split([height * width for height, width in values.sizes], 1)

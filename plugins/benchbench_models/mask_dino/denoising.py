@@ -21,7 +21,7 @@ _NOISE = 0.4
 class Noised(NamedTuple):
     """N noised queries of B images: groups one after the other, in each every target of the image once.
 
-    An image with fewer targets than another has places that are not real: they stand for nothing and in the middle.
+    An image with fewer targets than another has places that are not real: empty queries in the middle.
     """
 
     labels: Tensor

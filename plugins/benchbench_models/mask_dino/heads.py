@@ -39,7 +39,7 @@ class Heads(nn.Module):
         nn.init.zeros_(self.to_box[-1].bias)
 
     def predict(self, content: Tensor, boxes: Tensor, mask_map: Tensor) -> Prediction:
-        """content (B, Q, C) is normalised here, also where it has been before; boxes are passed on."""
+        """Normalises the content (B, Q, C), also where that has been done before; passes the boxes on."""
         content = self.norm(content)
         masks = torch.einsum("bqc,bchw->bqhw", self.to_mask(content), mask_map)
         return Prediction(self.to_class(content), boxes, masks)

@@ -89,9 +89,9 @@ def translate(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         ours = own_name(name)
         if ours is None:
-            problems.append(f"'{name}' is no tensor of a Mask DINO checkpoint; give one that IDEA-Research published")
+            problems.append(f"'{name}' is no tensor of Mask DINO; give a checkpoint that IDEA-Research published")
         elif not torch.equal(tensors.setdefault(ours, tensor), tensor):
-            problems.append(f"'{name}' differs from another name of the same tensor; the file is damaged or altered")
+            problems.append(f"'{name}' differs from another name of the same tensor; the file is damaged")
     if problems:
         raise DataError(*problems[:3])
     return tensors

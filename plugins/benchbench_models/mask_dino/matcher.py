@@ -31,11 +31,11 @@ class Pairs(NamedTuple):
     label: Tensor
 
 
-@torch.no_grad()
 def match(predictions: Sequence[Prediction], targets: Targets, *, points: int) -> list[Pairs]:
     """The pairs of each prediction; the costs of all travel to the host at once."""
     masks = targets.masks.float()
-    costs = torch.stack([pair_costs(each, targets, masks, points=points) for each in predictions])
+    with torch.no_grad():
+        costs = torch.stack([pair_costs(each, targets, masks, points=points) for each in predictions])
     # numbers that are none make the loss none, which the training loop knows how to end
     costs, present = costs.nan_to_num().cpu(), targets.is_present.cpu()
     return [_pairs(cost, present, targets.masks.device) for cost in costs]

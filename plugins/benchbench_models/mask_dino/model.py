@@ -8,48 +8,39 @@ import torch
 from torch import Tensor, nn
 
 from benchbench import Geometry
-from benchbench_models.mask_dino.backbone import Backbone, Name
+from benchbench_models.mask_dino.backbone import Backbone
 from benchbench_models.mask_dino.criterion import decoded_loss
 from benchbench_models.mask_dino.decoder import Decoded, Decoder
 from benchbench_models.mask_dino.deformable import flatten_maps
 from benchbench_models.mask_dino.denoising import Noised, noise_targets
+from benchbench_models.mask_dino.design import Design
 from benchbench_models.mask_dino.heads import Prediction
 from benchbench_models.mask_dino.pixel_decoder import PixelDecoder
 from benchbench_models.mask_dino.scores import pixel_logits
-from benchbench_models.mask_dino.selection import Selection
 from benchbench_models.mask_dino.targets import region_targets
 
 
 class MaskDino(nn.Module):
     """(B, in_channels, H, W) to logits (B, out_channels, H, W), one class for each output channel."""
 
-    def __init__(
-        self,
-        geometry: Geometry,
-        *,
-        backbone: Name,
-        frozen_batch_norm: bool,
-        encoder_layers: int,
-        decoder_layers: int,
-        queries: int,
-        selection: Selection,
-        points: int,
-    ) -> None:
+    def __init__(self, geometry: Geometry, design: Design) -> None:
         super().__init__()
         self.classes = geometry.out_channels
-        self.points = points
+        self.points = design.points
         self.backbone = Backbone(
-            backbone, in_channels=geometry.in_channels, frozen_batch_norm=frozen_batch_norm
+            design.backbone, in_channels=geometry.in_channels, frozen_batch_norm=design.frozen_batch_norm
         )
-        self.pixel_decoder = PixelDecoder(self.backbone.channels, layers=encoder_layers)
-        self.decoder = Decoder(self.classes, layers=decoder_layers, queries=queries, selection=selection)
+        self.pixel_decoder = PixelDecoder(self.backbone.channels, layers=design.encoder_layers)
+        self.decoder = Decoder(
+            self.classes, layers=design.decoder_layers, queries=design.queries, selection=design.selection
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         return pixel_logits(self.predict(images), (images.shape[2], images.shape[3]))
 
     def predict(self, images: Tensor) -> Prediction:
         """What the queries say after the last layer."""
-        return self._decode(images).predictions[-1]
+        return self.decode(images).predictions[-1]
 
     def loss(
         self,
@@ -63,21 +54,17 @@ class MaskDino(nn.Module):
         """
         wanted = region_targets(targets, classes=self.classes)
         noised = noise_targets(wanted) if self.training else None
-        decoded = self._decode(images, noised=noised, every_layer=True)
+        decoded = self.decode(images, noised=noised, every_layer=True)
         with torch.autocast(images.device.type, enabled=False):
-            loss = decoded_loss(_in_fp32(decoded), wanted, noised, points=self.points)
+            loss = decoded_loss(decoded, wanted, noised, points=self.points)
         with torch.no_grad():
             return loss, pixel_logits(decoded.predictions[-1], (images.shape[2], images.shape[3]))
 
-    def _decode(self, images: Tensor, *, noised: Noised | None = None, every_layer: bool = False) -> Decoded:
-        mask_map, levels = self.pixel_decoder(self.backbone(images))
-        memory = flatten_maps(levels[::-1])
-        return self.decoder(memory, mask_map, noised=noised, every_layer=every_layer)
-
-
-def _in_fp32(decoded: Decoded) -> Decoded:
-    def exact(prediction: Prediction) -> Prediction:
-        return Prediction(*(each.float() for each in prediction))
-
-    proposed = None if decoded.proposed is None else exact(decoded.proposed)
-    return Decoded([exact(each) for each in decoded.predictions], [exact(each) for each in decoded.noised], proposed)
+    def decode(self, images: Tensor, *, noised: Noised | None = None, every_layer: bool = False) -> Decoded:
+        """What the queries say, in fp32; under autocast the backbone alone computes in less."""
+        maps = self.backbone(images)
+        with torch.autocast(images.device.type, enabled=False):
+            mask_map, levels = self.pixel_decoder([each.float() for each in maps])
+            memory = flatten_maps(levels[::-1])
+            decoded: Decoded = self.decoder(memory, mask_map, noised=noised, every_layer=every_layer)
+        return decoded

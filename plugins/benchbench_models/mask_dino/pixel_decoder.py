@@ -37,10 +37,7 @@ class EncoderLayer(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-    """Four maps of the backbone, finest first -> the mask map at 1/4, and the three below, coarsest first.
-
-    Computes in fp32 under autocast.
-    """
+    """Four maps of the backbone, finest first -> the mask map at 1/4, and the three below, coarsest first."""
 
     def __init__(self, channels: Sequence[int], *, layers: int) -> None:
         super().__init__()
@@ -56,14 +53,11 @@ class PixelDecoder(nn.Module):
         nn.init.zeros_(self.to_masks.bias)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        with torch.autocast(maps[0].device.type, enabled=False):
-            finest, *rest = (each.float() for each in maps)
-            levels = self.encode(
-                [project(each) for project, each in zip(self.projections, reversed(rest), strict=True)]
-            )
-            lateral = self.lateral(finest)
-            above = F.interpolate(levels[-1], lateral.shape[2:], mode="bilinear", align_corners=False)
-            return self.to_masks(F.relu(self.smooth(lateral + above))), levels
+        finest, *rest = maps
+        levels = self.encode([project(each) for project, each in zip(self.projections, rest[::-1], strict=True)])
+        lateral = self.lateral(finest)
+        above = F.interpolate(levels[-1], lateral.shape[2:], mode="bilinear", align_corners=False)
+        return self.to_masks(F.relu(self.smooth(lateral + above))), levels
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Passes the encoder layers; maps (B, WIDTH, H, W), coarsest first, as given."""

@@ -19,7 +19,7 @@ def read_points(maps: Tensor, points: Tensor) -> Tensor:
 
 
 def uncertain_points(logits: Tensor, *, count: int) -> Tensor:
-    """Points (N, count, 2) of masks (N, H, W): three quarters are the nearest to a mask's edge among many drawn."""
+    """Points (N, count, 2) of masks (N, H, W); three quarters are the nearest to the edge among many drawn."""
     masks = len(logits)
     drawn = torch.rand(masks, _CANDIDATES * count, 2, device=logits.device)
     certainty = read_points(logits[:, None], drawn)[:, 0].abs()

@@ -29,9 +29,7 @@ def map_position(size: tuple[int, int], channels: int, *, device: torch.device) 
         waves(torch.arange(1, length + 1, device=device) / (length + 1e-6), channels // 2) for length in size
     )
     height, width = size
-    return torch.cat(
-        [down[:, None].expand(-1, width, -1), across[None].expand(height, -1, -1)], -1
-    ).flatten(0, 1)
+    return torch.cat([down[:, None].expand(-1, width, -1), across[None].expand(height, -1, -1)], -1).flatten(0, 1)
 
 
 def box_position(boxes: Tensor, channels: int) -> Tensor:

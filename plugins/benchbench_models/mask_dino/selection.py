@@ -7,7 +7,7 @@ only where there is no such class, ranks by the largest class logit.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,6 @@ from benchbench_models.mask_dino.deformable import Memory
 from benchbench_models.mask_dino.heads import Heads, Prediction
 from benchbench_models.mask_dino.layers import WIDTH
 from benchbench_models.mask_dino.pixel_decoder import pixel_centres
-
-Selection = Literal["learned", "two_stage", "two_stage+mask_boxes"]
 
 
 class Start(NamedTuple):

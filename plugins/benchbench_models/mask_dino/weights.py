@@ -1,8 +1,8 @@
 """Published weights: converted once from a local file, then known by a name that says their content.
 
 A benchmark cannot name a file: paths differ between machines, and another file at the same path would give other
-numbers under the same digest. So conversion writes the tensors to the folder where torch keeps weights, under a name
-that ends in the first eight digits of the file's SHA-256, and a benchmark gives this name.
+numbers under the same digest. So conversion writes the tensors to the folder where torch keeps weights, under a
+name that ends in the first eight digits of the content's SHA-256, and a benchmark gives this name.
 
 Nothing in a checkpoint is run: it is read with `weights_only`, and kept as safetensors.
 """
@@ -116,7 +116,8 @@ def _read_converted(name: str) -> dict[str, Tensor]:
             f"mask_dino: weights '{name}' have other content than their name says, {_digits(content)}; convert the"
             " checkpoint anew"
         )
-    return load(content)
+    tensors: dict[str, Tensor] = load(content)
+    return tensors
 
 
 def _digits(content: bytes) -> str:
