@@ -28,14 +28,9 @@ class Design:
 
     def problems(self, geometry: Geometry) -> Iterator[str]:
         """Why no such network can be built, a line each."""
-        for name in ("encoder_layers", "decoder_layers", "points"):
+        for name in ("encoder_layers", "decoder_layers", "queries", "points"):
             if getattr(self, name) < 1:
                 yield f"mask_dino: {name} is {getattr(self, name)}, expected at least 1; choose another"
-        if self.queries < geometry.out_channels:
-            yield (
-                f"mask_dino: queries is {self.queries}, expected one or more for each of"
-                f" {geometry.out_channels} classes; choose another"
-            )
         if any(size % STRIDE for size in geometry.patch):
             yield (
                 f"mask_dino: patch is {list(geometry.patch)}, expected multiples of {STRIDE};"
