@@ -175,7 +175,7 @@ class ModelPlugin:
     compiles: bool = True
     """Whether `torch.compile` gives the same outputs."""
     convert: Callable[[Path], str] | None = None
-    """convert(file) makes published weights ready; the name it returns, which `build` takes, says their content."""
+    """convert(file) makes published weights ready; the name it returns, which `build` takes, says the content."""
 
 
 class OwnLoss(Protocol):

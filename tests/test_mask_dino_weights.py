@@ -207,7 +207,7 @@ class Payload:
 def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = checkpoint(tmp_path / "evil.pth", {"weight": Payload()})
-    with pytest.raises(DataError, match="evil.pth: cannot be read as tensors alone"):
+    with pytest.raises(DataError, match=r"evil\.pth: cannot be read as tensors alone"):
         convert(file)
     assert not (tmp_path / "it ran").exists()
     with file.open("rb"), pytest.raises(pickle.UnpicklingError):
@@ -215,7 +215,7 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFoundError, match="gone.pth: not found"):
+    with pytest.raises(DataNotFoundError, match=r"gone\.pth: not found"):
         convert(tmp_path / "gone.pth")
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_is_no_checkpoint_is_told(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
-    with pytest.raises(DataError, match="'conv1.weight' is no tensor of Mask DINO"):
+    with pytest.raises(DataError, match=r"'conv1\.weight' is no tensor of Mask DINO"):
         translate({"conv1.weight": torch.ones(1)})
 
 

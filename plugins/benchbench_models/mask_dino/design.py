@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from benchbench import Geometry
+from benchbench_models.requirements import Requirements
 
 BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 Selection = Literal["learned", "two_stage", "two_stage+mask_boxes"]
@@ -26,19 +26,25 @@ class Design:
     selection: Selection
     points: int
 
-    def problems(self, geometry: Geometry) -> Iterator[str]:
-        """Why no such network can be built, a line each."""
-        for name in ("encoder_layers", "decoder_layers", "queries", "points"):
-            if getattr(self, name) < 1:
-                yield f"mask_dino: {name} is {getattr(self, name)}, expected at least 1; choose another"
-        if any(size % STRIDE for size in geometry.patch):
-            yield (
-                f"mask_dino: patch is {list(geometry.patch)}, expected multiples of {STRIDE};"
-                " change the protocol's patch"
-            )
-        places = sum(geometry.patch[0] // stride * (geometry.patch[1] // stride) for stride in (8, 16, 32))
-        if self.selection != "learned" and self.queries > places:
-            yield (
-                f"mask_dino: queries is {self.queries}, but a patch of {list(geometry.patch)} has {places} places"
-                " to choose them from; choose fewer, or selection 'learned'"
-            )
+    def check(self, geometry: Geometry) -> None:
+        """Raises IncompatibleError where no such network can be built."""
+        require = Requirements("mask_dino")
+        require.at_least(
+            1,
+            encoder_layers=self.encoder_layers,
+            decoder_layers=self.decoder_layers,
+            queries=self.queries,
+            points=self.points,
+        )
+        patch = list(geometry.patch)
+        require.that(
+            not any(size % STRIDE for size in patch),
+            f"patch is {patch}, expected multiples of {STRIDE}; change the protocol's patch",
+        )
+        places = sum(patch[0] // stride * (patch[1] // stride) for stride in (8, 16, 32))
+        require.that(
+            self.selection == "learned" or self.queries <= places,
+            f"queries is {self.queries}, but a patch of {patch} has {places} places to choose them from; choose"
+            " fewer, or selection 'learned'",
+        )
+        require.check()
