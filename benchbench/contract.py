@@ -191,6 +191,8 @@ class ModelPlugin:
     """Whether `torch.compile` gives the same outputs."""
     published: tuple[Published, ...] = ()
     """Counts that it is known to match."""
+    convert: Callable[[Path], str] | None = None
+    """convert(file) makes published weights ready; the name it returns, which `build` takes, says the content."""
 
 
 class OwnLoss(Protocol):

@@ -30,6 +30,7 @@ class Verbs(click.Group):
         "merge": "benchbench.cli.merge",
         "score": "benchbench.cli.score",
         "data": "benchbench.cli.data",
+        "convert": "benchbench.cli.convert",
         "doctor": "benchbench.cli.doctor",
     }
     summaries: ClassVar = {
@@ -43,6 +44,7 @@ class Verbs(click.Group):
         "merge": "Bring the results of one benchmark from several machines together.",
         "score": "Score predictions of any tool against references, file by file.",
         "data": "Get datasets, say which are there, verify them, write phantom data, clear the cache.",
+        "convert": "Make published weights of a model ready for use.",
         "doctor": "Check the installation and say how to mend it.",
     }
 
