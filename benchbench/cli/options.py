@@ -68,7 +68,7 @@ def read_plan(
     file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool
 ) -> tuple[Benchmark, Registry, list[Run], list[Run]]:
     """The benchmark, the plugins, all of its runs and those selected."""
-    from benchbench.engine.checks import check_steps  # noqa: PLC0415 after --help has answered
+    from benchbench.engine.checks import check_models, check_steps  # noqa: PLC0415 after --help has answered
     from benchbench.plan import plan_runs, select_runs  # noqa: PLC0415
     from benchbench.plugins import discover  # noqa: PLC0415
     from benchbench.spec import read_benchmark  # noqa: PLC0415
@@ -77,7 +77,9 @@ def read_plan(
     benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
     runs = plan_runs(benchmark, registry)
     check_steps(benchmark)
-    return benchmark, registry, runs, select_runs(runs, only)
+    selected = select_runs(runs, only)
+    check_models(benchmark, selected, registry)
+    return benchmark, registry, runs, selected
 
 
 def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchbench import DatasetPlugin, Download, Geometry, IncompatibleError, ModelPlugin, Task
+from benchbench.engine.checks import check_models, check_steps
+from benchbench.errors import SpecError
+from benchbench.plan import plan_runs
+from benchbench.plugins import Installed, Origin, Registry
+from benchbench.spec import Benchmark, read_benchmark
+
+FILE = """title = "T"
+datasets = [{ name = "discs" }]
+[[models]]
+name = "picky"
+[[variants]]
+label = "wide"
+set = { "models.picky.width" = 64 }
+[[variants]]
+label = "deep"
+set = { "models.picky.depth" = 9 }
+[protocol]
+patch = [32, 64]
+epochs = 2
+batch = 4
+folds = 2
+loss = "ce"
+one_hot_foreground = true
+optimizer = { name = "adam", lr = 1e-3 }
+"""
+seen: list[Geometry] = []
+
+
+class Discs:
+    task = Task(channels=("a", "b"), regions={"disc": (1,), "ring": (2,)})
+
+
+def build_picky(geometry: Geometry, *, width: int = 8, depth: int = 2) -> nn.Module:
+    seen.append(geometry)
+    assert torch.get_default_device().type == "meta", "no memory is spent on weights"
+    if depth > 5:
+        raise IncompatibleError(f"picky: depth is {depth}, expected at most 5; choose another")
+    return nn.Conv2d(geometry.in_channels, width, 1)
+
+
+def registry(build: Any = build_picky) -> Registry:
+    origin = Origin(entry_point="made_up", module="made_up", distribution="made-up", version="1.0")
+    download = Download(licence="CC0", page="https://example.org")
+    dataset = DatasetPlugin(
+        name="discs", open=lambda _: Discs(), source="none", download=download, phantom=lambda _: None
+    )
+    model = ModelPlugin(name="picky", build=build, source="none", ndims=frozenset({2}))
+    return Registry(
+        datasets={"discs": Installed(dataset, origin)}, models={"picky": Installed(model, origin)}, broken=()
+    )
+
+
+def read(tmp_path: Path, plugins: Registry, text: str = FILE) -> Benchmark:
+    path = tmp_path / "b.toml"
+    path.write_text(text)
+    return read_benchmark(path, check=plugins.check)
+
+
+def test_a_pairing_that_a_model_refuses_is_told_before_anything_runs(tmp_path: Path) -> None:
+    plugins = registry()
+    benchmark = read(tmp_path, plugins)
+    seen.clear()
+    with pytest.raises(SpecError) as caught:
+        check_models(benchmark, plan_runs(benchmark, plugins), plugins)
+    (problem,) = caught.value.problems
+    assert problem.endswith(
+        "dataset 'discs', variant 'deep': picky: depth is 9, expected at most 5; choose another"
+    )
+    # one foreground channel more, background before the two classes; once for each variant, not for each fold
+    assert seen == [Geometry(3, 3, (32, 64))] * 2
+
+
+def test_what_fails_for_want_of_weights_is_left_to_the_run(tmp_path: Path) -> None:
+    def build(geometry: Geometry, *, width: int = 8, depth: int = 2) -> nn.Module:
+        raise NotImplementedError("no kernel for meta tensors")
+
+    plugins = registry(build)
+    benchmark = read(tmp_path, plugins)
+    check_models(benchmark, plan_runs(benchmark, plugins), plugins)
+
+
+def test_a_step_that_the_patch_cannot_take_is_told_with_its_place(tmp_path: Path) -> None:
+    text = FILE.replace('loss = "ce"', 'loss = "ce"\naugment = [{ name = "rot90" }]')
+    with pytest.raises(SpecError, match=r"b\.toml:\d+: protocol\.augment: augment: rot90 needs a square patch"):
+        check_steps(read(tmp_path, registry(), text))
