@@ -14,6 +14,7 @@ from benchbench.engine.prepare import PreparedCase
 
 _COLOURS = ((80, 200, 80), (60, 120, 240), (240, 160, 60), (200, 80, 200))  # red, green, blue of each region
 _GAP = 4
+_LEAST_WIDTH = 192  # of a panel: what is smaller is enlarged by a whole factor
 Picture = NDArray[np.uint8]
 """(H, W, 3): red, green, blue."""
 
@@ -68,6 +69,9 @@ def _plane_rows(
 
 
 def _panels(picture: Picture, truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> Picture:
+    factor = max(1, _LEAST_WIDTH // picture.shape[1])
+    picture = picture.repeat(factor, 0).repeat(factor, 1)
+    truth, found = (mask.repeat(factor, 1).repeat(factor, 2) for mask in (truth, found))
     gap = np.full((picture.shape[0], _GAP, 3), 255, np.uint8)
     return np.concatenate([picture, gap, _outlined(picture, truth), gap, _outlined(picture, found)], axis=1)
 
