@@ -39,6 +39,8 @@ class Machine:
     devices: tuple[str, ...]
     jobs: int | None
     """Runs at a time; None for one a device, 0 for this process."""
+    compress_cache: bool = False
+    """Whether prepared cases are compressed on the disk, and unpacked into memory."""
     save_predictions: bool = False
     """Whether each run leaves its predictions as NIfTI files."""
 
@@ -178,6 +180,7 @@ class _Preparation:
             cache=self.machine.cache,
             threads=_cores(),
             progress=self.observer.prepared,
+            compress=self.machine.compress_cache,
         )
         mark_used(each.folder for each in self._prepared[use].values())
         if problems := list(twins((each.case, each.voxels()) for each in self._prepared[use].values())):

@@ -30,6 +30,12 @@ def _keep(folder: Path, arrays: dict[str, np.ndarray], *, placement: dict[str, o
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     frame = whole_frame(arrays["label"].shape, None, slice_axis="axial")
-    described = {"frame": frame._asdict(), "placement": placement, "affine": None, "spacing_mm": None}
+    described = {
+        "arrays": sorted(arrays),
+        "frame": frame._asdict(),
+        "placement": placement,
+        "affine": None,
+        "spacing_mm": None,
+    }
     (folder / "case.json").write_text(json.dumps(described))
     return PreparedCase(CaseRef(folder.name, folder.name), folder)

@@ -54,7 +54,13 @@ def prepared(folder: Path, native: np.ndarray, patch: tuple[int, int]) -> Prepar
     np.save(folder / "label.npy", (image[:, 0] > 127).astype(np.uint8))
     np.save(folder / "native.npy", native)
     frame = whole_frame(native.shape, None, slice_axis="axial")
-    described = {"frame": frame._asdict(), "placement": placement._asdict(), "affine": None, "spacing_mm": None}
+    described = {
+        "arrays": ["native"],
+        "frame": frame._asdict(),
+        "placement": placement._asdict(),
+        "affine": None,
+        "spacing_mm": None,
+    }
     (folder / "case.json").write_text(json.dumps(described))
     return PreparedCase(CaseRef("case", "patient"), folder)
 

@@ -38,10 +38,18 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol.model_validate({**fields, **changes}, strict=False)
 
 
-def prepare(dataset: Any, cache: Path, recipe: str = "", digest: str = "0", **changes: Any) -> PreparedCase:
-    settings = protocol(**changes)
+def prepare(
+    dataset: Any, cache: Path, recipe: str = "", digest: str = "0", *, compress: bool = False, **changes: Any
+) -> PreparedCase:
     cases = prepare_cases(
-        dataset, {"case": digest}, protocol=settings, recipe=recipe, cache=cache, threads=1, progress=lambda: None
+        dataset,
+        {"case": digest},
+        protocol=protocol(**changes),
+        recipe=recipe,
+        cache=cache,
+        threads=1,
+        progress=lambda: None,
+        compress=compress,
     )
     return cases["case"]
 
@@ -169,6 +177,41 @@ def test_a_cached_case_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.
     prepare(dataset, tmp_path)
     monkeypatch.setattr(dataset, "load", lambda _: pytest.fail("decoded again"))
     prepare(dataset, tmp_path)
+
+
+def test_a_compressed_case_is_the_same_case_in_less_space(tmp_path: Path) -> None:
+    image, label = np.zeros((1, 4, 32, 32), np.int16), np.zeros((4, 32, 32), np.uint8)
+    image[0, 1:3, 4:20, 4:20], label[1, 5:9, 5:9] = 7, 1
+    plain = prepare(OneCase(image, label), tmp_path / "plain", patch=(16, 16))
+    small = prepare(OneCase(image, label), tmp_path / "small", patch=(16, 16), compress=True)
+    for array in ("image", "label", "native_label"):
+        assert np.array_equal(getattr(plain, array)(), getattr(small, array)())
+    sizes = [sum(path.stat().st_size for path in each.folder.iterdir()) for each in (plain, small)]
+    assert sizes[1] < sizes[0] / 3
+
+
+def test_a_volume_is_kept_oriented_cropped_and_with_places_of_its_foreground(tmp_path: Path) -> None:
+    affine = np.diag([-1.0, -1, 1, 1])  # left, posterior, superior
+    image = np.zeros((2, 6, 7, 8), np.int16)
+    image[:, 1:5, 2:6, 3:8] = np.arange(1, 81).reshape(4, 4, 5)
+    label = np.zeros((6, 7, 8), np.uint8)
+    label[2, 3, 4] = 1
+    prepared = prepare(
+        OneCase(image, label, affine), tmp_path, ndim=3, patch=(8, 8, 8), crop="nonzero", one_hot_foreground=True
+    )
+    assert prepared.image().shape == (3, 5, 4, 4)
+    assert prepared.frame.box == ((3, 8), (1, 5), (1, 5))
+    # right and anterior are where the stored axes begin, superior where the last ends
+    assert np.argwhere(prepared.label()).tolist() == prepared.foreground().tolist() == [[1, 2, 2]]
+    assert np.array_equal(prepared.frame.restore(prepared.native_label()), label)
+    assert prepared.image()[0, 0, 3, 3] == 0
+    assert (prepared.image()[2] == 1).all()
+
+
+def test_a_slice_has_no_volume(tmp_path: Path) -> None:
+    image, label = arrays(8, 8)
+    with pytest.raises(DataError, match=r"expected a volume; set protocol\.ndim to 2"):
+        prepare(OneCase(image[:, 0], label[0]), tmp_path, ndim=3, patch=(8, 8, 8))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from benchbench.cli.options import (
 @click.option(
     "--device", "--devices", default="auto", show_default=True, help="auto, cpu, cuda:N or a list of them."
 )
+@click.option("--compress-cache", is_flag=True, help="Less disk for prepared cases, more memory in every run.")
 @click.option("--save-predictions", is_flag=True, help="Write the predicted labels of every test case as NIfTI.")
 @click.option("--jobs", type=click.IntRange(min=0), help="Runs at a time [one a device]; 0: in this process.")
 def run_command(
@@ -38,6 +39,7 @@ def run_command(
     results: Path,
     cache: Path,
     device: str,
+    compress_cache: bool,
     save_predictions: bool,
     jobs: int | None,
 ) -> int:
@@ -53,6 +55,7 @@ def run_command(
         data_root=data_root,
         devices=resolve_devices(device),
         jobs=jobs,
+        compress_cache=compress_cache,
         save_predictions=save_predictions,
     )
     with screen(terminal=sys.stdout.isatty()) as observer:

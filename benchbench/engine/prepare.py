@@ -41,28 +41,30 @@ _PLACES_PER_REGION = 4096
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case in the cache; its arrays are memory-mapped at every access, private to whoever opens them."""
+    """A case in the cache; its arrays are memory-mapped at every access, private to whoever opens them.
+
+    Compressed ones are unpacked into memory at every access.
+    """
 
     case: CaseRef
     folder: Path
 
     def image(self) -> NDArray[Any]:
         """(S, C, *patch) or (C, *volume), uint8 or float16."""
-        return np.load(self.folder / "image.npy", mmap_mode="c")
+        return self._stored("image")
 
     def label(self) -> NDArray[np.uint8]:
         """Bit masks of the same space, (S, *patch) or (*volume)."""
-        stored = np.load(self.folder / "label.npy", mmap_mode="c")
+        stored = self._stored("label")
         return stored if self.placement else self.frame.crop(stored)
 
     def native_label(self) -> NDArray[np.uint8]:
         """Bit masks (S, H, W) of the whole case, in the axes of `frame`."""
-        path = self.folder / "native.npy"
-        return np.load(path if path.exists() else self.folder / "label.npy", mmap_mode="c")
+        return self._stored("native" if "native" in self._described["arrays"] else "label")
 
     def foreground(self) -> NDArray[np.int32]:
         """(N, 3) places in the volume where something is labelled; 3D only."""
-        return np.load(self.folder / "foreground.npy", mmap_mode="c")
+        return self._stored("foreground")
 
     @cached_property
     def frame(self) -> Frame:
@@ -91,6 +93,14 @@ class PreparedCase:
         """SHA-256 of the prepared image, whatever its files are called."""
         return str(self._described["voxels"])
 
+    def _stored(self, name: str) -> NDArray[Any]:
+        path = self.folder / f"{name}.npy"
+        if path.exists():
+            return np.load(path, mmap_mode="c")
+        with np.load(self.folder / "arrays.npz") as arrays:
+            array: NDArray[Any] = arrays[name]
+            return array
+
     @cached_property
     def _described(self) -> dict[str, Any]:
         described: dict[str, Any] = json.loads((self.folder / "case.json").read_text())
@@ -106,10 +116,11 @@ def prepare_cases(
     cache: Path,
     threads: int,
     progress: Callable[[], None],
+    compress: bool = False,
 ) -> dict[str, PreparedCase]:
     """Every case of a dataset, prepared now or found in the cache; one in memory per thread.
 
-    `recipe` names how files become cases: the dataset plugin's source and parameters.
+    `recipe` names how files become cases: the dataset plugin's name, source and parameters.
 
     Raises:
         DataError: with every fault of every case.
@@ -121,7 +132,9 @@ def prepare_cases(
         folder = cache / "prepared" / key[:2] / key
         try:
             if not folder.exists():
-                write_prepared(load_case(dataset, case.id), dataset.task, protocol, folder)
+                decoded = load_case(dataset, case.id)
+                name = recipe.partition(" ")[0]
+                write_prepared(decoded, dataset.task, protocol, folder, dataset=name, compress=compress)
         except DataError as error:
             return error
         finally:
@@ -145,8 +158,10 @@ def preparation_of(protocol: Protocol) -> dict[str, Any]:
     return protocol.model_dump(mode="json", include=fields)
 
 
-def write_prepared(case: Case, task: Task, protocol: Protocol, folder: Path) -> None:
-    """Prepares a case into a new folder, whole or not at all."""
+def write_prepared(
+    case: Case, task: Task, protocol: Protocol, folder: Path, *, dataset: str = "", compress: bool = False
+) -> None:
+    """Prepares a case into a new folder, whole or not at all; `dataset` is named in it for whoever looks."""
     image, label = _with_three_axes(case, protocol)
     affine = case.affine if case.label.ndim == 3 else None
     frame = whole_frame(label.shape, affine, slice_axis=protocol.slice_axis if protocol.ndim == 2 else None)
@@ -162,13 +177,15 @@ def write_prepared(case: Case, task: Task, protocol: Protocol, folder: Path) -> 
     else:
         arrays["foreground"] = labelled_places(frame.crop(bits), regions=len(task.regions))
     described = {
+        "dataset": dataset,
+        "arrays": sorted(arrays),
         "frame": frame._asdict(),
         "placement": placement._asdict() if placement else None,
         "affine": None if case.affine is None else case.affine.tolist(),
         "spacing_mm": _with_slice_axis(case.spacing_mm, case.label.ndim),
         "voxels": _digest(prepared),
     }
-    _write(folder, arrays, described)
+    _write(folder, arrays, described, compress=compress)
 
 
 def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
@@ -225,11 +242,15 @@ def _fit(
     return arrays, placement
 
 
-def _write(folder: Path, arrays: Mapping[str, NDArray[Any]], described: Mapping[str, Any]) -> None:
+def _write(
+    folder: Path, arrays: Mapping[str, NDArray[Any]], described: Mapping[str, Any], *, compress: bool
+) -> None:
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    for name, array in arrays.items():
+    if compress:
+        np.savez_compressed(unfinished / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    for name, array in arrays.items() if not compress else ():
         np.save(unfinished / f"{name}.npy", array)
     (unfinished / "case.json").write_text(json.dumps(described))
     try:
