@@ -1,11 +1,13 @@
 """Prepares cases once: decoded, checked, oriented, cropped, normalised, and kept memory-mapped by content.
 
-<cache>/prepared/<k2>/<key>/
-image.npy       2D (S, C, *patch), 3D (C, *volume): uint8 or float16
-label.npy       bit masks: bit k where region k of the task is; 2D (S, *patch), 3D all of the case
-native.npy      2D only: bit masks (S, H, W) of all of the case, where the slices were scaled or cropped
-foreground.npy  3D only: places (N, 3) of labelled voxels in the volume, some of each region
-case.json       how image and case belong together
+    <cache>/prepared/<k2>/<key>/
+        image.npy       2D (S, C, *patch), 3D (C, *volume): uint8 or float16
+        label.npy       bit masks: bit k where region k of the task is; 2D (S, *patch), 3D all of the case
+        native.npy      2D only: bit masks (S, H, W) of all of the case, where the slices were scaled or cropped
+        foreground.npy  3D only: places (N, 3) of labelled voxels in the volume, some of each region
+        case.json       how image and case belong together
+
+Where a user asks for it, the arrays are compressed in arrays.npz: less disk, and memory in its place.
 """
 
 from __future__ import annotations
