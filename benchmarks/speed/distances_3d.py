@@ -12,15 +12,13 @@ they are not installed.
 from __future__ import annotations
 
 import argparse
-import gc
-import statistics
-import time
 import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from race import race, report
 from torch.nn import functional
 
 from benchbench.metrics import score
@@ -29,7 +27,6 @@ SHAPE, CLASSES, TOLERANCE_MM = (240, 240, 155), (1, 2, 3), 1.0
 
 Labels = NDArray[np.uint8]
 Contender = Callable[[], list[float]]
-Lists = dict[str, list[float]]
 
 
 def main() -> None:
@@ -52,7 +49,8 @@ def main() -> None:
             contenders |= prepare(reference, prediction)
         except ImportError as error:
             print(f"{error.name} is not installed: left out")
-    report(*race(contenders, rounds=options.rounds))
+    print("HD95 and NSD of each class")
+    report(race(contenders, rounds=options.rounds, check=show), units=1, unit="volume")
 
 
 def synthesise(seed: int, *, centre: tuple[int, int, int], radii: tuple[int, int, int]) -> Labels:
@@ -109,27 +107,8 @@ def surface_distance(reference: Labels, prediction: Labels) -> dict[str, Contend
     return {"surface-distance (HD95 and NSD by area)": run}
 
 
-def race(contenders: dict[str, Contender], *, rounds: int) -> tuple[Lists, Lists]:
-    """Seconds a volume, round by round, and what each contender found."""
-    found = {name: run() for name, run in contenders.items()}
-    seconds: Lists = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            gc.collect()
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds, found
-
-
-def report(seconds: Lists, found: Lists) -> None:
-    """Prints a line for each contender; the ratio is over the first."""
-    first = statistics.median(next(iter(seconds.values())))
-    print("| contender | ms median | min | max | ratio | HD95 and NSD of each class |\n|---|---|---|---|---|---|")
-    for name, values in seconds.items():
-        median, low, high = (1000 * pick(values) for pick in (statistics.median, min, max))
-        shown = " ".join(f"{value:.3f}" for value in found[name])
-        print(f"| {name} | {median:.0f} | {low:.0f} | {high:.0f} | {median / 1000 / first:.2f} | {shown} |")
+def show(name: str, found: list[float]) -> None:
+    print(f"{name}: {' '.join(f'{value:.3f}' for value in found)}")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,14 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from race import race, report
 
 from benchbench import Task
 from benchbench.contract import Dataset
@@ -57,9 +56,14 @@ def main() -> None:
             except ImportError as error:
                 print(f"{name} is left out: {error}")
         print(f"preparing 4 x 240 x 240 x 155 from .nii.gz, {options.rounds} rounds, 1 thread")
-        report(race(contenders, rounds=options.rounds))
+        report(race(contenders, rounds=options.rounds, check=unchecked), units=1, unit="case")
         print(f"\na patch of 5 x {SIDE}^3 in float32, {20 * options.rounds} rounds, 1 thread")
-        report(race(patches(dataset, Path(folder) / "patches"), rounds=20 * options.rounds))
+        copies = patches(dataset, Path(folder) / "patches")
+        report(race(copies, rounds=20 * options.rounds, check=unchecked), units=1, unit="patch")
+
+
+def unchecked(name: str, result: object) -> None:
+    """What the libraries give differs in layout, crop and rounding; the tests hold ours against known values."""
 
 
 def settings() -> Protocol:
@@ -186,36 +190,6 @@ def patches(dataset: Dataset, folder: Path) -> dict[str, Contender]:
         "from memory, to memory in use": copy,
         "from memory, to new memory": lambda: tuple(part.copy() for part in copy()),  # type: ignore[attr-defined]
     }
-
-
-class Time(NamedTuple):
-    """Milliseconds of one call: on the clock, and of the processor, which says more on a busy machine."""
-
-    wall: float
-    processor: float
-
-
-def race(contenders: dict[str, Contender], *, rounds: int) -> dict[str, list[Time]]:
-    """What every contender took in every counted round."""
-    taken: dict[str, list[Time]] = {name: [] for name in contenders}
-    for counted in [False, *[True] * rounds]:
-        for name, contend in contenders.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            contend()
-            if counted:
-                spent = time.perf_counter() - wall, time.process_time() - processor
-                taken[name].append(Time(*(1000 * seconds for seconds in spent)))
-    return taken
-
-
-def report(taken: dict[str, list[Time]]) -> None:
-    medians = {
-        name: [statistics.median(kind) for kind in zip(*times, strict=True)] for name, times in taken.items()
-    }
-    first = next(iter(medians.values()))
-    print(f"{'median of':<32} {'clock ms':>10} {'ratio':>6} {'processor ms':>14} {'ratio':>6}")
-    for name, (wall, processor) in medians.items():
-        print(f"{name:<32} {wall:10.1f} {wall / first[0]:6.2f} {processor:14.1f} {processor / first[1]:6.2f}")
 
 
 if __name__ == "__main__":

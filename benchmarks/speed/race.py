@@ -6,34 +6,43 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Result = TypeVar("Result")
 
 
+class Seconds(NamedTuple):
+    """What a round took: by the clock, and of the processor, which says more where others use it as well."""
+
+    clock: float
+    processor: float
+
+
 def race(
     contenders: Mapping[str, Callable[[], Result]], *, rounds: int, check: Callable[[str, Result], None]
-) -> dict[str, list[float]]:
-    """Seconds of each contender, round by round, after one that is not counted: there `check(name, result)` is."""
+) -> dict[str, list[Seconds]]:
+    """Of each contender, round by round, after one that is not counted: there `check(name, result)` is."""
     for name, run in contenders.items():
         check(name, run())
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    taken: dict[str, list[Seconds]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
             gc.collect()
-            began = time.perf_counter()
+            clock, processor = time.perf_counter(), time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
+            taken[name].append(Seconds(time.perf_counter() - clock, time.process_time() - processor))
+    return taken
 
 
-def report(seconds: Mapping[str, list[float]], *, units: int, unit: str) -> None:
-    """Prints a line for each contender that did so many units a round; the ratios are over the first."""
-    first = next(iter(seconds.values()))
-    print(
-        f"| contender | ms/{unit} median | min | max | ratio of medians | of minima |\n|---|---|---|---|---|---|"
-    )
-    for name, values in seconds.items():
-        median, low, high = (1000 * pick(values) / units for pick in (statistics.median, min, max))
-        ratio = statistics.median(values) / statistics.median(first)
-        print(f"| {name} | {median:.3f} | {low:.3f} | {high:.3f} | {ratio:.2f} | {min(values) / min(first):.2f} |")
+def report(taken: Mapping[str, list[Seconds]], *, units: int, unit: str) -> None:
+    """Prints a line for each contender that did so many units a round; ratios are of medians, over the first."""
+    medians = {name: Seconds(*map(statistics.median, zip(*each, strict=True))) for name, each in taken.items()}
+    first = next(iter(medians.values()))
+    print(f"| contender | ms/{unit} median | min | max | ratio | processor ms/{unit} | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for name, (clock, processor) in medians.items():
+        low, high = (1000 * pick(each.clock for each in taken[name]) / units for pick in (min, max))
+        print(
+            f"| {name} | {1000 * clock / units:.3f} | {low:.3f} | {high:.3f} | {clock / first.clock:.2f}"
+            f" | {1000 * processor / units:.3f} | {processor / first.processor:.2f} |"
+        )
