@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -130,12 +130,14 @@ def test_policies_differ_where_the_reference_is_empty_and_never_forgive_a_miss(
     assert distance("nsd@2_mm", [1, 0, 0, 0.5], counts, empty=policy) == pytest.approx(share, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_it_does_not_matter_which_mask_is_the_reference(pair: tuple[Mask, Mask]) -> None:
     one, other = pair
     assert score(one, other, metrics=ALL) == pytest.approx(score(other, one, metrics=ALL))
 
 
+@settings(deadline=None)
 @given(SOLID_PAIRS, st.sampled_from([0.25, 2.0, 10.0]))
 def test_distances_grow_with_the_spacing(pair: tuple[Mask, Mask], factor: float) -> None:
     spacing = (1.0, 0.5, 3.0)[: pair[0].ndim]
@@ -148,6 +150,7 @@ def test_distances_grow_with_the_spacing(pair: tuple[Mask, Mask], factor: float)
     assert large[f"nsd_voxel@{factor}"] == pytest.approx(small["nsd_voxel@1"])
 
 
+@settings(deadline=None)
 @given(SOLID_PAIRS, st.integers(0, 3), st.integers(0, 3))
 def test_distances_do_not_ask_where_in_the_image_the_masks_are(
     pair: tuple[Mask, Mask], before: int, after: int
@@ -158,6 +161,7 @@ def test_distances_do_not_ask_where_in_the_image_the_masks_are(
     assert there == pytest.approx(score(*pair, metrics=ALL, spacing_mm=spacing))
 
 
+@settings(deadline=None)
 @given(SOLID_PAIRS)
 def test_distances_stand_in_their_order(pair: tuple[Mask, Mask]) -> None:
     found = score(*pair, metrics=[*ALL, "nsd@0", "nsd@3"])
@@ -167,6 +171,7 @@ def test_distances_stand_in_their_order(pair: tuple[Mask, Mask]) -> None:
     assert (found["hd"] == 0) == np.array_equal(*pair) or found["hd"] == 0  # filling a core keeps the surface
 
 
+@settings(deadline=None)
 @given(SOLID_PAIRS)
 def test_each_distance_is_the_least_over_all_pairs_of_surface_voxels(pair: tuple[Mask, Mask]) -> None:
     spacing = np.array((1.0, 2.0, 0.5)[: pair[0].ndim])

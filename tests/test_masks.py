@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from benchbench.masks import filled_box, pack, unpack
 
 
+@settings(deadline=None)
 @given(arrays(np.bool_, array_shapes(max_dims=3, max_side=6)))
 def test_a_mask_comes_back_as_it_was(mask: np.ndarray) -> None:
     assert np.array_equal(unpack(pack(mask)), mask)

@@ -259,7 +259,7 @@ def test_the_probability_of_a_false_claim_is_the_tail_behind_zero() -> None:
     assert isinstance(probability_of_a_false_claim(differences[:19]), Unknown)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from([-0.3, -0.02, 0.0, 0.005, 0.02, 0.3]), min_size=1, max_size=8), st.integers(0, 9))
 def test_the_signed_rank_probabilities_are_those_of_every_pair_of_patients(values: list[float], seed: int) -> None:
     differences, rope = np.array(values), 0.01
@@ -430,6 +430,7 @@ def test_few_patients_or_one_model_have_no_rank_distribution() -> None:
     assert isinstance(rank_stability(noisy(60)), Unknown)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=4), st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_tau_is_kendalls(one: list[int], other: list[int]) -> None:
     expected = stats.kendalltau(one, other).statistic if len(set(one)) > 1 and len(set(other)) > 1 else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -36,6 +36,7 @@ def test_a_hole_has_a_surface_and_diagonal_neighbours_do_not_close_it() -> None:
     assert not voxel_surface(block).grid[1, 1]  # touches the gap at a corner only
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_surface_voxels_are_those_with_a_face_neighbour_outside(mask: np.ndarray) -> None:
     grown = np.pad(mask, 1)
@@ -91,6 +92,7 @@ def test_a_box_has_the_area_of_its_faces_less_what_is_cut_off_edges_and_corners(
     assert total == pytest.approx(flat + edges + 8 * corner)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(3)), st.integers(0, 255))
 def test_areas_turn_with_the_axes(order: list[int], number: int) -> None:
     spacing = (0.5, 1.0, 2.5)

@@ -41,6 +41,7 @@ def mean_interval(
     hierarchical  Percentiles of the resampled means, each end moved so that the width is that of Student's t over
                   folds. Percentiles alone count the spread of patients twice where folds hardly differ and trust
                   the few folds too much where they do: in simulations they cover 85 to 99 % instead of 95.
+                  This covers 94 to 96 %, but 91 to 93 % of 50 patients of whom one in twenty fails outright.
     percentile    Those percentiles as they are.
     t, bca        Over patients alone, for one split; the noise of training is not in them.
 
