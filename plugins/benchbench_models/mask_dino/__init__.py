@@ -40,8 +40,8 @@ def build(
     Frozen batch normalisation normalises nothing without `weights`: the name that `benchbench convert mask_dino
     FILE` prints for a published checkpoint of three maps.
 
-    Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB for what is kept
-    of each image of 256 x 256 in the batch until the gradient.
+    Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB for each image of
+    256 x 256 in the batch, kept until its gradient is known.
 
     Raises:
         IncompatibleError: a parameter is out of range or does not go with the patch, or the weights do not fit.
