@@ -35,6 +35,8 @@ class Assignment:
     test: tuple[PreparedCase, ...]
     folder: RunFolder
     device: str
+    devices: tuple[str, ...] = ()
+    """Of each process, where the protocol asks for several."""
     threads: int
     save_predictions: bool = False
 

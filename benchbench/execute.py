@@ -20,6 +20,7 @@ from torch import nn
 
 from benchbench.assignment import Assignment, Progress, Report
 from benchbench.engine.device import peak_memory_bytes
+from benchbench.engine.distributed import Processes, joined, start_processes, this_rank
 from benchbench.engine.losses import region_masks
 from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
 from benchbench.engine.patches import open_source
@@ -54,7 +55,8 @@ def execute(assignment: Assignment, report: Report) -> Record:
             return record
         assignment.folder.discard("run.json")
         try:
-            record = _execute(assignment, report)
+            several = assignment.protocol.world_size > 1
+            record = _execute_together(assignment, report) if several else _execute(assignment, report)
         except Exception as error:  # noqa: BLE001 a run that fails is a row with its reason
             traceback.print_exc()
             record = assignment.record(
@@ -73,6 +75,18 @@ def derive_seed(*words: object) -> int:
     return int.from_bytes(hashlib.sha256(" ".join(map(str, words)).encode()).digest()[:7])
 
 
+def _execute_together(assignment: Assignment, report: Report) -> Record:
+    """A run of several processes; its record is the first one's."""
+    count = assignment.protocol.world_size
+    return start_processes(_execute_part, assignment, count=count, hear=report, describe=_reason)
+
+
+def _execute_part(assignment: Assignment, report: Report) -> Record:
+    """What one of several processes does."""
+    threads = max(1, assignment.threads // assignment.protocol.world_size)
+    return _execute(replace(assignment, device=assignment.devices[this_rank()], threads=threads), report)
+
+
 def _execute(assignment: Assignment, report: Report) -> Record:
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
@@ -82,14 +96,16 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
     model = place_on(plugin.build(wanted, **assignment.model_params), device)
     check_output(plugin, model, wanted, assignment.protocol)
-    training = _training(assignment, model, device)
     status, reason = "done", ""
-    try:
-        _train(assignment, training, report)
-    except DivergedError as error:
-        status, reason = "diverged", str(error)
+    with joined(assignment.protocol.world_size, device) as processes:
+        training = _training(assignment, model, device, processes)
+        try:
+            _train(assignment, training, report)
+        except DivergedError as error:
+            status, reason = "diverged", str(error)
     postprocess = None
-    if training.kept:
+    scored = bool(training.kept) and processes.is_first
+    if scored:
         predictor = Predictor(_checkpoints(model, training), assignment.protocol, device)
         postprocess = _chosen_postprocess(assignment, predictor)
         score_test_cases(assignment, predictor, postprocess)
@@ -103,11 +119,11 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
-        files={name: assignment.folder.digest_of(name) for name in _TABLES if training.kept},
+        files={name: assignment.folder.digest_of(name) for name in _TABLES if scored},
     )
 
 
-def _training(assignment: Assignment, model: nn.Module, device: torch.device) -> Training:
+def _training(assignment: Assignment, model: nn.Module, device: torch.device, processes: Processes) -> Training:
     """A training from its beginning, or from where an interrupted one of the same digests left off."""
     training = Training(
         model,
@@ -115,9 +131,11 @@ def _training(assignment: Assignment, model: nn.Module, device: torch.device) ->
         open_source(assignment.validation, assignment.protocol, device=device),
         assignment.protocol,
         regions=len(assignment.regions),
+        processes=processes,
     )
-    saved = assignment.folder.read_resume(_resume_tag(assignment))
-    assignment.folder.clear(keep_resume=saved is not None)
+    saved = processes.told_by_first(lambda: assignment.folder.read_resume(_resume_tag(assignment)))
+    if processes.is_first:
+        assignment.folder.clear(keep_resume=saved is not None)
     if saved is not None:
         training.load(saved)
         _keep(assignment, training)
@@ -125,6 +143,10 @@ def _training(assignment: Assignment, model: nn.Module, device: torch.device) ->
 
 
 def _train(assignment: Assignment, training: Training, report: Report) -> None:
+    if not training.processes.is_first:
+        while not training.is_over:
+            _run_epoch(assignment, training, report)
+        return
     saved = time.monotonic()
     with assignment.folder.events() as events:
         while not training.is_over:
@@ -145,7 +167,8 @@ def _run_epoch(assignment: Assignment, training: Training, report: Report) -> Ma
     """One epoch, with random streams of its own: it does not matter where a run was interrupted."""
     epoch = len(training.history)
     place = (assignment.key.seed, assignment.key.fold, epoch)
-    torch.manual_seed(derive_seed("dropout", *place))
+    rank = training.processes.rank
+    torch.manual_seed(derive_seed("dropout", *place, *([rank] if rank else [])))
     generator = torch.Generator().manual_seed(derive_seed("batches", *place))
 
     def progress(share: float) -> None:
@@ -156,6 +179,8 @@ def _run_epoch(assignment: Assignment, training: Training, report: Report) -> Ma
 
 def _keep(assignment: Assignment, training: Training) -> None:
     """Writes the best weights so far: best.safetensors, and best_2.safetensors where two are kept."""
+    if not training.processes.is_first:
+        return
     for rank, checkpoint in enumerate(training.kept, start=1):
         described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": checkpoint.epoch}
         weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
@@ -205,6 +230,7 @@ def _provenance(assignment: Assignment) -> dict[str, Any]:
     device = torch.device(assignment.device)
     used: dict[str, Any] = {
         "device": assignment.device,
+        "world_size": assignment.protocol.world_size,
         "threads": assignment.threads,
         "precision": effective_precision(device, assignment.protocol.precision),
         "peak_memory_bytes": peak_memory_bytes(device),

@@ -17,7 +17,7 @@ from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
 from benchbench.engine.prepare import PreparedCase, preparation_of, prepare_cases
-from benchbench.errors import DataError
+from benchbench.errors import DataError, UsageError
 from benchbench.folds import PARTS, Fold, make_folds
 from benchbench.launch import Launcher, Outcome
 from benchbench.launch.inline import launch_inline
@@ -83,6 +83,8 @@ def _carry_out(
     benchmark: Benchmark, runs: Sequence[Run], selected: Sequence[Run], preparation: _Preparation
 ) -> tuple[ResultsFolder, list[Record | None]]:
     machine, observer = preparation.machine, preparation.observer
+    processes = max((run.protocol.world_size for run in selected), default=1)
+    _check_processes(machine, processes)
     preparation.open_all(selected)
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
@@ -91,7 +93,7 @@ def _carry_out(
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
         if waiting:
-            _launcher(machine)(waiting, partial(_hear, folder, observer))
+            _launcher(machine, processes)(waiting, partial(_hear, folder, observer))
     finally:
         write_report(folder)
     return folder, [each.folder.read_record() for each in assignments]
@@ -198,20 +200,41 @@ class _Preparation:
         return dataset
 
 
-def threads_per_run(machine: Machine) -> int:
-    """Each run's share of the cores."""
-    return max(1, _cores() // max(1, len(_slots(machine))))
+def threads_per_run(machine: Machine, processes: int = 1) -> int:
+    """Each run's share of the cores, all of its processes together."""
+    return max(1, _cores() // max(1, len(_slots(machine, processes))))
 
 
-def _slots(machine: Machine) -> tuple[str, ...]:
-    count = len(machine.devices) if machine.jobs is None else machine.jobs
-    return tuple(machine.devices[number % len(machine.devices)] for number in range(count))
+def _check_processes(machine: Machine, processes: int) -> None:
+    """Refuses runs of more processes than there are devices for; a CPU serves any number."""
+    if processes == 1:
+        return
+    if machine.jobs == 0:
+        raise UsageError(
+            f"--jobs 0: this process alone, but protocol.world_size is {processes}; leave --jobs out or lower it to 1"
+        )
+    devices = set(machine.devices)
+    if devices != {"cpu"} and ("cpu" in devices or len(devices) < processes):
+        raise UsageError(
+            f"--device {','.join(machine.devices)}: expected the CPU alone or {processes} GPUs, one for each process"
+            " that protocol.world_size asks for; name as many or lower world_size"
+        )
 
 
-def _launcher(machine: Machine) -> Launcher:
+def _slots(machine: Machine, processes: int) -> tuple[tuple[str, ...], ...]:
+    """For each of the runs that go on at a time the devices of its processes."""
+    devices = machine.devices if processes == 1 else tuple(dict.fromkeys(machine.devices))
+    count = max(1, len(devices) // processes) if machine.jobs is None else machine.jobs
+    return tuple(
+        tuple(devices[(slot * processes + number) % len(devices)] for number in range(processes))
+        for slot in range(count)
+    )
+
+
+def _launcher(machine: Machine, processes: int) -> Launcher:
     if machine.jobs == 0:
         return launch_inline
-    return ProcessLauncher(devices=_slots(machine), threads=threads_per_run(machine))
+    return ProcessLauncher(slots=_slots(machine, processes), threads=threads_per_run(machine, processes))
 
 
 def _manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> dict[str, object]:

@@ -329,6 +329,11 @@ class Protocol(Strict):
     epochs: Count
     """Times that every training slice, or `patches_per_case` patches of every training case, are seen."""
     batch: Count
+    """Of an optimiser step, over all processes."""
+    world_size: Count = 1
+    """Processes that train a run together, each with as much of every batch and, if on GPUs, one of its own. The
+    loss, Dice included, is that of the whole batch; batch normalisation takes its statistics from the part that a
+    process sees, and the running ones of the first process are kept, unless the network synchronises them itself."""
     patches_per_case: Count = 1
     """3D only."""
     oversample_foreground: Probability = 0.0
@@ -378,6 +383,14 @@ class Protocol(Strict):
     def _patch_has_the_axes(self) -> Protocol:
         if len(self.patch) != self.ndim:
             raise ValueError(f"patch has {len(self.patch)} axes, expected {self.ndim} as ndim says")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Protocol:
+        if self.batch % self.world_size:
+            raise ValueError(
+                f"batch is {self.batch}, expected a multiple of world_size, which is {self.world_size}"
+            )
         return self
 
     @model_validator(mode="after")

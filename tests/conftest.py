@@ -63,7 +63,7 @@ def write_squares(root, *, patients, size, seed):
         np.savez(root / f"patient{patient:02}-a.npz", image=image, label=label)
 
 
-def build_plain(geometry, *, width: int = 4, explode: str = "", dropout: float = 0.0):
+def build_plain(geometry, *, width: int = 4, explode: str = "", dropout: float = 0.0, norm: bool = True):
     import torch
     from torch import nn
 
@@ -74,7 +74,7 @@ def build_plain(geometry, *, width: int = 4, explode: str = "", dropout: float =
 
     return Plain(
         nn.Conv2d(geometry.in_channels, width, 3, padding=1),
-        nn.BatchNorm2d(width),
+        nn.BatchNorm2d(width) if norm else nn.Identity(),
         nn.ReLU(),
         nn.Dropout2d(dropout),
         nn.Conv2d(width, geometry.out_channels, 3, padding=1),
@@ -86,6 +86,8 @@ def act(explode, model, torch):
     import os, signal, sys
     if not model.training:
         return
+    if explode.startswith("second ") and os.environ.get("RANK") == "1":
+        explode = explode.removeprefix("second ")
     if explode == "raise":
         raise RuntimeError("the model fell over")
     if explode == "exit":

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchbench.engine import geometry, geometry_3d
 from benchbench.engine.draw import Change, Move, Tint, draw_axis_moves, draw_change, draw_matrices, draw_seeds
+from benchbench.engine.distributed import Part, whole
 from benchbench.engine.host_augment import apply_albumentations
 from benchbench.errors import IncompatibleError
 from benchbench.protocol import Albumentations, AugmentStep, Rot90, Rotate, Scale, Transpose
@@ -28,13 +29,15 @@ def augment(
     *,
     generator: torch.Generator,
     in_place: bool = False,
+    part: Part | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Images (B, C, *patch) float32 and labels (B, *patch) uint8 of two or three axes, changed as `steps` say.
 
     Geometry comes first, as one resampling, then albumentations, then intensities, each kind in the order of
     the steps. Labels are bit masks of regions; they move with their image and keep their values, 0 beyond its
     border. `generator` is on the CPU. What is returned is new; volumes may be changed `in_place` instead, which
-    spares a CPU the time for that much fresh memory.
+    spares a CPU the time for that much fresh memory. What is drawn is for a whole batch, of which images and labels
+    may be a `part`.
 
     Raises:
         IncompatibleError: a step cannot be made on this patch.
@@ -42,19 +45,23 @@ def augment(
     problems = check_patch(steps, images.shape[2:])
     if problems:
         raise IncompatibleError(*problems)
+    part = part or whole(len(images))
+    shape = (part.of, *images.shape[1:])
     moves = [step for step in steps if isinstance(step, Move)]
     if labels.ndim == 4:
         images, labels = (values.contiguous() if in_place else _copy(values) for values in (images, labels))
-        geometry_3d.move(images, labels, draw_axis_moves(moves, images.shape, generator=generator))
+        drawn = draw_axis_moves(moves, shape, generator=generator)
+        geometry_3d.move(images, labels, geometry_3d.AxisMoves(*(values[part.mine] for values in drawn)))
     else:
-        images, labels = geometry.move(images, labels, draw_matrices(moves, images.shape, generator=generator))
+        matrices = draw_matrices(moves, shape, generator=generator)
+        images, labels = geometry.move(images, labels, matrices[part.mine])
     on_host = [step for step in steps if isinstance(step, Albumentations)]
     if on_host:
-        seeds = draw_seeds(len(on_host), len(images), generator=generator)
+        seeds = draw_seeds(len(on_host), part.of, generator=generator)[:, part.mine]
         images, labels = _change_on_host(images, labels, on_host, seeds=seeds)
     for step in steps:
         if isinstance(step, Tint):
-            _change_values(images, draw_change(step, len(images), generator=generator))
+            _change_values(images, draw_change(step, part.of, generator=generator).of(part.mine))
     return images, labels
 
 

@@ -42,6 +42,10 @@ class Change(NamedTuple):
     amounts: tuple[Tensor, ...]
     """(B,) each."""
 
+    def of(self, mine: slice) -> Change:
+        """The same, for some of the samples."""
+        return Change(self.function, self.chosen[mine], tuple(amount[mine] for amount in self.amounts))
+
 
 def draw_matrices(steps: Iterable[Move], shape: Sequence[int], *, generator: torch.Generator) -> Tensor:
     """(B, 3, 3) moves of `geometry` for images of shape (B, C, H, W), those of all steps in one."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
 from benchbench.protocol import Activation, Loss
+
+Summed = Callable[[Tensor], Tensor]
+"""Sums over the samples at hand -> sums over the whole batch, of which other processes have the rest."""
 
 _SMOOTH = 1.0
 _FOCUS = 2.0
@@ -31,7 +34,11 @@ def predicted_masks(logits: Tensor, activation: Activation) -> Tensor:
     return logits.argmax(1, keepdim=True) == classes.view(-1, *[1] * (logits.ndim - 2))
 
 
-def compute_loss(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+def as_it_is(sums: Tensor) -> Tensor:
+    return sums
+
+
+def compute_loss(name: Loss, logits: Tensor, labels: Tensor, *, summed: Summed = as_it_is) -> Tensor:
     """A loss of the protocol, a scalar, computed in float32.
 
     The parts of a sum weigh the same. Dice is soft and takes sums over the whole batch, so that a batch
@@ -45,7 +52,7 @@ def compute_loss(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     """
     logits = logits.float()
     if name.startswith("ce"):
-        return _softmax_loss(name, logits, labels)
+        return _softmax_loss(name, logits, labels, summed)
     masks = region_masks(labels, logits.shape[1]).float()  # (B, K, *space)
     parts = []
     if "bce" in name:
@@ -53,20 +60,22 @@ def compute_loss(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     if "focal" in name:
         parts.append(_focal(logits, masks))
     if "dice" in name:
-        parts.append(_dice(logits.sigmoid(), masks))
+        parts.append(_dice(logits.sigmoid(), masks, summed))
     return torch.stack(parts).sum()
 
 
-def deep_loss(name: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+def deep_loss(
+    name: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor, *, summed: Summed = as_it_is
+) -> Tensor:
     """The loss of logits, or of deep-supervision heads, finest first, with weights that halve and add up to 1.
 
     Labels are reduced to the size of a head by nearest neighbours.
     """
     if isinstance(logits, Tensor):
-        return compute_loss(name, logits, labels)
+        return compute_loss(name, logits, labels, summed=summed)
     weights = [0.5**level for level in range(len(logits))]
     parts = [
-        weight * compute_loss(name, head, _reduced(labels, head.shape[2:]))
+        weight * compute_loss(name, head, _reduced(labels, head.shape[2:]), summed=summed)
         for weight, head in zip(weights, logits, strict=True)
     ]
     return torch.stack(parts).sum() / sum(weights)
@@ -78,12 +87,12 @@ def _reduced(labels: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[:, 0].to(labels.dtype)
 
 
-def _softmax_loss(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+def _softmax_loss(name: Loss, logits: Tensor, labels: Tensor, summed: Summed) -> Tensor:
     masks = region_masks(labels, logits.shape[1] - 1)
     background = ~masks.any(1, keepdim=True)
     classes = torch.cat([background, masks], 1)  # (B, 1 + K, *space); regions are disjoint
     loss = F.cross_entropy(logits, classes.to(torch.uint8).argmax(1))
-    return loss + _dice(logits.softmax(1)[:, 1:], masks.float()) if "dice" in name else loss
+    return loss + _dice(logits.softmax(1)[:, 1:], masks.float(), summed) if "dice" in name else loss
 
 
 def _focal(logits: Tensor, masks: Tensor) -> Tensor:
@@ -91,8 +100,8 @@ def _focal(logits: Tensor, masks: Tensor) -> Tensor:
     return ((1 - torch.exp(-entropy)) ** _FOCUS * entropy).mean()
 
 
-def _dice(probabilities: Tensor, masks: Tensor) -> Tensor:
+def _dice(probabilities: Tensor, masks: Tensor, summed: Summed) -> Tensor:
     axes = [0, *range(2, masks.ndim)]
-    overlap = (probabilities * masks).sum(axes)
-    total = probabilities.sum(axes) + masks.sum(axes)
+    sums = [(probabilities * masks).sum(axes), probabilities.sum(axes) + masks.sum(axes)]
+    overlap, total = summed(torch.stack(sums))
     return (1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)).mean()

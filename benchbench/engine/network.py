@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor, nn
 
 from benchbench.contract import Geometry, ModelPlugin
-from benchbench.engine.losses import compute_loss, deep_loss, region_masks
+from benchbench.engine.losses import Summed, as_it_is, compute_loss, deep_loss, region_masks
 from benchbench.errors import IncompatibleError
 from benchbench.protocol import Protocol
 
@@ -33,17 +33,24 @@ def forward(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def forward_with_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, protocol: Protocol, *, regions: int
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    protocol: Protocol,
+    *,
+    regions: int,
+    summed: Summed = as_it_is,
 ) -> tuple[Tensor, Tensor]:
     """The training loss of a model, a scalar, and its finest logits (B, K, *patch).
 
-    images (B, C, *patch), labels (B, *patch) bit masks. Under autocast runs the model, not the loss.
+    images (B, C, *patch), labels (B, *patch) bit masks. Under autocast runs the model, not the loss. Where these are
+    a part of a batch, `summed` makes the Dice that of the whole; a loss of the model's own is of the part.
     """
 
     def criterion(logits: Tensor | Sequence[Tensor]) -> Tensor:
         heads = [logits] if isinstance(logits, Tensor) else logits
         with torch.autocast(images.device.type, enabled=False):
-            return deep_loss(protocol.loss, [_cropped(head, images) for head in heads], labels)
+            return deep_loss(protocol.loss, [_cropped(head, images) for head in heads], labels, summed=summed)
 
     with autocast(images.device, protocol.precision):
         if hasattr(model, "loss"):

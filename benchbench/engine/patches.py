@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from benchbench.engine.distributed import Part, whole
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.sampling import Slices, Source, fit_on
 from benchbench.protocol import Protocol
@@ -37,10 +38,14 @@ class Patches:
     def __len__(self) -> int:
         return len(self.cases) * self._per_case
 
-    def batch(self, numbers: Tensor, *, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, numbers: Tensor, *, generator: torch.Generator | None, part: Part | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks, zeros beyond a volume's border."""
-        chosen = [number % len(self.cases) for number in numbers.tolist()]
-        draws = torch.rand(len(chosen), 5, generator=generator, dtype=torch.float64)  # as many for every sample
+        mine = (part or whole(len(numbers))).mine
+        chosen = [number % len(self.cases) for number in numbers[mine].tolist()]
+        # as many for every sample
+        draws = torch.rand(len(numbers), 5, generator=generator, dtype=torch.float64)[mine]
         images = self._buffer(len(chosen), self._images[0].shape[0], dtype=torch.float32)
         labels = self._buffer(len(chosen), dtype=torch.uint8)
         for image, label, case, draw in zip(images, labels, chosen, draws.tolist(), strict=True):

@@ -8,6 +8,7 @@ from typing import Protocol as Interface
 import torch
 from torch import Tensor
 
+from benchbench.engine.distributed import Part
 from benchbench.engine.prepare import PreparedCase
 
 _RESIDENT_SHARE = 0.5  # of the free device memory; the rest is the network's
@@ -21,10 +22,13 @@ class Source(Interface):
 
     def __len__(self) -> int: ...
 
-    def batch(self, numbers: Tensor, *, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, numbers: Tensor, *, generator: torch.Generator | None, part: Part | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks, on the device.
 
-        On a CPU the next batch may be written over this one. Patches are drawn from `generator`, on the CPU.
+        On a CPU the next batch may be written over this one. Patches are drawn from `generator`, on the CPU, for
+        all `numbers`, of which a part may be wanted.
         """
         ...
 
@@ -48,8 +52,15 @@ class Slices:
     def __len__(self) -> int:
         return len(self.case_of)
 
-    def batch(self, numbers: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def batch(
+        self,
+        numbers: Tensor,
+        *,
+        generator: torch.Generator | None = None,  # noqa: ARG002
+        part: Part | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks; nothing is drawn."""
+        numbers = numbers if part is None else numbers[part.mine]
         if self._resident is not None:
             images, labels = self._resident
             chosen = numbers.to(self.device)

@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.engine.augment import augment
+from benchbench.engine.distributed import ALONE, Part, Processes
 from benchbench.engine.network import forward_with_loss
 from benchbench.engine.optimise import build_optimizer, learning_rate
 from benchbench.engine.sampling import Source, epoch_order
@@ -45,18 +47,28 @@ class Training:
     """
 
     def __init__(
-        self, model: nn.Module, train: Source, validation: Source, protocol: Protocol, *, regions: int
+        self,
+        model: nn.Module,
+        train: Source,
+        validation: Source,
+        protocol: Protocol,
+        *,
+        regions: int,
+        processes: Processes = ALONE,
     ) -> None:
         self.model = model
         self.train_source = train
         self.validation_source = validation
         self.protocol = protocol
         self.regions = regions
+        self.processes = processes
+        """That train the model together; each has the same state."""
         self.device = train.device
         self.history: list[Row] = []
         self.kept: list[Checkpoint] = []
         """The best checkpoints, best first; of equals the earlier."""
         self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
+        self._loss_of = processes.joint(model, self._compute_loss)
         scaled = protocol.precision == "fp16" and self.device.type == "cuda"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
 
@@ -76,7 +88,7 @@ class Training:
             "epoch": len(self.history),
             "lr": self._optimizer.param_groups[0]["lr"],
             "train_loss": train_loss,
-            **self._validated(),
+            **self.processes.told_by_first(self._validated),
             **self._scores("train", "pooled", train_counts[None]),
             "seconds": time.monotonic() - began,
         }
@@ -125,27 +137,46 @@ class Training:
         counts = torch.zeros(self.regions, 4, dtype=torch.int64, device=self.device)
         for number, chosen in enumerate(batches):
             self._set_learning_rate(len(self.history) * len(batches) + number, len(batches))
-            images, labels = self.train_source.batch(chosen, generator=generator)
+            part = self.processes.part(len(chosen))
+            images, labels = self.train_source.batch(chosen, generator=generator, part=part)
             # a batch of patches is nobody else's
             images, labels = augment(
-                images, labels, self.protocol.augment, generator=generator, in_place=self.protocol.ndim == 3
+                images,
+                labels,
+                self.protocol.augment,
+                generator=generator,
+                in_place=self.protocol.ndim == 3,
+                part=part,
             )
-            loss, logits = self._step(images, labels)
-            total += loss * len(chosen)
-            counts += count_predicted(logits, labels, self.protocol, regions=self.regions).sum(0)
+            loss, logits = self._step(images, labels, part)
+            total += loss * part.counted
+            found = count_predicted(logits, labels, self.protocol, regions=self.regions)
+            counts += found[: part.counted].sum(0)
             progress((number + 1) / len(batches))
+        total, counts = self.processes.sum(total), self.processes.sum(counts)
         return float(total) / len(self.train_source), counts.cpu().numpy()
 
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        loss, logits = forward_with_loss(self.model, images, labels, self.protocol, regions=self.regions)
+    def _compute_loss(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+        loss, logits = forward_with_loss(
+            self.model,
+            images,
+            labels,
+            self.protocol,
+            regions=self.regions,
+            summed=partial(self.processes.sum_over_batch, part),
+        )
+        return loss, logits.detach()
+
+    def _step(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+        loss, logits = self._loss_of(images, labels, part)
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss * self.processes.weight(part)).backward()
         if self.protocol.gradient_clip is not None:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.gradient_clip)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return loss.detach(), logits.detach()
+        return loss.detach(), logits
 
     def _validated(self) -> Row:
         """What the inner validation says, after the last epoch and every so many before."""
@@ -179,7 +210,10 @@ class Training:
         if rank >= self.protocol.keep:
             return False
         state = self.model.state_dict()
-        if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        # the first process's running statistics are its own
+        if not self.processes.told_by_first(
+            lambda: all(bool(torch.isfinite(each).all()) for each in state.values())
+        ):
             raise DivergedError(f"a weight became nan or infinite in epoch {epoch}")
         weights = {name: tensor.detach().clone() for name, tensor in state.items()}
         self.kept.insert(rank, Checkpoint(epoch, value, weights))

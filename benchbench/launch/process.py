@@ -26,9 +26,10 @@ _STOP_SECONDS = 5.0
 class ProcessLauncher:
     """Keeps one worker process busy in every slot."""
 
-    devices: tuple[str, ...]
-    """The device of each slot; a device named twice holds two runs at a time."""
+    slots: tuple[tuple[str, ...], ...]
+    """The devices of each slot, one for each process of a run; a device named twice holds two runs at a time."""
     threads: int
+    """Of a run, all of its processes together."""
     _workers: set[subprocess.Popen[bytes]] = field(default_factory=set, compare=False)
 
     def __call__(self, assignments: Sequence[Assignment], listen: Listener) -> None:
@@ -42,8 +43,8 @@ class ProcessLauncher:
         heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None] = queue.SimpleQueue()
         stopping = threading.Event()
         slots = [
-            threading.Thread(target=self._serve, args=(device, waiting, heard, stopping), daemon=True)
-            for device in self.devices[: len(assignments)]
+            threading.Thread(target=self._serve, args=(devices, waiting, heard, stopping), daemon=True)
+            for devices in self.slots[: len(assignments)]
         ]
         for slot in slots:
             slot.start()
@@ -63,7 +64,7 @@ class ProcessLauncher:
 
     def _serve(
         self,
-        device: str,
+        devices: tuple[str, ...],
         waiting: queue.SimpleQueue[Assignment],
         heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None],
         stopping: threading.Event,
@@ -71,7 +72,9 @@ class ProcessLauncher:
         try:
             while not stopping.is_set():
                 try:
-                    assignment = replace(waiting.get_nowait(), device=device, threads=self.threads)
+                    assignment = replace(
+                        waiting.get_nowait(), device=devices[0], devices=devices, threads=self.threads
+                    )
                 except queue.Empty:
                     return
                 outcome = self._carry_out(assignment, heard, stopping)
@@ -115,7 +118,7 @@ class ProcessLauncher:
 def _start(assignment: Assignment) -> subprocess.Popen[bytes]:
     folder = assignment.folder.path
     folder.mkdir(parents=True, exist_ok=True)
-    threads = str(assignment.threads)
+    threads = str(max(1, assignment.threads // assignment.protocol.world_size))
     with (folder / "worker.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "benchbench.launch.worker"],
