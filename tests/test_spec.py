@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from benchbench.errors import SpecError
 from benchbench.protocol import Adam, Albumentations, Constant, Flip, Protocol
 from benchbench.spec import Benchmark, PhantomSize, TableSpec, read_benchmark
 
@@ -143,6 +144,45 @@ def test_in_earnest_a_rehearsal_changes_nothing(tmp_path: Path) -> None:
     benchmark = read(tmp_path, VALID + REHEARSE)
     assert benchmark.rehearsal is None
     assert benchmark.variants == read(tmp_path, VALID).variants
+
+
+def test_a_rehearsal_can_make_a_single_variant_small(tmp_path: Path) -> None:
+    text = (
+        VALID
+        + REHEARSE
+        + """[rehearse.variants]
+deep = { "models.plain.depths" = [1, 2], "protocol.epochs" = 3 }
+[[variants]]
+label = "deep"
+set = { "models.plain.depths" = [4, 8], "protocol.batch" = 9 }
+[[variants]]
+label = "plain"
+set = {}
+"""
+    )
+    deep, plain = read(tmp_path, text, rehearse=True).variants
+    assert deep.models[0].params == {"width": 2, "depths": [1, 2]}
+    assert (deep.protocol.epochs, deep.protocol.batch) == (3, 9)
+    assert (plain.models[0].params, plain.protocol.epochs) == ({"width": 2}, 1)
+    deep, plain = read(tmp_path, text).variants
+    assert (deep.models[0].params, deep.protocol.epochs, deep.protocol.batch) == ({"depths": [4, 8]}, 2, 9)
+    assert (plain.models[0].params, plain.protocol.epochs) == ({}, 2)
+
+
+@pytest.mark.parametrize("rehearse", [False, True])
+def test_a_rehearsal_of_an_unknown_variant_is_refused_with_the_nearest(tmp_path: Path, rehearse: bool) -> None:
+    text = VALID + '[grid]\n"protocol.epochs" = [1, 5]\n[rehearse.variants]\n"epochs=6" = {}\n'
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, text, rehearse=rehearse)
+    message = "rehearse.variants.epochs=6: no such variant; did you mean 'epochs=5'?"
+    assert caught.value.problems == (f"{tmp_path}/b.toml:14: {message}",)
+
+
+def test_a_rehearsal_of_a_variant_tells_where_a_wrong_value_stands(tmp_path: Path) -> None:
+    text = VALID + '[grid]\n"protocol.epochs" = [1]\n[rehearse.variants]\n"epochs=1" = { "protocol.batch" = 0 }\n'
+    with pytest.raises(SpecError, match=r"b\.toml:14: variant 'epochs=1': protocol\.batch: .*found 0"):
+        read(tmp_path, text, rehearse=True)
+    assert read(tmp_path, text).variants[0].protocol.batch == 4
 
 
 def test_the_command_line_has_the_last_word_over_file_and_rehearsal(tmp_path: Path) -> None:
