@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -60,8 +63,34 @@ def test_the_first_unit_convolves_the_image_as_it_is() -> None:
 def test_depth_is_the_number_of_halvings() -> None:
     model = build(Geometry(1, 2, (32, 16)), width=2, depth=4)
     assert [unit.shortcut.out_channels for unit in model.encoder] == [2, 4, 8, 16, 32]
-    assert [unit.shortcut.stride[0] for unit in model.encoder] == [1, 2, 2, 2, 2]
+    assert [unit.stride for unit in model.encoder] == [1, 2, 2, 2, 2]
     assert model(torch.rand(2, 1, 32, 16)).shape == (2, 2, 32, 16)
+
+
+def test_the_shortcut_of_a_unit_with_a_stride_is_a_convolution_with_that_stride() -> None:
+    torch.manual_seed(0)
+    unit = Unit(4, 8, stride=2)
+    x = torch.rand(2, 4, 6, 10)
+    for parameter in unit.body.parameters():
+        nn.init.zeros_(parameter)
+    expected = nn.functional.conv2d(x, unit.shortcut.weight, unit.shortcut.bias, stride=2)
+    torch.testing.assert_close(unit(x), expected)
+
+
+@pytest.mark.parametrize("width", [4, 8])
+def test_a_narrow_network_of_channels_last_images_corrupts_no_memory(width: int) -> None:
+    script = f"""
+import torch
+from benchbench import Geometry
+from benchbench_models.resunet import build
+
+model = build(Geometry(3, 1, (64, 64)), width={width}).to(memory_format=torch.channels_last)
+images = torch.rand(8, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+for _ in range(20):
+    model(images).mean().backward()
+"""
+    # a process of its own: what it guards against ends in a segmentation fault
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_one_error_carries_every_problem() -> None:

@@ -62,7 +62,8 @@ def build(  # noqa: PLR0913 as many as the family has choices
     """A U-Net of `depth` halvings, `width` channels at full resolution and twice as many at each level below.
 
     widths: channels of every level from the finest, instead of `width` and `depth`.
-    norm: follows every 3×3 convolution; "group" has 8 groups. Without one, the convolutions have a bias.
+    norm: "batch", "instance", "group" (of 8) or "none", after every 3×3 convolution, which else has a bias.
+    activation: "relu" or "leaky_relu", of slope 0.01.
     down: a level is halved by a maximum over 2×2 or by the stride of its first convolution.
     residual: encoder blocks add their input, projected by a 3×3 convolution where size or channels change.
     attention: every skip passes a gate of 3×3 convolutions.
