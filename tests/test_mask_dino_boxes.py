@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbench_models.mask_dino.boxes import box_logits, corners, generalised_iou, mask_boxes
@@ -32,6 +32,7 @@ def test_a_full_mask_has_the_image_as_its_box_and_an_empty_one_zeros() -> None:
     assert boxes.tolist() == [[0.5, 0.5, 1, 1], [0, 0, 0, 0]]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 19)), min_size=1, max_size=5))
 def test_a_box_is_the_smallest_around_its_pixels(pixels: list[tuple[int, int]]) -> None:
     drawn = torch.zeros(10, 20, dtype=torch.bool)

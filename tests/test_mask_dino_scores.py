@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -27,6 +27,7 @@ def scores(classes: list[Tensor], masks: list[float]) -> Tensor:
     return pixel_logits(said, (1, 1)).sigmoid()[0, :, 0, 0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.floats(0.05, 0.95))
 def test_the_weight_of_no_object_is_taken_back(shares: list[float], nothing: float) -> None:
     probabilities = torch.tensor(shares) / sum(shares) * (1 - nothing)
@@ -87,6 +88,7 @@ def test_under_a_softmax_the_largest_logit_is_the_largest_score() -> None:
     assert pixel_logits(said, (1, 2)).argmax(1).tolist() == [[[0, 1]]]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_the_published_score_is_unbounded_and_ours_is_a_probability(seed: int) -> None:
     torch.manual_seed(seed)
