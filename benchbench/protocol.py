@@ -332,7 +332,7 @@ class Protocol(Strict):
     """Of an optimiser step, over all processes."""
     world_size: Count = 1
     """Processes that train a run together, each with as much of every batch and, if on GPUs, one of its own. The
-    loss, Dice included, is that of the whole batch. Unless a network synchronises them, the statistics of its batch
+    loss, Dice included, is that of the whole batch. Unless a network synchronises them, the statistics of batch
     normalisation are each process's own, of the part that it sees; the running ones of the first are kept."""
     patches_per_case: Count = 1
     """3D only."""
