@@ -73,8 +73,10 @@ def carry_out(
     """Does what is not done of the selected runs and writes the tables; records in the order of `selected`.
 
     Raises:
+        UsageError: a run has more processes than there are devices for.
         DataError: with every fault of every dataset, before anything is trained.
     """
+    _check_processes(machine, _processes(selected))
     with using(machine.cache):
         return _carry_out(benchmark, runs, selected, _Preparation(benchmark, registry, machine, observer))
 
@@ -83,8 +85,6 @@ def _carry_out(
     benchmark: Benchmark, runs: Sequence[Run], selected: Sequence[Run], preparation: _Preparation
 ) -> tuple[ResultsFolder, list[Record | None]]:
     machine, observer = preparation.machine, preparation.observer
-    processes = max((run.protocol.world_size for run in selected), default=1)
-    _check_processes(machine, processes)
     preparation.open_all(selected)
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
@@ -93,7 +93,7 @@ def _carry_out(
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
         if waiting:
-            _launcher(machine, processes)(waiting, partial(_hear, folder, observer))
+            _launcher(machine, _processes(selected))(waiting, partial(_hear, folder, observer))
     finally:
         write_report(folder)
     return folder, [each.folder.read_record() for each in assignments]
@@ -205,19 +205,24 @@ def threads_per_run(machine: Machine, processes: int = 1) -> int:
     return max(1, _cores() // max(1, len(_slots(machine, processes))))
 
 
+def _processes(runs: Sequence[Run]) -> int:
+    """Of the run that has the most."""
+    return max((run.protocol.world_size for run in runs), default=1)
+
+
 def _check_processes(machine: Machine, processes: int) -> None:
     """Refuses runs of more processes than there are devices for; a CPU serves any number."""
     if processes == 1:
         return
     if machine.jobs == 0:
         raise UsageError(
-            f"--jobs 0: this process alone, but protocol.world_size is {processes}; leave --jobs out or lower it to 1"
+            f"--jobs 0: one process, but protocol.world_size is {processes}; leave --jobs out or set that to 1"
         )
     devices = set(machine.devices)
     if devices != {"cpu"} and ("cpu" in devices or len(devices) < processes):
         raise UsageError(
-            f"--device {','.join(machine.devices)}: expected the CPU alone or {processes} GPUs, one for each process"
-            " that protocol.world_size asks for; name as many or lower world_size"
+            f"--device {','.join(machine.devices)}: expected cpu alone or {processes} GPUs, one for each"
+            " process of a run; name as many or lower protocol.world_size"
         )
 
 

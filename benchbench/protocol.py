@@ -332,8 +332,8 @@ class Protocol(Strict):
     """Of an optimiser step, over all processes."""
     world_size: Count = 1
     """Processes that train a run together, each with as much of every batch and, if on GPUs, one of its own. The
-    loss, Dice included, is that of the whole batch; batch normalisation takes its statistics from the part that a
-    process sees, and the running ones of the first process are kept, unless the network synchronises them itself."""
+    loss, Dice included, is that of the whole batch. Unless a network synchronises them, the statistics of batch
+    normalisation are each process's own, of the part that it sees; the running ones of the first are kept."""
     patches_per_case: Count = 1
     """3D only."""
     oversample_foreground: Probability = 0.0

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from benchbench.engine import geometry, geometry_3d
-from benchbench.engine.draw import Change, Move, Tint, draw_axis_moves, draw_change, draw_matrices, draw_seeds
 from benchbench.engine.distributed import Part, whole
+from benchbench.engine.draw import Change, Move, Tint, draw_axis_moves, draw_change, draw_matrices, draw_seeds
 from benchbench.engine.host_augment import apply_albumentations
 from benchbench.errors import IncompatibleError
 from benchbench.protocol import Albumentations, AugmentStep, Rot90, Rotate, Scale, Transpose
@@ -36,8 +36,8 @@ def augment(
     Geometry comes first, as one resampling, then albumentations, then intensities, each kind in the order of
     the steps. Labels are bit masks of regions; they move with their image and keep their values, 0 beyond its
     border. `generator` is on the CPU. What is returned is new; volumes may be changed `in_place` instead, which
-    spares a CPU the time for that much fresh memory. What is drawn is for a whole batch, of which images and labels
-    may be a `part`.
+    spares a CPU the time for that much fresh memory. Images and labels may be a `part` of the batch that is drawn
+    for.
 
     Raises:
         IncompatibleError: a step cannot be made on this patch.

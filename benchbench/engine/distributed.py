@@ -1,9 +1,9 @@
-"""Several processes that train one model together: what each does of a batch, what they tell each other, how they start.
+"""Several processes that train one model together: their parts of a batch, what they tell each other, their start.
 
 A process computes the loss of its part of every batch. Weighted by its samples these losses add up to that of the
-whole batch, so that the gradients do as well: with what DistributedDataParallel averages, every process makes the
-step that one process would make with the whole batch, up to the rounding of sums. What a layer takes from the batch
-that it sees, as batch normalisation does, and what dropout draws, is each process's own.
+whole batch, and so do the gradients: with what DistributedDataParallel averages, every process makes the step that
+one process would make with the whole batch, up to the rounding of sums. What a layer takes from the batch that it
+sees, as batch normalisation does, and what dropout draws, is each process's own.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Processes:
         return told[0]
 
     def joint(self, model: nn.Module, step: Step) -> Step:
-        """`step`, which runs `model` forward, so that a backward pass leaves the mean gradients of the processes."""
+        """`step`, which runs `model`, so that a backward pass leaves the mean gradients of the processes."""
         if self.count == 1:
             return step
         # a model may have weights that no step uses: they have no gradient here either

@@ -43,8 +43,8 @@ def forward_with_loss(
 ) -> tuple[Tensor, Tensor]:
     """The training loss of a model, a scalar, and its finest logits (B, K, *patch).
 
-    images (B, C, *patch), labels (B, *patch) bit masks. Under autocast runs the model, not the loss. Where these are
-    a part of a batch, `summed` makes the Dice that of the whole; a loss of the model's own is of the part.
+    images (B, C, *patch), labels (B, *patch) bit masks. Under autocast runs the model, not the loss. Where these
+    are a part of a batch, `summed` makes the Dice that of the whole; a loss of the model's own is of the part.
     """
 
     def criterion(logits: Tensor | Sequence[Tensor]) -> Tensor:
