@@ -1,0 +1,26 @@
+"""Phantoms, and cases of any opened dataset, prepared as a protocol says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchbench import Dataset
+from benchbench.data.folder import case_digests, open_dataset
+from benchbench.data.phantom import phantom_root
+from benchbench.engine.prepare import PreparedCase, prepare_cases
+from benchbench.plugins import Registry
+from benchbench.protocol import Protocol
+from benchbench.spec import PhantomSize
+
+
+def open_phantom(registry: Registry, name: str, size: PhantomSize, *, cache: Path) -> Dataset:
+    plugin = registry.dataset(name)
+    return open_dataset(plugin, {}, data_root=phantom_root(plugin, size, cache=cache))
+
+
+def prepare(dataset: Dataset, protocol: Protocol, *, cache: Path) -> list[PreparedCase]:
+    digests = case_digests(dataset, dataset.cases(), threads=1)
+    prepared = prepare_cases(
+        dataset, digests, protocol=protocol, recipe="test", cache=cache, threads=1, progress=lambda: None
+    )
+    return list(prepared.values())

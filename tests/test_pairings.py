@@ -1,0 +1,172 @@
+"""Every built-in model with every built-in dataset, on phantoms: planned, trained two steps, predicting a case."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from prepared_phantoms import open_phantom, prepare
+from small_models import MODELS
+
+from benchbench import Dataset
+from benchbench.engine.checks import check_models
+from benchbench.engine.export import region_labels
+from benchbench.engine.network import geometry
+from benchbench.engine.patches import open_source
+from benchbench.engine.predict import Predictor, count_case
+from benchbench.engine.prepare import PreparedCase
+from benchbench.engine.train import Training
+from benchbench.errors import SpecError
+from benchbench.plan import Run, plan_runs
+from benchbench.plugins import Registry, discover
+from benchbench.protocol import Protocol
+from benchbench.spec import PhantomSize, read_benchmark
+
+BENCHMARK = """
+title = "One pairing"
+datasets = [{{ name = "{dataset}" }}]
+
+[[models]]
+name = "{model}"
+{params}
+
+[protocol]
+ndim = {ndim}
+patch = {patch}
+epochs = 1
+batch = 2
+patches_per_case = 4
+oversample_foreground = 1.0
+optimizer = {{ name = "sgd", lr = 1e-2 }}
+loss = "bce+dice"
+intensity = "zscore"
+"""
+REFUSED = {
+    ("monai_vnet", "lgg"): "monai_vnet: found 3 channels, expected 1, 2, 4, 8 or 16, which it repeats to 16",
+}
+CPU = torch.device("cpu")
+
+
+class Pairing(NamedTuple):
+    """A model and a dataset, in slices or in volumes."""
+
+    model: str
+    dataset: str
+    ndim: int
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        small = MODELS[self.model]
+        return small.slices if self.ndim == 2 else small.volumes
+
+    def plan(self, folder: Path, registry: Registry) -> Run:
+        """The first of its runs, once planning has nothing against it."""
+        file = folder / "pairing.toml"
+        params = "\n".join(f"{key} = {json.dumps(value)}" for key, value in MODELS[self.model].params.items())
+        file.write_text(BENCHMARK.format(**self._asdict(), params=params, patch=list(self.patch)))
+        benchmark = read_benchmark(file, check=registry.check)
+        runs = plan_runs(benchmark, registry)
+        check_models(benchmark, runs, registry)
+        return runs[0]
+
+
+class Data(NamedTuple):
+    """A dataset's phantom, opened, and its first two cases prepared."""
+
+    dataset: Dataset
+    train: PreparedCase
+    test: PreparedCase
+
+
+class Phantoms:
+    """Phantoms of two patients, made at the first call for a dataset and prepared at the first for a patch."""
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._known: dict[tuple[str, tuple[int, ...]], Data] = {}
+
+    def prepare(self, name: str, protocol: Protocol) -> Data:
+        if (name, protocol.patch) not in self._known:
+            dataset = open_phantom(self._registry, name, PhantomSize(patients=2, size=32), cache=self._folder)
+            train, test, *_ = prepare(dataset, protocol, cache=self._folder)
+            self._known[name, protocol.patch] = Data(dataset, train, test)
+        return self._known[name, protocol.patch]
+
+
+def own(kind: str) -> list[str]:
+    installed = getattr(discover(), kind)
+    return sorted(name for name, each in installed.items() if each.origin.distribution == "benchbench")
+
+
+def pairings() -> list[Pairing]:
+    models, datasets = discover().models, own("datasets")
+    return [
+        Pairing(model, dataset, ndim)
+        for model in own("models")
+        for ndim in sorted(models[model].plugin.ndims)
+        for dataset in datasets
+    ]
+
+
+def goes(pairing: Pairing) -> bool:
+    return (pairing.model, pairing.dataset) not in REFUSED
+
+
+def name_of(pairing: Pairing) -> str:
+    return f"{pairing.model}-{pairing.dataset}-{pairing.ndim}d"
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return discover()
+
+
+@pytest.fixture(scope="module")
+def phantoms(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
+    return Phantoms(registry, tmp_path_factory.mktemp("phantoms"))
+
+
+def test_the_table_of_small_models_has_every_model() -> None:
+    assert sorted(MODELS) == own("models")
+
+
+@pytest.mark.parametrize("pairing", [each for each in pairings() if goes(each)], ids=name_of)
+def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
+    tmp_path: Path, registry: Registry, phantoms: Phantoms, pairing: Pairing
+) -> None:
+    run = pairing.plan(tmp_path, registry)
+    dataset, train, test = phantoms.prepare(pairing.dataset, run.protocol)
+    regions = dataset.task.regions
+    source = open_source([train], run.protocol, device=CPU)
+    protocol = run.protocol.model_copy(update={"batch": math.ceil(len(source) / 2)})
+    wanted = geometry(protocol, channels=len(dataset.task.channels), regions=len(regions))
+    torch.manual_seed(0)
+    model = registry.model(pairing.model).build(wanted, **run.model.params)
+    before = [weights.detach().clone() for weights in model.parameters()]
+    validation = open_source([test], protocol, device=CPU)
+    training = Training(model, source, validation, protocol, regions=len(regions))
+    steps: list[float] = []
+    row = training.run_epoch(torch.Generator().manual_seed(0), progress=steps.append)
+    assert steps == [0.5, 1.0]
+    assert math.isfinite(row["train_loss"])
+    assert math.isfinite(row["validation_loss"])
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    masks = Predictor([model], protocol, CPU).masks(test, regions=tuple(regions), postprocess=None)
+    label = test.frame.restore(region_labels(masks.swapaxes(0, 1), regions))
+    assert label.shape == dataset.load(test.case.id).label.shape
+    assert (count_case(test, masks).sum(axis=(0, 2)) == label.size).all()
+
+
+@pytest.mark.parametrize("pairing", [each for each in pairings() if not goes(each)], ids=name_of)
+def test_an_impossible_pairing_is_refused_at_planning_with_the_reason(
+    tmp_path: Path, registry: Registry, pairing: Pairing
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        pairing.plan(tmp_path, registry)
+    (problem,) = caught.value.problems
+    assert f"dataset '{pairing.dataset}': {REFUSED[pairing.model, pairing.dataset]}" in problem
