@@ -13,21 +13,26 @@ from typing import Any
 from benchbench.plugins import keyword_parameters
 
 _SENTENCE = re.compile(r"(?<=[.;])\s+(?=[A-Z`\d])")
+_LISTED = re.compile(r"^(\w+): (.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 _SECTION = re.compile(r"\n\s*(?:Raises|Returns|Source|Differs):\s*\n")
 
 
 def meanings(factory: Callable[..., Any]) -> dict[str, str]:
     """Parameter -> what it means, '' where nothing is said.
 
-    Of a data class, the string under the field. Otherwise the sentences of the docstring that name the parameter,
-    in backticks or, underscores being spaces, in words.
+    Of a data class, the string under the field. Of a function, the line `name: meaning` of its docstring, with
+    what is indented below; or else the sentences that name the parameter, in backticks or, underscores being
+    spaces, in words.
     """
     about = _SECTION.split(f"{inspect.getdoc(factory) or ''}\n")[0]
+    listed = {name: " ".join(text.split()) for name, text in _LISTED.findall(about)}
+    about = _LISTED.sub("", about)
     if inspect.isclass(factory) and about.startswith(f"{factory.__name__}("):
         about = ""  # a data class without a docstring has its signature there
-    sentences = _SENTENCE.split(" ".join(about.split()))
+    sentences = [*_SENTENCE.split(" ".join(about.split())), *listed.values()]
     fields = _field_docstrings(factory) if inspect.isclass(factory) else {}
-    return {name: fields.get(name) or _spoken_of(name, sentences) for name in keyword_parameters(factory)}
+    said = {**listed, **fields}
+    return {name: said.get(name) or _spoken_of(name, sentences) for name in keyword_parameters(factory)}
 
 
 def _spoken_of(name: str, sentences: list[str]) -> str:

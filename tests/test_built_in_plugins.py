@@ -27,6 +27,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "smp_dpt": {"encoder": "tu-vit_tiny_patch16_224"},
     "smp_manet": {"encoder": "resnet18"},
     "smp_pspnet": {"encoder": "resnet18"},
+    "attention_unet": {"width": 4},
+    "resunet": {
+        "width": 16
+    },  # fewer channels crash a strided 1×1 convolution of torch 2.15, channels last, on CPUs
+    "separable_unet": {"width": 4},
     "unet": {"width": 4},
     "unetr": {"width": 4, "hidden": 24, "mlp": 24, "heads": 2},
 }

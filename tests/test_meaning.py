@@ -6,10 +6,16 @@ from pathlib import Path
 from benchbench.meaning import meanings
 
 
-def build(geometry: object, *, width: int = 4, batch_norm: bool = True, depth: int = 2, quiet: int = 0) -> None:
+def build(
+    geometry: object, *, width: int = 4, batch_norm: bool = True, depth: int = 2, quiet: int = 0, rate: float = 0.0
+) -> None:
     """A network of `depth` levels. Each has `width` channels, or `width` times its number.
 
     With batch normalisation there is no bias; without batch norm there is. A `depth` of 0 is none.
+
+    rate: the share at which
+        channels are dropped.
+    other: of no matter.
 
     Raises:
         ValueError: quiet is odd.
@@ -31,6 +37,10 @@ def test_the_sentences_that_name_a_parameter_are_its_meaning() -> None:
     said = meanings(build)
     assert said["width"] == "Each has `width` channels, or `width` times its number."
     assert said["depth"] == "A network of `depth` levels. A `depth` of 0 is none."
+
+
+def test_a_line_of_its_own_is_the_meaning_of_a_parameter_and_of_no_other() -> None:
+    assert meanings(build)["rate"] == "the share at which channels are dropped."
 
 
 def test_words_name_a_parameter_as_its_underscores_do() -> None:

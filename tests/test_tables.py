@@ -312,3 +312,26 @@ def test_a_pivot_of_a_distance_is_named_with_its_unit(tmp_path: Path) -> None:
     assert name == "1-hd95_mm-fold-by-model"
     assert title == "T: hd95_mm (mean over cases), fold by model"
     assert list(cells["plain"][:2]) == pytest.approx([5 / 3, 62 / 3])
+
+
+def test_a_model_that_starts_from_trained_weights_is_marked_in_every_table(tmp_path: Path) -> None:
+    pivot = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
+    runs = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]
+    folder = plan(tmp_path, runs, tables=[pivot])
+    for run in runs:
+        end(folder, run, PERFECT_0, pretrained="resnet34 imagenet" if run.model == "grand" else "")
+    results = read_results(folder)
+    for table in (fold_table(results), cost_table(results), summary_table(results), leaderboard(results)):
+        starts = table.groupby("model")["pretrained"].unique()
+        assert {name: list(values) for name, values in starts.items()} == {
+            "grand": ["resnet34 imagenet"],
+            "plain": [""],
+        }
+    ((_, _, table),) = pivot_tables(results)
+    assert list(table.columns) == ["fold", "plain", "grand (pretrained)"]
+
+
+def test_tables_have_no_column_of_trained_weights_where_no_model_starts_from_them(tmp_path: Path) -> None:
+    results = read_results(two_models(tmp_path))
+    assert "pretrained" not in fold_table(results)
+    assert "pretrained" not in leaderboard(results)

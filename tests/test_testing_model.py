@@ -111,7 +111,7 @@ class Idle(Small):
 class CannotLearn(Small):
     def forward(self, x: Tensor) -> Tensor:
         logits = super().forward(x)
-        return 10 * logits[..., :1, :1].expand_as(logits)
+        return logits[..., :1, :1].expand_as(logits) if self.training else logits
 
 
 class Seeded(Small):

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.blocks import AttentionGate, Layers, Rise, UShape, doubled, plain_block
 from benchbench_models.requirements import Requirements
 
@@ -46,4 +46,18 @@ def build(geometry: Geometry, *, width: int = 64, depth: int = 4) -> nn.Module:
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
-    return [ModelPlugin(name="attention_unet", build=build, source="arXiv:1804.03999", ndims=frozenset({2}))]
+    counted = Published(
+        source="LeeJunHyun/Image_Segmentation@5e9da93",
+        geometry=Geometry(3, 1, (256, 256)),
+        parameters=34_878_573,
+        macs=66_424_930_304,
+    )
+    return [
+        ModelPlugin(
+            name="attention_unet",
+            build=build,
+            source="arXiv:1804.03999",
+            ndims=frozenset({2}),
+            published=(counted,),
+        )
+    ]

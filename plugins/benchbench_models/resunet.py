@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.blocks import Rise, UShape, doubled
 from benchbench_models.requirements import Requirements
 
@@ -68,4 +68,17 @@ def build(geometry: Geometry, *, width: int = 64, depth: int = 3) -> nn.Module:
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
-    return [ModelPlugin(name="resunet", build=build, source="arXiv:1711.10684", ndims=frozenset({2}))]
+    published = tuple(
+        Published(
+            source="nikhilroxtomar/Semantic-Segmentation-Architecture@558a6b8",
+            geometry=Geometry(3, 1, (side, side)),
+            parameters=8_220_993,
+            macs=macs,
+        )
+        for side, macs in ((224, 34_627_059_712), (256, 45_227_180_032))
+    )
+    return [
+        ModelPlugin(
+            name="resunet", build=build, source="arXiv:1711.10684", ndims=frozenset({2}), published=published
+        )
+    ]

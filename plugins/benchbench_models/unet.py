@@ -19,13 +19,14 @@ passes of any kind.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Literal
 
 from torch import nn
 
-from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.blocks import (
     LEAK,
     Activation,
@@ -152,4 +153,54 @@ def _init_kaiming(layer: nn.Module) -> None:
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
-    return [ModelPlugin(name="unet", build=build, source="arXiv:1505.04597", ndims=frozenset({2, 3}))]
+    return [
+        ModelPlugin(
+            name="unet",
+            build=build,
+            source="arXiv:1505.04597",
+            ndims=frozenset({2, 3}),
+            published=(*_published_2d(), *_published_3d()),
+        )
+    ]
+
+
+def _published_2d() -> Iterator[Published]:
+    counts = (
+        (3, 1, 32, 7_763_041, 12_071_206_912),
+        (3, 1, 64, 31_037_633, 48_167_387_136),
+        (1, 1, 64, 31_036_481, 48_091_889_664),
+        (1, 2, 64, 31_036_546, 48_096_083_968),
+    )
+    for channels, regions, width, parameters, macs in counts:
+        yield Published(
+            source="mateuszbuda/brain-segmentation-pytorch@d45f890",
+            geometry=Geometry(channels, regions, (256, 256)),
+            params={"width": width},
+            parameters=parameters,
+            macs=macs,
+        )
+
+
+def _published_3d() -> Iterator[Published]:
+    widths, deep = (32, 64, 128, 256, 320, 320), (64, 96, 128, 192, 256, 384, 512)
+    layout = {"norm": "instance", "activation": "leaky_relu", "down": "stride"}
+    first, second = ("NVIDIA/DeepLearningExamples@2b20ca80", 4), ("NVIDIA/DeepLearningExamples@028534a5", 2)
+    counts: tuple[tuple[tuple[str, int], int, int, dict[str, object], int, int], ...] = (
+        (first, 4, 4, {"widths": widths}, 31_195_956, 482_801_614_848),
+        (first, 4, 4, {"widths": widths, "residual": True}, 37_339_508, 516_725_932_032),
+        (first, 4, 4, {"widths": widths, "attention": True}, 36_323_246, 594_139_004_928),
+        (first, 4, 4, {"widths": widths, "residual": True, "attention": True}, 42_466_798, 628_063_322_112),
+        (second, 4, 4, {"widths": widths}, 31_193_644, 482_801_614_848),
+        (second, 4, 3, {"widths": widths}, 31_193_417, 482_734_505_984),
+        (second, 1, 2, {"widths": widths}, 31_190_598, 477_231_579_136),
+        (second, 5, 3, {"widths": widths}, 31_194_281, 484_546_445_312),
+        (second, 5, 3, {"widths": deep}, 50_838_665, 1_361_287_053_312),
+    )
+    for (source, heads), channels, regions, params, parameters, macs in counts:
+        yield Published(
+            source=source,
+            geometry=Geometry(channels, regions, (128, 128, 128)),
+            params={**params, **layout, "deep_supervision": heads},
+            parameters=parameters,
+            macs=macs,
+        )

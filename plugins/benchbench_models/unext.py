@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from benchbench import Geometry, ModelPlugin, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
@@ -188,7 +188,21 @@ def _require(name: str, geometry: Geometry, *, drop_path: float) -> None:
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
+    counts = {
+        "unext": (build_unext, 1_471_921, {224: 430_284_288, 256: 562_003_968, 512: 2_248_015_872}),
+        "unext_s": (build_unext_s, 253_561, {224: 75_972_736, 256: 99_229_696, 512: 396_918_784}),
+    }
+    code = "jeya-maria-jose/UNeXt-pytorch@6ad0855"
     return [
-        ModelPlugin(name="unext", build=build_unext, source="arXiv:2203.04967", ndims=frozenset({2})),
-        ModelPlugin(name="unext_s", build=build_unext_s, source="arXiv:2203.04967", ndims=frozenset({2})),
+        ModelPlugin(
+            name=name,
+            build=build,
+            source="arXiv:2203.04967",
+            ndims=frozenset({2}),
+            published=tuple(
+                Published(source=code, geometry=Geometry(3, 1, (side, side)), parameters=parameters, macs=count)
+                for side, count in macs.items()
+            ),
+        )
+        for name, (build, parameters, macs) in counts.items()
     ]

@@ -1,0 +1,101 @@
+"""`benchbench check`, `benchbench show` and the page of models, as a user meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchbench.cli import cli
+from benchbench.cli.models_page import models_page
+from benchbench.contract import Geometry, ModelPlugin, Published
+from benchbench.errors import BenchbenchError, UsageError
+from benchbench.plugins import Installed, Origin, discover
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(cli, words, standalone_mode=False)
+
+
+def test_a_model_that_keeps_the_rules_ends_with_0_and_a_line_a_rule() -> None:
+    done = invoke("check", "plain", "--set", "width=3")
+    assert done.return_value == 1, "its factory says nothing of its parameters"
+    assert "ok    2D       overfits: one batch is learned to a Dice above 0.8" in done.output
+    assert "mend  2D       documented:" in done.output
+    assert "parameter 'width' is not spoken of, expected a sentence" in done.output
+    assert "plain: 12 rules kept, 1 broken" in done.output
+
+
+def test_a_model_with_a_wrong_output_is_told_and_the_rest_is_not_looked_at() -> None:
+    done = invoke("check", "wrong")
+    assert done.return_value == 1
+    assert "images (2, 2, 64, 64): returned (2, 3, 64, 64), expected (2, 2, 64, 64)" in done.output
+    assert "-     2D       overfits: one batch is learned to a Dice above 0.8 (mend 'shapes' first)" in done.output
+
+
+def test_a_dataset_is_checked_on_a_phantom_or_on_its_files(squares: Path) -> None:
+    assert "ok    phantom  load" in invoke("check", "squares").output
+    done = invoke("check", "squares", "--data-root", str(squares))
+    assert f"{squares / 'squares'} load: a case agrees with the task" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check", "plian"], "no dataset or model plugin 'plian' is installed; did you mean 'plain'?"),
+        (["check", "plain", "--set", "width"], "--set width: no '='; write it like --set width=8"),
+        (["show", "plain", "--set", "wdith=2"], "--set wdith: no such parameter; did you mean 'width'?"),
+        (["show", "plain", "--geometry", "64x64"], "--geometry 64x64: expected channels and two or three sizes"),
+        (["list", "--markdown"], "write benchbench list models --markdown"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line(words: list[str], message: str) -> None:
+    done = invoke(*words)
+    assert isinstance(done.exception, BenchbenchError)
+    assert done.exception.exit_code == UsageError.exit_code
+    assert message in str(done.exception)
+
+
+def test_a_model_is_shown_with_its_exact_cost_and_what_it_fits() -> None:
+    # 3 to 4 and 4 to 2 channels, both 3 wide, with a norm of 4 channels between
+    parameters = (3 * 9 + 1) * 4 + 2 * 4 + (4 * 9 + 1) * 2
+    gmacs = (3 * 9 * 4 + 4 * 9 * 2) * 32 * 64 / 1e9
+    shown = invoke("show", "plain", "--geometry", "3x32x64", "--regions", "2").output
+    assert f"at 3 -> 2, 32 × 64: {parameters:,} parameters, {gmacs:.3f} GMACs" in shown
+    assert "receptive field: 5 × 5 of an input of 32 × 64" in shown
+    assert "squares (1 -> 1)" in shown
+    assert "  width: int = 4\n" in shown
+
+
+def test_a_model_says_why_it_does_not_fit_a_dataset() -> None:
+    shown = invoke("show", "monai_vnet", "--geometry", "1x32x32").output
+    assert "squares (1 -> 1)" in shown
+    assert "lgg: monai_vnet: found 3 channels, expected 1, 2, 4, 8 or 16" in shown
+
+
+def test_a_model_of_3d_says_that_it_takes_no_slices() -> None:
+    assert "this model is 3D; give as many axes" in invoke("show", "solid", "--geometry", "1x32x32").output
+
+
+def test_a_dataset_is_shown_with_its_task_and_the_meaning_of_its_parameters() -> None:
+    shown = invoke("show", "brats20").output
+    assert "channels: flair, t1, t1ce, t2" in shown
+    assert "whole_tumour (1, 2, 4), tumour_core (1, 4), enhancing (4)" in shown
+    assert "  slices: tuple[int, int] | None = None\n      First axial slice, counted from 0" in shown
+
+
+def test_the_page_says_where_a_count_differs_from_what_is_published() -> None:
+    plain = discover(["toy"]).models["plain"].plugin
+    origin = Origin(entry_point="toy", module="toy", distribution="toy", version="1")
+    claims = [
+        Published(source="a paper", geometry=Geometry(1, 1, (32, 32)), params={"width": 2}, parameters=count)
+        for count in (43, 44)
+    ]
+    plugin = ModelPlugin(
+        name="toy", build=plain.build, source="none", ndims=frozenset({2}), published=tuple(claims)
+    )
+    rows = models_page({"toy": Installed(plugin, origin)}).splitlines()[-2:]
+    # (9 + 1) * 2 + 2 * 2 + (2 * 9 + 1) numbers
+    assert rows[0] == "| `toy` | `width=2` | 1 → 1 | 32 × 32 | 43 | 0.000 | 43 (a paper) | same |"
+    assert rows[1].endswith("| 43 | 0.000 | 44 (a paper) | **differs** |")
