@@ -89,11 +89,11 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         _train(assignment, training, report)
     except DivergedError as error:
         status, reason = "diverged", str(error)
-    postprocess, values = None, {**training.values(), **_network_values(wanted)}
+    postprocess, shown = None, {**training.values(), **_network_values(wanted)}
     if training.kept:
         predictor = Predictor(_checkpoints(model, training), assignment.protocol, device)
         postprocess = _chosen_postprocess(assignment, predictor)
-        values |= score_test_cases(assignment, predictor, postprocess)
+        shown |= score_test_cases(assignment, predictor, postprocess)
     return assignment.record(
         status=status,
         reason=reason,
@@ -103,7 +103,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         pretrained=getattr(model, "pretrained", ""),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
-        values=values,
+        shown=shown,
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
         files={name: assignment.folder.digest_of(name) for name in _TABLES if training.kept},
     )

@@ -77,7 +77,7 @@ def _run_values(results: Results) -> dict[RunKey, Values]:
         if results.is_done(key):
             record = results.records[key]
             sizes = {name: getattr(record, name) for name in ("parameters", "epochs", "best_epoch")}
-            found[key] = line | dict(record.values) | sizes
+            found[key] = {**line, **record.shown, **sizes}
     return found
 
 
@@ -108,7 +108,7 @@ def _cell(source: str, named: Values, settings: Values, runs: Sequence[Values]) 
     if source.startswith(SETTINGS):
         return as_text(settings[source])
     name, factor = split_percent(source)
-    found = [run.get(name) for run in runs]
+    found: list[Any] = [run.get(name) for run in runs]
     if any(value is None or value != value for value in found):  # noqa: PLR0124 nan
         return math.nan
     if len(set(found)) == 1:

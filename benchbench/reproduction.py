@@ -71,7 +71,7 @@ def _lines(
 
 def _judged(reported: Mapping[str, Any], value: Any, printed: Any) -> dict[str, Any]:
     difference = None if isinstance(value, str) or isinstance(printed, str) else float(value) - float(printed)
-    is_near = value == printed if difference is None else abs(difference) <= reported["tolerance"]
+    is_near = value == printed if difference is None else round(abs(difference), 9) <= reported["tolerance"]
     return {"difference": difference, "verdict": "reproduced" if is_near else "gap", "why": ""}
 
 
@@ -92,7 +92,9 @@ def _missing(results: Results, measured: Listed | None, value: Any) -> str:
 
 def _differing(reported: Mapping[str, Any], measured: Listed | None) -> Iterator[str]:
     """Label columns that are not needed to find a row, where they differ."""
-    for name in measured.labels if measured else ():
+    if measured is None:
+        return
+    for name in measured.labels:
         if name in _keys(reported, measured.labels):
             continue
         at = reported["columns"].index(name)

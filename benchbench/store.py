@@ -69,7 +69,7 @@ class Record:
     epochs: int = 0
     """Epochs trained."""
     best_epoch: int | None = None
-    values: Mapping[str, float | str | None] = field(default_factory=dict)
+    shown: Mapping[str, float | str | None] = field(default_factory=dict)
     """What tables may show beside scores (`value_names`): of the epoch that was chosen, and of the network."""
     postprocess: Mapping[str, Any] | None = None
     """The rules from probabilities to regions, as the inner validation chose them."""

@@ -12,10 +12,11 @@ from benchbench.tables import PHANTOM_NOTE, Results
 
 _REHEARSED = "These numbers show the shape of the tables and are compared with nothing."
 _READING = (
-    "`reproduced`: the measured number lies within the tolerance of the printed one; `gap`: it does not; `not"
-    " comparable`: the last column says why. Training numbers are of the batches of the chosen epoch as the network"
-    " saw them, augmented and while it changed; validation is the inner validation, which chose the epoch, unless a"
-    " line below says otherwise; scores without `train` or `validation` are of test cases that chose nothing."
+    "`reproduced`: the measured number lies within the tolerance of the printed one; `gap`: it does not;"
+    " `not comparable`: the last column says why. Training numbers are of the batches of the chosen epoch as the"
+    " network saw them, augmented and while it changed; validation is the inner validation, which chose the epoch,"
+    " unless a line below says otherwise; scores without `train` or `validation` are of test cases that chose"
+    " nothing."
 )
 
 
