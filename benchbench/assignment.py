@@ -40,6 +40,11 @@ class Assignment:
     threads: int
     save_predictions: bool = False
 
+    @property
+    def chosen_on(self) -> tuple[PreparedCase, ...]:
+        """The cases that choose the checkpoint: the inner validation, unless the protocol says otherwise."""
+        return self.test if self.protocol.select_on == "report" else self.validation
+
     def is_done_by(self, record: Record | None) -> bool:
         """Whether a record is what this run would give: the same spec, code, data and split, and an end."""
         return (

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchbench.assignment import Assignment
+from benchbench.engine.class_totals import ClassTotals
 from benchbench.engine.predict import Predictor, count_case
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
@@ -19,11 +20,20 @@ from benchbench.predictions import distances, even_table, pack_case
 from benchbench.protocol import Postprocess
 
 
-def score_test_cases(assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None) -> None:
-    """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures of some."""
+def score_test_cases(
+    assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None
+) -> dict[str, float]:
+    """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures of some.
+
+    Returns the scores of classes, where the prediction is of classes; a record keeps them.
+    """
     counts, far, packed = {}, {}, {}
+    classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
     for prepared in assignment.test:
-        masks = predictor.masks(prepared, regions=assignment.regions, postprocess=postprocess)
+        probabilities = predictor.probabilities(prepared)
+        masks = predictor.masks(prepared, probabilities, regions=assignment.regions, postprocess=postprocess)
+        if classes:
+            classes.add(prepared, probabilities, masks)
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
         far[prepared] = distances(prepared, masks, assignment.protocol.metrics)
         packed[prepared] = pack_case(prepared, assignment.regions, masks)
@@ -32,6 +42,7 @@ def score_test_cases(assignment: Assignment, predictor: Predictor, postprocess: 
     kept = [row for rows in packed.values() for row in rows]
     assignment.folder.write_table("predictions.parquet", pa.Table.from_pylist(kept))
     _draw_previews(assignment, counts, packed)
+    return classes.scores() if classes else {}
 
 
 def _draw_previews(

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import nn
 
 from benchbench.assignment import Assignment, Progress, Report
+from benchbench.contract import Geometry
 from benchbench.engine.device import peak_memory_bytes
 from benchbench.engine.distributed import Processes, joined, start_processes, this_rank
 from benchbench.engine.losses import region_masks
@@ -103,12 +104,12 @@ def _execute(assignment: Assignment, report: Report) -> Record:
             _train(assignment, training, report)
         except DivergedError as error:
             status, reason = "diverged", str(error)
-    postprocess = None
+    postprocess, shown = None, {**training.values(), **_network_values(wanted)}
     scored = bool(training.kept) and processes.is_first
     if scored:
         predictor = Predictor(_checkpoints(model, training), assignment.protocol, device)
         postprocess = _chosen_postprocess(assignment, predictor)
-        score_test_cases(assignment, predictor, postprocess)
+        shown |= score_test_cases(assignment, predictor, postprocess)
     return assignment.record(
         status=status,
         reason=reason,
@@ -118,6 +119,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         pretrained=getattr(model, "pretrained", ""),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
+        shown=shown,
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
         files={name: assignment.folder.digest_of(name) for name in _TABLES if scored},
     )
@@ -128,9 +130,9 @@ def _training(assignment: Assignment, model: nn.Module, device: torch.device, pr
     training = Training(
         model,
         open_source(assignment.train, assignment.protocol, device=device),
-        open_source(assignment.validation, assignment.protocol, device=device),
+        open_source(assignment.chosen_on, assignment.protocol, device=device),
         assignment.protocol,
-        regions=len(assignment.regions),
+        regions=assignment.regions,
         processes=processes,
     )
     saved = processes.told_by_first(lambda: assignment.folder.read_resume(_resume_tag(assignment)))
@@ -208,6 +210,12 @@ def _chosen_postprocess(assignment: Assignment, predictor: Predictor) -> Postpro
             truth = region_masks(bits[None], len(assignment.regions))[0].numpy()
             search.add(predictor.probabilities(prepared).cpu().numpy(), truth)
         return search.best()
+
+
+def _network_values(wanted: Geometry) -> dict[str, float | str | None]:
+    """What goes into the network and what comes out, as 256x256x3."""
+    ends = {"input": wanted.in_channels, "output": wanted.out_channels}
+    return {name: "x".join(map(str, (*wanted.patch, channels))) for name, channels in ends.items()}
 
 
 def _resume_tag(assignment: Assignment) -> str:

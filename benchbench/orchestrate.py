@@ -22,7 +22,7 @@ from benchbench.folds import PARTS, Fold, make_folds
 from benchbench.launch import Launcher, Outcome
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
-from benchbench.plan import Chosen, Run, RunKey
+from benchbench.plan import Chosen, Run, RunKey, shown_settings
 from benchbench.plugins import Registry
 from benchbench.report import write_report
 from benchbench.spec import Benchmark
@@ -249,8 +249,16 @@ def _manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> di
         "title": benchmark.title,
         "phantom": phantom,
         "tables": [table.model_dump() for table in benchmark.tables],
+        "listings": [listing.model_dump() for listing in benchmark.listings],
+        "settings": shown_settings(benchmark, runs),
+        "reported": list(benchmark.reported),
+        "deviations": list(benchmark.deviations),
         "scores": {
-            variant.label: {"metrics": list(variant.protocol.metrics), "empty": variant.protocol.empty}
+            variant.label: {
+                "metrics": list(variant.protocol.metrics),
+                "empty": variant.protocol.empty,
+                "select_on": variant.protocol.select_on,
+            }
             for variant in benchmark.variants
         },
         "runs": [{**run.key._asdict(), "digest": run.digest} for run in runs],

@@ -13,9 +13,9 @@ from benchbench.document import nearest
 from benchbench.errors import SpecError, UsageError
 from benchbench.plugins import Registry, resolve_params, source_digest
 from benchbench.protocol import Protocol
-from benchbench.spec import Benchmark, Entry, PhantomSize, Variant
+from benchbench.spec import SETTINGS, Benchmark, Entry, PhantomSize, Variant
 
-RECORD_SCHEMA = 3
+RECORD_SCHEMA = 4
 """Raised whenever the engine's numbers or the record's layout change: older runs are done again."""
 
 # these shape tables, not runs: every table is computed anew from the counts and the predicted masks
@@ -89,7 +89,46 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     if problems:
         raise SpecError(*problems)
     runs = [run for variant in benchmark.variants for run in _runs(benchmark, variant, registry)]
+    shown_settings(benchmark, runs)  # what a listing names and no run has is told before anything is trained
     return sorted(runs, key=lambda run: (run.seed, run.fold))
+
+
+def shown_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """What the listings show of every variant: variant -> column of a listing -> setting.
+
+    Raises:
+        SpecError: a listing names what a run does not have.
+    """
+    sources = [
+        (("listings", number, "columns", heading), source)
+        for number, listing in enumerate(benchmark.listings)
+        for heading, source in listing.columns.items()
+        if source.startswith(SETTINGS)
+    ]
+    shown: dict[str, dict[str, Any]] = {variant.label: {} for variant in benchmark.variants}
+    for run in runs:
+        for where, source in sources:
+            try:
+                shown[run.variant][source] = _setting(run, shown[run.variant].get(source), source)
+            except KeyError as error:
+                place = benchmark.document.where(where)
+                raise SpecError(f"{place}: '{source}': run {run.key} has no {error}; name a setting") from error
+    return shown
+
+
+def _setting(run: Run, known: Any, source: str) -> Any:
+    """A setting of a run, by its path; what is known already if it is another model's or dataset's."""
+    path, equals, wanted = source.partition("=")
+    kind, *keys = path.split(".")
+    value: Any = run.protocol.model_dump(mode="json")
+    if kind != "protocol":
+        chosen = run.model if kind == "models" else run.dataset
+        if chosen.name != keys.pop(0):
+            return known
+        value = chosen.params
+    for key in keys:
+        value = value[key]
+    return str(value) == wanted if equals else value
 
 
 def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:

@@ -356,6 +356,9 @@ class Protocol(Strict):
     """How many of the best checkpoints predict together."""
     select: Literal["dice", "iou", "loss"] = "dice"
     """What chooses the checkpoint on the inner validation: case mean, or the lowest loss."""
+    select_on: Literal["validation", "report"] = "validation"
+    """report: the checkpoint is chosen on the very cases that are scored, as publications without a third part do.
+    Such a row is marked in every table and ranked only among its like; the inner validation is left unused."""
     early_stopping: EarlyStopping | None = None
     gradient_clip: Positive | None = None
     """Largest norm of the gradient."""

@@ -16,10 +16,14 @@ from benchbench.document import Document, KeyPath, nearest, parse_value, read_do
 from benchbench.errors import SpecError
 from benchbench.metric_names import Metric, is_overlap
 from benchbench.protocol import Count, Protocol, Strict
+from benchbench.reported import read_reported
 from benchbench.spec_errors import describe
+from benchbench.value_names import check_value
 
 Axis = Literal["dataset", "model", "variant", "fold", "seed"]
 Aggregate = Literal["case", "slice", "pooled"]
+LABELS = ("dataset", "model", "variant", "metric")
+SETTINGS = ("protocol.", "models.", "datasets.")
 Problem = tuple[str, str]
 """A parameter and what is wrong with it; the parameter is '' where the entry as a whole is wrong."""
 EntryCheck = Callable[[str, str, Mapping[str, Any]], Sequence[Problem]]
@@ -68,6 +72,41 @@ class TableSpec(Strict):
         return self
 
 
+class ListingSpec(Strict):
+    """A table with a line for each dataset, model or variant and a heading of its own for each column.
+
+    A column shows an axis (`variant`), the line's name (`metric`), a setting (`protocol.optimizer.lr`, or whether
+    it is what stands behind an =, `models.unet.norm=batch`), or a value of the runs, where {metric} is the line's.
+    """
+
+    title: Annotated[str, Field(min_length=1)]
+    rows: Literal["dataset", "model", "variant"] | None = None
+    lines: dict[str, str] = Field(default_factory=dict)
+    """Several lines for each row: name -> what {metric} stands for."""
+    columns: Annotated[dict[str, str], Field(min_length=1)]
+    """Heading -> what the column shows."""
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> Self:
+        for heading, source in self.columns.items():
+            for metric in self.lines.values() or [""]:
+                if not is_label(source):
+                    _check_column(heading, source.replace("{metric}", metric))
+        return self
+
+
+def is_label(source: str) -> bool:
+    """Whether a column of a listing says which line it is, rather than what was measured."""
+    return source in LABELS or source.startswith(SETTINGS)
+
+
+def _check_column(heading: str, name: str) -> None:
+    try:
+        check_value(name)
+    except ValueError as error:
+        raise ValueError(f"column '{heading}': {error}") from error
+
+
 class PhantomSize(Strict):
     """How much phantom data a rehearsal makes."""
 
@@ -97,6 +136,11 @@ class BenchmarkFile(Strict):
     variants: tuple[VariantTable, ...] = ()
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
     tables: tuple[TableSpec, ...] = ()
+    listings: tuple[ListingSpec, ...] = ()
+    reproduce: str = ""
+    """Name under which `reported/*.toml`, beside this file, have the tables to hold the measured against."""
+    deviations: tuple[str, ...] = ()
+    """What is done otherwise than where those were printed."""
     rehearse: Rehearse = Rehearse()
 
 
@@ -118,6 +162,10 @@ class Benchmark:
     title: str
     variants: tuple[Variant, ...]
     tables: tuple[TableSpec, ...]
+    listings: tuple[ListingSpec, ...]
+    reported: tuple[Mapping[str, Any], ...]
+    """Tables as they were printed, to hold the measured against."""
+    deviations: tuple[str, ...]
     rehearsal: PhantomSize | None
     """The phantom data that stand in for the real; None in earnest."""
     document: Document = field(compare=False, repr=False)
@@ -149,6 +197,9 @@ def read_benchmark(
         title=base.title,
         variants=_variants(document, base, check, rehearse=rehearse),
         tables=base.tables,
+        listings=base.listings,
+        reported=tuple(read_reported(path.parent / "reported", base.reproduce)) if base.reproduce else (),
+        deviations=base.deviations,
         rehearsal=base.rehearse.data if rehearse else None,
         document=document,
     )

@@ -69,6 +69,8 @@ class Record:
     epochs: int = 0
     """Epochs trained."""
     best_epoch: int | None = None
+    shown: Mapping[str, float | str | None] = field(default_factory=dict)
+    """What tables may show beside scores (`value_names`): of the epoch that was chosen, and of the network."""
     postprocess: Mapping[str, Any] | None = None
     """The rules from probabilities to regions, as the inner validation chose them."""
     files: Mapping[str, str] = field(default_factory=dict)

@@ -17,9 +17,12 @@ from benchbench.protocol import EmptyPolicy
 from benchbench.store import Record, ResultsFolder, slug
 
 PHANTOM_NOTE = "phantom data, not a result"
+OPTIMISTIC_NOTE = "optimistic selection"
+MARKS = ("pretrained", "selection")
+"""Columns of what sets a row apart from its neighbours, where any row is."""
 
 KEYS = list(RunKey._fields)
-_GROUP = ["dataset", "model", "variant"]
+GROUP = ["dataset", "model", "variant"]
 _COUNTS = list(Counts._fields)
 _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
 _WHOLE = (
@@ -66,6 +69,10 @@ class Results:
     def empty(self, variant: str) -> EmptyPolicy:
         policy: EmptyPolicy = self.manifest["scores"][variant]["empty"]
         return policy
+
+    def is_optimistic(self, variant: str) -> bool:
+        """Whether checkpoints are chosen on the cases that are scored."""
+        return bool(self.manifest["scores"][variant]["select_on"] == "report")
 
     def rules(self, variant: str) -> Rules:
         """What `summaries` asks for."""
@@ -121,7 +128,7 @@ def fold_table(results: Results) -> pd.DataFrame:
         rows.append({**key._asdict(), **ended, **scores, **_recorded(record), "data": results.data})
     table = pd.DataFrame(rows)
     last = [*_recorded(None), "data"]  # a first run without scores would put them before the scores
-    return _with_starts(results, _whole_numbers(table[[*(name for name in table if name not in last), *last]]))
+    return _marked(results, _whole_numbers(table[[*(name for name in table if name not in last), *last]]))
 
 
 def cost_table(results: Results) -> pd.DataFrame:
@@ -136,7 +143,7 @@ def cost_table(results: Results) -> pd.DataFrame:
         row |= {"precision": given.get("precision"), "peak_memory_bytes": given.get("peak_memory_bytes")}
         rows.append({**row, "data": results.data})
     table = pd.DataFrame(rows, columns=None if rows else [*KEYS, "seconds", "data"])
-    return _with_starts(results, _whole_numbers(table))
+    return _marked(results, _whole_numbers(table))
 
 
 def summary_table(results: Results) -> pd.DataFrame:
@@ -151,8 +158,8 @@ def summary_table(results: Results) -> pd.DataFrame:
         runs, done = _runs(results, group)
         counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
         lines = summaries(_of_group(cases, group), _of_group(slices, group), **results.rules(group[2]))
-        rows += [{**dict(zip(_GROUP, group, strict=True)), **line, **counted} for line in lines]
-    return _with_starts(results, _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*_GROUP, "data"])))
+        rows += [{**dict(zip(GROUP, group, strict=True)), **line, **counted} for line in lines]
+    return _marked(results, _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*GROUP, "data"])))
 
 
 def unmeasured(results: Results) -> dict[str, int]:
@@ -181,20 +188,21 @@ def leaderboard(results: Results) -> pd.DataFrame:
     board = board.sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
     ranked = board["order"].where(board["has_rank"]).groupby([board["dataset"], board["rule"]])
     board.insert(0, "rank", ranked.rank(method="min", ascending=False))
-    return _with_starts(results, _whole_numbers(board.drop(columns=["order", "rule", "has_rank"])))
+    return _marked(results, _whole_numbers(board.drop(columns=["order", "rule", "has_rank"])))
 
 
-def pivot_tables(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Name, title and table of every pivot that the benchmark asks for.
+def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Name, title and table of every pivot that the benchmark asks for, labels marked where they have to be.
 
     A cell is the mean of the values of its runs, and empty as long as one of them has none. What stands on neither
     axis is averaged if it is fold or seed, and has a table for each of its values otherwise.
     """
     folds = fold_table(results)
+    folds = folds if marked else folds.drop(columns=[name for name in MARKS if name in folds])
     orders = {axis: list(dict.fromkeys(run[axis] for run in results.manifest["runs"])) for axis in KEYS}
     for number, spec in enumerate(results.manifest["tables"], start=1):
         axes = [spec["rows"], spec["columns"]]
-        others = [axis for axis in _GROUP if axis not in axes and len(orders[axis]) > 1]
+        others = [axis for axis in GROUP if axis not in axes and len(orders[axis]) > 1]
         points = list(itertools.product(*(orders[axis] for axis in others)))
         for metric, values in itertools.product(_named(spec["value"], folds) or [spec["value"]], points):
             column = metric if spec["aggregate"] == "case" else f"{metric}_{spec['aggregate']}"
@@ -202,6 +210,9 @@ def pivot_tables(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
             where = "".join(f", {axis} {value}" for axis, value in zip(others, values, strict=True))
             name = "-".join([str(number), column, spec["rows"], "by", spec["columns"], *map(slug, values)])
             subject = f"{metric} ({_MEANS[spec['aggregate']]}), {spec['rows']} by {spec['columns']}{where}"
+            subject += (
+                f", {OPTIMISTIC_NOTE}" if "selection" in chosen and (chosen["selection"] != "").all() else ""
+            )
             yield name, f"{results.manifest['title']}: {subject}", _pivot(chosen, axes, column, orders)
 
 
@@ -221,22 +232,37 @@ def _pivot(runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str
 
 
 def _label(runs: pd.DataFrame, axis: str, name: object) -> str:
-    """A name on an axis, marked where its models start from trained weights."""
-    if axis not in {"model", "variant"} or "pretrained" not in runs:
-        return str(name)
-    starts = runs.loc[runs[axis] == name, "pretrained"] != ""
-    if not starts.any():
-        return str(name)
-    return f"{name} (pretrained)" if starts.all() else f"{name} (some pretrained)"
+    """A name on an axis, marked where its models start from trained weights or were chosen on the cases scored."""
+    label = str(name)
+    for column, note in (("pretrained", "pretrained"), ("selection", OPTIMISTIC_NOTE)):
+        if axis in {"model", "variant"} and column in runs:
+            has = runs.loc[runs[axis] == name, column] != ""
+            label += (f" ({note})" if has.all() else f" (some {note})") if has.any() else ""
+    return label
 
 
-def _with_starts(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """The table, with a column of the weights that models start from, if any does not start from random ones."""
+def _marked(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with marks behind the variant."""
+    if table.empty:
+        return table
+    groups = list(table[GROUP].itertuples(index=False, name=None))
+    return with_marks(results, table, groups, place=int(table.columns.get_loc("variant")) + 1)
+
+
+def with_marks(
+    results: Results, table: pd.DataFrame, groups: Sequence[Group], *, place: int | None = None
+) -> pd.DataFrame:
+    """The table of rows of these groups, with columns of `MARKS` where any row has one.
+
+    They say which weights a model starts from, if not from random ones, and whether its checkpoint was chosen on
+    the cases that are scored.
+    """
     starts = {key[:3]: record.pretrained for key, record in results.records.items() if record.pretrained}
-    if starts and len(table):
-        groups = table[_GROUP].itertuples(index=False, name=None)
-        place = int(table.columns.get_loc("variant")) + 1
-        table.insert(place, "pretrained", [starts.get(group, "") for group in groups])
+    chosen = [OPTIMISTIC_NOTE if results.is_optimistic(variant) else "" for _, _, variant in groups]
+    for name, marks in zip(MARKS, ([starts.get(group, "") for group in groups], chosen), strict=True):
+        if any(starts.values()) if name == "pretrained" else any(marks):
+            at = len(table.columns) if place is None else place + (name == "selection" and "pretrained" in table)
+            table.insert(at, name, marks)
     return table
 
 
@@ -255,19 +281,19 @@ def _standing(results: Results, group: Group, summary: Sequence[Line]) -> dict[s
     lines = {
         line["metric"]: line
         for line in summary
-        if (line["region"], line["aggregate"], *(line[name] for name in _GROUP)) == ("mean", "case", *group)
+        if (line["region"], line["aggregate"], *(line[name] for name in GROUP)) == ("mean", "case", *group)
     }
     name, first = _first(results, variant, lines)
     known = [each for metric in results.metrics(variant) for each in _named(metric, lines) or [metric]]
     parameters = {results.records[key].parameters for key in done}
     return {
-        **dict(zip(_GROUP, group, strict=True)),
+        **dict(zip(GROUP, group, strict=True)),
         "runs": f"{len(done)} of {len(runs)}",
         **{each: lines[each]["mean"] if each in lines else np.nan for each in known},
         **{part: first.get(part, np.nan) for part in ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")},
         "parameters": parameters.pop() if len(parameters) == 1 else None,
         "order": -first.get("mean", np.nan) if is_lower_better(name) else first.get("mean", np.nan),
-        "rule": f"{name} {results.empty(variant)}",
+        "rule": f"{name} {results.empty(variant)} {results.is_optimistic(variant)}",
         "has_rank": len(done) == len(runs) and (dataset, variant) not in mixed_data(results),
     }
 
@@ -413,7 +439,7 @@ def _of_run(table: pd.DataFrame, key: RunKey) -> pd.DataFrame:
 
 
 def _of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
-    return table[(table[_GROUP] == list(group)).all(axis=1)]
+    return table[(table[GROUP] == list(group)).all(axis=1)]
 
 
 def _of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:

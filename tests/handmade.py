@@ -45,9 +45,11 @@ def plan(
 ) -> ResultsFolder:
     """The results folder of a benchmark of these runs, none of them done."""
     folder = ResultsFolder(path)
-    scores = {variant: {"metrics": metrics, "empty": empty} for variant in {each.variant for each in keys}}
+    rules = {"metrics": metrics, "empty": empty, "select_on": "validation"}
+    scores = dict.fromkeys({each.variant for each in keys}, rules)
     runs = [{**each._asdict(), "digest": f"digest of {each}"} for each in keys]
-    manifest = {"name": "b", "title": "T", "phantom": False, "tables": [], "scores": scores, "runs": runs}
+    manifest = {"name": "b", "title": "T", "phantom": False, "scores": scores, "runs": runs}
+    manifest |= {"tables": [], "listings": [], "settings": {}, "reported": [], "deviations": []}
     folder.write_manifest({**manifest, **changes})
     return folder
 

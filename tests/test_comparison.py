@@ -145,6 +145,18 @@ def test_what_was_not_scored_on_the_same_data_is_not_compared(
         compare_results("grand", "plain", results=folder.path)
 
 
+def test_an_optimistic_selection_is_not_compared_with_an_honest_one(tmp_path: Path) -> None:
+    keys = [key("plain", fold, variant=variant) for variant in ("honest", "dreamy") for fold in range(FOLDS)]
+    folder = plan(tmp_path / "b", keys, metrics=["dice"])
+    for each in keys:
+        end(folder, each, scans(each.fold, better=0))
+    manifest = folder.read_manifest()
+    manifest["scores"]["dreamy"]["select_on"] = "report"
+    folder.write_manifest(manifest)
+    with pytest.raises(IncompatibleError, match="chosen on the cases scored; run both under one"):
+        compare_results("plain:honest", "plain:dreamy", results=folder.path)
+
+
 def test_a_distance_is_compared_the_other_way_round(tmp_path: Path) -> None:
     folder = plan(tmp_path / "b", [key(m, f) for m in ("plain", "grand") for f in range(FOLDS)], metrics=["hd95"])
     for fold in range(FOLDS):

@@ -341,3 +341,38 @@ def test_resuming_goes_on_from_the_kept_state(
     assert records[0] is not None
     assert records[0].epochs == 5
     assert tables(folder) == before
+
+
+def test_a_checkpoint_may_be_chosen_on_the_scored_cases_if_the_protocol_says_so(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    honest, _, _ = carry(benchmark_file, squares, tmp_path / "honest")
+    folder, (record, _), _ = carry(benchmark_file, squares, tmp_path / "report", "protocol.select_on=report")
+    assert record
+    history = pd.read_csv(folder.run(record.key).path / "history.csv")
+    scored = pd.read_parquet(folder.run(record.key).path / "cases.parquet")
+    dice = (2 * scored["tp"] / (2 * scored["tp"] + scored["fp"] + scored["fn"])).fillna(1.0).mean()
+    assert history.loc[record.best_epoch, "validation_dice_case"] == pytest.approx(dice)
+    assert "optimistic selection" in (folder.path / "leaderboard.md").read_text()
+    assert "optimistic selection" not in (honest.path / "leaderboard.md").read_text()
+
+
+def test_a_record_has_the_values_of_the_chosen_epoch(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder, (record, _), _ = carry(benchmark_file, squares, tmp_path)
+    assert record
+    row = pd.read_csv(folder.run(record.key).path / "history.csv").loc[record.best_epoch]
+    of_epoch = {name: value for name, value in record.shown.items() if name.startswith(("train_", "validation_"))}
+    assert of_epoch == pytest.approx({name: row[name] for name in of_epoch}, nan_ok=True)
+    assert {"train_loss", "validation_loss", "train_dice_pooled"} <= of_epoch.keys()
+    assert record.shown["input"].endswith("x1")
+
+
+def test_a_listing_of_a_setting_that_no_run_has_is_refused_at_planning(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    listing = '\n[[listings]]\ntitle = "L"\nrows = "model"\ncolumns = { rate = "protocol.optimizer.rate" }\n'
+    benchmark_file.write_text(benchmark_file.read_text() + listing)
+    with pytest.raises(
+        SpecError, match=r"'protocol.optimizer.rate': run squares/plain/default/fold0/seed0 has no"
+    ):
+        carry(benchmark_file, squares, tmp_path)

@@ -149,7 +149,7 @@ def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     model = registry.model(pairing.model).build(wanted, **run.model.params)
     before = [weights.detach().clone() for weights in model.parameters()]
     validation = open_source([test], protocol, device=CPU)
-    training = Training(model, source, validation, protocol, regions=len(regions))
+    training = Training(model, source, validation, protocol, regions=tuple(regions))
     steps: list[float] = []
     row = training.run_epoch(torch.Generator().manual_seed(0), progress=steps.append)
     assert steps == [0.5, 1.0]

@@ -67,7 +67,8 @@ def prepared(folder: Path, native: np.ndarray, patch: tuple[int, int]) -> Prepar
 
 def predict(model: nn.Module, case: PreparedCase, settings: Protocol) -> np.ndarray:
     regions = [str(number) for number in range(8)]
-    return Predictor([model], settings, CPU).masks(case, regions=regions, postprocess=None)
+    predictor = Predictor([model], settings, CPU)
+    return predictor.masks(case, predictor.probabilities(case), regions=regions, postprocess=None)
 
 
 def squares(height: int, width: int, slices: int = 20) -> np.ndarray:

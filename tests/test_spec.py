@@ -196,3 +196,26 @@ def test_the_command_line_has_the_last_word_over_file_and_rehearsal(tmp_path: Pa
 def test_the_command_line_can_set_a_table_as_a_whole(tmp_path: Path) -> None:
     (variant,) = read(tmp_path, VALID, overrides=['models=[{ name = "other", depth = 3 }]']).variants
     assert [(each.name, each.params) for each in variant.models] == [("other", {"depth": 3})]
+
+
+def test_a_listing_may_show_only_what_runs_have(tmp_path: Path) -> None:
+    listing = '[[listings]]\ntitle = "L"\nlines = {{ a = "dice" }}\ncolumns = {{ x = "{}" }}\n'
+    assert read(tmp_path, VALID + listing.format("train_{metric}_pooled")).listings[0].rows is None
+    with pytest.raises(
+        SpecError, match="column 'x': no such value 'train_dice_poled'; did you mean 'train_dice_pooled'"
+    ):
+        read(tmp_path, VALID + listing.format("train_{metric}_poled"))
+
+
+def test_a_file_that_reproduces_brings_the_printed_tables_from_beside_it(tmp_path: Path) -> None:
+    text = VALID.replace('title = "T"\n', 'title = "T"\nreproduce = "b"\ndeviations = ["another split"]\n')
+    with pytest.raises(SpecError, match=r"reported/\*.toml: no table of benchmark 'b'; known: none"):
+        read(tmp_path, text)
+    (tmp_path / "reported").mkdir()
+    (tmp_path / "reported" / "d.toml").write_text(
+        'document = "D"\ndataset = "discs"\n[[table]]\nbenchmark = "b"\ntolerance = 0\n'
+        'columns = ["model", "dice"]\nrows = [["plain", 0.5]]\n'
+    )
+    benchmark = read(tmp_path, text)
+    assert benchmark.reported[0]["rows"] == [["plain", 0.5]]
+    assert benchmark.deviations == ("another split",)

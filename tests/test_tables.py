@@ -335,3 +335,37 @@ def test_tables_have_no_column_of_trained_weights_where_no_model_starts_from_the
     results = read_results(two_models(tmp_path))
     assert "pretrained" not in fold_table(results)
     assert "pretrained" not in leaderboard(results)
+
+
+def optimistic(folder: ResultsFolder, variant: str) -> ResultsFolder:
+    manifest = folder.read_manifest()
+    manifest["scores"][variant]["select_on"] = "report"
+    folder.write_manifest(manifest)
+    return folder
+
+
+def test_a_checkpoint_chosen_on_the_scored_cases_is_marked_and_ranked_among_its_like(tmp_path: Path) -> None:
+    keys = [key("plain", fold, variant=variant) for variant in ("honest", "dreamy") for fold in (0, 1)]
+    folder = plan(
+        tmp_path, keys, tables=[{"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}]
+    )
+    for each in keys:
+        scans = (FOLD_0, FOLD_1) if each.variant == "honest" else (PERFECT_0, PERFECT_1)
+        end(folder, each, scans[each.fold])
+    results = read_results(optimistic(folder, "dreamy"))
+    board = leaderboard(results)
+    assert list(zip(board["variant"], board["rank"], board["selection"], strict=True)) == [
+        ("dreamy", 1, "optimistic selection"),
+        ("honest", 1, ""),
+    ]
+    for table in (fold_table(results), summary_table(results), cost_table(results)):
+        assert set(table.loc[table["variant"] == "dreamy", "selection"]) == {"optimistic selection"}
+        assert set(table.loc[table["variant"] == "honest", "selection"]) == {""}
+    ((_, _, pivot),) = pivot_tables(results)
+    assert list(pivot.columns) == ["fold", "honest", "dreamy (optimistic selection)"]
+
+
+def test_a_pivot_that_shows_no_variant_says_in_its_title_how_checkpoints_were_chosen(tmp_path: Path) -> None:
+    table = {"rows": "fold", "columns": "dataset", "value": "dice", "aggregate": "case"}
+    folder = optimistic(two_models(tmp_path, tables=[table]), "default")
+    assert all(title.endswith(", optimistic selection") for _, title, _ in pivot_tables(read_results(folder)))

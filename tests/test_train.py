@@ -44,7 +44,7 @@ def training(folder: Path, **changes: Any) -> Training:
     )
     train = Slices([prepared(folder, "a"), prepared(folder, "bb")], device=CPU)
     validation = Slices([prepared(folder, "ccc"), prepared(folder, "dddd")], device=CPU)
-    return Training(model, train, validation, protocol(**changes), regions=1)
+    return Training(model, train, validation, protocol(**changes), regions=("disc",))
 
 
 def run(state: Training, epochs: int) -> Training:

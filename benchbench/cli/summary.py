@@ -33,6 +33,7 @@ def print_folds(folder: ResultsFolder) -> None:
         first = next(known for known in (metric, f"{metric}_mm", f"{metric}_px") if known in line)
         name = line["model"] if line["variant"] == "default" else f"{line['model']} ({line['variant']})"
         name += f", pretrained ({line['pretrained']})" if line.get("pretrained") else ""
+        name += f", {line['selection']}" if line.get("selection") else ""
         folds_say = f"folds {_score(line['fold_mean'])} ± {_score(line.get('fold_sd'))}"
         score = f"{first} {_score(line[first])} over all cases, {folds_say}"
         click.echo(f"{line['dataset']} {name}: {score}, {line['runs']} runs{note}")

@@ -125,6 +125,12 @@ def _check_same_data(one: Side, other: Side) -> None:
         raise IncompatibleError(
             f"{one.label} and {other.label} on {one.dataset}: no fold is done for both; run them"
         )
+    optimistic = [side.label for side in (one, other) if side.results.is_optimistic(side.variant)]
+    if len(optimistic) == 1:
+        raise IncompatibleError(
+            f"{one.label} and {other.label} on {one.dataset}: checkpoints of {optimistic[0]} were chosen on the"
+            " cases scored; run both under one protocol.select_on"
+        )
     for name in ("data_digest", "split_digest"):
         for fold in one.common:
             digests = {getattr(record, name) for side in (one, other) for record in side.of_fold(fold)}

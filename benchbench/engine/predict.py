@@ -56,10 +56,14 @@ class Predictor:
         return self._finish(mean[None])[0]
 
     def masks(
-        self, prepared: PreparedCase, *, regions: Sequence[str], postprocess: Postprocess | None
+        self,
+        prepared: PreparedCase,
+        probabilities: Tensor,
+        *,
+        regions: Sequence[str],
+        postprocess: Postprocess | None,
     ) -> NDArray[np.bool_]:
         """The regions on the whole of the case's own grid, in the axes of its frame: (S, K, H, W)."""
-        probabilities = self.probabilities(prepared)
         if postprocess is None:
             kept = decide_masks(probabilities, self._activation).cpu().numpy()
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchbench.class_scores import BACKGROUND, class_scores
 from benchbench.engine.augment import augment
 from benchbench.engine.distributed import ALONE, Part, Processes
 from benchbench.engine.network import forward_with_loss
 from benchbench.engine.optimise import build_optimizer, learning_rate
 from benchbench.engine.sampling import Source, epoch_order
-from benchbench.engine.validate import count_predicted, validate
+from benchbench.engine.validate import count_predicted, counted, validate
 from benchbench.metrics import METRICS, Counts, overlap
 from benchbench.protocol import Protocol
 
@@ -53,14 +54,15 @@ class Training:
         validation: Source,
         protocol: Protocol,
         *,
-        regions: int,
+        regions: Sequence[str],
         processes: Processes = ALONE,
     ) -> None:
         self.model = model
         self.train_source = train
         self.validation_source = validation
         self.protocol = protocol
-        self.regions = regions
+        self.region_names = tuple(regions)
+        self.regions = len(regions)
         self.processes = processes
         """That train the model together; each has the same state."""
         self.device = train.device
@@ -134,7 +136,7 @@ class Training:
         batches = list(epoch_order(len(self.train_source), batch=self.protocol.batch, generator=generator))
         # summed on the device and read once: a read waits for the device
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        counts = torch.zeros(self.regions, 4, dtype=torch.int64, device=self.device)
+        counts = torch.zeros(counted(self.protocol, self.regions), 4, dtype=torch.int64, device=self.device)
         for number, chosen in enumerate(batches):
             self._set_learning_rate(len(self.history) * len(batches) + number, len(batches))
             part = self.processes.part(len(chosen))
@@ -182,17 +184,36 @@ class Training:
         """What the inner validation says, after the last epoch and every so many before."""
         trained = len(self.history) + 1
         if trained % self.protocol.validate_every and trained < self.protocol.epochs:
-            names = [f"validation_{metric}_{aggregate}" for aggregate in ("pooled", "case") for metric in METRICS]
-            return dict.fromkeys(["validation_loss", *names])
+            unknown = np.ones((1, counted(self.protocol, self.regions), 4), dtype=np.int64)
+            return dict.fromkeys(["validation_loss", *self._validation_scores(unknown)])
         loss, counts = validate(self.model, self.validation_source, self.protocol, regions=self.regions)
+        return {"validation_loss": loss, **self._validation_scores(counts)}
+
+    def _validation_scores(self, counts: np.ndarray) -> Row:
         pooled = self._scores("validation", "pooled", counts.sum(0, keepdims=True))
-        return {"validation_loss": loss, **pooled, **self._scores("validation", "case", counts)}
+        return {**pooled, **self._scores("validation", "case", counts)}
 
     def _scores(self, part: str, aggregate: str, counts: np.ndarray) -> Row:
-        """Mean over cases, then over regions; counts (N, K, 4)."""
-        parts = Counts(*np.moveaxis(counts, -1, 0))
+        """Mean over cases, then over regions; Dice of each of several regions; of classes where they are counted.
+
+        counts (N, K, 4), or (N, 1 + K, 4) with background first.
+        """
+        parts = Counts(*np.moveaxis(counts[:, -self.regions :], -1, 0))
         values = {metric: overlap(metric, parts, empty=self.protocol.empty) for metric in METRICS}
-        return {f"{part}_{metric}_{aggregate}": _mean(value) for metric, value in values.items()}
+        scores = {f"{part}_{metric}_{aggregate}": _mean(value) for metric, value in values.items()}
+        if self.regions > 1:
+            named = zip(self.region_names, values["dice"].T, strict=True)
+            scores |= {f"{part}_dice_{aggregate}:{name}": _mean(value) for name, value in named}
+        if aggregate == "pooled" and counts.shape[1] > self.regions:
+            scores |= class_scores(counts.sum(0), (BACKGROUND, *self.region_names), part=part)
+        return scores
+
+    def values(self) -> Mapping[str, float | None]:
+        """What the history says of the epoch that was chosen, apart from when and how long."""
+        if self.best_epoch is None:
+            return {}
+        row = self.history[self.best_epoch]
+        return {name: value for name, value in row.items() if name.startswith(("train_", "validation_"))}
 
     def _remember(self, row: Row) -> None:
         """Adds a line to the history, and the weights to what is kept if they are among the best."""

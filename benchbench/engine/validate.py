@@ -17,7 +17,7 @@ from benchbench.engine.window import predict_windows
 from benchbench.protocol import Protocol
 
 Validation = tuple[float, NDArray[np.int64]]
-"""Mean loss over slices or volumes; tp, fp, fn, tn of each case and region (N, K, 4)."""
+"""Mean loss over slices or volumes; tp, fp, fn, tn of each case and region (N, K, 4), or class (N, 1 + K, 4)."""
 
 
 @torch.inference_mode()
@@ -46,13 +46,30 @@ def count_voxels(reference: Tensor, predicted: Tensor) -> Tensor:
 
 
 def count_predicted(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:
-    """tp, fp, fn, tn of logits (B, K, *space) against bit masks (B, *space): int64 (B, K, 4)."""
-    return count_voxels(region_masks(labels, regions), predicted_masks(logits, protocol.activation))
+    """tp, fp, fn, tn of logits (B, K, *space) against bit masks (B, *space): int64 (B, K, 4).
+
+    Of a softmax they are of every class (B, 1 + K, 4), background first.
+    """
+    reference, predicted = region_masks(labels, regions), predicted_masks(logits, protocol.activation)
+    if protocol.activation == "softmax":
+        reference, predicted = with_background(reference), with_background(predicted)
+    return count_voxels(reference, predicted)
+
+
+def counted(protocol: Protocol, regions: int) -> int:
+    """How many regions, or classes, `count_predicted` counts."""
+    return regions + (protocol.activation == "softmax")
+
+
+def with_background(masks: Tensor) -> Tensor:
+    """Disjoint regions (B, K, *space) -> every class (B, 1 + K, *space), background first."""
+    return torch.cat([~masks.any(1, keepdim=True), masks], 1)
 
 
 def _validate_slices(model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int) -> Validation:
     total = torch.zeros((), dtype=torch.float64, device=slices.device)
-    counts = torch.zeros(len(slices.cases), regions, 4, dtype=torch.int64, device=slices.device)
+    shape = (len(slices.cases), counted(protocol, regions), 4)
+    counts = torch.zeros(shape, dtype=torch.int64, device=slices.device)
     for chosen in in_order(len(slices), batch=protocol.batch):
         images, labels = slices.batch(chosen)
         with autocast(slices.device, protocol.precision):

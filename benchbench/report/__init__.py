@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from benchbench.listings import listing_tables
 from benchbench.metric_names import is_overlap
+from benchbench.report.reproduction import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
+from benchbench.reproduction import reproductions
 from benchbench.store import Record, ResultsFolder
 from benchbench.tables import (
     PHANTOM_NOTE,
@@ -42,12 +45,15 @@ def write_report(folder: ResultsFolder) -> Results:
     folder.write("summary.csv", to_csv(summary_table(results)))
     folder.write("cost.csv", to_csv(cost_table(results)))
     folder.write("leaderboard.md", leaderboard_page(results))
-    for name, title, table in pivot_tables(results):
+    for name, title, table in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
         noted = f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
         folder.write(f"tables/{name}.md", f"**{plain_markdown(noted)}**\n\n{to_markdown(table)}")
         folder.write(f"tables/{name}.tex", to_latex(table, caption=noted))
         table.insert(len(table.columns), "data", results.data, allow_duplicates=True)
         folder.write(f"tables/{name}.csv", to_csv(table))
+    if held := reproductions(results):
+        folder.write("reproduction.md", reproduction_page(results, held))
+        folder.write("reproduction.csv", to_csv(reproduction_table(results, held)))
     return results
 
 

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from handmade import FOLD_0, FOLD_1, end, key, plan
+
+from benchbench.listings import Listed, listing_tables
+from benchbench.report import write_report
+from benchbench.store import ResultsFolder
+from benchbench.tables import read_results
+
+SETTINGS = {
+    "slow": {"protocol.optimizer.lr": 1e-05, "models.plain.norm=batch": True},
+    "fast": {"protocol.optimizer.lr": 0.1, "models.plain.norm=batch": False},
+}
+BY_VARIANT = {
+    "title": "Losses",
+    "rows": "variant",
+    "lines": {},
+    "columns": {
+        "batch_norm": "models.plain.norm=batch",
+        "lr": "protocol.optimizer.lr",
+        "train_loss": "train_loss",
+        "dice_percent": "dice_percent",
+        "parameters": "parameters",
+        "input": "input",
+    },
+}
+BY_METRIC = {
+    "title": "Parts",
+    "rows": None,
+    "lines": {"loss": "loss", "dice": "dice_pooled"},
+    "columns": {"metric": "metric", "train": "train_{metric}", "validation": "validation_{metric}"},
+}
+VALUES = {
+    "train_loss": 0.5,
+    "validation_loss": 0.75,
+    "train_dice_pooled": 0.25,
+    "validation_dice_pooled": 0.125,
+    "input": "8x8x1",
+}
+
+
+def folder_of(path: Path, *listings: dict[str, Any], optimistic: str = "") -> ResultsFolder:
+    keys = [key("plain", fold, variant=variant) for variant in ("slow", "fast") for fold in (0, 1)]
+    folder = plan(path, keys, listings=list(listings), settings=SETTINGS)
+    for each in keys:
+        values = {**VALUES, "train_loss": 0.5 + each.fold}
+        end(folder, each, (FOLD_0, FOLD_1)[each.fold], shown=values)
+    manifest = folder.read_manifest()
+    for variant, rules in manifest["scores"].items():
+        rules["select_on"] = "report" if variant == optimistic else "validation"
+    folder.write_manifest(manifest)
+    return folder
+
+
+def listed(folder: ResultsFolder) -> list[Listed]:
+    return list(listing_tables(read_results(folder)))
+
+
+def test_a_line_has_settings_as_they_are_and_values_as_means_over_its_runs(tmp_path: Path) -> None:
+    (table,) = listed(folder_of(tmp_path, BY_VARIANT))
+    assert table.labels == ("batch_norm", "lr")
+    assert table.frame.columns.tolist() == list(BY_VARIANT["columns"])
+    dice = pytest.approx(100 * (5 / 6 + 2 / 9) / 2)
+    assert table.frame.to_numpy().tolist() == [
+        ["true", "1e-05", 1.0, dice, 1234, "8x8x1"],
+        ["false", "0.1", 1.0, dice, 1234, "8x8x1"],
+    ]
+
+
+def test_an_axis_that_no_column_shows_has_a_table_for_each_value(tmp_path: Path) -> None:
+    slow, fast = listed(folder_of(tmp_path, BY_METRIC))
+    assert (slow.name, slow.title, slow.where) == ("listing-1-slow", "Parts, variant slow", {"variant": "slow"})
+    assert fast.frame.to_numpy().tolist() == [["loss", 1.0, 0.75], ["dice", 0.25, 0.125]]
+
+
+def test_a_value_is_empty_until_all_runs_of_its_line_have_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, BY_VARIANT)
+    end(folder, key("plain", 1, variant="slow"), None, status="failed", reason="out of memory")
+    end(folder, key("plain", 1, variant="fast"), FOLD_1, shown={})
+    slow, fast = listed(folder)[0].frame.to_dict("records")
+    assert pd.isna([slow["train_loss"], slow["dice_percent"], slow["parameters"]]).all()
+    assert math.isnan(fast["train_loss"])
+    assert fast["parameters"] == 1234
+
+
+def test_runs_whose_checkpoint_was_chosen_on_the_scored_cases_are_marked(tmp_path: Path) -> None:
+    (table,) = listed(folder_of(tmp_path, BY_VARIANT, optimistic="fast"))
+    assert table.frame["selection"].tolist() == ["", "optimistic selection"]
+
+
+def test_a_listing_is_written_as_every_table_is(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, BY_VARIANT)
+    write_report(folder)
+    assert (folder.path / "tables" / "listing-1.md").read_text().startswith("**Losses**\n\n| batch_norm | lr |")
+    lines = (folder.path / "tables" / "listing-1.csv").read_text().splitlines()
+    assert lines[1].startswith("true,1e-05,1.000000,")
+    assert lines[1].endswith(",1234,8x8x1,real")

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from test_listings import BY_METRIC, BY_VARIANT, folder_of
+
+from benchbench.report import write_report
+from benchbench.reproduction import Held, reproductions
+from benchbench.store import ResultsFolder
+from benchbench.tables import read_results
+
+COLUMNS = {
+    "batch_norm": "models.plain.norm=batch",
+    "lr": "protocol.optimizer.lr",
+    "train_loss": "train_loss",
+    "parameters": "parameters",
+}
+LISTING = {**BY_VARIANT, "columns": COLUMNS}
+PRINTED = {
+    "document": "D",
+    "metric": "",
+    "protocol": "P",
+    "where": {},
+    "variant": {},
+    "columns": list(COLUMNS),
+    "rows": [[True, 1e-5, 1.05, 1234], [False, 0.2, 1.2, 1235]],
+    "tolerance": 0.1,
+    "exempt": [],
+    "note": "the document adds wrongly",
+}
+
+
+def hold(folder: ResultsFolder, *reported: dict[str, Any], phantom: bool = False, **changes: Any) -> list[Held]:
+    manifest = {**folder.read_manifest(), "reported": list(reported), "deviations": ["another split"]}
+    folder.write_manifest({**manifest, "phantom": phantom, **changes})
+    return reproductions(read_results(folder))
+
+
+def verdicts(held: Held) -> list[tuple[Any, ...]]:
+    return list(held.frame[["row", "column", "verdict", "why"]].itertuples(index=False, name=None))
+
+
+def test_a_number_within_the_tolerance_is_reproduced_and_another_is_a_gap(tmp_path: Path) -> None:
+    (held,) = hold(folder_of(tmp_path, LISTING), PRINTED)
+    assert held.measured is not None
+    assert verdicts(held) == [
+        ("true", "train_loss", "reproduced", ""),
+        ("true", "parameters", "reproduced", ""),
+        ("false", "train_loss", "gap", ""),
+        ("false", "parameters", "gap", ""),
+    ]
+    assert held.frame["difference"].round(6).tolist() == [-0.05, 0, -0.2, -1]
+
+
+def test_a_setting_that_tells_no_rows_apart_may_differ_and_is_told(tmp_path: Path) -> None:
+    (held,) = hold(folder_of(tmp_path, LISTING), PRINTED)
+    assert held.deviations == ["lr is 0.1, printed is 0.2"]
+
+
+def test_phantom_data_are_shown_and_never_compared(tmp_path: Path) -> None:
+    (held,) = hold(folder_of(tmp_path, LISTING), PRINTED, phantom=True)
+    assert set(held.frame["verdict"]) == {"not comparable"}
+    assert set(held.frame["why"]) == {"phantom data"}
+    assert held.frame["difference"].isna().all()
+    assert held.frame["measured"].notna().all()
+
+
+def test_printed_numbers_known_to_be_wrong_are_not_compared(tmp_path: Path) -> None:
+    exempt = [
+        {"row": True, "column": "parameters", "why": "misprint"},
+        {"row": None, "column": "train_loss", "why": "of another loss"},
+    ]
+    (held,) = hold(folder_of(tmp_path, LISTING), {**PRINTED, "exempt": exempt})
+    assert [why for *_, why in verdicts(held)] == ["of another loss", "misprint", "of another loss", ""]
+
+
+def test_a_printed_table_without_a_measured_one_is_told(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, LISTING)
+    for change in ({"columns": ["batch_norm", "lr", "loss", "parameters"]}, {"where": {"variant": "slow"}}):
+        (held,) = hold(folder, {**PRINTED, **change})
+        assert held.measured is None
+        assert {why for *_, why in verdicts(held)} == {"no table of this shape"}
+
+
+def test_of_several_tables_of_one_shape_the_named_one_is_taken(tmp_path: Path) -> None:
+    printed = {**PRINTED, "columns": ["metric", "train", "validation"], "rows": [["loss", 1.0, 0.7]]}
+    first, second = hold(
+        folder_of(tmp_path, BY_METRIC),
+        {**printed, "where": {"variant": "fast"}},
+        {**printed, "where": {"variant": "slow"}},
+    )
+    assert first.measured is not None
+    assert second.measured is not None
+    assert (first.measured.name, second.measured.name) == ("listing-1-fast", "listing-1-slow")
+
+
+def test_a_pivot_of_folds_is_held_against_a_printed_one(tmp_path: Path) -> None:
+    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}
+    printed = {
+        **PRINTED,
+        "columns": ["fold", "slow", "fast"],
+        "rows": [["0", 0.8333, 0.1], ["mean", 0.5278, 0.53]],
+    }
+    folder = folder_of(tmp_path, optimistic="fast")
+    (held,) = hold(folder, {**printed, "tolerance": 0.01}, tables=[pivot])
+    assert [verdict for _, _, verdict, _ in verdicts(held)] == ["reproduced", "gap", "reproduced", "reproduced"]
+
+
+def test_the_page_says_what_was_printed_what_deviates_and_what_the_document_got_wrong(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, LISTING, optimistic="fast")
+    hold(folder, PRINTED)
+    write_report(folder)
+    page = (folder.path / "reproduction.md").read_text()
+    assert "| true | train_loss | 1.0000 | 1.0500 | -0.0500 | reproduced |  |" in page
+    assert "Within 0.1: 2 reproduced, 2 gap." in page
+    assert "Error of the document: the document adds wrongly." in page
+    assert "- another split\n- lr is 0.1, printed is 0.2\n- optimistic selection" in page
+    table = pd.read_csv(folder.path / "reproduction.csv")
+    assert table["tolerance"].tolist() == [0.1] * 4
+    assert set(table["data"]) == {"real"}
+
+
+def test_the_page_of_a_rehearsal_says_that_nothing_was_compared(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, LISTING)
+    hold(folder, PRINTED, phantom=True)
+    write_report(folder)
+    page = (folder.path / "reproduction.md").read_text()
+    assert "**phantom data, not a result.** These numbers show the shape" in page
+    assert "Within 0.1: 4 not comparable." in page
+
+
+def test_a_benchmark_that_reproduces_nothing_has_no_page(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, LISTING)
+    write_report(folder)
+    assert not (folder.path / "reproduction.md").exists()
