@@ -156,7 +156,8 @@ def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     assert math.isfinite(row["train_loss"])
     assert math.isfinite(row["validation_loss"])
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
-    masks = Predictor([model], protocol, CPU).masks(test, regions=tuple(regions), postprocess=None)
+    predictor = Predictor([model], protocol, CPU)
+    masks = predictor.masks(test, predictor.probabilities(test), regions=tuple(regions), postprocess=None)
     label = test.frame.restore(region_labels(masks.swapaxes(0, 1), regions))
     assert label.shape == dataset.load(test.case.id).label.shape
     assert (count_case(test, masks).sum(axis=(0, 2)) == label.size).all()

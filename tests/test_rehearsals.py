@@ -190,7 +190,8 @@ def test_a_real_patient_is_predicted_on_its_own_grid_by_a_model_that_has_seen_ph
     while not training.is_over:
         training.run_epoch(torch.Generator().manual_seed(0), progress=lambda _: None)
     (real,) = prepare(registry.dataset("brats21").open(REAL), protocol, cache=tmp_path)
-    masks = Predictor([model], protocol, CPU).masks(real, regions=tuple(regions), postprocess=None)
+    predictor = Predictor([model], protocol, CPU)
+    masks = predictor.masks(real, predictor.probabilities(real), regions=tuple(regions), postprocess=None)
     path = tmp_path / f"{real.case.id}.nii.gz"
     path.write_bytes(label_nifti(real, masks, regions))
     assert_same_grid(path, REAL / real.case.id / f"{real.case.id}_flair.nii.gz")
