@@ -62,14 +62,19 @@ def forward_with_loss(
 
 
 def _padded(images: Tensor) -> Tensor:
-    """Slices are padded to the stride of the deepest network and laid out as convolutions read them fastest.
+    """Slices are padded to the stride of the deepest network and, on a GPU, laid out as convolutions are fastest.
 
     A volume is a patch, which the network was built for.
     """
     if images.ndim != 4:
         return images
     padding = [amount for size in reversed(images.shape[2:]) for amount in (0, -size % STRIDE)]
-    return (F.pad(images, padding) if any(padding) else images).contiguous(memory_format=torch.channels_last)
+    return (F.pad(images, padding) if any(padding) else images).contiguous(memory_format=_layout(images.device))
+
+
+def _layout(device: torch.device) -> torch.memory_format:
+    # torch 2.15 corrupts a CPU's memory in the gradient of narrow, strided 1x1 convolutions of channels-last images
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 def _cropped(logits: Tensor, images: Tensor) -> Tensor:
@@ -95,10 +100,10 @@ def effective_precision(device: torch.device, precision: str) -> str:
 
 
 def place_on(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on its device, the weights of 2D convolutions laid out as these are fastest."""
+    """The model on its device, the weights of 2D convolutions laid out like its images."""
     if any(parameter.ndim == 5 for parameter in model.parameters()):
         return model.to(device)  # instance normalisation of volumes would undo another layout at every block
-    return model.to(device=device, memory_format=torch.channels_last)
+    return model.to(device=device, memory_format=_layout(device))
 
 
 def count_parameters(model: nn.Module) -> int:
