@@ -73,7 +73,7 @@ def _padded(images: Tensor) -> Tensor:
 
 
 def _layout(device: torch.device) -> torch.memory_format:
-    # torch 2.15 corrupts a CPU's memory in the gradient of narrow, strided 1x1 convolutions of channels-last images
+    # torch 2.15 corrupts a CPU's memory in the gradient of narrow, strided 1x1 convolutions in channels-last
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
