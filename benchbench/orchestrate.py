@@ -89,7 +89,7 @@ def _carry_out(
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
     waiting = [each for each in assignments if _has_work(each)]
-    folder.write_manifest(_manifest(benchmark, runs, phantom=preparation.phantom))
+    folder.write_manifest(manifest_of(benchmark, runs, phantom=preparation.phantom))
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
         if waiting:
@@ -242,7 +242,7 @@ def _launcher(machine: Machine, processes: int) -> Launcher:
     return ProcessLauncher(slots=_slots(machine, processes), threads=threads_per_run(machine, processes))
 
 
-def _manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> dict[str, object]:
+def manifest_of(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> dict[str, object]:
     """What a report needs to know beside the records."""
     return {
         "name": benchmark.name,

@@ -34,11 +34,11 @@ def reproductions(results: Results) -> list[Held]:
 
 
 def is_same_shape(listed: Listed, reported: Mapping[str, Any]) -> bool:
-    """Whether a measured table has the columns and the rows of a printed one."""
+    """Whether a measured table has the columns of a printed one, and rows of it: there may be fewer folds."""
     columns = [name for name in listed.frame.columns if name not in MARKS]
     if columns != list(reported["columns"]) or not reported["where"].items() <= dict(listed.where).items():
         return False
-    return all(_line(listed, reported, row) is not None for row in reported["rows"])
+    return any(line_of(listed, reported, row) is not None for row in reported["rows"])
 
 
 def _held(results: Results, reported: Mapping[str, Any], shown: Sequence[Listed]) -> Held:
@@ -53,14 +53,14 @@ def _lines(
     results: Results, reported: Mapping[str, Any], measured: Listed | None, row: Sequence[Any]
 ) -> Iterator[dict[str, Any]]:
     labels = measured.labels if measured else reported["columns"][:1]
-    line = _line(measured, reported, row) if measured else None
+    line = line_of(measured, reported, row) if measured else None
     named = [as_text(row[reported["columns"].index(name)]) for name in _keys(reported, labels)]
     for column, printed in zip(reported["columns"], row, strict=True):
         if column in labels:
             continue
         value = line.get(column) if line else None
         value = None if value is None or pd.isna(value) else value
-        why = _exempt(reported, row, column) or _missing(results, measured, value)
+        why = _exempt(reported, row, column) or _missing(results, measured, line, value)
         judged = (
             {"difference": None, "verdict": "not comparable", "why": why}
             if why
@@ -82,11 +82,13 @@ def _exempt(reported: Mapping[str, Any], row: Sequence[Any], column: str) -> str
     return ""
 
 
-def _missing(results: Results, measured: Listed | None, value: Any) -> str:
+def _missing(results: Results, measured: Listed | None, line: Mapping[str, Any] | None, value: Any) -> str:
     if results.manifest["phantom"]:
         return "phantom data"
     if measured is None:
         return "no table of this shape"
+    if line is None:
+        return "no such row"
     return "not all runs have it" if value is None else ""
 
 
@@ -101,12 +103,12 @@ def _differing(reported: Mapping[str, Any], measured: Listed | None) -> Iterator
         pairs = dict.fromkeys(
             (as_text(line[name]), as_text(row[at]))
             for row in reported["rows"]
-            if (line := _line(measured, reported, row)) and not _is_same(line[name], row[at])
+            if (line := line_of(measured, reported, row)) and not _is_same(line[name], row[at])
         )
         yield from (f"{name} is {found}, printed is {printed}" for found, printed in pairs)
 
 
-def _line(listed: Listed, reported: Mapping[str, Any], row: Sequence[Any]) -> dict[str, Any] | None:
+def line_of(listed: Listed, reported: Mapping[str, Any], row: Sequence[Any]) -> dict[str, Any] | None:
     """The measured line of a printed row."""
     wanted = {name: row[reported["columns"].index(name)] for name in _keys(reported, listed.labels)}
     for line in listed.frame.to_dict("records"):

@@ -4,10 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from test_listings import BY_METRIC, BY_VARIANT, folder_of
 
+from benchbench.orchestrate import manifest_of
+from benchbench.plan import plan_runs
+from benchbench.plugins import discover
 from benchbench.report import write_report
-from benchbench.reproduction import Held, reproductions
+from benchbench.reproduction import Held, line_of, reproductions
+from benchbench.spec import read_benchmark
 from benchbench.store import ResultsFolder
 from benchbench.tables import read_results
 
@@ -84,6 +89,13 @@ def test_a_printed_table_without_a_measured_one_is_told(tmp_path: Path) -> None:
         assert {why for *_, why in verdicts(held)} == {"no table of this shape"}
 
 
+def test_a_printed_row_that_was_not_measured_is_told(tmp_path: Path) -> None:
+    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}
+    printed = {**PRINTED, "columns": ["fold", "slow", "fast"], "rows": [["0", 0.8333, 0.8333], ["2", 0.5, 0.5]]}
+    (held,) = hold(folder_of(tmp_path), printed, tables=[pivot])
+    assert [why for *_, why in verdicts(held)] == ["", "", "no such row", "no such row"]
+
+
 def test_of_several_tables_of_one_shape_the_named_one_is_taken(tmp_path: Path) -> None:
     printed = {**PRINTED, "columns": ["metric", "train", "validation"], "rows": [["loss", 1.0, 0.7]]}
     first, second = hold(
@@ -135,3 +147,23 @@ def test_a_benchmark_that_reproduces_nothing_has_no_page(tmp_path: Path) -> None
     folder = folder_of(tmp_path, LISTING)
     write_report(folder)
     assert not (folder.path / "reproduction.md").exists()
+
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    "name", [path.stem for path in sorted(BENCHMARKS.glob("*.toml")) if "\nreproduce" in path.read_text()]
+)
+def test_every_printed_table_has_a_measured_one_of_its_rows_and_columns(tmp_path: Path, name: str) -> None:
+    registry = discover()
+    benchmark = read_benchmark(BENCHMARKS / f"{name}.toml", check=registry.check, rehearse=True)
+    folder = ResultsFolder(tmp_path)
+    folder.write_manifest(manifest_of(benchmark, plan_runs(benchmark, registry), phantom=True))
+    held = reproductions(read_results(folder))
+    assert held
+    for each in held:
+        assert each.measured
+        of_folds = "fold" in each.reported["columns"]  # a rehearsal has fewer
+        found = [line_of(each.measured, each.reported, row) is not None for row in each.reported["rows"]]
+        assert any(found) if of_folds else all(found)
