@@ -114,7 +114,8 @@ def _measure(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any],
     with torch.random.fork_rng(devices=[]), torch.device(built):
         model = plugin.build(geometry, **params).eval()
     parameters, trainable = sum(each.numel() for each in model.parameters()), count_parameters(model)
-    model = model.to(run)
+    # the counter follows what has a gradient, and falls over a parameter that is handed to a module
+    model = model.requires_grad_(requires_grad=False).to(run)
     image = torch.zeros(1, geometry.in_channels, *geometry.patch, device=run)
     with torch.no_grad(), _without_fast_path(), FlopCounterMode(display=False) as counter:
         work = _work(model, image, counter)

@@ -42,7 +42,7 @@ class Squares:
         return [self.root / f"{case_id}.npz"]
 
     def load(self, case_id):
-        with np.load(self.root / f"{case_id}.npz") as stored:
+        with (self.root / f"{case_id}.npz").open("rb") as file, np.load(file) as stored:
             image, label = stored["image"], stored["label"]
         if label.max() > 1:
             raise DataError(f"squares: {case_id}: found {label.max()}, expected 0 and 1; make the mask anew")

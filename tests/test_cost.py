@@ -113,6 +113,19 @@ def test_a_model_that_reads_values_is_counted_all_the_same(build: Callable[..., 
     assert refusal(plugin(build), FLAT, {}) == ""
 
 
+def test_a_parameter_handed_to_a_module_stops_no_counting() -> None:
+    class Queries(nn.Module):
+        def __init__(self, geometry: Geometry) -> None:
+            super().__init__()
+            self.queries = nn.Parameter(torch.ones(1, geometry.in_channels, *geometry.patch))
+            self.convolution = nn.Conv2d(geometry.in_channels, geometry.out_channels, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.convolution(x) + self.convolution(self.queries)
+
+    assert measure_cost(plugin(Queries), FLAT, {}).macs == 2 * 3 * 4 * 64
+
+
 def test_counting_leaves_the_random_numbers_of_its_caller_alone() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
