@@ -186,7 +186,7 @@ def test_a_real_patient_is_predicted_on_its_own_grid_by_a_model_that_has_seen_ph
     torch.manual_seed(0)
     model = registry.model("unet").build(wanted, widths=(4, 8, 16), norm="instance")
     sources = (open_source([each], protocol, device=CPU) for each in (train, validation))
-    training = Training(model, *sources, protocol, regions=len(regions))
+    training = Training(model, *sources, protocol, regions=tuple(regions))
     while not training.is_over:
         training.run_epoch(torch.Generator().manual_seed(0), progress=lambda _: None)
     (real,) = prepare(registry.dataset("brats21").open(REAL), protocol, cache=tmp_path)

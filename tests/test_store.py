@@ -105,7 +105,7 @@ def test_a_record_cut_short_is_refused_by_name(run: RunFolder, length: int) -> N
     assert str(caught.value).startswith(f"{path}: not a run record (")
 
 
-@pytest.mark.parametrize("content", ["null", "[]", "{}", '"text"', '{"schema": 3}', "\x00"])
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '"text"', f'{{"schema": {RECORD_SCHEMA}}}', "\x00"])
 def test_a_file_that_is_no_record_is_refused_by_name(run: RunFolder, content: str) -> None:
     run.write_record(RECORD)
     (run.path / "run.json").write_text(content)

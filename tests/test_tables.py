@@ -172,9 +172,9 @@ def test_equal_models_share_a_rank_and_each_dataset_has_its_own_first(tmp_path: 
 
 def test_variants_scored_by_different_rules_are_not_ranked_against_each_other(tmp_path: Path) -> None:
     scores = {
-        "default": {"metrics": ["dice"], "empty": "score"},
-        "other": {"metrics": ["dice"], "empty": "zero"},
-        "third": {"metrics": ["iou"], "empty": "score"},
+        "default": {"metrics": ["dice"], "empty": "score", "select_on": "validation"},
+        "other": {"metrics": ["dice"], "empty": "zero", "select_on": "validation"},
+        "third": {"metrics": ["iou"], "empty": "score", "select_on": "validation"},
     }
     keys = [key("plain", 0, variant=variant) for variant in scores]
     folder = plan(tmp_path, keys, scores=scores)

@@ -35,10 +35,15 @@ def build(
 ) -> nn.Module:
     """Mask DINO with one class for each output channel, trained by a loss of its own in place of the protocol's.
 
-    The queries are learned, or chosen among the places of the image where an object is likeliest (two_stage), and
-    then their first boxes may be those of their masks. Costs and mask losses read `points` points of every mask.
-    Frozen batch normalisation normalises nothing without `weights`: the name that `benchbench convert mask_dino
-    FILE` prints for a published checkpoint of three maps.
+    backbone: the network whose feature maps are decoded.
+    frozen_batch_norm: the backbone's batch normalisation is fixed, and normalises nothing without `weights`.
+    encoder_layers: of deformable attention over the feature maps.
+    decoder_layers: of attention of the queries to the feature maps; each predicts, and is trained.
+    queries: masks that are predicted for an image.
+    selection: queries are "learned", or those of the places of the image where an object is likeliest
+        ("two_stage"), with the boxes of their masks to begin with ("two_stage+mask_boxes").
+    points: of every mask, at which costs and losses read it.
+    weights: the name that `benchbench convert mask_dino FILE` prints for a published checkpoint of three maps.
 
     Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB for each image of
     256 x 256 in the batch, kept until its gradient is known.
