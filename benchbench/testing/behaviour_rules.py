@@ -43,7 +43,7 @@ def seeded(candidate: Candidate) -> Iterator[str]:
     losses = []
     for model in (first, again):
         torch.manual_seed(3)
-        losses.append(float(candidate.step(model.train(), images, labels)[0].detach()))
+        losses.append(float(candidate.step(model.train(), images.clone(), labels)[0].detach()))
     if losses[0] != losses[1]:
         yield fault(f"one seed gives training losses {losses[0]} and {losses[1]}", "one loss", mend)
 
