@@ -87,20 +87,6 @@ def measure_receptive_field(
     return tuple(extent.tolist()), small.patch
 
 
-def refusal(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> str:
-    """Why a model cannot be built for a geometry; '' where it can."""
-    for place, _ in _PLACES[::2]:
-        try:
-            with torch.random.fork_rng(devices=[]), torch.device(place):
-                plugin.build(geometry, **params)
-        except IncompatibleError as error:
-            return error.problems[0]
-        except (RuntimeError, NotImplementedError):
-            continue  # it asks a tensor for its values, which meta tensors have not
-        return ""
-    return "it fails when it is built; `benchbench check` says how"
-
-
 def _check_ndim(plugin: ModelPlugin, geometry: Geometry) -> None:
     if len(geometry.patch) not in plugin.ndims:
         built = " or ".join(f"{each}D" for each in sorted(plugin.ndims))

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.cost import measure_cost, measure_receptive_field, refusal
+from benchbench.cost import measure_cost, measure_receptive_field
+from benchbench.engine.checks import refusals
 
 FLAT = Geometry(3, 4, (8, 8))
 
@@ -110,7 +111,7 @@ class ReadsWhileRun(ReadsWhileBuilt):
 @pytest.mark.parametrize("build", [ReadsWhileBuilt, ReadsWhileRun])
 def test_a_model_that_reads_values_is_counted_all_the_same(build: Callable[..., nn.Module]) -> None:
     assert measure_cost(plugin(build), FLAT, {}).macs == 3 * 4 * 64
-    assert refusal(plugin(build), FLAT, {}) == ""
+    assert refusals(plugin(build), FLAT, {}) == ()
 
 
 def test_a_parameter_handed_to_a_module_stops_no_counting() -> None:
@@ -167,4 +168,4 @@ def test_a_model_of_other_axes_or_that_refuses_is_refused() -> None:
         measure_cost(plugin(convolution), Geometry(1, 1, (8, 8, 8)), {})
     with pytest.raises(IncompatibleError, match="toy: patch is odd"):
         measure_cost(plugin(build), FLAT, {})
-    assert refusal(plugin(build), FLAT, {}) == "toy: patch is odd, expected even; change it"
+    assert refusals(plugin(build), FLAT, {}) == ("toy: patch is odd, expected even; change it",)

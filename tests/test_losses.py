@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchbench.engine.losses import compute_loss, predicted_masks, region_masks
+from benchbench.engine.losses import compute_loss, deep_loss, predicted_masks, region_masks
 
 LOGIT = math.log(3)  # a probability of 3/4
 
@@ -85,3 +85,14 @@ def test_every_loss_is_finite_and_differentiable_at_extreme_logits(name: str) ->
     logits = torch.tensor([[[[80.0, -80.0]], [[-80.0, 80.0]]]], requires_grad=True)
     compute_loss(name, logits, labels([1, 0])).backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_heads_weigh_half_as_much_from_one_to_the_next_and_meet_labels_of_their_size() -> None:
+    label = torch.tensor([[0, 1, 1, 1]], dtype=torch.uint8)  # nearest of 2: pixels 1 and 3
+    fine = torch.zeros(1, 1, 4)
+    coarse = torch.tensor([[[3.0, 3.0]]])
+    half = compute_loss("bce", fine, label)
+    small = compute_loss("bce", coarse, torch.tensor([[1, 1]], dtype=torch.uint8))
+    loss = deep_loss("bce", [fine, coarse], label)
+    assert loss.item() == pytest.approx((2 * half.item() + small.item()) / 3)
+    assert deep_loss("bce", [fine], label).item() == pytest.approx(half.item())

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.engine.network import autocast, check_output, count_parameters, forward, geometry
+from benchbench.engine.losses import compute_loss, deep_loss
+from benchbench.engine.network import (
+    autocast,
+    check_output,
+    count_parameters,
+    forward,
+    forward_with_loss,
+    geometry,
+)
 from benchbench.protocol import Protocol
 
 
@@ -66,3 +74,38 @@ def test_a_model_with_the_wrong_output_is_refused_before_training(output: Any, m
         check_output(plugin, Model(1, 1, 1), Geometry(1, 1, (32, 32)), protocol())
     assert "model 'odd'" in str(caught.value)
     assert message in str(caught.value)
+
+
+class Heads(nn.Conv2d):
+    """In training a second head of half the size; in eval mode the first alone."""
+
+    def forward(self, input: torch.Tensor) -> Any:  # noqa: A002 torch's name
+        fine = super().forward(input)
+        return [fine, nn.functional.avg_pool2d(fine, 2)] if self.training else fine
+
+
+def test_every_head_is_cropped_to_what_was_not_padding_before_it_is_held_against_the_label() -> None:
+    torch.manual_seed(0)
+    model = Heads(1, 1, 1)
+    images, labels = torch.randn(2, 1, 20, 36), torch.ones(2, 20, 36, dtype=torch.uint8)
+    loss, logits = forward_with_loss(model, images, labels, protocol(), regions=1)
+    fine = model.eval()(images)
+    coarse = nn.functional.avg_pool2d(fine, 2)
+    assert torch.equal(logits, fine)
+    assert loss.item() == pytest.approx(deep_loss("bce", [fine, coarse], labels).item(), rel=1e-5)
+
+
+def test_a_loss_of_the_models_own_gets_masks_of_the_images_size_and_the_protocols_criterion() -> None:
+    class Own(nn.Conv2d):
+        def loss(self, images: torch.Tensor, targets: torch.Tensor, criterion: Any) -> Any:
+            assert targets.dtype == torch.bool
+            assert targets.shape == (2, 2, *images.shape[2:])
+            logits = self(images)
+            return criterion(logits) + targets.sum(), logits
+
+    model = Own(1, 2, 1)
+    images, labels = torch.randn(2, 1, 20, 36), torch.zeros(2, 20, 36, dtype=torch.uint8)
+    labels[0, 0, 0] = 3  # in both regions
+    loss, logits = forward_with_loss(model, images, labels, protocol(), regions=2)
+    assert logits.shape == (2, 2, 20, 36)
+    assert loss.item() == pytest.approx(2 + compute_loss("bce", model(images), labels).item(), rel=1e-5)

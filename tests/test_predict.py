@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from handmade_case import keep_volume
 from torch import nn
 
 from benchbench import CaseRef
@@ -15,7 +16,7 @@ from benchbench.engine.placement import place
 from benchbench.engine.predict import Predictor, count_case
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
-from benchbench.protocol import Protocol
+from benchbench.protocol import Inference, Protocol
 
 CPU = torch.device("cpu")
 
@@ -135,3 +136,51 @@ def test_a_preview_shows_image_truth_and_prediction_side_by_side(tmp_path: Path)
     plain, outlined, empty = (picture[:, start : start + 192] for start in (0, 196, 392))
     assert not np.array_equal(plain, outlined)
     assert np.array_equal(plain, empty)
+
+
+class Ramp(nn.Module):
+    """Logits that depend on where in the window a voxel is, so that a mirror image gives others."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :1] + self.weight * torch.linspace(-2, 2, images.shape[-1])
+
+
+def volume(folder: Path, **inference: Any) -> tuple[PreparedCase, Protocol, torch.Tensor]:
+    """A case of one window, how it is predicted, and its image (1, 1, D, H, W)."""
+    image = np.random.default_rng(0).standard_normal((1, 3, 4, 6)).astype(np.float16)
+    fields = {"ndim": 3, "patch": (3, 4, 6), "epochs": 1, "batch": 1, "loss": "bce", "inference": inference}
+    settings = Protocol.model_validate({**fields, "optimizer": {"name": "adam", "lr": 1.0}})
+    case = keep_volume(folder, image, (image[0] > 0).astype(np.uint8))
+    return case, settings, torch.from_numpy(image).float()[None]
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_flips_and_checkpoints_are_averaged_as_the_protocol_says(tmp_path: Path, average: str) -> None:
+    case, settings, image = volume(tmp_path, flips=True, average=average)
+    models = [Ramp(1.0), Ramp(3.0)]
+    found = Predictor(models, settings, CPU).probabilities(case)
+    # only the flip of the last axis changes a ramp, and it turns it round
+    logits = torch.stack([image + sign * model(image * 0) for model in models for sign in (1, -1)])
+    wanted = logits.sigmoid().mean(0) if average == "probabilities" else logits.mean(0).sigmoid()
+    assert torch.allclose(found, wanted[0], atol=1e-5)
+
+
+def test_without_flips_a_window_is_seen_as_it_lies(tmp_path: Path) -> None:
+    case, settings, image = volume(tmp_path)
+    assert torch.allclose(
+        Predictor([Ramp()], settings, CPU).probabilities(case), Ramp()(image).sigmoid()[0], atol=1e-5
+    )
+
+
+def test_slices_are_flipped_along_both_axes(tmp_path: Path) -> None:
+    case = prepared(tmp_path, squares(32, 32), (32, 32))
+    settings = protocol((32, 32)).model_copy(update={"inference": Inference(flips=True)})
+    image = torch.from_numpy(case.image()).float() / 255
+    wanted = torch.stack([(image + sign * Ramp()(image * 0)).sigmoid() for sign in (1, -1)]).mean(0)
+    assert torch.allclose(
+        Predictor([Ramp()], settings, CPU).probabilities(case), wanted.transpose(0, 1), atol=1e-5
+    )

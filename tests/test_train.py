@@ -106,6 +106,29 @@ def test_the_checkpoint_is_the_first_best_by_the_chosen_measure(
     assert state.best_epoch == expected
 
 
+def test_as_many_checkpoints_as_the_protocol_says_are_kept_best_first_each_with_its_weights(
+    tmp_path: Path,
+) -> None:
+    state = training(tmp_path, keep=2, epochs=9)
+    bias = state.model[-1].bias
+    for epoch, dice in enumerate([0.3, 0.5, 0.4, None, 0.5]):
+        with torch.no_grad():
+            bias.fill_(epoch)
+        state._remember({"epoch": epoch, "validation_dice_case": dice})
+    assert [(each.epoch, each.value) for each in state.kept] == [(1, 0.5), (4, 0.5)]
+    assert [each.weights["4.bias"].item() for each in state.kept] == [1, 4]
+    assert [row["is_best"] for row in state.history] == [1, 1, 0, 0, 0]
+
+
+def test_epochs_between_two_looks_at_the_validation_have_no_score_and_the_last_has_one(tmp_path: Path) -> None:
+    state = run(training(tmp_path, epochs=5, validate_every=3), 5)
+    looked_at = [row["validation_loss"] is not None for row in state.history]
+    assert looked_at == [False, False, True, False, True]
+    assert {tuple(row) for row in state.history} == {tuple(state.history[0])}, "a table has the same columns"
+    assert all(row["validation_dice_case"] is None for row in state.history[:2])
+    assert state.best_epoch in {2, 4}
+
+
 def test_an_undefined_score_never_beats_a_defined_one(tmp_path: Path) -> None:
     state = training(tmp_path)
     for epoch, dice in enumerate([float("nan"), 0.2, float("nan")]):

@@ -137,7 +137,7 @@ def fit_lines(
     plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], registry: Registry
 ) -> Iterator[str]:
     """The datasets that the model can be built for at the geometry's patch, and why it cannot for others."""
-    from benchbench.cost import refusal  # noqa: PLC0415 torch, only where it counts
+    from benchbench.engine.checks import refusals  # noqa: PLC0415 torch, only where it counts
     from benchbench.plugins import check_params, resolve_params  # noqa: PLC0415
 
     fits, reasons = [], []
@@ -148,8 +148,11 @@ def fit_lines(
             continue
         task = opened(Path(), **resolve_params(opened, {})).task
         wanted = geometry._replace(in_channels=len(task.channels), out_channels=len(task.regions))
-        if reason := refusal(plugin, wanted, params):
-            reasons.append(f"  {name}: {reason}")
+        refused = refusals(plugin, wanted, params)
+        if refused is None:
+            reasons.append(f"  {name}: it fails when it is built; `benchbench check` says how")
+        elif refused:
+            reasons.append(f"  {name}: {refused[0]}")
         else:
             fits.append(f"{name} ({len(task.channels)} -> {len(task.regions)})")
     yield f"  fits, {len(geometry.patch)}D: {', '.join(fits) or 'none'}"

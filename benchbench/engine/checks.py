@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchbench.contract import Geometry
+from benchbench.contract import Geometry, ModelPlugin
 from benchbench.engine.augment import check_patch
 from benchbench.engine.host_augment import check_albumentations
 from benchbench.engine.network import geometry
@@ -39,7 +40,7 @@ def check_steps(benchmark: Benchmark) -> None:
 
 
 def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) -> None:
-    """Builds each model for each geometry that it is to meet, without memory for its weights.
+    """Builds each model for each geometry that it is to meet.
 
     Raises:
         SpecError: with every pairing that a model refuses, and why.
@@ -52,11 +53,29 @@ def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) 
         if pairing in built:
             continue
         built.add(pairing)
-        # whatever else a model cannot do without weights shows when it has some
-        with contextlib.suppress(Exception):
-            problems.update(dict.fromkeys(_refusals(benchmark, run, wanted, registry)))
+        place = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
+        where = place if run.variant == "default" else f"{place}, variant '{run.variant}'"
+        # a model that fails in another way fails its own runs, with the reason, and no other's
+        refused = refusals(registry.model(run.model.name), wanted, run.model.params) or ()
+        problems.update(dict.fromkeys(f"{where}: {problem}" for problem in refused))
     if problems:
         raise SpecError(*problems)
+
+
+def refusals(plugin: ModelPlugin, wanted: Geometry, params: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Why a model cannot be built for a geometry, nothing where it can; None where it fails in another way.
+
+    Built without memory for its weights, unless it reads them while it is built.
+    """
+    for place in ("meta", "cpu"):
+        with contextlib.suppress(Exception):  # whatever a plugin does
+            try:
+                with torch.random.fork_rng(devices=[]), torch.device(place):
+                    plugin.build(wanted, **params)
+            except IncompatibleError as error:
+                return error.problems
+            return ()
+    return None
 
 
 def _geometry(run: Run, registry: Registry) -> Geometry:
@@ -64,14 +83,3 @@ def _geometry(run: Run, registry: Registry) -> Geometry:
     task = registry.dataset(run.dataset.name).open(Path(), **run.dataset.params).task
     channels = len(task.channels) + run.protocol.one_hot_foreground
     return geometry(run.protocol, channels=channels, regions=len(task.regions))
-
-
-def _refusals(benchmark: Benchmark, run: Run, wanted: Geometry, registry: Registry) -> list[str]:
-    try:
-        with torch.device("meta"):
-            registry.model(run.model.name).build(wanted, **run.model.params)
-    except IncompatibleError as error:
-        place = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
-        where = place if run.variant == "default" else f"{place}, variant '{run.variant}'"
-        return [f"{where}: {problem}" for problem in error.problems]
-    return []

@@ -64,19 +64,15 @@ def compute_loss(name: Loss, logits: Tensor, labels: Tensor, *, summed: Summed =
     return torch.stack(parts).sum()
 
 
-def deep_loss(
-    name: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor, *, summed: Summed = as_it_is
-) -> Tensor:
-    """The loss of logits, or of deep-supervision heads, finest first, with weights that halve and add up to 1.
+def deep_loss(name: Loss, heads: Sequence[Tensor], labels: Tensor, *, summed: Summed = as_it_is) -> Tensor:
+    """The loss of the logits of heads, finest first, with weights that halve and add up to 1.
 
-    Labels are reduced to the size of a head by nearest neighbours.
+    Labels (B, *space) are reduced to the size of a head by nearest neighbours.
     """
-    if isinstance(logits, Tensor):
-        return compute_loss(name, logits, labels, summed=summed)
-    weights = [0.5**level for level in range(len(logits))]
+    weights = [0.5**level for level in range(len(heads))]
     parts = [
         weight * compute_loss(name, head, _reduced(labels, head.shape[2:]), summed=summed)
-        for weight, head in zip(weights, logits, strict=True)
+        for weight, head in zip(weights, heads, strict=True)
     ]
     return torch.stack(parts).sum() / sum(weights)
 
