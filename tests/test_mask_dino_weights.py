@@ -183,9 +183,9 @@ def test_a_path_is_no_name_of_weights(name: str) -> None:
     ("changes", "message"),
     [
         ({"decoder_layers": 3}, r"no decoder\.layers\.2\.\S+, expected"),
-        ({"queries": 7}, r"decoder\.start\.content\.weight \[4, 256\], expected \[7, 256\]"),
+        ({"queries": 7}, r"decoder\.start\.anchors\.weight \[4, 4\], expected \[7, 4\]"),
         ({"backbone": "resnet34"}, r"no backbone\.layer1\.2\.\S+, expected"),
-        ({"selection": "two_stage"}, r"decoder\.start\.content\.weight \[4, 256\], expected none"),
+        ({"selection": "two_stage"}, r"decoder\.start\.anchors\.weight \[4, 4\], expected none"),
     ],
 )
 def test_weights_of_another_architecture_are_refused(

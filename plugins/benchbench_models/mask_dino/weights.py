@@ -85,7 +85,7 @@ def load_weights(model: nn.Module, name: str) -> str:
     missing = [key for key in own if key not in tensors and not key.endswith(_COUNTER)]
     wrong = [
         f"{key} {list(tensor.shape)}, expected {list(own[key].shape) if key in own else 'none'}"
-        for key, tensor in fitting.items()
+        for key, tensor in sorted(fitting.items())  # safetensors gives them in an order of chance
         if (key not in own and not key.endswith(_COUNTER)) or (key in own and own[key].shape != tensor.shape)
     ]
     wrong += [f"no {key}, expected {list(own[key].shape)}" for key in missing]
