@@ -35,7 +35,7 @@ from benchbench.engine.placement import Placement, fit_image, fit_label, place
 from benchbench.errors import DataError
 from benchbench.protocol import Protocol
 
-PREPARATION = 2
+PREPARATION = 3
 """Raised whenever the same case would be prepared differently."""
 
 _PLACES_PER_REGION = 4096
