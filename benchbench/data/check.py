@@ -88,12 +88,9 @@ def _value_problems(case: Case, task: Task) -> Iterator[str]:
         bad = case.image.size - np.count_nonzero(np.isfinite(case.image))
         yield f"found {bad} voxels of the image nan or infinite; mend or remove the case"
     known = {0, *(value for values in task.regions.values() for value in values)}
-    is_known = np.zeros_like(case.label, dtype=bool)
-    for known_value in known:  # compared one by one: several times faster than sorting the voxels
-        is_known |= case.label == known_value
-    if is_known.all():
-        return
-    values, counts = np.unique(case.label, return_counts=True)
+    found = case.label.ravel("K")
+    found = found[np.flatnonzero(found != 0)]  # most voxels are 0, and sorting takes time
+    values, counts = np.unique(found, return_counts=True)
     unknown = {
         value: count for value, count in zip(values.tolist(), counts.tolist(), strict=True) if value not in known
     }

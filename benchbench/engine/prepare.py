@@ -164,6 +164,23 @@ def write_prepared(
     case: Case, task: Task, protocol: Protocol, folder: Path, *, dataset: str = "", compress: bool = False
 ) -> None:
     """Prepares a case into a new folder, whole or not at all; `dataset` is named in it for whoever looks."""
+    arrays, frame, placement = prepare_arrays(case, task, protocol)
+    described = {
+        "dataset": dataset,
+        "arrays": sorted(arrays),
+        "frame": frame._asdict(),
+        "placement": placement._asdict() if placement else None,
+        "affine": None if case.affine is None else case.affine.tolist(),
+        "spacing_mm": _with_slice_axis(case.spacing_mm, case.label.ndim),
+        "voxels": _digest(arrays["image"]),
+    }
+    _write(folder, arrays, described, compress=compress)
+
+
+def prepare_arrays(
+    case: Case, task: Task, protocol: Protocol
+) -> tuple[dict[str, NDArray[Any]], Frame, Placement | None]:
+    """The arrays of a case by name, and how they lie in it."""
     image, label = _with_three_axes(case, protocol)
     affine = case.affine if case.label.ndim == 3 else None
     frame = whole_frame(label.shape, affine, slice_axis=protocol.slice_axis if protocol.ndim == 2 else None)
@@ -173,21 +190,11 @@ def write_prepared(
     prepared = normalise(
         frame.crop(frame.orient(image)), protocol.intensity, one_hot_foreground=protocol.one_hot_foreground
     )
-    arrays, placement = {"image": prepared, "label": bits}, None
     if protocol.ndim == 2:
         arrays, placement = _fit(prepared, bits, frame, protocol)
-    else:
-        arrays["foreground"] = labelled_places(frame.crop(bits), regions=len(task.regions))
-    described = {
-        "dataset": dataset,
-        "arrays": sorted(arrays),
-        "frame": frame._asdict(),
-        "placement": placement._asdict() if placement else None,
-        "affine": None if case.affine is None else case.affine.tolist(),
-        "spacing_mm": _with_slice_axis(case.spacing_mm, case.label.ndim),
-        "voxels": _digest(prepared),
-    }
-    _write(folder, arrays, described, compress=compress)
+        return arrays, frame, placement
+    places = labelled_places(frame.crop(bits), regions=len(task.regions))
+    return {"image": prepared, "label": bits, "foreground": places}, frame, None
 
 
 def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
@@ -203,7 +210,7 @@ def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
 
 def labelled_places(bits: NDArray[np.uint8], *, regions: int) -> NDArray[np.int32]:
     """(N, 3) places of labelled voxels, evenly drawn from those of each region, at most some thousands of each."""
-    labelled = np.flatnonzero(bits)
+    labelled = np.flatnonzero(bits != 0)  # of truth values: several times faster than of numbers
     places = []
     for number in range(regions):
         found = labelled[bits.ravel()[labelled] & (1 << number) > 0]

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchbench import Case, DataError, DataNotFoundError, Task
 from benchbench.nifti import Volume, check_same_grid, other_values, read_image, read_label
+from benchbench.stack import Room, Stack
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 SUFFIXES = (".nii.gz", ".nii")
@@ -91,7 +92,9 @@ class Patients:
         Raises:
             DataError: with every fault of the files.
         """
-        outcomes = [_read(path, is_label=path == files[-1]) for path in files]
+        stack = Stack(len(files) - 1)
+        outcomes = [_read(path, stack.room(number)) for number, path in enumerate(files[:-1])]
+        outcomes.append(_read(files[-1]))
         readable = {
             str(path): each for path, each in zip(files, outcomes, strict=True) if isinstance(each, Volume)
         }
@@ -104,11 +107,11 @@ class Patients:
         if problems:
             told = (f"{self.dataset}: {problem.replace(f'{self.root}/', '')}" for problem in problems)
             raise DataError(*told) from next((each for each in outcomes if isinstance(each, DataError)), None)
-        return _case(list(readable.values()), slices=slices)
+        return _case(list(readable.values()), stack, slices=slices)
 
     def has_enhancing(self, label: Path) -> bool:
         """Whether any voxel is labelled as enhancing tumour."""
-        volume = _read(label, is_label=True)
+        volume = _read(label)
         if isinstance(volume, DataError):
             raise DataError(*(self._problem(label, each.removeprefix(f"{label}: ")) for each in volume.problems))
         return bool((volume.voxels == self.enhancing).any())
@@ -165,17 +168,18 @@ def _unexplained(stems: Stems, found: set[str]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _read(path: Path, *, is_label: bool) -> Volume | DataError:
+def _read(path: Path, room: Room | None = None) -> Volume | DataError:
+    """An image, into the room it is given, or else labels."""
     try:
-        return read_label(path) if is_label else read_image(path)
+        return read_image(path, room=room) if room else read_label(path)
     except DataError as error:
         return error
 
 
-def _case(volumes: Sequence[Volume], *, slices: tuple[int, int] | None) -> Case:
+def _case(volumes: Sequence[Volume], stack: Stack, *, slices: tuple[int, int] | None) -> Case:
     """The last is the label, and its affine may lack the sform: the case has that of the images."""
     start, stop = slices or (0, volumes[0].voxels.shape[-1])
-    image = np.stack([volume.voxels[..., start:stop] for volume in volumes[:-1]])
+    image = stack.stacked([volume.voxels for volume in volumes[:-1]])[..., start:stop]
     affine = volumes[0].affine.copy()
     affine[:3, 3] += affine[:3, 2] * start
     label = volumes[-1].voxels[..., start:stop].astype(np.uint8, order="K", copy=False)
