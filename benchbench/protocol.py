@@ -28,6 +28,7 @@ Loss = Literal["bce+dice", "ce+dice", "bce", "ce", "dice", "focal+dice"]
 Activation = Literal["sigmoid", "softmax"]
 SliceAxis = Literal["axial", "coronal", "sagittal"]
 Intensity = Literal["unit", "zscore", "zscore_nonzero", "percentile"]
+Denoise = Literal["none", "tv"]
 
 _MOST_SEARCHED = 6  # each nested region takes ten times the memory and time
 
@@ -346,6 +347,12 @@ class Protocol(Strict):
     intensity: Intensity = "unit"
     """Per case and channel. unit: 8-bit images / 255, others by their range; zscore: mean 0 and standard deviation
     1; zscore_nonzero: the same of what is not 0; percentile: 0.5 and 99.5 percent to 0 and 1, clipped."""
+    denoise: Denoise = "none"
+    """tv: total-variation denoising of each slice in 2D and of the volume in 3D, channel by channel, when a case
+    is prepared. It acts on what `intensity` gives: on values from 0 to 1 of unit and percentile, on standard
+    deviations of zscore. Labels stay as they are."""
+    denoise_weight: Positive = 0.1
+    """Of the variation against likeness to the image, on the same scale; the larger, the smoother."""
     one_hot_foreground: bool = False
     """Appends a channel that is 1 where any other is not 0."""
     augment: tuple[AugmentStep, ...] = ()

@@ -165,6 +165,22 @@ def test_a_changed_setting_file_or_fold_is_done_again_and_nothing_else(
     assert carry(benchmark_file, squares, tmp_path)[2].todo == 2
 
 
+def test_denoising_is_switched_by_a_variant_and_prepared_beside_the_other(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    variants = '[[variants]]\nlabel = "{0}"\nset = {{ "protocol.denoise" = "{1}" }}\n'
+    text = "".join(variants.format(*each) for each in (("raw", "none"), ("smooth", "tv")))
+    benchmark_file.write_text(benchmark_file.read_text() + text)
+    folder, records, listener = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert listener.prepared_cases == 2 * 4
+    raw, smooth = (record for record in records if record)
+    assert (raw.variant, smooth.variant) == ("raw", "smooth")
+    assert raw.digest != smooth.digest
+    assert raw.data_digest == smooth.data_digest
+    weights = [folder.run(each.key).digest_of("best.safetensors") for each in (raw, smooth)]
+    assert weights[0] != weights[1]
+
+
 def test_poisoned_test_labels_leave_the_weights_to_the_bit(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_run_is_resolved_to_every_parameter(tmp_path: Path) -> None:
         "protocol.patch=[64, 32]",
         "protocol.folds=3",
         "protocol.optimizer.weight_decay=0.1",
+        "protocol.denoise=tv",
         'protocol.augment=[{ albumentations = "Blurry", limit = 3 }]',
     ],
 )

@@ -172,6 +172,31 @@ def test_the_cache_is_used_again_only_for_the_same_content_and_preparation(tmp_p
     assert len({first.folder, *(other.folder for other in others)}) == 5
 
 
+def test_denoising_and_its_weight_are_part_of_what_the_cache_goes_by(tmp_path: Path) -> None:
+    image, label = arrays(8, 8)
+    plain, weaker = (prepare(OneCase(image, label), tmp_path, denoise_weight=weight) for weight in (0.1, 0.05))
+    assert plain.folder == weaker.folder  # nothing is denoised
+    settings = ({"denoise": "tv"}, {"denoise": "tv", "denoise_weight": 0.05})
+    strong, weak = (prepare(OneCase(image, label), tmp_path, **changes) for changes in settings)
+    assert len({plain.folder, strong.folder, weak.folder}) == 3
+    noise = [np.abs(np.diff(each.image().astype(np.float32))).sum() for each in (strong, weak)]
+    assert noise[0] < noise[1] < np.abs(np.diff(plain.image() / 255)).sum()
+    for each in (strong, weak):
+        assert np.array_equal(each.label(), plain.label())
+        assert each.image().dtype == np.float16
+
+
+def test_a_denoised_volume_keeps_its_labels_and_the_places_of_them(tmp_path: Path) -> None:
+    image, label = arrays(8, 8, slices=8)
+    volume = {"ndim": 3, "patch": (8, 8, 8), "intensity": "zscore"}
+    plain, smooth = (
+        prepare(OneCase(image, label), tmp_path, **volume, **changes) for changes in ({}, {"denoise": "tv"})
+    )
+    assert np.array_equal(plain.native_label(), smooth.native_label())
+    assert np.array_equal(plain.foreground(), smooth.foreground())
+    assert smooth.image().std() < plain.image().std()
+
+
 def test_a_cached_case_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = OneCase(*arrays(8, 8))
     prepare(dataset, tmp_path)

@@ -9,14 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchbench.engine.denoise import Denoiser, Floats
 from benchbench.protocol import Intensity
-
-Floats = NDArray[np.float32]
 
 _PERCENTILES = (0.5, 99.5)
 
 
-def normalise(image: NDArray[Any], intensity: Intensity, *, one_hot_foreground: bool = False) -> NDArray[Any]:
+def normalise(
+    image: NDArray[Any],
+    intensity: Intensity,
+    *,
+    denoise: Denoiser | None = None,
+    one_hot_foreground: bool = False,
+) -> NDArray[Any]:
     """A new image (C, *space) of float16; one of 8 bits stays so where `unit` asks only for division by 255.
 
     unit            8-bit images / 255, others from 0 to 1 by the range of the channel
@@ -24,10 +29,11 @@ def normalise(image: NDArray[Any], intensity: Intensity, *, one_hot_foreground: 
     zscore_nonzero  the same of its voxels other than 0; 0 stays 0
     percentile      clipped to its 0.5 and 99.5 percentiles, these to 0 and 1
 
-    A constant channel becomes 0. With `one_hot_foreground` a channel is appended: 1 where any other is not 0.
+    A constant channel becomes 0. `denoise` is given the channels as scaled; in zscore_nonzero 0 stays 0 all the
+    same. With `one_hot_foreground` a channel is appended: 1 where any other is not 0.
     """
     is_8_bit = image.dtype == np.uint8
-    if intensity == "unit" and is_8_bit and not one_hot_foreground:
+    if intensity == "unit" and is_8_bit and not one_hot_foreground and denoise is None:
         return np.ascontiguousarray(image)
     scaled = torch.empty(len(image) + one_hot_foreground, *image.shape[1:], dtype=torch.float16)
     foreground = np.zeros(image.shape[1:], dtype=bool)
@@ -37,6 +43,10 @@ def normalise(image: NDArray[Any], intensity: Intensity, *, one_hot_foreground: 
         if one_hot_foreground:
             foreground |= inside
         _scale(values, intensity, inside=inside, is_8_bit=is_8_bit)
+        if denoise is not None:
+            values = denoise(values)
+            if intensity == "zscore_nonzero":
+                values *= inside
         channel.copy_(torch.from_numpy(values))  # torch rounds to float16 many times faster than numpy
     if one_hot_foreground:
         scaled[-1].copy_(torch.from_numpy(foreground))

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
 from benchbench.data.check import load_case
+from benchbench.engine.denoise import Denoiser, TotalVariation
 from benchbench.engine.frame import Frame, nonzero_box, whole_frame
 from benchbench.engine.normalise import normalise
 from benchbench.engine.placement import Placement, fit_image, fit_label, place
@@ -154,9 +155,11 @@ def prepare_cases(
 
 def preparation_of(protocol: Protocol) -> dict[str, Any]:
     """The fields of a protocol that preparation depends on."""
-    fields = {"ndim", "crop", "intensity", "one_hot_foreground"} | (
-        {"slice_axis", "patch"} if protocol.ndim == 2 else set()
-    )
+    fields = {"ndim", "crop", "intensity", "one_hot_foreground"}
+    if protocol.ndim == 2:
+        fields |= {"slice_axis", "patch"}
+    if protocol.denoise != "none":
+        fields |= {"denoise", "denoise_weight"}
     return protocol.model_dump(mode="json", include=fields)
 
 
@@ -188,13 +191,22 @@ def prepare_arrays(
         frame = frame._replace(box=frame.orient_box(nonzero_box(image)))
     bits = np.ascontiguousarray(frame.orient(region_bits(label, task)))
     prepared = normalise(
-        frame.crop(frame.orient(image)), protocol.intensity, one_hot_foreground=protocol.one_hot_foreground
+        frame.crop(frame.orient(image)),
+        protocol.intensity,
+        denoise=_denoiser(protocol),
+        one_hot_foreground=protocol.one_hot_foreground,
     )
     if protocol.ndim == 2:
         arrays, placement = _fit(prepared, bits, frame, protocol)
         return arrays, frame, placement
     places = labelled_places(frame.crop(bits), regions=len(task.regions))
     return {"image": prepared, "label": bits, "foreground": places}, frame, None
+
+
+def _denoiser(protocol: Protocol) -> Denoiser | None:
+    if protocol.denoise == "none":
+        return None
+    return TotalVariation(weight=protocol.denoise_weight, slice_by_slice=protocol.ndim == 2)
 
 
 def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
