@@ -6,6 +6,7 @@
         cases.parquet     voxel counts and distances by case and region: the primary record
         slices.parquet    the same by slice
         predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
+        pictures.parquet  of each test case the slice, or planes, that galleries show, with the truth
         history.csv       losses and metrics of every epoch
         best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
