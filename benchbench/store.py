@@ -127,6 +127,14 @@ class RunFolder:
         writer.writerows(rows)
         self.write("history.csv", text.getvalue().encode())
 
+    def read_history(self) -> list[dict[str, float]]:
+        """The numbers of every epoch, nan where one was not measured; none where there is no such file."""
+        path = self.path / "history.csv"
+        if not path.exists():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+
     def write_table(self, name: str, table: pa.Table) -> None:
         self.write(name, _parquet(table))
 
