@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchbench.engine.prepare import PreparedCase
@@ -30,6 +30,8 @@ class Assignment:
     regions: tuple[str, ...]
     label_values: Mapping[str, tuple[int, ...]]
     """Region -> the label values that it consists of."""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """Region -> what it is drawn in, where the dataset says so."""
     train: tuple[PreparedCase, ...]
     validation: tuple[PreparedCase, ...]
     test: tuple[PreparedCase, ...]

@@ -32,6 +32,11 @@ class Task:
     """Every image channel, in array order."""
     regions: Mapping[str, tuple[int, ...]]
     """Scored region -> the label values it consists of; regions may overlap."""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """Region -> the colour of the field's pictures, as #rrggbb; a region without one has one of a palette.
+
+    Regions are painted in their order, the later over the earlier.
+    """
 
 
 class CaseRef(NamedTuple):

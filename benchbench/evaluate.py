@@ -16,6 +16,7 @@ from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
 from benchbench.masks import unpack
 from benchbench.metrics import Counts, overlap
+from benchbench.pictures import picture_rows
 from benchbench.predictions import distances, even_table, pack_case
 from benchbench.protocol import Postprocess
 
@@ -23,11 +24,11 @@ from benchbench.protocol import Postprocess
 def score_test_cases(
     assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None
 ) -> dict[str, float]:
-    """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures of some.
+    """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures.
 
     Returns the scores of classes, where the prediction is of classes; a record keeps them.
     """
-    counts, far, packed = {}, {}, {}
+    counts, far, packed, shown = {}, {}, {}, []
     classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
     for prepared in assignment.test:
         probabilities = predictor.probabilities(prepared)
@@ -37,10 +38,12 @@ def score_test_cases(
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
         far[prepared] = distances(prepared, masks, assignment.protocol.metrics)
         packed[prepared] = pack_case(prepared, assignment.regions, masks)
+        shown += picture_rows(prepared, assignment.regions, assignment.colours)
     assignment.folder.write_table("slices.parquet", _table(assignment, counts, {}, by_slice=True))
     assignment.folder.write_table("cases.parquet", _table(assignment, counts, far, by_slice=False))
     kept = [row for rows in packed.values() for row in rows]
     assignment.folder.write_table("predictions.parquet", pa.Table.from_pylist(kept))
+    assignment.folder.write_table("pictures.parquet", pa.Table.from_pylist(shown))
     _draw_previews(assignment, counts, packed)
     return classes.scores() if classes else {}
 

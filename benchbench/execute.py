@@ -36,7 +36,7 @@ from benchbench.protocol import Postprocess
 from benchbench.provenance import code_state, machine, versions
 from benchbench.store import Record
 
-_TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet")
+_TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet")
 _RESUME_SECONDS = 60.0
 _HELD_SECONDS = 15.0  # how long a dying process may keep a run
 

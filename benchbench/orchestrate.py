@@ -152,6 +152,7 @@ class _Preparation:
             channels=dataset.task.channels,
             regions=tuple(dataset.task.regions),
             label_values=dataset.task.regions,
+            colours=dataset.task.colours,
             train=parts["train"],
             validation=parts["validation"],
             test=parts["test"],

@@ -6,6 +6,7 @@
         cases.parquet     voxel counts and distances by case and region: the primary record
         slices.parquet    the same by slice
         predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
+        pictures.parquet  of each test case the slice, or planes, that galleries show, with the truth
         history.csv       losses and metrics of every epoch
         best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
@@ -125,6 +126,14 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(rows)
         self.write("history.csv", text.getvalue().encode())
+
+    def read_history(self) -> list[dict[str, float]]:
+        """The numbers of every epoch, nan where one was not measured; none where there is no such file."""
+        path = self.path / "history.csv"
+        if not path.exists():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
 
     def write_table(self, name: str, table: pa.Table) -> None:
         self.write(name, _parquet(table))

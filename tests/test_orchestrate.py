@@ -78,7 +78,7 @@ def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squa
     assert listener.prepared_cases == 4
     run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
     left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
-    tables = {"cases.parquet", "slices.parquet", "predictions.parquet"}
+    tables = {"cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"}
     assert left == tables | {"run.json", "history.csv", "best.safetensors", "previews"}
     assert {path.name for path in (run / "previews").iterdir()} == {"best.png", "median.png", "worst.png"}
     cases = pd.read_parquet(run / "cases.parquet")

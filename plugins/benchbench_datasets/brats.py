@@ -20,6 +20,9 @@ SUFFIXES = (".nii.gz", ".nii")
 HIDDEN = (".", "__MACOSX")
 AGAIN = "copy it from the archive again"
 
+# the whole tumour shows as oedema around the core, the core as necrosis around what enhances
+_NECROSIS, _OEDEMA, _ENHANCING = "#e0312b", "#3aa655", "#f7d038"
+
 Targets = Literal["regions", "classes"]
 Stems = Mapping[str, Sequence[str]]
 """Modality or "seg" -> the names without suffix that its file may have."""
@@ -29,9 +32,11 @@ def brats_task(channels: Sequence[str], *, targets: Targets, enhancing: int) -> 
     """The nested regions that BraTS scores, or the classes they are made of; `enhancing` is that label's value."""
     if targets == "classes":
         classes = {"necrosis": (1,), "oedema": (2,), "enhancing": (enhancing,)}
-        return Task(channels=tuple(channels), regions=classes)
+        colours = dict(zip(classes, (_NECROSIS, _OEDEMA, _ENHANCING), strict=True))
+        return Task(channels=tuple(channels), regions=classes, colours=colours)
     regions = {"whole_tumour": (1, 2, enhancing), "tumour_core": (1, enhancing), "enhancing": (enhancing,)}
-    return Task(channels=tuple(channels), regions=regions)
+    colours = dict(zip(regions, (_OEDEMA, _NECROSIS, _ENHANCING), strict=True))
+    return Task(channels=tuple(channels), regions=regions, colours=colours)
 
 
 @dataclass(frozen=True, kw_only=True)

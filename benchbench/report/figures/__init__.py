@@ -1,0 +1,19 @@
+"""Figures of a benchmark, made from its records: for a page as SVG, for print as PDF, for the eye as PNG."""
+
+from __future__ import annotations
+
+from benchbench.report.figures.canvas import Figure, style
+from benchbench.report.figures.curves import draw_curves
+from benchbench.store import ResultsFolder
+from benchbench.tables import Results
+
+__all__ = ["Figure", "draw_figures"]
+
+
+def draw_figures(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> list[Figure]:
+    """Every figure that the records are enough for, and the reasons for those they are not.
+
+    Without `pictures` nothing that shows an image of a data set.
+    """
+    with style():
+        return [*draw_curves(folder, results)]
