@@ -28,7 +28,8 @@ def score_test_cases(
 
     Returns the scores of classes, where the prediction is of classes; a record keeps them.
     """
-    counts, far, packed, shown = {}, {}, {}, []
+    counts, far, packed = {}, {}, {}
+    shown: list[dict[str, Any]] = []
     classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
     for prepared in assignment.test:
         probabilities = predictor.probabilities(prepared)

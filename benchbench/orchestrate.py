@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,9 +25,11 @@ from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
 from benchbench.plan import Chosen, Run, RunKey, shown_settings
 from benchbench.plugins import Registry
-from benchbench.report import write_report
+from benchbench.report import write_report, write_tables
 from benchbench.spec import Benchmark
 from benchbench.store import Record, ResultsFolder, results_folder
+
+_TABLES_SHARE = 20  # their time against that between them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ def _carry_out(
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
         if waiting:
-            _launcher(machine, _processes(selected))(waiting, partial(_hear, folder, observer))
+            _launcher(machine, _processes(selected))(waiting, partial(_hear, _Tables(folder), observer))
     finally:
         write_report(folder)
     return folder, [each.folder.read_record() for each in assignments]
@@ -104,10 +107,28 @@ def _has_work(assignment: Assignment) -> bool:
     return not is_done or bool(assignment.unmeasured()) or assignment.unexported()
 
 
-def _hear(folder: ResultsFolder, observer: Observer, key: RunKey, outcome: Outcome) -> None:
+def _hear(tables: _Tables, observer: Observer, key: RunKey, outcome: Outcome) -> None:
     observer.heard(key, outcome)
     if isinstance(outcome, Record):
-        write_report(folder)  # whoever looks, or pulls the plug, finds the tables of all that is done
+        tables.write()
+
+
+class _Tables:
+    """The tables while runs end: whoever looks, or pulls the plug, finds those of nearly all that is done.
+
+    They are made from all records, so that after many runs they wait until they are a small share of the time.
+    """
+
+    def __init__(self, folder: ResultsFolder) -> None:
+        self._folder = folder
+        self._next = 0.0
+
+    def write(self) -> None:
+        start = time.monotonic()
+        if start >= self._next:
+            write_tables(self._folder)
+            end = time.monotonic()
+            self._next = end + _TABLES_SHARE * (end - start)
 
 
 class _Preparation:

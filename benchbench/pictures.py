@@ -45,4 +45,5 @@ def _jpeg(shown: Picture) -> bytes:
     _, content = cv2.imencode(
         ".jpg", shown[..., 0] if is_grey else shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     )
-    return content.tobytes()
+    encoded: bytes = content.tobytes()
+    return encoded

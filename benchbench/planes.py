@@ -16,7 +16,7 @@ class Plane(NamedTuple):
 
     name: str
     axis: int
-    index: int
+    at: int
     rows: Interval
     """What is kept of the first of the other two axes."""
     columns: Interval
@@ -29,7 +29,7 @@ class Plane(NamedTuple):
 
     def cut(self, array: NDArray[Any]) -> NDArray[Any]:
         """(..., S, H, W) -> (..., rows, columns) of the picture."""
-        plane = array.take(self.index, axis=array.ndim - 3 + self.axis)
+        plane = array.take(self.at, axis=array.ndim - 3 + self.axis)
         return self.turn(plane[..., slice(*self.rows), slice(*self.columns)])
 
     def turn(self, plane: NDArray[Any]) -> NDArray[Any]:

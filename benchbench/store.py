@@ -279,8 +279,8 @@ class ResultsFolder:
                 f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
             ) from error
 
-    def write(self, name: str, content: str) -> None:
-        write_atomic(self.path / name, content.encode())
+    def write(self, name: str, content: str | bytes) -> None:
+        write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())
 
 
 def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:

@@ -43,7 +43,7 @@ def picture(prepared: PreparedCase, plane: Plane) -> Picture:
     if prepared.placement:
         return _slice_picture(prepared, prepared.placement, plane)
     start, _ = prepared.frame.box[plane.axis]
-    return coloured(plane.turn(prepared.image().take(plane.index - start, axis=1 + plane.axis)))
+    return coloured(plane.turn(prepared.image().take(plane.at - start, axis=1 + plane.axis)))
 
 
 def truth_masks(prepared: PreparedCase, *, regions: int) -> NDArray[np.bool_]:
@@ -102,8 +102,8 @@ def _slice_picture(prepared: PreparedCase, placement: Placement, plane: Plane) -
     (top, left), (height, width) = placement.offset, placement.scaled
     (start, stop), *inside = prepared.frame.box
     shown = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
-    if start <= plane.index < stop:
-        planes = prepared.image()[plane.index - start][:, top : top + height, left : left + width]
+    if start <= plane.at < stop:
+        planes = prepared.image()[plane.at - start][:, top : top + height, left : left + width]
         kept: tuple[Interval, ...] = tuple(inside)
         rows, columns = (slice(*interval) for interval in kept)
         shown[rows, columns] = cv2.resize(coloured(planes), placement.native[::-1])

@@ -1,9 +1,10 @@
-"""Writes a benchmark's tables as files that people read, print and compute with."""
+"""Writes a benchmark's tables and figures as files that people read, print and compute with."""
 
 from __future__ import annotations
 
 from benchbench.listings import listing_tables
 from benchbench.metric_names import is_overlap
+from benchbench.report.figures import draw_figures
 from benchbench.report.reproduction import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.reproduction import reproductions
@@ -35,6 +36,19 @@ _READING = (
 
 
 def write_report(folder: ResultsFolder) -> Results:
+    """Makes every table and figure of a benchmark anew from its records.
+
+    Raises:
+        IntegrityError: a record or its counts are not what was written.
+    """
+    results = write_tables(folder)
+    for figure in draw_figures(folder, results):
+        for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png)):
+            folder.write(f"figures/{figure.name}.{suffix}", content)
+    return results
+
+
+def write_tables(folder: ResultsFolder) -> Results:
     """Makes every table of a benchmark anew from its records.
 
     Raises:

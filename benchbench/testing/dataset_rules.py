@@ -59,7 +59,9 @@ def opens(recipe: Recipe) -> Iterator[str]:
             yield fault(f"region '{name}' is {values}", "label values other than 0", "0 is the background")
     for name, colour in task.colours.items():
         if name not in task.regions or not re.fullmatch("#[0-9a-f]{6}", colour):
-            yield fault(f"colour of '{name}' is {colour}", "a region's, as #rrggbb", "correct the name or the colour")
+            yield fault(
+                f"colour of '{name}' is {colour}", "a region's, as #rrggbb", "correct the name or the colour"
+            )
 
 
 def documented(recipe: Recipe) -> Iterator[str]:

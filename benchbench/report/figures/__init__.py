@@ -10,10 +10,7 @@ from benchbench.tables import Results
 __all__ = ["Figure", "draw_figures"]
 
 
-def draw_figures(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> list[Figure]:
-    """Every figure that the records are enough for, and the reasons for those they are not.
-
-    Without `pictures` nothing that shows an image of a data set.
-    """
+def draw_figures(folder: ResultsFolder, results: Results) -> list[Figure]:
+    """Every figure that the records are enough for."""
     with style():
         return [*draw_curves(folder, results)]

@@ -76,7 +76,7 @@ Section = Literal["comparison", "ranks", "cost", "cases", "training"]
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure for a page and as files; one that cannot be drawn honestly has no svg and says why in its caption."""
+    """A figure for a page and as files."""
 
     name: str
     title: str
@@ -87,6 +87,11 @@ class Figure:
     svg: str = ""
     pdf: bytes = b""
     png: bytes = b""
+
+    @property
+    def standalone(self) -> str:
+        """The SVG as a file of its own."""
+        return f'<?xml version="1.0" encoding="utf-8"?>\n{self.svg}'
 
 
 @contextlib.contextmanager
@@ -131,7 +136,9 @@ def share_legend(drawing: Drawing, axes: Axes, *, columns: int = 6) -> None:
     """One legend under all axes."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        drawing.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=1.4)
+        drawing.legend(
+            handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=1.4
+        )
 
 
 def short(label: str, *, longest: int = 30) -> str:

@@ -34,7 +34,10 @@ def rows_of(results: Results, dataset: str) -> list[Row]:
             groups.setdefault((key.model, key.variant), []).append(key)
     models, variants = ({names[at] for names in groups} for at in (0, 1))
     return [
-        Row(label=_called(*names, has_models=len(models) > 1, has_variants=len(variants) > 1), runs=tuple(sorted(runs)))
+        Row(
+            label=_called(*names, has_models=len(models) > 1, has_variants=len(variants) > 1),
+            runs=tuple(sorted(runs)),
+        )
         for names, runs in groups.items()
     ]
 
@@ -45,7 +48,9 @@ def dice_of_cases(results: Results, runs: tuple[RunKey, ...]) -> dict[str, float
     table = results.cases
     part = table[[each in wanted for each in table[KEYS].itertuples(index=False, name=None)]]
     values = case_values("dice", part, results.empty(runs[0].variant), is_pooled=False)
-    means: Mapping[str, float] = pd.Series(np.asarray(values), index=part["case"]).groupby(level=0).agg(_mean).to_dict()
+    means: Mapping[str, float] = (
+        pd.Series(np.asarray(values), index=part["case"]).groupby(level=0).agg(_mean).to_dict()
+    )
     return dict(means)
 
 

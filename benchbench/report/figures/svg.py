@@ -36,9 +36,7 @@ def _own_ids(svg: str, name: str) -> str:
     prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg))
     kept = {each for pair in used for each in pair if each}
-    svg = re.sub(
-        r' id="([^"]*)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in kept else "", svg
-    )
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in kept else "", svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
 

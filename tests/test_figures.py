@@ -1,0 +1,83 @@
+"""Learning curves show what history.csv has, in the same bytes each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from handmade import PERFECT_0, PERFECT_1, end, key, plan
+
+from benchbench.report import write_report
+from benchbench.report.figures import draw_figures
+from benchbench.report.figures.curves import curves_of
+from benchbench.store import ResultsFolder
+from benchbench.tables import PHANTOM_NOTE, read_results
+
+
+def learnt(path: Path, models: Sequence[str], *, phantom: bool = False) -> ResultsFolder:
+    """Two folds of each model; of the second the loss is 1 higher and the last epoch is missing."""
+    keys = [key(model, fold) for model in models for fold in (0, 1)]
+    folder = plan(path, keys, phantom=phantom)
+    for run in keys:
+        end(folder, run, (PERFECT_0, PERFECT_1)[run.fold], best_epoch=1)
+        folder.run(run).write_history(
+            [
+                {
+                    "epoch": epoch,
+                    "train_loss": 3.0 - epoch + run.fold,
+                    "validation_loss": 2.0 - epoch / 2,
+                    "validation_dice_case": 0.1 * epoch,
+                }
+                for epoch in range(4 - run.fold)
+            ]
+        )
+    return folder
+
+
+def test_a_curve_is_the_mean_and_the_range_over_folds_up_to_the_shortest_run(tmp_path: Path) -> None:
+    folder = learnt(tmp_path, ["plain"])
+    (curves,) = curves_of(folder, read_results(folder), "discs")
+    loss = curves.traces["train_loss"]
+    assert loss.epochs.tolist() == [1, 2, 3]
+    assert loss.mean.tolist() == [3.5, 2.5, 1.5]
+    assert (loss.low.tolist(), loss.high.tolist()) == ([3, 2, 1], [4, 3, 2])
+    assert list(curves.chosen) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
+
+
+def test_few_rows_share_their_axes_and_many_have_panels_of_their_own(tmp_path: Path) -> None:
+    few = learnt(tmp_path / "few", ["one", "two"])
+    many = learnt(tmp_path / "many", [f"model_{number}" for number in range(9)])
+    assert [figure.name for figure in draw_figures(few, read_results(few))] == ["curves"]
+    assert len(draw_figures(many, read_results(many))) == 2
+
+
+def test_a_report_writes_each_figure_for_page_print_and_eye_in_the_same_bytes(tmp_path: Path) -> None:
+    folder = learnt(tmp_path, ["one", "two"])
+    write_report(folder)
+    first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    write_report(folder)
+    assert set(first) == {"curves.svg", "curves.pdf", "curves.png"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == first
+
+
+def test_a_name_from_outside_is_text_in_a_figure_and_not_markup(tmp_path: Path) -> None:
+    folder = learnt(tmp_path, ["<script>alert(1)</script>", "two"])
+    write_report(folder)
+    svg = (tmp_path / "figures" / "curves.svg").read_text()
+    assert "<script" not in svg
+    ET.fromstring(svg)  # noqa: S314 our own file; it must be well formed
+
+
+def test_a_figure_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
+    (real,) = draw_figures(folder := learnt(tmp_path / "a", ["one"]), read_results(folder))
+    (made_up,) = draw_figures(folder := learnt(tmp_path / "b", ["one"], phantom=True), read_results(folder))
+    assert PHANTOM_NOTE in made_up.svg
+    assert PHANTOM_NOTE not in real.svg
+
+
+def test_runs_without_a_history_have_no_figure(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0)])
+    end(folder, key("plain", 0), PERFECT_0)
+    assert draw_figures(folder, read_results(folder)) == []
