@@ -25,7 +25,7 @@ from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
 from benchbench.plan import Chosen, Run, RunKey, shown_settings
 from benchbench.plugins import Registry
-from benchbench.report import write_report, write_tables
+from benchbench.report import write_figures, write_tables
 from benchbench.spec import Benchmark
 from benchbench.store import Record, ResultsFolder, results_folder
 
@@ -98,7 +98,8 @@ def _carry_out(
         if waiting:
             _launcher(machine, _processes(selected))(waiting, partial(_hear, _Tables(folder), observer))
     finally:
-        write_report(folder)
+        results = write_tables(folder)
+    write_figures(folder, results)  # not before a process ends that was told to
     return folder, [each.folder.read_record() for each in assignments]
 
 

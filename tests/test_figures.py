@@ -70,6 +70,13 @@ def test_a_name_from_outside_is_text_in_a_figure_and_not_markup(tmp_path: Path) 
     ET.fromstring(svg)  # noqa: S314 our own file; it must be well formed
 
 
+def test_numbers_in_a_name_stay_as_they_are_written(tmp_path: Path) -> None:
+    folder = learnt(tmp_path, ["lr=0.0001", "lr=0.12345"])
+    (figure,) = draw_figures(folder, read_results(folder))
+    assert ">lr=0.0001<" in figure.svg
+    assert ">lr=0.12345<" in figure.svg
+
+
 def test_a_figure_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
     (real,) = draw_figures(folder := learnt(tmp_path / "a", ["one"]), read_results(folder))
     (made_up,) = draw_figures(folder := learnt(tmp_path / "b", ["one"], phantom=True), read_results(folder))

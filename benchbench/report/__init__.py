@@ -42,10 +42,15 @@ def write_report(folder: ResultsFolder) -> Results:
         IntegrityError: a record or its counts are not what was written.
     """
     results = write_tables(folder)
+    write_figures(folder, results)
+    return results
+
+
+def write_figures(folder: ResultsFolder, results: Results) -> None:
+    """Draws every figure anew, for page, print and eye."""
     for figure in draw_figures(folder, results):
         for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png)):
             folder.write(f"figures/{figure.name}.{suffix}", content)
-    return results
 
 
 def write_tables(folder: ResultsFolder) -> Results:

@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from benchbench.report.figures.svg import themed
 from benchbench.tables import PHANTOM_NOTE
@@ -71,7 +71,6 @@ _STYLE = {
     "ytick.major.size": 2.5,
     "ytick.major.width": 0.6,
 }
-Section = Literal["comparison", "ranks", "cost", "cases", "training"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +82,9 @@ class Figure:
     caption: str
     alt: str
     """What is seen, for those who do not see it."""
-    section: Section
-    svg: str = ""
-    pdf: bytes = b""
-    png: bytes = b""
+    svg: str
+    pdf: bytes
+    png: bytes
 
     @property
     def standalone(self) -> str:
@@ -107,16 +105,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def canvas(height: float, *, width: float = WIDTH) -> Drawing:
-    """An empty figure, in inches."""
+def canvas(height: float) -> Drawing:
+    """An empty figure, as wide as a page and so many inches high."""
     from matplotlib.figure import Figure as Drawing  # noqa: PLC0415 see above
 
-    return Drawing(figsize=(width, height), layout="constrained")
+    return Drawing(figsize=(WIDTH, height), layout="constrained")
 
 
-def finish(
-    drawing: Drawing, *, name: str, title: str, caption: str, alt: str, section: Section, phantom: bool
-) -> Figure:
+def finish(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
     """The figure in its three formats; one of phantom data says so in itself."""
     if phantom:
         drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, ha="right")
@@ -125,7 +121,6 @@ def finish(
         title=title,
         caption=f"{caption} ({PHANTOM_NOTE.capitalize()}.)" if phantom else caption,
         alt=alt,
-        section=section,
         svg=themed(_bytes(drawing, "svg", name).decode(), name=name, alt=alt, theme=THEME),
         pdf=_bytes(drawing, "pdf", name),
         png=_bytes(drawing, "png", name),

@@ -104,7 +104,6 @@ def _shared(found: Sequence[Curves], dataset: str, name: str, phantom: bool) -> 
         title=f"Learning curves on {dataset}",
         caption=f"{_runs(found)}: {_BAND}; dots are the epochs that were kept.",
         alt=f"Training loss, validation loss and validation Dice by epoch of {listed([c.label for c in found])}.",
-        section="training",
         phantom=phantom,
     )
 
@@ -138,7 +137,6 @@ def _apart(found: Sequence[Curves], dataset: str, name: str, phantom: bool) -> I
             title=f"Learning curves on {dataset}: {shown.lower()}",
             caption=f"{_runs(found)}: {_BAND}{behind}.",
             alt=f"{shown} by epoch, a panel for each of {listed([c.label for c in found])}.",
-            section="training",
             phantom=phantom,
         )
 

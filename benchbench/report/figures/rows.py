@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from benchbench.plan import RunKey
-from benchbench.tables import KEYS, Results, case_values
+from benchbench.store import slug
+from benchbench.tables import KEYS, Results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +39,8 @@ def rows_of(results: Results, dataset: str) -> list[Row]:
     ]
 
 
-def dice_of_cases(results: Results, runs: tuple[RunKey, ...]) -> dict[str, float]:
-    """Case -> its Dice, the mean over regions and seeds, by the variant's rule for empty masks."""
-    wanted = {tuple(run) for run in runs}
-    table = results.cases
-    part = table[[each in wanted for each in table[KEYS].itertuples(index=False, name=None)]]
-    values = case_values("dice", part, results.empty(runs[0].variant), is_pooled=False)
-    means: Mapping[str, float] = (
-        pd.Series(np.asarray(values), index=part["case"]).groupby(level=0).agg(_mean).to_dict()
-    )
-    return dict(means)
-
-
 def name_for(kind: str, dataset: str, results: Results) -> str:
     """A figure's name; the dataset is in it where there are several."""
-    from benchbench.store import slug  # noqa: PLC0415
-
     return kind if len(datasets(results)) == 1 else f"{kind}-{slug(dataset)}"
 
 
@@ -65,7 +48,3 @@ def _called(model: str, variant: str, *, has_models: bool, has_variants: bool) -
     if not has_variants:
         return model if variant == "default" or has_models else variant
     return f"{model} ({variant})" if has_models else variant
-
-
-def _mean(values: pd.Series) -> float:
-    return float(values.mean(skipna=False))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from html import escape
 
 _FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"
-_QUALITY = 82
 
 
 def themed(svg: str, *, name: str, alt: str, theme: Mapping[str, str]) -> str:
@@ -22,13 +20,15 @@ def themed(svg: str, *, name: str, alt: str, theme: Mapping[str, str]) -> str:
         body = re.sub(pattern, "", body, flags=re.DOTALL)
     body = _own_ids(body, name)
     body = re.sub(r'style="([^"]*)"', lambda found: _style(found[1], theme), body)
-    body = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), body)
-    body = re.sub(r'(?<=base64,)[^"]+', lambda found: found[0].replace("\n", ""), body)
-    body = re.sub(r"data:image/png;base64,([^\"]+)", lambda found: _as_jpeg(found[1]), body)
+    body = re.sub(r"<[^>]+>", lambda found: _rounded(found[0]), body)  # places, never what is written
     body = re.sub(r">\s+<", ">\n<", body)
     label = escape(alt, quote=True)
     head = f'<svg role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt"'
     return body.replace("<svg", head, 1).strip() + "\n"
+
+
+def _rounded(tag: str) -> str:
+    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), tag)
 
 
 def _own_ids(svg: str, name: str) -> str:
@@ -53,13 +53,3 @@ def _style(style: str, theme: Mapping[str, str]) -> str:
             value = theme[value]
         declared.append(f"{key}: {value}")
     return f'{"".join(plain)}style="{"; ".join(declared)}"'
-
-
-def _as_jpeg(content: str) -> str:
-    """A photograph in a tenth of the bytes."""
-    import cv2  # noqa: PLC0415 a figure without a picture does not need it
-    import numpy as np  # noqa: PLC0415
-
-    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_COLOR)
-    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"

@@ -1,0 +1,64 @@
+"""What a run keeps to show of a case, chosen by the truth and enough to be drawn from alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from handmade_case import keep_slices, keep_volume
+
+from benchbench.masks import unpack
+from benchbench.pictures import picture_rows
+from benchbench.planes import Plane
+
+
+def bright(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def test_of_slices_the_one_with_most_truth_is_kept_with_each_regions_mask(tmp_path: Path) -> None:
+    label = np.zeros((3, 32, 32), np.uint8)
+    label[0, 4:6, 4:6] = 1
+    label[1, 8:20, 8:12] = 1
+    label[1, 9:11, 9:11] = 3  # in both regions
+    case = keep_slices(tmp_path, bright((3, 1, 32, 32)), label)
+    (row,) = picture_rows(case, ["whole", "core"], {"core": "#ff0000"})
+    assert (row["at"], row["name"]) == (1, "slice 2 of 3")
+    assert [(each["region"], each["colour"]) for each in row["truth"]] == [("whole", ""), ("core", "#ff0000")]
+    whole, core = (unpack(each) for each in row["truth"])
+    assert np.array_equal(whole, label[1] > 0)
+    assert np.array_equal(core, label[1] == 3)
+
+
+def test_of_a_volume_three_planes_through_the_truth_are_kept(tmp_path: Path) -> None:
+    label = np.zeros((6, 7, 8), np.uint8)
+    label[4, 2, 5] = 1
+    rows = list(picture_rows(keep_volume(tmp_path, bright((1, 6, 7, 8)), label), ["spot"], {}))
+    assert [(row["axis"], row["at"]) for row in rows] == [(0, 4), (1, 2), (2, 5)]
+    assert [int(unpack(row["truth"][0]).sum()) for row in rows] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_mask_that_is_cut_later_lies_on_the_kept_truth(tmp_path: Path, ndim: int) -> None:
+    label = (bright((32, 32, 32)) > 200).astype(np.uint8)
+    if ndim == 2:
+        case = keep_slices(tmp_path, bright((32, 1, 32, 32)), label)
+    else:
+        case = keep_volume(tmp_path, bright((1, 32, 32, 32)), label)
+    for row in picture_rows(case, ["any"], {}):
+        assert np.array_equal(Plane.of(row).cut(label > 0), unpack(row["truth"][0]))
+        assert cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_GRAYSCALE).shape == (32, 32)
+
+
+def test_a_case_without_truth_shows_its_middle(tmp_path: Path) -> None:
+    case = keep_slices(tmp_path, bright((5, 1, 32, 32)), np.zeros((5, 32, 32), np.uint8))
+    (row,) = picture_rows(case, ["none"], {})
+    assert row["at"] == 2
+
+
+def test_a_turned_plane_turns_every_mask_alike() -> None:
+    volume = np.arange(24).reshape(2, 3, 4)
+    plane = Plane("x", 0, 1, (0, 2), (1, 4), transposed=True, flipped=(True, False))
+    assert plane.cut(volume).tolist() == [[15, 19], [14, 18], [13, 17]]
