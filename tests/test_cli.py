@@ -26,6 +26,8 @@ def benchbench(*words: object, cwd: Path, **variables: str) -> subprocess.Comple
 def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "BENCHBENCH_CACHE": str(cwd / "cache")}
     command = [sys.executable, "-m", "benchbench", *map(str, words)]
+    # a shell's jobs in the background ignore it, and so would what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
