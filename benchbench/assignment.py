@@ -24,7 +24,7 @@ class Assignment:
     data_digest: str
     split_digest: str
     entry_point: str
-    """Of the model's plugin."""
+    """Of the model's plugin; an ensemble has none."""
     model_params: Mapping[str, Any]
     channels: tuple[str, ...]
     regions: tuple[str, ...]
@@ -41,6 +41,8 @@ class Assignment:
     """Of each process, where the protocol asks for several."""
     threads: int
     save_predictions: bool = False
+    members: tuple[Assignment, ...] = ()
+    """Of an ensemble: the runs whose weights predict together."""
 
     @property
     def chosen_on(self) -> tuple[PreparedCase, ...]:
@@ -48,13 +50,19 @@ class Assignment:
         return self.test if self.protocol.select_on == "report" else self.validation
 
     def is_done_by(self, record: Record | None) -> bool:
-        """Whether a record is what this run would give: the same spec, code, data and split, and an end."""
+        """Whether a record is what this run would give: the same spec, code, data, split, members, and an end."""
         return (
             record is not None
             and record.status != "failed"
             and (record.digest, record.data_digest, record.split_digest)
             == (self.digest, self.data_digest, self.split_digest)
+            and self.member_weights().items() <= record.members.items()
         )
+
+    def member_weights(self) -> dict[str, str]:
+        """Member -> SHA-256 of its weights; without those whose weights were removed since or never kept."""
+        found = {str(member.key): member.folder.weights_digest() for member in self.members}
+        return {name: digest for name, digest in found.items() if digest}
 
     def unmeasured(self) -> list[str]:
         """The distances that the protocol asks for and that the recorded cases do not have."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchbench.assignment import Assignment
 from benchbench.engine.class_totals import ClassTotals
-from benchbench.engine.predict import Predictor, count_case
+from benchbench.engine.predict import Ensemble, Predictor, count_case
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
 from benchbench.masks import unpack
@@ -22,7 +22,7 @@ from benchbench.protocol import Postprocess
 
 
 def score_test_cases(
-    assignment: Assignment, predictor: Predictor, postprocess: Postprocess | None
+    assignment: Assignment, predictor: Predictor | Ensemble, postprocess: Postprocess | None
 ) -> dict[str, float]:
     """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures.
 

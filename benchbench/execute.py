@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +25,12 @@ from benchbench.engine.distributed import Processes, joined, start_processes, th
 from benchbench.engine.losses import region_masks
 from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
 from benchbench.engine.patches import open_source
-from benchbench.engine.predict import Predictor
+from benchbench.engine.predict import Ensemble, Predictor
 from benchbench.engine.search import Search
 from benchbench.engine.train import DivergedError, Training
 from benchbench.errors import BenchbenchError
 from benchbench.evaluate import score_test_cases
+from benchbench.members import open_members, read_members
 from benchbench.plugins import discover
 from benchbench.predictions import export_masks, measure_unmeasured
 from benchbench.protocol import Postprocess
@@ -56,8 +57,7 @@ def execute(assignment: Assignment, report: Report) -> Record:
             return record
         assignment.folder.discard("run.json")
         try:
-            several = assignment.protocol.world_size > 1
-            record = _execute_together(assignment, report) if several else _execute(assignment, report)
+            record = _way_of(assignment)(assignment, report)
         except Exception as error:  # noqa: BLE001 a run that fails is a row with its reason
             traceback.print_exc()
             record = assignment.record(
@@ -76,6 +76,36 @@ def derive_seed(*words: object) -> int:
     return int.from_bytes(hashlib.sha256(" ".join(map(str, words)).encode()).digest()[:7])
 
 
+def _way_of(assignment: Assignment) -> Callable[[Assignment, Report], Record]:
+    if assignment.members:
+        return _execute_ensemble
+    return _execute_together if assignment.protocol.world_size > 1 else _execute
+
+
+def _execute_ensemble(assignment: Assignment, _report: Report) -> Record:
+    """Predicts with the weights that its members kept; nothing is trained."""
+    assignment.folder.clear(keep_resume=False)
+    device = torch.device(assignment.device)
+    torch.set_num_threads(assignment.threads)
+    weights, records = assignment.member_weights(), read_members(assignment)
+    described = {"provenance": _provenance(assignment), "seconds": 0.0, "members": weights}
+    if diverged := [f"member {record.key}: {record.reason}" for record in records if record.status == "diverged"]:
+        return assignment.record(status="diverged", reason="; ".join(diverged), **described)
+    wanted = _geometry(assignment)
+    ensemble = open_members(assignment, wanted, device)
+    postprocess = _chosen_postprocess(assignment, ensemble)
+    shown = {**_network_values(wanted), **score_test_cases(assignment, ensemble, postprocess)}
+    return assignment.record(
+        status="done",
+        parameters=sum(record.parameters or 0 for record in records),
+        pretrained=", ".join(dict.fromkeys(record.pretrained for record in records if record.pretrained)),
+        shown=shown,
+        postprocess=postprocess.model_dump(mode="json") if postprocess else None,
+        files={name: assignment.folder.digest_of(name) for name in _TABLES},
+        **described,
+    )
+
+
 def _execute_together(assignment: Assignment, report: Report) -> Record:
     """A run of several processes; its record is the first one's."""
     count = assignment.protocol.world_size
@@ -92,8 +122,7 @@ def _execute(assignment: Assignment, report: Report) -> Record:
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
     plugin = discover([assignment.entry_point]).model(assignment.key.model)
-    channels = len(assignment.channels) + assignment.protocol.one_hot_foreground
-    wanted = geometry(assignment.protocol, channels=channels, regions=len(assignment.regions))
+    wanted = _geometry(assignment)
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
     model = place_on(plugin.build(wanted, **assignment.model_params), device)
     check_output(plugin, model, wanted, assignment.protocol)
@@ -123,6 +152,11 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
         files={name: assignment.folder.digest_of(name) for name in _TABLES if scored},
     )
+
+
+def _geometry(assignment: Assignment) -> Geometry:
+    channels = len(assignment.channels) + assignment.protocol.one_hot_foreground
+    return geometry(assignment.protocol, channels=channels, regions=len(assignment.regions))
 
 
 def _training(assignment: Assignment, model: nn.Module, device: torch.device, processes: Processes) -> Training:
@@ -199,7 +233,7 @@ def _checkpoints(model: nn.Module, training: Training) -> list[nn.Module]:
     return models
 
 
-def _chosen_postprocess(assignment: Assignment, predictor: Predictor) -> Postprocess | None:
+def _chosen_postprocess(assignment: Assignment, predictor: Predictor | Ensemble) -> Postprocess | None:
     """The protocol's rules, with thresholds and sizes from the inner validation where it says so."""
     rules = assignment.protocol.postprocess
     if rules is None or not rules.search:

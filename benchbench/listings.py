@@ -41,7 +41,7 @@ def listing_tables(results: Results) -> Iterator[Listed]:
     for number, spec in enumerate(results.manifest["listings"], start=1):
         rows = [spec["rows"]] if spec["rows"] else []
         others = [axis for axis in GROUP if axis not in rows and len(_known(results, axis)) > 1]
-        for point in itertools.product(*(_known(results, axis) for axis in others)):
+        for point in itertools.product(*(_listed(results, spec, axis) for axis in others)):
             where = dict(zip(others, point, strict=True))
             name = "-".join(["listing", str(number), *map(slug, point)])
             title = "".join([spec["title"], *(f", {axis} {value}" for axis, value in where.items())])
@@ -69,6 +69,11 @@ def _known(results: Results, axis: str) -> list[str]:
     return list(dict.fromkeys(run[axis] for run in results.manifest["runs"]))
 
 
+def _listed(results: Results, spec: Mapping[str, Any], axis: str) -> list[str]:
+    """Those that a listing is of."""
+    return [name for name in _known(results, axis) if name in spec["where"].get(axis, [name])]
+
+
 def _run_values(results: Results) -> dict[RunKey, Values]:
     """What every run that is done has to show."""
     found: dict[RunKey, Values] = {}
@@ -84,7 +89,7 @@ def _run_values(results: Results) -> dict[RunKey, Values]:
 def _frame(
     results: Results, spec: Mapping[str, Any], values: Mapping[RunKey, Values], where: Mapping[str, str]
 ) -> pd.DataFrame:
-    points = [{spec["rows"]: each} for each in _known(results, spec["rows"])] if spec["rows"] else [{}]
+    points = [{spec["rows"]: each} for each in _listed(results, spec, spec["rows"])] if spec["rows"] else [{}]
     lines, groups = [], []
     for point in points:
         runs = [key for key in results.planned if {**key._asdict(), **where, **point} == key._asdict()]

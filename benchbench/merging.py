@@ -12,7 +12,7 @@ from benchbench.report import write_report
 from benchbench.store import Record, ResultsFolder, RunFolder
 from benchbench.tables import KEYS
 
-_SHARED = ("name", "title", "phantom", "scores", "tables", "listings", "reported")
+_SHARED = ("name", "title", "phantom", "scores", "ensembles", "tables", "listings", "reported")
 _WORTH = {"failed": 1, "diverged": 2, "done": 2}
 
 

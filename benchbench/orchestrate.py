@@ -91,6 +91,7 @@ def _carry_out(
     preparation.open_all(selected)
     folder = results_folder(machine.results, benchmark.name, phantom=preparation.phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
+    _discard_outdated(runs, assignments, folder)
     waiting = [each for each in assignments if _has_work(each)]
     folder.write_manifest(manifest_of(benchmark, runs, phantom=preparation.phantom))
     observer.starting(waiting, done=len(assignments) - len(waiting))
@@ -101,6 +102,14 @@ def _carry_out(
         results = write_tables(folder)
     write_figures(folder, results)  # not before a process ends that was told to
     return folder, [each.folder.read_record() for each in assignments]
+
+
+def _discard_outdated(runs: Sequence[Run], assignments: Sequence[Assignment], folder: ResultsFolder) -> None:
+    """Takes away the record of every ensemble, asked for or not, of which a member is to be trained again."""
+    again = {each.key for each in assignments if not each.is_done_by(each.folder.read_record())}
+    for run in runs:
+        if not again.isdisjoint(member.key for member in run.members):
+            folder.run(run.key).discard("run.json")
 
 
 def _has_work(assignment: Assignment) -> bool:
@@ -169,7 +178,7 @@ class _Preparation:
             digest=run.digest,
             data_digest=dataset_digest(digests),
             split_digest=fold.digest,
-            entry_point=self._registry.models[run.model.name].origin.entry_point,
+            entry_point="" if run.members else self._registry.models[run.model.name].origin.entry_point,
             model_params=run.model.params,
             channels=dataset.task.channels,
             regions=tuple(dataset.task.regions),
@@ -182,6 +191,7 @@ class _Preparation:
             device=self.machine.devices[0],
             threads=threads_per_run(self.machine),
             save_predictions=self.machine.save_predictions,
+            members=tuple(self.assign(member, folder) for member in run.members),
         )
 
     def _open(self, run: Run) -> None:
@@ -271,6 +281,7 @@ def manifest_of(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> 
         "name": benchmark.name,
         "title": benchmark.title,
         "phantom": phantom,
+        "ensembles": {ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         "tables": [table.model_dump() for table in benchmark.tables],
         "listings": [listing.model_dump() for listing in benchmark.listings],
         "settings": shown_settings(benchmark, runs),

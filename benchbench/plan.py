@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchbench.document import nearest
+from benchbench.ensembles import EnsembleSpec
 from benchbench.errors import SpecError, UsageError
 from benchbench.plugins import Registry, resolve_params, source_digest
 from benchbench.protocol import Protocol
 from benchbench.spec import SETTINGS, Benchmark, Entry, PhantomSize, Variant
 
-RECORD_SCHEMA = 4
+RECORD_SCHEMA = 5
 """Raised whenever the engine's numbers or the record's layout change: older runs are done again."""
 
 # these shape tables, not runs: every table is computed anew from the counts and the predicted masks
@@ -45,7 +46,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One point of dataset x model x variant x fold x seed."""
+    """One point of dataset x model x variant x fold x seed, or an ensemble of such in the place of the model."""
 
     dataset: Chosen
     model: Chosen
@@ -54,6 +55,8 @@ class Run:
     seed: int
     protocol: Protocol
     phantom: PhantomSize | None
+    members: tuple[Run, ...] = ()
+    """Of an ensemble: the runs that predict together; nothing is trained."""
 
     @property
     def key(self) -> RunKey:
@@ -69,6 +72,7 @@ class Run:
             "fold": self.fold,
             "seed": self.seed,
             "phantom": self.phantom.model_dump(mode="json") if self.phantom else None,
+            "members": [member.digest for member in self.members],
         }
 
     @property
@@ -78,7 +82,7 @@ class Run:
 
 
 def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
-    """Every run, folds outermost: after one fold there is a row of every model.
+    """Every run, folds outermost: after one fold there is a row of every model; an ensemble follows its members.
 
     Raises:
         SpecError: with every pairing that cannot be run, and why.
@@ -88,9 +92,15 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     )
     if problems:
         raise SpecError(*problems)
-    runs = [run for variant in benchmark.variants for run in _runs(benchmark, variant, registry)]
-    shown_settings(benchmark, runs)  # what a listing names and no run has is told before anything is trained
-    return sorted(runs, key=lambda run: (run.seed, run.fold))
+    runs: list[Run] = []
+    for variant in benchmark.variants:
+        trained = list(_runs(benchmark, variant, registry))
+        runs += [*trained, *_ensembles(benchmark.ensembles, variant, trained)]
+    # what a listing names and no run has is told before anything is trained
+    shown_settings(benchmark, runs)
+    if problems := dict.fromkeys(_absent(benchmark, runs)):
+        raise SpecError(*problems)
+    return sorted(runs, key=lambda run: (max(each.seed for each in (run, *run.members)), run.fold))
 
 
 def shown_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
@@ -116,6 +126,16 @@ def shown_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[
     return shown
 
 
+def _absent(benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[str]:
+    """What listings are said to be of and no run is of."""
+    for number, listing in enumerate(benchmark.listings):
+        for axis, names in listing.where.items():
+            known = list(dict.fromkeys(str(getattr(run.key, axis)) for run in runs))
+            place = benchmark.document.where(("listings", number, "where", axis))
+            for name in (name for name in names if name not in known):
+                yield f"{place}: listings.{number}.where.{axis}: no {axis} '{name}'; {nearest(name, known)}"
+
+
 def _setting(run: Run, known: Any, source: str) -> Any:
     """A setting of a run, by its path; what is known already if it is another model's or dataset's."""
     path, equals, wanted = source.partition("=")
@@ -132,7 +152,7 @@ def _setting(run: Run, known: Any, source: str) -> Any:
 
 
 def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
-    """The runs that match every `key=value`; a key given twice matches either value.
+    """The runs that match every `key=value`, and the members of ensembles; a key given twice matches either value.
 
     Raises:
         UsageError: a key or value that no run has.
@@ -146,7 +166,9 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
         if value not in known:
             raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, known)}")
         wanted.setdefault(key, set()).add(value)
-    return [run for run in runs if all(str(getattr(run.key, key)) in values for key, values in wanted.items())]
+    chosen = [run for run in runs if all(str(getattr(run.key, key)) in values for key, values in wanted.items())]
+    keys = {each.key for run in chosen for each in (run, *run.members)}
+    return [run for run in runs if run.key in keys]
 
 
 def _pairs(option: str) -> list[str]:
@@ -181,12 +203,33 @@ def _runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterato
                     )
 
 
+def _ensembles(ensembles: Sequence[EnsembleSpec], variant: Variant, trained: Sequence[Run]) -> Iterator[Run]:
+    """A run for each ensemble, dataset and fold, and for each seed or for all of them."""
+    seeds = sorted(variant.protocol.seeds)
+    for ensemble in ensembles:
+        chosen = Chosen(ensemble.name, {"models": ensemble.models, "seeds": ensemble.seeds}, "")
+        for together in [seeds] if ensemble.seeds else [[seed] for seed in seeds]:
+            members: dict[tuple[str, int], list[Run]] = {}
+            for run in trained:
+                if run.model.name in ensemble.models and run.seed in together:
+                    members.setdefault((run.dataset.name, run.fold), []).append(run)
+            for each in members.values():
+                yield replace(each[0], model=chosen, seed=together[0], members=tuple(each))
+
+
 def _choose(entry: Entry, factory: Any, *, needs: Sequence[str] = ()) -> Chosen:
     return Chosen(entry.name, resolve_params(factory, entry.params), source_digest(factory, needs=needs))
 
 
 def _impossible(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
     yield from _region_problems(benchmark, variant, registry)
+    for number, ensemble in enumerate(benchmark.ensembles):
+        if len(ensemble.models) * len(variant.protocol.seeds) < 2:
+            place = benchmark.document.where(("ensembles", number, "seeds"))
+            yield (
+                f"{place}: ensembles.{ensemble.name}.seeds: found one model and one seed in variant"
+                f" '{variant.label}', which is no ensemble; name another model or add to protocol.seeds"
+            )
     place = benchmark.document.where(("protocol",))
     ndim = variant.protocol.ndim
     for entry in variant.models:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchbench.document import Document, KeyPath, nearest, parse_value, read_document
+from benchbench.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.errors import SpecError
 from benchbench.metric_names import Metric, is_overlap
 from benchbench.protocol import Count, Protocol, Strict
@@ -21,6 +22,7 @@ from benchbench.spec_errors import describe
 from benchbench.value_names import check_value
 
 Axis = Literal["dataset", "model", "variant", "fold", "seed"]
+GroupAxis = Literal["dataset", "model", "variant"]
 Aggregate = Literal["case", "slice", "pooled"]
 LABELS = ("dataset", "model", "variant", "metric")
 SETTINGS = ("protocol.", "models.", "datasets.")
@@ -56,6 +58,8 @@ class TableSpec(Strict):
     columns: Axis
     value: Metric
     aggregate: Aggregate = "case"
+    sd: bool = True
+    """Whether rows of folds end in their standard deviation; documents often print the mean alone."""
 
     @model_validator(mode="after")
     def _two_axes(self) -> Self:
@@ -80,7 +84,9 @@ class ListingSpec(Strict):
     """
 
     title: Annotated[str, Field(min_length=1)]
-    rows: Literal["dataset", "model", "variant"] | None = None
+    rows: GroupAxis | None = None
+    where: dict[GroupAxis, tuple[str, ...]] = Field(default_factory=dict)
+    """Axis -> what of it the table is of; of any other, all."""
     lines: dict[str, str] = Field(default_factory=dict)
     """Several lines for each row: name -> what {metric} stands for."""
     columns: Annotated[dict[str, str], Field(min_length=1)]
@@ -135,6 +141,7 @@ class BenchmarkFile(Strict):
     protocol: Protocol
     variants: tuple[VariantTable, ...] = ()
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    ensembles: tuple[EnsembleSpec, ...] = ()
     tables: tuple[TableSpec, ...] = ()
     listings: tuple[ListingSpec, ...] = ()
     reproduce: str = ""
@@ -161,6 +168,8 @@ class Benchmark:
     name: str
     title: str
     variants: tuple[Variant, ...]
+    ensembles: tuple[EnsembleSpec, ...]
+    """Each with its members named."""
     tables: tuple[TableSpec, ...]
     listings: tuple[ListingSpec, ...]
     reported: tuple[Mapping[str, Any], ...]
@@ -196,6 +205,7 @@ def read_benchmark(
         name=name,
         title=base.title,
         variants=_variants(document, base, check, rehearse=rehearse),
+        ensembles=tuple(each.among([model.name for model in base.models]) for each in base.ensembles),
         tables=base.tables,
         listings=base.listings,
         reported=tuple(read_reported(path.parent / "reported", base.reproduce)) if base.reproduce else (),
@@ -292,6 +302,8 @@ def _validate(document: Document, check: EntryCheck) -> BenchmarkFile:
     except ValidationError as error:
         problems += describe(error, document, BenchmarkFile)
     problems += _entry_problems(document, check)
+    if file is not None:
+        problems += ensemble_problems(document, file.ensembles, [model.name for model in file.models])
     if file is None or problems:
         raise SpecError(*problems)
     return file

@@ -76,6 +76,8 @@ class Record:
     """The rules from probabilities to regions, as the inner validation chose them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files the tables are made from."""
+    members: Mapping[str, str] = field(default_factory=dict)
+    """Of an ensemble: member -> SHA-256 of the weights that it predicted with."""
     replacing: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of files about to take the place of those above: one of the two is right, whenever power fails."""
     schema: int = RECORD_SCHEMA
@@ -230,6 +232,17 @@ class RunFolder:
                 if path.is_file() and name not in {"run.json", ".lock", "resume.pt"}:
                     write_atomic(other.path / name, path.read_bytes())
             other.write("run.json", (self.path / "run.json").read_bytes())
+
+    def weights(self) -> list[str]:
+        """The names of the weights that were kept, best first."""
+        return sorted(
+            (path.name for path in self.path.glob("best*.safetensors")), key=lambda name: (len(name), name)
+        )
+
+    def weights_digest(self) -> str:
+        """SHA-256 of all weights that were kept; '' where there are none."""
+        digests = [self.digest_of(name) for name in self.weights()]
+        return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else ""
 
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file of the run."""

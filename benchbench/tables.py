@@ -18,7 +18,7 @@ from benchbench.store import Record, ResultsFolder, slug
 
 PHANTOM_NOTE = "phantom data, not a result"
 OPTIMISTIC_NOTE = "optimistic selection"
-MARKS = ("pretrained", "selection")
+MARKS = ("ensemble_of", "pretrained", "selection")
 """Columns of what sets a row apart from its neighbours, where any row is."""
 
 KEYS = list(RunKey._fields)
@@ -213,10 +213,13 @@ def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[tuple[str
             subject += (
                 f", {OPTIMISTIC_NOTE}" if "selection" in chosen and (chosen["selection"] != "").all() else ""
             )
-            yield name, f"{results.manifest['title']}: {subject}", _pivot(chosen, axes, column, orders)
+            table = _pivot(chosen, axes, column, orders, sd=spec["sd"])
+            yield name, f"{results.manifest['title']}: {subject}", table
 
 
-def _pivot(runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str, list[Any]]) -> pd.DataFrame:
+def _pivot(
+    runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str, list[Any]], *, sd: bool
+) -> pd.DataFrame:
     rows, columns = axes
     scores = runs[column].where(runs["status"] == "done") if column in runs else np.nan
     cells = runs.assign(score=scores).groupby(axes)["score"].agg(_strict_mean)
@@ -225,6 +228,7 @@ def _pivot(runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str
     table = table.set_axis([_label(runs, rows, name) for name in order])
     if rows == "fold":
         table.loc["mean"] = cells.groupby(columns).agg(_strict_mean)
+    if rows == "fold" and sd:
         table.loc["sd"] = cells.groupby(columns).agg(_strict_sd)
     table = table.set_axis([_label(runs, columns, name) for name in orders[columns]], axis=1)
     table.insert(0, rows, table.index, allow_duplicates=True)
@@ -232,9 +236,9 @@ def _pivot(runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str
 
 
 def _label(runs: pd.DataFrame, axis: str, name: object) -> str:
-    """A name on an axis, marked where its models start from trained weights or were chosen on the cases scored."""
+    """A name on an axis, marked where it is of ensembles or trained weights, or was chosen on the cases scored."""
     label = str(name)
-    for column, note in (("pretrained", "pretrained"), ("selection", OPTIMISTIC_NOTE)):
+    for column, note in zip(MARKS, ("ensemble", "pretrained", OPTIMISTIC_NOTE), strict=True):
         if axis in {"model", "variant"} and column in runs:
             has = runs.loc[runs[axis] == name, column] != ""
             label += (f" ({note})" if has.all() else f" (some {note})") if has.any() else ""
@@ -254,15 +258,19 @@ def with_marks(
 ) -> pd.DataFrame:
     """The table of rows of these groups, with columns of `MARKS` where any row has one.
 
-    They say which weights a model starts from, if not from random ones, and whether its checkpoint was chosen on
-    the cases that are scored.
+    They say of which models a row is an ensemble, which weights a model starts from, if not from random ones, and
+    whether its checkpoint was chosen on the cases that are scored.
     """
     starts = {key[:3]: record.pretrained for key, record in results.records.items() if record.pretrained}
-    chosen = [OPTIMISTIC_NOTE if results.is_optimistic(variant) else "" for _, _, variant in groups]
-    for name, marks in zip(MARKS, ([starts.get(group, "") for group in groups], chosen), strict=True):
-        if any(starts.values()) if name == "pretrained" else any(marks):
-            at = len(table.columns) if place is None else place + (name == "selection" and "pretrained" in table)
-            table.insert(at, name, marks)
+    marks = {
+        "ensemble_of": [results.manifest["ensembles"].get(model, "") for _, model, _ in groups],
+        "pretrained": [starts.get(group, "") for group in groups],
+        "selection": [OPTIMISTIC_NOTE if results.is_optimistic(variant) else "" for _, _, variant in groups],
+    }
+    needed = [name for name in MARKS if (any(starts.values()) if name == "pretrained" else any(marks[name]))]
+    first = len(table.columns) if place is None else place
+    for at, name in enumerate(needed, start=first):
+        table.insert(at, name, marks[name])
     return table
 
 

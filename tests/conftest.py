@@ -1,4 +1,4 @@
-"""A third-party distribution with one dataset and two models, installed for the tests as pip would."""
+"""A third-party distribution with one dataset and some models, installed for the tests as pip would."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TOY_PLUGIN = '''
-"""A dataset of bright squares and two tiny models."""
+"""A dataset of bright squares and tiny models."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ def benchbench_datasets():
 def benchbench_models():
     return [
         ModelPlugin(name="plain", build=build_plain, source="none", ndims=frozenset({2})),
+        ModelPlugin(name="plain_too", build=build_plain, source="none", ndims=frozenset({2})),
         ModelPlugin(name="wrong", build=build_wrong, source="none", ndims=frozenset({2})),
         ModelPlugin(name="solid", build=build_wrong, source="none", ndims=frozenset({3})),
     ]

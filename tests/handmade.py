@@ -49,8 +49,11 @@ def plan(
     scores = dict.fromkeys({each.variant for each in keys}, rules)
     runs = [{**each._asdict(), "digest": f"digest of {each}"} for each in keys]
     manifest = {"name": "b", "title": "T", "phantom": False, "scores": scores, "runs": runs}
-    manifest |= {"tables": [], "listings": [], "settings": {}, "reported": [], "deviations": []}
-    folder.write_manifest({**manifest, **changes})
+    manifest |= {"tables": [], "listings": [], "settings": {}, "ensembles": {}, "reported": [], "deviations": []}
+    manifest |= changes
+    manifest["tables"] = [{"sd": True, **table} for table in manifest["tables"]]
+    manifest["listings"] = [{"where": {}, **listing} for listing in manifest["listings"]]
+    folder.write_manifest(manifest)
     return folder
 
 

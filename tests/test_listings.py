@@ -79,6 +79,13 @@ def test_an_axis_that_no_column_shows_has_a_table_for_each_value(tmp_path: Path)
     assert fast.frame.to_numpy().tolist() == [["loss", 1.0, 0.75], ["dice", 0.25, 0.125]]
 
 
+def test_a_listing_may_be_of_some_values_of_an_axis(tmp_path: Path) -> None:
+    of_fast = {"where": {"variant": ["fast"]}}
+    rows, points = listed(folder_of(tmp_path, {**BY_VARIANT, **of_fast}, {**BY_METRIC, **of_fast}))
+    assert rows.frame["lr"].tolist() == ["0.1"]
+    assert (points.name, points.where) == ("listing-2-fast", {"variant": "fast"})
+
+
 def test_a_value_is_empty_until_all_runs_of_its_line_have_it(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, BY_VARIANT)
     end(folder, key("plain", 1, variant="slow"), None, status="failed", reason="out of memory")

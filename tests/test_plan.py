@@ -208,3 +208,12 @@ def test_a_selection_that_no_run_meets_is_refused(tmp_path: Path, only: str, mes
     with pytest.raises(UsageError) as caught:
         select_runs(plan(tmp_path), [only])
     assert str(caught.value) == message
+
+
+def test_a_listing_of_a_variant_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    listing = '[[listings]]\ntitle = "L"\nwhere = { variant = ["defalt"] }\ncolumns = { dice = "dice" }\n'
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, text=FILE + listing)
+    (problem,) = caught.value.problems
+    expected = "b.toml:17: listings.0.where.variant: no variant 'defalt'; did you mean 'default'?"
+    assert problem == f"{tmp_path}/{expected}"

@@ -13,7 +13,7 @@ from torch import nn
 from benchbench import CaseRef
 from benchbench.engine.frame import whole_frame
 from benchbench.engine.placement import place
-from benchbench.engine.predict import Predictor, count_case
+from benchbench.engine.predict import Ensemble, Predictor, count_case
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
 from benchbench.protocol import Inference, Protocol
@@ -149,6 +149,18 @@ class Ramp(nn.Module):
         return images[:, :1] + self.weight * torch.linspace(-2, 2, images.shape[-1])
 
 
+class Sure(nn.Module):
+    """One of three classes everywhere, with a given probability; the other two share the rest."""
+
+    def __init__(self, chosen: int, probability: float) -> None:
+        super().__init__()
+        self.probabilities = torch.full((3,), (1 - probability) / 2)
+        self.probabilities[chosen] = probability
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.probabilities.log().view(1, 3, 1, 1).expand(len(images), 3, *images.shape[2:])
+
+
 def volume(folder: Path, **inference: Any) -> tuple[PreparedCase, Protocol, torch.Tensor]:
     """A case of one window, how it is predicted, and its image (1, 1, D, H, W)."""
     image = np.random.default_rng(0).standard_normal((1, 3, 4, 6)).astype(np.float16)
@@ -167,6 +179,30 @@ def test_flips_and_checkpoints_are_averaged_as_the_protocol_says(tmp_path: Path,
     logits = torch.stack([image + sign * model(image * 0) for model in models for sign in (1, -1)])
     wanted = logits.sigmoid().mean(0) if average == "probabilities" else logits.mean(0).sigmoid()
     assert torch.allclose(found, wanted[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_an_ensemble_is_the_mean_of_its_members_however_many_checkpoints_each_has(
+    tmp_path: Path, average: str
+) -> None:
+    case, settings, image = volume(tmp_path, average=average)
+    found = Ensemble(
+        [Predictor([Ramp(1.0), Ramp(1.0)], settings, CPU), Predictor([Ramp(3.0)], settings, CPU)]
+    ).probabilities(case)
+    wanted = (Ramp(1.0)(image).sigmoid() + Ramp(3.0)(image).sigmoid()) / 2
+    assert torch.allclose(found, wanted[0], atol=1e-5)
+
+
+def test_an_ensemble_of_classes_takes_the_most_probable_of_the_mean(tmp_path: Path) -> None:
+    case, settings = prepared(tmp_path, squares(32, 32), (32, 32)), protocol((32, 32), "ce")
+    members = [Predictor([model], settings, CPU) for model in (Sure(1, 0.9), Sure(2, 0.6))]
+    ensemble = Ensemble(members)
+    probabilities = ensemble.probabilities(case)
+    # 0.05 0.90 0.05 and 0.2 0.2 0.6
+    assert probabilities[:, 0, 0, 0].tolist() == pytest.approx([0.125, 0.55, 0.325], abs=1e-5)
+    masks = ensemble.masks(case, probabilities, regions=("a", "b"), postprocess=None)
+    assert masks[:, 0].all()
+    assert not masks[:, 1].any()
 
 
 def test_without_flips_a_window_is_seen_as_it_lies(tmp_path: Path) -> None:

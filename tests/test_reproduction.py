@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_a_printed_table_without_a_measured_one_is_told(tmp_path: Path) -> None:
 
 
 def test_a_printed_row_that_was_not_measured_is_told(tmp_path: Path) -> None:
-    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}
+    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case", "sd": True}
     printed = {**PRINTED, "columns": ["fold", "slow", "fast"], "rows": [["0", 0.8333, 0.8333], ["2", 0.5, 0.5]]}
     (held,) = hold(folder_of(tmp_path), printed, tables=[pivot])
     assert [why for *_, why in verdicts(held)] == ["", "", "no such row", "no such row"]
@@ -109,7 +110,7 @@ def test_of_several_tables_of_one_shape_the_named_one_is_taken(tmp_path: Path) -
 
 
 def test_a_pivot_of_folds_is_held_against_a_printed_one(tmp_path: Path) -> None:
-    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}
+    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case", "sd": True}
     printed = {
         **PRINTED,
         "columns": ["fold", "slow", "fast"],
@@ -150,20 +151,51 @@ def test_a_benchmark_that_reproduces_nothing_has_no_page(tmp_path: Path) -> None
 
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+PRINTED_OF = {
+    str(table["benchmark"])
+    for path in sorted((BENCHMARKS / "reported").glob("*.toml"))
+    for table in tomllib.loads(path.read_text())["table"]
+}
 
 
-@pytest.mark.parametrize(
-    "name", [path.stem for path in sorted(BENCHMARKS.glob("*.toml")) if "\nreproduce" in path.read_text()]
-)
-def test_every_printed_table_has_a_measured_one_of_its_rows_and_columns(tmp_path: Path, name: str) -> None:
+def held_of(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Held]:
+    """The printed tables of a shipped benchmark beside those that it would measure, before anything is run."""
     registry = discover()
-    benchmark = read_benchmark(BENCHMARKS / f"{name}.toml", check=registry.check, rehearse=True)
-    folder = ResultsFolder(tmp_path)
-    folder.write_manifest(manifest_of(benchmark, plan_runs(benchmark, registry), phantom=True))
-    held = reproductions(read_results(folder))
+    benchmark = read_benchmark(BENCHMARKS / f"{name}.toml", check=registry.check, rehearse=rehearse)
+    folder.write_manifest(manifest_of(benchmark, plan_runs(benchmark, registry), phantom=rehearse))
+    return reproductions(read_results(folder))
+
+
+def places(held: Held) -> list[int | None]:
+    """Where in the measured table each printed row stands."""
+    assert held.measured
+    lines = [line_of(held.measured, held.reported, row) for row in held.reported["rows"]]
+    of_all = [str(line) for line in held.measured.frame.to_dict("records")]
+    return [of_all.index(str(line)) if line else None for line in lines]
+
+
+def test_every_printed_table_is_reproduced_by_the_benchmark_that_it_names() -> None:
+    for name in PRINTED_OF:
+        text = (BENCHMARKS / f"{name}.toml").read_text()
+        assert tomllib.loads(text)["reproduce"] == name
+
+
+@pytest.mark.parametrize("name", sorted(PRINTED_OF))
+def test_every_printed_table_has_a_measured_one_of_exactly_its_rows_and_columns(tmp_path: Path, name: str) -> None:
+    held = held_of(ResultsFolder(tmp_path), name, rehearse=False)
     assert held
     for each in held:
         assert each.measured
-        of_folds = "fold" in each.reported["columns"]  # a rehearsal has fewer
-        found = [line_of(each.measured, each.reported, row) is not None for row in each.reported["rows"]]
-        assert any(found) if of_folds else all(found)
+        assert list(each.measured.frame.columns) == each.reported["columns"]
+        assert places(each) == list(range(len(each.measured.frame)))
+
+
+@pytest.mark.parametrize("name", sorted(PRINTED_OF))
+def test_a_rehearsal_has_the_columns_of_every_printed_table_and_no_row_beside_its_own(
+    tmp_path: Path, name: str
+) -> None:
+    for each in held_of(ResultsFolder(tmp_path), name, rehearse=True):
+        assert each.measured
+        assert list(each.measured.frame.columns) == each.reported["columns"]
+        found = [place for place in places(each) if place is not None]  # a rehearsal has fewer folds
+        assert found == list(range(len(each.measured.frame)))

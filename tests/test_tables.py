@@ -331,6 +331,29 @@ def test_a_model_that_starts_from_trained_weights_is_marked_in_every_table(tmp_p
     assert list(table.columns) == ["fold", "plain", "grand (pretrained)"]
 
 
+def test_an_ensemble_is_marked_before_what_else_sets_its_row_apart(tmp_path: Path) -> None:
+    pivot = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case", "sd": False}
+    runs = [key(model, 0) for model in ("plain", "both")]
+    rules = {"metrics": ["dice"], "empty": "score", "select_on": "report"}
+    folder = plan(tmp_path, runs, tables=[pivot], ensembles={"both": "plain, grand"}, scores={"default": rules})
+    end(folder, runs[0], FOLD_0)
+    end(folder, runs[1], PERFECT_0, pretrained="resnet34 imagenet", parameters=2468, epochs=0, best_epoch=None)
+    results = read_results(folder)
+    for table in (fold_table(results), cost_table(results), summary_table(results), leaderboard(results)):
+        after_variant = table.columns[list(table.columns).index("variant") + 1 :]
+        assert list(after_variant[:3]) == ["ensemble_of", "pretrained", "selection"]
+        marks = table.groupby("model")["ensemble_of"].unique()
+        assert {name: list(values) for name, values in marks.items()} == {"both": ["plain, grand"], "plain": [""]}
+    assert leaderboard(results).set_index("model")["rank"].to_dict() == {"both": 1, "plain": 2}
+    ((_, _, table),) = pivot_tables(results)
+    assert list(table.columns) == [
+        "fold",
+        "plain (optimistic selection)",
+        "both (ensemble) (pretrained) (optimistic selection)",
+    ]
+    assert table["fold"].tolist() == ["0", "mean"]
+
+
 def test_tables_have_no_column_of_trained_weights_where_no_model_starts_from_them(tmp_path: Path) -> None:
     results = read_results(two_models(tmp_path))
     assert "pretrained" not in fold_table(results)

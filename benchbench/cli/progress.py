@@ -44,7 +44,7 @@ class Estimate:
 
     def start(self, assignments: Sequence[Assignment]) -> None:
         self._began = time.monotonic()
-        self._total = float(sum(each.protocol.epochs for each in assignments))
+        self._total = float(sum(_epochs(each) for each in assignments))
         self._epochs = dict.fromkeys((each.key for each in assignments), 0.0)
 
     def advance(self, key: RunKey, epochs: float) -> None:
@@ -77,7 +77,7 @@ class Lines:
 
     def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self._estimate.start(assignments)
-        self._of = {each.key: each.protocol.epochs for each in assignments}
+        self._of = {each.key: _epochs(each) for each in assignments}
         click.echo(f"{len(assignments)} runs to do, {done} done already")
 
     def heard(self, key: RunKey, outcome: Outcome) -> None:
@@ -111,7 +111,7 @@ class Bars:
 
     def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self._estimate.start(assignments)
-        self._of = {each.key: each.protocol.epochs for each in assignments}
+        self._of = {each.key: _epochs(each) for each in assignments}
         self._plan = self._progress.add_task("runs", total=len(assignments) + done, completed=done, note="")
 
     def heard(self, key: RunKey, outcome: Outcome) -> None:
@@ -136,4 +136,10 @@ def _ending(outcome: Record | Exception) -> str:
     if isinstance(outcome, Exception):
         return f"not begun: {outcome}"
     reason = f": {outcome.reason}" if outcome.reason else ""
-    return f"{outcome.status} after {outcome.epochs} epochs, {outcome.seconds:.1f} s{reason}"
+    trained = f" after {outcome.epochs} epochs" if outcome.epochs else ""
+    return f"{outcome.status}{trained}, {outcome.seconds:.1f} s{reason}"
+
+
+def _epochs(assignment: Assignment) -> int:
+    """An ensemble trains nothing."""
+    return 0 if assignment.members else assignment.protocol.epochs

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from benchbench.store import Record
 
-_OF_A_RUN = {"fold", "seed"}
+_OF_A_RUN = {"fold", "seed", "members"}
 _MACHINE = ("device", "name", "cuda", "precision", "threads", "versions", "code", "machine")
 _ABSENT = "-"
 

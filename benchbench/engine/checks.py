@@ -48,6 +48,8 @@ def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) 
     problems: dict[str, None] = {}
     built: set[str] = set()
     for run in runs:
+        if run.members:
+            continue  # these are looked at themselves
         wanted = _geometry(run, registry)
         pairing = f"{run.model} {wanted}"
         if pairing in built:

@@ -100,6 +100,33 @@ class Predictor:
         return self.protocol.inference.average == "logits"
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Several models of one protocol that predict together, each counted alike however many checkpoints it has."""
+
+    members: Sequence[Predictor]
+
+    @torch.inference_mode()
+    def probabilities(self, prepared: PreparedCase) -> Tensor:
+        """The mean of what the members give, (K, *volume) float32; that volume is on the device twice."""
+        first, *others = self.members
+        total = first.probabilities(prepared)
+        for member in others:
+            total += member.probabilities(prepared)
+        return total / len(self.members)
+
+    def masks(
+        self,
+        prepared: PreparedCase,
+        probabilities: Tensor,
+        *,
+        regions: Sequence[str],
+        postprocess: Postprocess | None,
+    ) -> NDArray[np.bool_]:
+        """As a member alone decides them."""
+        return self.members[0].masks(prepared, probabilities, regions=regions, postprocess=postprocess)
+
+
 def activate(logits: Tensor, activation: Activation) -> Tensor:
     """Probabilities (B, K, *space): of each region by itself, or of one class a voxel."""
     return logits.softmax(1) if activation == "softmax" else logits.sigmoid()

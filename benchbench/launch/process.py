@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from benchbench.assignment import Assignment, Progress
 from benchbench.errors import BenchbenchError
 from benchbench.launch import Listener
+from benchbench.launch.waiting import Waiting
 from benchbench.store import Record, RunBusyError
 
 _STOP_SECONDS = 5.0
@@ -37,9 +38,7 @@ class ProcessLauncher:
 
         KeyboardInterrupt, or anything else raised here or by the listener, stops the workers and goes on up.
         """
-        waiting: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
-        for assignment in assignments:
-            waiting.put(assignment)
+        waiting = Waiting(assignments)
         heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None] = queue.SimpleQueue()
         stopping = threading.Event()
         slots = [
@@ -58,6 +57,7 @@ class ProcessLauncher:
                     listen(message[0].key, message[1])
         finally:
             stopping.set()
+            waiting.drop()
             self._stop()
             for slot in slots:
                 slot.join(_STOP_SECONDS)
@@ -65,19 +65,17 @@ class ProcessLauncher:
     def _serve(
         self,
         devices: tuple[str, ...],
-        waiting: queue.SimpleQueue[Assignment],
+        waiting: Waiting,
         heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None],
         stopping: threading.Event,
     ) -> None:
         try:
-            while not stopping.is_set():
+            while (taken := waiting.take()) is not None:
+                assignment = replace(taken, device=devices[0], devices=devices, threads=self.threads)
                 try:
-                    assignment = replace(
-                        waiting.get_nowait(), device=devices[0], devices=devices, threads=self.threads
-                    )
-                except queue.Empty:
-                    return
-                outcome = self._carry_out(assignment, heard, stopping)
+                    outcome = self._carry_out(assignment, heard, stopping)
+                finally:
+                    waiting.end(taken)
                 if outcome is not None:
                     heard.put((assignment, outcome))
         finally:

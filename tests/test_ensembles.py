@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_orchestrate import Listener, carry
+from test_plan import FILE, make_registry, names, plan
+from test_spec_errors import VALID, problems
+
+from benchbench.errors import SpecError
+from benchbench.launch import Outcome
+from benchbench.plan import RunKey, select_runs
+from benchbench.spec import read_benchmark
+from benchbench.store import Record, ResultsFolder
+
+BOTH = '[[ensembles]]\nname = "both"\n'
+TWO = VALID.replace("[protocol]", '[[models]]\nname = "grand"\n[protocol]')
+SHORT = ("protocol.epochs=1", "models.plain_too.width=3")
+
+
+@pytest.fixture
+def pair_file(benchmark_file: Path) -> Path:
+    """A benchmark of two models and their ensemble."""
+    text = benchmark_file.read_text().replace("[protocol]", '[[models]]\nname = "plain_too"\n\n[protocol]')
+    benchmark_file.write_text(text + BOTH)
+    return benchmark_file
+
+
+def key(model: str, *, fold: int = 0, seed: int = 0) -> RunKey:
+    return RunKey("squares", model, "default", fold, seed)
+
+
+def record_of(folder: ResultsFolder, model: str, **place: int) -> Record:
+    record = folder.run(key(model, **place)).read_record()
+    assert record
+    return record
+
+
+# the file
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            'name = "both"\nmodels = ["plain", "grant"]',
+            "b.toml:15: ensembles.both.models: no such model 'grant'; did you mean 'grand'?",
+        ),
+        (
+            'name = "both"\nmodels = ["plain", "plain"]',
+            "b.toml:15: ensembles.both.models: 'plain' stands here twice; name each member once",
+        ),
+        (
+            'name = "both"\nmodels = ["plain"]',
+            "b.toml:15: ensembles.both.models: found one member, 'plain'; name another or set seeds = true",
+        ),
+        (
+            'name = "grand"',
+            "b.toml:14: ensembles.grand: a model or another ensemble has this name; choose another",
+        ),
+        (
+            'name = "both"\nfolds = true',
+            (
+                "b.toml:15: ensembles.both.folds: found true, but members of other folds were trained on the cases that a"
+                " fold tests; leave it out and name models, or set seeds = true"
+            ),
+        ),
+        (
+            'name = "plain, grand"',
+            (
+                "b.toml:14: ensembles.plain, grand.name: found 'plain, grand', expected a name without comma and =, which"
+                " --only could not tell"
+            ),
+        ),
+        (
+            'name = "both"\nmodel = ["plain"]',
+            "b.toml:15: ensembles.both.model: no such key; did you mean 'models'?",
+        ),
+    ],
+)
+def test_a_fault_of_an_ensemble_has_file_line_and_key(tmp_path: Path, entry: str, expected: str) -> None:
+    assert problems(tmp_path, f"{TWO}[[ensembles]]\n{entry}\n") == [expected]
+
+
+def test_two_ensembles_of_one_name_are_refused(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, TWO + BOTH + BOTH)
+    assert "a model or another ensemble has this name" in problem
+
+
+def test_without_names_every_model_is_a_member(tmp_path: Path) -> None:
+    path = tmp_path / "b.toml"
+    path.write_text(TWO + BOTH)
+    (ensemble,) = read_benchmark(path, check=lambda *_: ()).ensembles
+    assert ensemble.models == ("plain", "grand")
+    assert ensemble.described == "plain, grand"
+
+
+# the plan
+
+
+def test_an_ensemble_is_of_its_own_dataset_fold_and_seed_and_follows_its_members(tmp_path: Path) -> None:
+    runs = plan(tmp_path, text=FILE + BOTH)
+    ensembles = [run for run in runs if run.members]
+    assert len(ensembles) == 2 * 2 * 2
+    for run in ensembles:
+        assert [(each.dataset, each.fold, each.seed) for each in run.members] == [
+            (run.dataset, run.fold, run.seed)
+        ] * 2
+        assert [each.model.name for each in run.members] == ["plain", "grand"]
+        assert all(runs.index(each) < runs.index(run) for each in run.members)
+
+
+def test_an_ensemble_of_all_seeds_stands_under_the_least_and_waits_for_the_last(tmp_path: Path) -> None:
+    entry = '[[ensembles]]\nname = "plain x 2"\nmodels = ["plain"]\nseeds = true\n'
+    runs = plan(tmp_path, text=FILE + entry)
+    ensembles = [run for run in runs if run.members]
+    assert names(ensembles) == [
+        f"{dataset}/plain x 2/default/fold{fold}/seed3" for fold in (0, 1) for dataset in ("discs", "rings")
+    ]
+    for run in ensembles:
+        assert [each.seed for each in run.members] == [7, 3]
+        assert all(runs.index(each) < runs.index(run) for each in run.members)
+
+
+def test_one_model_of_one_seed_is_refused_as_an_ensemble(tmp_path: Path) -> None:
+    entry = '[[ensembles]]\nname = "alone"\nmodels = ["plain"]\nseeds = true\n'
+    with pytest.raises(SpecError, match=r"b\.toml:18: ensembles\.alone\.seeds: found one model and one seed"):
+        plan(tmp_path, "protocol.seeds=[3]", text=FILE + entry)
+
+
+def test_the_digest_of_an_ensemble_follows_those_of_its_members_and_no_other(tmp_path: Path) -> None:
+    text = FILE + '[[models]]\nname = "grand_too"\n' + BOTH + 'models = ["plain", "grand"]\n'
+    registry = make_registry()
+    models = {**registry.models, "grand_too": registry.models["grand"]}
+    registry = type(registry)(datasets=registry.datasets, models=models, broken=())
+    first, changed, other = (
+        next(run for run in plan(tmp_path, *sets, text=text, registry=registry) if run.members).digest
+        for sets in ([], ["models.grand.width=9"], ["models.grand_too.width=9"])
+    )
+    assert first == other != changed
+
+
+def test_a_selected_ensemble_brings_its_members_along(tmp_path: Path) -> None:
+    runs = plan(tmp_path, text=FILE + BOTH)
+    selected = select_runs(runs, ["model=both,fold=1,seed=3,dataset=rings"])
+    assert names(selected) == [f"rings/{model}/default/fold1/seed3" for model in ("plain", "grand", "both")]
+    assert not [run for run in select_runs(runs, ["model=plain"]) if run.members]
+
+
+# the runs
+
+
+def test_an_ensemble_predicts_the_mean_of_what_its_members_predict(
+    pair_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    folder, records, listener = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    assert [record.status for record in records if record] == ["done"] * 3
+    assert listener.todo == 3
+    members = [record_of(folder, name) for name in ("plain", "plain_too")]
+    both = record_of(folder, "both")
+    assert both.parameters == sum(each.parameters or 0 for each in members)
+    assert (both.epochs, both.best_epoch) == (0, None)
+    assert both.split_digest == members[0].split_digest
+    assert not (folder.run(both.key).path / "best.safetensors").exists()
+
+    from toy_plugin import build_plain
+
+    from benchbench import Geometry
+
+    models = []
+    for record, width in zip(members, (4, 3), strict=True):
+        model = build_plain(Geometry(1, 1, (32, 32)), width=width).eval()
+        model.load_state_dict(load_file(folder.run(record.key).path / "best.safetensors"))
+        models.append(model)
+    cases = pd.read_parquet(folder.run(both.key).path / "cases.parquet").set_index("case")
+    assert len(cases) == 2
+    for case in cases.index:
+        with np.load(squares / "squares" / f"{case}.npz") as stored:
+            images = torch.from_numpy(stored["image"].astype(np.float32) / 255).transpose(0, 1)
+            truth = stored["label"] > 0
+        with torch.no_grad():
+            mean = (models[0](images).sigmoid() + models[1](images).sigmoid()) / 2
+        found = (mean[:, 0] > 0.5).numpy()
+        assert cases.loc[case, "tp"] == (found & truth).sum()
+        assert cases.loc[case, "fp"] == (found & ~truth).sum()
+
+
+def test_tables_rank_an_ensemble_and_say_what_it_is_of(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT)
+    for name in ("folds.csv", "summary.csv", "cost.csv"):
+        table = pd.read_csv(folder.path / name, keep_default_na=False)
+        marks = table.set_index("model")["ensemble_of"]
+        assert set(marks["both"]) == {"plain, plain_too"}
+        assert set(marks[["plain", "plain_too"]]) == {""}
+    board = (folder.path / "leaderboard.md").read_text()
+    assert "| ensemble_of |" in board
+    assert len([line for line in board.splitlines() if line.startswith(("| 1", "| 2", "| 3"))]) == 3
+    pivot = pd.read_csv(folder.path / "tables" / "1-dice-fold-by-model.csv")
+    assert pivot.columns.tolist() == ["fold", "plain", "plain_too", "both (ensemble)", "data"]
+
+
+def test_nothing_is_done_again_until_a_member_is(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
+    # other settings of a member
+    assert carry(pair_file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])[2].todo == 2
+    carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    # weights that came out otherwise, as on another machine
+    before = record_of(folder, "both").members
+    path = folder.run(key("plain")).path / "best.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
+    after = record_of(folder, "both").members
+    assert [name for name in before if after[name] != before[name]] == [str(key("plain"))]
+
+
+def test_a_member_that_is_trained_again_takes_the_row_of_its_ensembles_away(
+    pair_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    shutil.rmtree(folder.run(key("plain")).path)
+    carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0,model=plain"])
+    assert folder.run(key("both")).read_record() is None
+    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
+    assert record_of(folder, "both").status == "done"
+
+
+def test_weights_that_were_removed_leave_the_row_as_it_is(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    (folder.run(key("plain")).path / "best.safetensors").unlink()
+    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
+    folder.run(key("both")).discard("run.json")
+    carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    reason = record_of(folder, "both").reason
+    assert reason == f"member {key('plain')}: no best.safetensors in its folder; delete it to run it again"
+
+
+@pytest.mark.parametrize(
+    ("explode", "status", "reason"),
+    [
+        ("raise", "failed", "failed: RuntimeError: the model fell over"),
+        ("nan", "diverged", "training loss became nan in epoch 0"),
+    ],
+)
+def test_an_ensemble_of_a_run_that_did_not_end_well_is_a_row_with_the_reason(
+    pair_file: Path, squares: Path, tmp_path: Path, explode: str, status: str, reason: str
+) -> None:
+    sets = ("protocol.epochs=1", f'models.plain_too.explode="{explode}"')
+    folder, _, _ = carry(pair_file, squares, tmp_path, *sets, only=["fold=0"])
+    both = record_of(folder, "both")
+    assert both.status == status
+    assert str(key("plain_too")) in both.reason
+    assert reason in both.reason
+    folds = pd.read_csv(folder.path / "folds.csv", keep_default_na=False)
+    row = folds[(folds["model"] == "both") & (folds["fold"] == 0)].iloc[0]
+    assert (row["status"], row["dice"], row["ensemble_of"]) == (status, "", "plain, plain_too")
+    again = carry(pair_file, squares, tmp_path, *sets, only=["fold=0"])[2].todo
+    assert again == (2 if status == "failed" else 0)
+
+
+def test_workers_begin_an_ensemble_when_its_members_are_over(
+    pair_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    folder, records, listener = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"], jobs=2)
+    assert [record.status for record in records if record] == ["done"] * 3
+    ended = [run.model for run, outcome in listener.outcomes if isinstance(outcome, Record)]
+    assert ended[-1] == "both"
+    here, _, _ = carry(pair_file, squares, tmp_path / "here", *SHORT, only=["fold=0"])
+    tables = [each.run(key("both")).path / "cases.parquet" for each in (folder, here)]
+    assert pd.read_parquet(tables[0]).equals(pd.read_parquet(tables[1]))
+
+
+def test_an_ensemble_that_was_interrupted_is_done_by_the_same_command(
+    pair_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at_the_second_end(self: Listener, run: RunKey, outcome: Outcome) -> None:
+        if isinstance(outcome, Record) and run.model == "plain_too":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Listener, "heard", stop_at_the_second_end)
+        with pytest.raises(KeyboardInterrupt):
+            carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    _, _, listener = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    assert [run.model for run, _ in listener.outcomes] == ["both"]
+
+
+def test_seeds_together_search_thresholds_and_export_as_any_run_does(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    entry = '[[ensembles]]\nname = "plain x 2"\nmodels = ["plain"]\nseeds = true\n'
+    benchmark_file.write_text(benchmark_file.read_text() + entry)
+    sets = ("protocol.epochs=1", "protocol.seeds=[0, 1]", "protocol.postprocess={ search = true }")
+    folder, _, _ = carry(benchmark_file, squares, tmp_path, *sets, only=["model=plain x 2,fold=0"])
+    record = record_of(folder, "plain x 2")
+    assert set(record.members) == {str(key("plain", seed=seed)) for seed in (0, 1)}
+    assert record.postprocess
+    assert 0.3 <= record.postprocess["thresholds"]["square_0"] <= 0.7
+    manifest = json.loads((folder.path / "benchmark.json").read_text())
+    assert manifest["ensembles"] == {"plain x 2": "plain (all seeds)"}
+    ask = 'protocol.metrics=["dice", "hd95"]'
+    carry(benchmark_file, squares, tmp_path, *sets, ask, only=["model=plain x 2,fold=0"])
+    assert "hd95_px" in pd.read_parquet(folder.run(record.key).path / "cases.parquet")
