@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.listings import listing_tables
 from benchbench.metric_names import is_overlap
+from benchbench.references import BACKGROUND, CEILING, with_references
 from benchbench.report.figures import draw_figures
 from benchbench.report.reproduction import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
@@ -12,7 +14,6 @@ from benchbench.store import Record, ResultsFolder
 from benchbench.tables import (
     PHANTOM_NOTE,
     Results,
-    cost_table,
     fold_table,
     leaderboard,
     mixed_data,
@@ -33,6 +34,15 @@ _READING = (
     " own grid by the checkpoint that the inner validation chose; `fold_mean` and `fold_sd` are over the values of"
     " the runs. Empty masks: `{policies}`. A rank is the order of the means and says nothing of significance."
 )
+
+
+_REFERENCES = {
+    BACKGROUND: "`all background` predicts nothing at all: what it scores no model has earned.",
+    CEILING: (
+        "`truth, resized` is the reference itself, scaled to the network's input and back: what it lacks of a"
+        " perfect score resizing has taken away."
+    ),
+}
 
 
 def write_report(folder: ResultsFolder) -> Results:
@@ -63,6 +73,7 @@ def write_tables(folder: ResultsFolder) -> Results:
     folder.write("folds.csv", to_csv(fold_table(results)))
     folder.write("summary.csv", to_csv(summary_table(results)))
     folder.write("cost.csv", to_csv(cost_table(results)))
+    folder.write("cost_summary.csv", to_csv(cost_summary(results)))
     folder.write("leaderboard.md", leaderboard_page(results))
     for name, title, table in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
         noted = f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
@@ -81,7 +92,10 @@ def leaderboard_page(results: Results) -> str:
     lines = [f"# {plain_markdown(results.manifest['title'])}", ""]
     if results.manifest["phantom"]:
         lines += [f"**{PHANTOM_NOTE}**", ""]
-    lines += [to_markdown(leaderboard(results)), *_reading(results), *_troubles(results)]
+    board = with_references(leaderboard(results), results)
+    lines += [to_markdown(board), *_reading(results)]
+    lines += [line for name, text in _REFERENCES.items() if name in set(board["model"]) for line in (text, "")]
+    lines += _troubles(results)
     return "\n".join(lines).rstrip() + "\n"
 
 
