@@ -115,7 +115,7 @@ def leaderboard_page(results: Results, found: Sequence[Board] = ()) -> str:
     lines = [f"# {plain_markdown(results.manifest['title'])}", ""]
     if results.manifest["phantom"]:
         lines += [f"**{PHANTOM_NOTE}**", ""]
-    lines += [line for board in found for line in (plain_markdown(board.verdict), "")]
+    lines += [line for board in found for line in (plain_markdown(str(board.verdict)), "")]
     lines += [to_markdown(leaderboard(results)), *_standing(found), *_reading(results), *_troubles(results)]
     return "\n".join(lines).rstrip() + "\n"
 

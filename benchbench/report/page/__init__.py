@@ -75,7 +75,9 @@ def _board(board: Board, table: pd.DataFrame) -> dict[str, Any]:
     title = f"{board.dataset}, {board.metric}"
     shown: dict[str, Any] = {"title": title, "board": board, "pairs": None, "sensitivity": None}
     if len(board.rows) > 1:
-        differences = difference_table([board]).drop(columns=["dataset", "metric", "empty", "folds", "patients"])
+        differences = difference_table([board])
+        shown["pair_notes"] = [note for note in dict.fromkeys(differences["note"]) if note]
+        differences = differences.drop(columns=["dataset", "metric", "empty", "folds", "patients", "note"])
         shown["pairs"] = table_of(differences.head(_MOST_PAIRS), caption=f"Every two rows on {title}")
         shown["pairs_left_out"] = max(0, len(differences) - _MOST_PAIRS)
         kept = table if len(board.rows) <= _MOST_RANKS else table.iloc[:, :4]
@@ -103,7 +105,7 @@ def _over_datasets(boards: Sequence[Board]) -> dict[str, Any] | None:
 
 def _printed(results: Results) -> Iterator[tuple[str, PageTable]]:
     for name, title, frame in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
-        yield name, table_of(frame, caption=title)
+        yield name, table_of(frame, caption=title.removeprefix(f"{results.manifest['title']}: "))
 
 
 def _cost(results: Results) -> PageTable:

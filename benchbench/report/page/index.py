@@ -29,7 +29,7 @@ def card(results: Results, boards: Sequence[Board]) -> dict[str, Any]:
         "models": list(models),
         "done": done,
         "planned": len(results.planned),
-        "verdicts": [board.verdict for board in boards],
+        "verdicts": [str(board.verdict) for board in boards],
     }
 
 

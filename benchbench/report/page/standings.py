@@ -24,9 +24,9 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     found = [places.get(group) for group in frame[GROUP].itertuples(index=False, name=None)]
     tiers = [board.tiers[label] if board else "" for board, label in (each or (None, "") for each in found)]
     shown = frame.drop(columns=list(_LEFT_OUT))
-    if (shown["variant"] == "default").all():
-        shown = shown.drop(columns=["variant"])
-    shown.insert(0, "tier", tiers)
+    shown = shown.drop(columns=["variant"]) if (shown["variant"] == "default").all() else shown
+    shown.insert(1, "tier", tiers)
+    shown.insert(len(shown.columns), "runs", shown.pop("runs"))
     table = table_of(shown, caption=f"Leaderboard on {dataset}")
     span = _range([board for board in boards if board.dataset == dataset])
     cells = [_interval(*each, span) if each else Cell("", is_number=True) for each in found]
