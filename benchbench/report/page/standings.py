@@ -26,7 +26,7 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     shown = frame.drop(columns=list(_LEFT_OUT))
     shown = shown.drop(columns=["variant"]) if (shown["variant"] == "default").all() else shown
     shown.insert(1, "tier", tiers)
-    shown.insert(len(shown.columns), "runs", shown.pop("runs"))
+    shown = shown[[*(name for name in shown if name != "runs"), "runs"]]
     table = table_of(shown, caption=f"Leaderboard on {dataset}")
     span = _range([board for board in boards if board.dataset == dataset])
     cells = [_interval(*each, span) if each else Cell("", is_number=True) for each in found]
