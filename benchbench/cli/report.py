@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from benchbench.cli.options import pictures_option
+
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
-def report_command(folder: Path) -> None:
-    """Make the tables of every benchmark in FOLDER (default: results) anew from its records."""
+@pictures_option
+def report_command(folder: Path, *, no_pictures: bool) -> None:
+    """Make the tables and figures of every benchmark in FOLDER (default: results) anew from its records."""
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
     from benchbench.report import write_report  # noqa: PLC0415
     from benchbench.store import benchmark_folders  # noqa: PLC0415
@@ -19,5 +22,5 @@ def report_command(folder: Path) -> None:
     if not found:
         raise UsageError(f"{folder}: no benchmark.json here or one folder below; name the results folder of a run")
     for benchmark in found:
-        results = write_report(benchmark)
+        results = write_report(benchmark, pictures=not no_pictures)
         click.echo(f"{benchmark.path}: {len(results.records)} of {len(results.planned)} runs")

@@ -35,22 +35,25 @@ _READING = (
 )
 
 
-def write_report(folder: ResultsFolder) -> Results:
+def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
     """Makes every table and figure of a benchmark anew from its records.
 
     Raises:
         IntegrityError: a record or its counts are not what was written.
     """
     results = write_tables(folder)
-    write_figures(folder, results)
+    write_figures(folder, results, pictures=pictures)
     return results
 
 
-def write_figures(folder: ResultsFolder, results: Results) -> None:
-    """Draws every figure anew, for page, print and eye."""
-    for figure in draw_figures(folder, results):
+def write_figures(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> None:
+    """Draws every figure anew, for page, print and eye; without `pictures` none that shows a patient is left."""
+    written = set()
+    for figure in draw_figures(folder, results, pictures=pictures):
         for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png)):
             folder.write(f"figures/{figure.name}.{suffix}", content)
+            written.add(f"{figure.name}.{suffix}")
+    folder.discard_others("figures", "gallery*", kept=written)
 
 
 def write_tables(folder: ResultsFolder) -> Results:
