@@ -450,9 +450,15 @@ def _of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
     return table[(table[GROUP] == list(group)).all(axis=1)]
 
 
+def of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
+    """The lines of a table that are of these runs."""
+    wanted = {tuple(key) for key in keys}
+    found = [line in wanted for line in table[KEYS].itertuples(index=False, name=None)]
+    return table[np.array(found, dtype=bool)]
+
+
 def _of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    keys = table[KEYS].itertuples(index=False, name=None)
-    return table[np.array([results.is_done(RunKey(*key)) for key in keys], dtype=bool)]
+    return of_runs(table, filter(results.is_done, results.planned))
 
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchbench.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Unknown
 
@@ -18,6 +20,30 @@ def verdict(found: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
     if not found.is_separable and not isinstance(found.smallest_detectable, Unknown):
         shown.append(f"a difference of {found.smallest_detectable:.4f} would be found four times in five")
     return f"{head}: {', '.join(shown)}; {_basis(found, seeds)}{_direction(metric)}"
+
+
+def board_verdict(
+    labels: Sequence[str], comparisons: Sequence[Comparison], *, metric: str, dataset: str, seeds: int
+) -> str:
+    """What can be said of the first of several models, best first, from the comparisons of every two."""
+    if len(labels) == 1:
+        return f"{labels[0]} is alone on {dataset}: nothing to compare it with"
+    leader, second = labels[:2]
+    against = {each.second: each for each in comparisons if each.first == leader}
+    line = verdict(against[second], metric=metric, dataset=dataset, seeds=seeds)
+    if len(labels) == 2:
+        return line
+    unclear = [label for label in labels[1:] if not against[label].is_separable]
+    if not unclear:
+        return f"{leader} is better than each of the {len(labels) - 1} others on {dataset}; nearest: {line}"
+    return f"{leader} leads on {dataset} and is not separable from {_listed(unclear)}; nearest: {line}"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    most = 4
+    return (
+        ", ".join(labels) if len(labels) <= most else f"{', '.join(labels[:most])} and {len(labels) - most} more"
+    )
 
 
 def _basis(found: Comparison, seeds: int) -> str:
