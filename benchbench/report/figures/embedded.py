@@ -26,7 +26,10 @@ def compacted(svg: str) -> str:
         if data[1] not in names:
             names[data[1]] = f"picture{len(names) + 1}"
             kept.append(_element(names[data[1]], data[1], tag))
-        return f'<use xlink:href="#{names[data[1]]}" transform="{_attribute(tag, "transform")}"/>'
+        place = "".join(
+            f' {name}="{value}"' for name in ("x", "y", "transform") if (value := _attribute(tag, name))
+        )
+        return f'<use xlink:href="#{names[data[1]]}"{place}/>'
 
     body = _IMAGE.sub(shorter, svg)
     return body.replace("</svg>", f"<defs>{''.join(kept)}</defs></svg>") if kept else body

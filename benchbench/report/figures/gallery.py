@@ -9,17 +9,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.compute as pc
 
+from benchbench.comparison.values import scores_of
 from benchbench.masks import Mask, unpack
+from benchbench.metric_names import is_lower_better
 from benchbench.plan import RunKey
 from benchbench.planes import Plane
 from benchbench.report.figures.canvas import Figure, listed, short
 from benchbench.report.figures.chosen import MOST_DISPUTED, Chosen, choose
-from benchbench.report.figures.rows import Row, datasets, name_for, rows_of
-from benchbench.report.figures.scores import Measure, case_scores, cases_of, first_measure
+from benchbench.report.figures.measure import axis_of, name_of, written
 from benchbench.report.figures.sheet import Cell, Line, Panel, Sheet
 from benchbench.report.figures.tint import colours_of
+from benchbench.rows import Row, datasets, name_for, rows_of
 from benchbench.store import ResultsFolder
-from benchbench.tables import Results
+from benchbench.tables import Results, columns_of, of_runs
 
 MOST_MODELS = 5
 _FILES = {"pictures.parquet", "predictions.parquet"}
@@ -39,9 +41,10 @@ class Kept(NamedTuple):
 class Choice:
     """What a gallery shows of a dataset."""
 
-    measure: Measure
+    metric: str
+    """As a column has it, with the unit of a distance."""
     scores: pd.DataFrame
-    """(cases, labels) by the measure, the best model first."""
+    """(cases, labels) by the metric, the best model first."""
     runs: Mapping[str, Mapping[str, RunKey]]
     """Label -> case -> the run that tested it."""
     chosen: Sequence[Chosen]
@@ -66,21 +69,36 @@ def choice_of(results: Results, dataset: str) -> Choice | None:
     rows = [row for row in rows_of(results, dataset) if _has_pictures(results, row)]
     if not rows:
         return None
-    measure = first_measure(results, rows)
-    scores = pd.DataFrame({row.label: case_scores(results, _of_first_seed(row), measure) for row in rows}).dropna()
+    runs = {row.label: _of_first_seed(row) for row in rows}
+    cases = {label: of_runs(results.cases, keys) for label, keys in runs.items()}
+    metric = _metric(results, rows[0], pd.concat(cases.values()))
+    scores = pd.DataFrame({row.label: _scores(results, row, cases[row.label], metric) for row in rows}).dropna()
     if scores.empty:
         return None
     means = scores.mean()
-    order = (means if measure.is_lower_better else -means).sort_values(kind="stable").index
-    cases = cases_of(results, [run for row in rows for run in _of_first_seed(row)])
-    referenced = cases[cases["tp"] + cases["fn"] > 0]["case"]
+    order = (means if is_lower_better(metric) else -means).sort_values(kind="stable").index
+    referenced = {case for each in cases.values() for case in each[each["tp"] + each["fn"] > 0]["case"]}
     return Choice(
-        measure=measure,
+        metric=metric,
         scores=scores[order],
-        runs={row.label: dict(_runs_by_case(results, row)) for row in rows},
-        chosen=choose(scores, is_lower_better=measure.is_lower_better, with_reference=set(referenced)),
+        runs={
+            label: {case: key for key in keys for case in _tested(results, key)} for label, keys in runs.items()
+        },
+        chosen=choose(scores, is_lower_better=is_lower_better(metric), with_reference=referenced),
         seeds=sorted({run.seed for row in rows for run in row.runs}),
     )
+
+
+def _metric(results: Results, row: Row, cases: pd.DataFrame) -> str:
+    """The first of the row; Dice where that is not known of every case in one unit."""
+    names = columns_of(results.metrics(row.group[2])[0], cases)
+    return names[0] if len(names) == 1 else "dice"
+
+
+def _scores(results: Results, row: Row, cases: pd.DataFrame, metric: str) -> pd.Series:
+    """Case -> its score."""
+    found = scores_of(cases, metric=metric, empty=results.empty(row.group[2]), model=row.label)
+    return found.set_index("case")["value"]
 
 
 def _has_pictures(results: Results, row: Row) -> bool:
@@ -92,38 +110,44 @@ def _of_first_seed(row: Row) -> list[RunKey]:
     return [run for run in row.runs if run.seed == first]
 
 
-def _runs_by_case(results: Results, row: Row) -> Iterator[tuple[str, RunKey]]:
-    for run in _of_first_seed(row):
-        for case in cases_of(results, [run])["case"].unique():
-            yield case, run
+def _tested(results: Results, run: RunKey) -> list[str]:
+    return list(of_runs(results.cases, [run])["case"].unique())
 
 
 def _draw(folder: ResultsFolder, results: Results, dataset: str, choice: Choice) -> Figure:
-    lines, legend = [], {}
-    for rule, case in choice.chosen:
-        kept = [_kept(folder, results, choice.runs[label][case], case) for label in choice.shown]
-        found = [_predicted(folder, results, choice.runs[label][case], case) for label in choice.shown]
-        first = kept[0]
-        legend |= {
-            name: colour for plane in first for name, colour in zip(plane.regions, plane.colours, strict=True)
-        }
-        cells = [
-            Cell(panels=tuple(_panel(each, ()) for each in first)),
-            Cell(panels=tuple(_panel(each, each.truth) for each in first)),
-        ]
-        for label, planes, masks in zip(choice.shown, kept, found, strict=True):
-            panels = tuple(_panel(each, [each.plane.cut(masks[name]) for name in each.regions]) for each in planes)
-            cells.append(Cell(panels=panels, note=choice.measure.write(choice.scores.loc[case, label])))
-        lines.append(Line(title=rule.capitalize(), note=_where(case, first), cells=cells))
-    phantom = bool(results.manifest["phantom"])
-    sheet = Sheet(columns=("image", "truth", *choice.shown), lines=lines, legend=legend)
+    kept = {
+        case: [_kept(folder, results, choice.runs[label][case], case) for label in choice.shown]
+        for _, case in choice.chosen
+    }
+    found = {
+        case: [_predicted(folder, results, choice.runs[label][case], case) for label in choice.shown]
+        for _, case in choice.chosen
+    }
+    planes = [plane for of_models in kept.values() for plane in of_models[0]]
+    sheet = Sheet(
+        columns=("image", "truth", *choice.shown),
+        lines=[_line(choice, chosen, kept[chosen.case], found[chosen.case]) for chosen in choice.chosen],
+        legend={name: colour for each in planes for name, colour in zip(each.regions, each.colours, strict=True)},
+    )
     return sheet.draw(
         name=name_for("gallery", dataset, results),
         title=f"Predictions on {dataset}",
         caption=_caption(choice),
         alt=f"Image, truth and predictions of {listed(choice.shown)}, of the {_rules(choice)} case.",
-        phantom=phantom,
+        phantom=bool(results.manifest["phantom"]),
     )
+
+
+def _line(
+    choice: Choice, chosen: Chosen, kept: Sequence[Sequence[Kept]], found: Sequence[Mapping[str, Mask]]
+) -> Line:
+    """Image and truth as the best model has them, and what each model found, on the planes of its own run."""
+    first = kept[0]
+    cells = [Cell([_panel(each, ()) for each in first]), Cell([_panel(each, each.truth) for each in first])]
+    for label, planes, masks in zip(choice.shown, kept, found, strict=True):
+        panels = [_panel(each, [each.plane.cut(masks[name]) for name in each.regions]) for each in planes]
+        cells.append(Cell(panels, note=written(choice.metric, choice.scores.loc[chosen.case, label])))
+    return Line(title=chosen.rule.capitalize(), note=_where(chosen.case, first), cells=cells)
 
 
 def _kept(folder: ResultsFolder, results: Results, run: RunKey, case: str) -> list[Kept]:
@@ -164,15 +188,17 @@ def _rules(choice: Choice) -> str:
 
 
 def _caption(choice: Choice) -> str:
-    measure, models = choice.measure, choice.scores.columns
+    models = choice.scores.columns
     over = f" and over {len(models)} models" if len(models) > 1 else ""
     parts = [
-        f"The {_rules(choice)} of {len(choice.scores)} test cases by {measure.title} (mean over regions{over});"
-        " a case stands under one rule only."
+        (
+            f"The {_rules(choice)} of {len(choice.scores)} test cases by {name_of(choice.metric)} (mean over"
+            f" regions{over}); a case stands under one rule only."
+        )
     ]
     if choice.chosen[-1].rule == MOST_DISPUTED:
         parts.append("The most disputed case is that on which the models differ most.")
-    parts.append(f"Below each prediction is its {measure.title} of the whole case, not of the plane.")
+    parts.append(f"Below each prediction is its {axis_of(choice.metric)} of the whole case, not of the plane.")
     if len(models) > len(choice.shown):
         parts.append(f"Of {len(models)} models the {len(choice.shown)} with the best mean are shown.")
     if len(choice.seeds) > 1:
