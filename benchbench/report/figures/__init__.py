@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from benchbench.comparison.board import boards
 from benchbench.report.figures.canvas import Figure, style
+from benchbench.report.figures.cases import draw_cases
 from benchbench.report.figures.curves import draw_curves
+from benchbench.report.figures.differences import draw_differences
 from benchbench.report.figures.gallery import draw_galleries
+from benchbench.report.figures.pareto import draw_pareto
+from benchbench.report.figures.plate import Plate, plates
+from benchbench.report.figures.ranks import draw_ranks
+from benchbench.report.figures.significance import draw_significance
+from benchbench.report.figures.volume import draw_volume
 from benchbench.store import ResultsFolder
 from benchbench.tables import Results
 
@@ -14,5 +24,18 @@ __all__ = ["Figure", "draw_figures"]
 def draw_figures(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> list[Figure]:
     """Every figure that the records are enough for; those that show patients only with `pictures`."""
     with style():
+        statistical = [figure for plate in plates(results, boards(results)) for figure in _of(plate, results)]
         galleries = draw_galleries(folder, results) if pictures else ()
-        return [*draw_curves(folder, results), *galleries]
+        return [*statistical, *draw_curves(folder, results), *galleries]
+
+
+def _of(plate: Plate, results: Results) -> Iterator[Figure]:
+    yield draw_cases(plate)
+    drawn = (
+        draw_differences(plate),
+        draw_significance(plate),
+        draw_ranks(plate),
+        draw_pareto(plate, results),
+        draw_volume(plate, results),
+    )
+    yield from (figure for figure in drawn if figure is not None)

@@ -119,6 +119,8 @@ def finish(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, p
     if phantom:
         top = 1 - 0.05 / drawing.get_figheight()
         drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=top, ha="right")
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")  # laid out once, not for each format
     return Figure(
         name=name,
         title=title,
