@@ -37,7 +37,7 @@ def test_models_that_cannot_be_told_apart_share_a_tier(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "worse": 0.0}))
     assert board.tiers == {"one": "1-2", "same": "1-2", "worse": "3"}
     assert board.verdict.startswith(
-        "one leads on discs and is not separable from same; nearest: one and same are not"
+        "one leads on discs and is not separable from same; next: one and same are not"
     )
     assert board.family == "Holm over 3 comparisons: 3 pairs of models by dice"
 
@@ -45,7 +45,7 @@ def test_models_that_cannot_be_told_apart_share_a_tier(tmp_path: Path) -> None:
 def test_a_leader_apart_from_all_others_is_called_so(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2, "two": 0.1, "three": 0.0}))
     assert board.verdict.startswith(
-        "one is better than each of the 2 others on discs; nearest: one is better than two"
+        "one is better than each of the 2 others on discs; next: one is better than two"
     )
 
 

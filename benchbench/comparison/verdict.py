@@ -30,13 +30,13 @@ def board_verdict(
         return f"{labels[0]} is alone on {dataset}: nothing to compare it with"
     leader, second = labels[:2]
     against = {each.second: each for each in comparisons if each.first == leader}
-    line = verdict(against[second], metric=metric, dataset=dataset, seeds=seeds)
+    unclear = [label for label in labels[1:] if not against[label].is_separable]
+    line = verdict(against[(unclear or [second])[0]], metric=metric, dataset=dataset, seeds=seeds)
     if len(labels) == 2:
         return line
-    unclear = [label for label in labels[1:] if not against[label].is_separable]
     if not unclear:
-        return f"{leader} is better than each of the {len(labels) - 1} others on {dataset}; nearest: {line}"
-    return f"{leader} leads on {dataset} and is not separable from {_listed(unclear)}; nearest: {line}"
+        return f"{leader} is better than each of the {len(labels) - 1} others on {dataset}; next: {line}"
+    return f"{leader} leads on {dataset} and is not separable from {_listed(unclear)}; next: {line}"
 
 
 def _listed(labels: Sequence[str]) -> str:
