@@ -20,8 +20,9 @@ from benchbench.masks import pack
 from benchbench.plan import RunKey
 from benchbench.planes import Plane
 from benchbench.report import write_report
-from benchbench.report.figures import draw_figures
-from benchbench.report.figures.gallery import MOST_MODELS, choice_of
+from benchbench.report.figures import Figure
+from benchbench.report.figures.canvas import style
+from benchbench.report.figures.gallery import MOST_MODELS, choice_of, draw_galleries
 from benchbench.report.figures.tint import PALETTE, colours_of, image_of, tint
 from benchbench.store import ResultsFolder
 from benchbench.tables import PHANTOM_NOTE, read_results
@@ -79,8 +80,13 @@ def shown(
     return folder
 
 
+def galleries(folder: ResultsFolder) -> list[Figure]:
+    with style():
+        return list(draw_galleries(folder, read_results(folder)))
+
+
 def written(folder: ResultsFolder) -> set[str]:
-    return {path.name for path in (folder.path / "figures").glob("*")}
+    return {path.name for path in (folder.path / "figures").glob("gallery*")}
 
 
 def words(svg: str) -> list[str]:
@@ -89,7 +95,7 @@ def words(svg: str) -> list[str]:
 
 def test_models_stand_side_by_side_from_the_best_with_the_score_of_each_case(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["grand", "plain"])
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     found = words(figure.svg)
     assert found[:4] == ["image", "truth", "grand", "plain"]
     # means over models: a 1, c 1, d 5/6, b 3/4, e 1/2, f 1/2; most disputed e of range 1, once f is the worst
@@ -104,7 +110,7 @@ def test_models_stand_side_by_side_from_the_best_with_the_score_of_each_case(tmp
 
 def test_every_model_is_shown_on_the_same_image_which_is_kept_once(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["grand", "plain"])
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     assert figure.svg.count("data:image/jpeg") == len({"a", "b", "c"})  # the images of both folds are alike
     assert figure.svg.count("data:image/png") == 2  # one truth, one prediction of all
     assert figure.svg.count("<use ") == 4 * (1 + 3 * 2)
@@ -112,14 +118,14 @@ def test_every_model_is_shown_on_the_same_image_which_is_kept_once(tmp_path: Pat
 
 def test_of_a_volume_three_planes_are_shown(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["grand", "plain"], planes=THREE)
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     assert "Best: a · axial, coronal, sagittal" in words(figure.svg)
     assert figure.svg.count("<use ") == 4 * 3 * (1 + 3 * 2)
 
 
 def test_of_many_models_the_best_are_shown_and_the_caption_says_so(tmp_path: Path) -> None:
     folder = shown(tmp_path, [f"model_{number}" for number in range(7)])
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     assert sum(word.startswith("model_") for word in words(figure.svg)) == MOST_MODELS
     assert "Of 7 models the 5 with the best mean are shown." in figure.caption
 
@@ -128,7 +134,7 @@ def test_of_several_seeds_the_lowest_is_shown_and_the_caption_says_so(tmp_path: 
     folder = plan(tmp_path, [key("plain", 0, seed=seed) for seed in (2, 1)])
     end_with_pictures(folder, key("plain", 0, seed=2), PERFECT_0)
     end_with_pictures(folder, key("plain", 0, seed=1), FOLD_0)
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     assert "0.500" in words(figure.svg)  # case b of FOLD_0
     assert "Runs of seed 1, of 2 seeds." in figure.caption
 
@@ -136,7 +142,7 @@ def test_of_several_seeds_the_lowest_is_shown_and_the_caption_says_so(tmp_path: 
 def test_runs_that_kept_no_picture_are_left_out(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key(model, 0) for model in ("old", "new")])
     end(folder, key("old", 0), PERFECT_0)
-    assert draw_figures(folder, read_results(folder)) == []
+    assert galleries(folder) == []
     end_with_pictures(folder, key("new", 0), FOLD_0)
     choice = choice_of(read_results(folder), "discs")
     assert choice is not None
@@ -145,29 +151,28 @@ def test_runs_that_kept_no_picture_are_left_out(tmp_path: Path) -> None:
 
 def test_a_gallery_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["grand", "plain"], planes=THREE)
-    one, other = (draw_figures(folder, read_results(folder))[0] for _ in range(2))
-    assert one == other
+    assert galleries(folder) == galleries(folder)
 
 
 def test_without_pictures_no_gallery_is_written_and_one_there_is_removed(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["grand", "plain"])
     write_report(folder)
     assert written(folder) == {"gallery.svg", "gallery.pdf", "gallery.png"}
-    (tmp_path / "figures" / "mine.png").touch()
     assert CliRunner().invoke(report_command, [str(tmp_path), "--no-pictures"]).exit_code == 0
-    assert written(folder) == {"mine.png"}
+    assert written(folder) == set()
+    assert (tmp_path / "figures" / "cases.svg").exists()
 
 
 def test_names_from_outside_are_text_and_not_markup(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["<script>alert(1)</script>", "plain & $x$"])
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     assert "<script" not in figure.svg
     ET.fromstring(figure.svg)  # noqa: S314 our own; it must be well formed
 
 
 def test_a_gallery_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
     folder = shown(tmp_path, ["plain"], phantom=True)
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = galleries(folder)
     assert PHANTOM_NOTE in figure.svg
 
 

@@ -49,6 +49,7 @@ _STYLE = {
     "axes.titleweight": "bold",
     "figure.constrained_layout.h_pad": 0.05,
     "figure.constrained_layout.w_pad": 0.05,
+    "figure.dpi": _DPI,  # letters of another size would not fit into what was laid out
     "figure.facecolor": "none",
     "font.size": 8,
     "grid.alpha": 0.35,
