@@ -47,6 +47,8 @@ class Machine:
     """Whether prepared cases are compressed on the disk, and unpacked into memory."""
     save_predictions: bool = False
     """Whether each run leaves its predictions as NIfTI files."""
+    pictures: bool = True
+    """Whether galleries show test cases."""
 
 
 class Observer(Interface):
@@ -101,7 +103,7 @@ def _carry_out(
             _launcher(machine, _processes(selected))(waiting, partial(_hear, _Tables(folder), observer))
     finally:
         results = write_tables(folder)
-    write_page(folder, results)  # not before a process ends that was told to
+    write_page(folder, results, pictures=machine.pictures)  # not before a process ends that was told to
     write_index(machine.results)
     return folder, [each.folder.read_record() for each in assignments]
 

@@ -30,7 +30,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -301,6 +301,12 @@ class ResultsFolder:
 
     def write(self, name: str, content: str | bytes) -> None:
         write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())
+
+    def discard_others(self, folder: str, pattern: str, *, kept: Container[str]) -> None:
+        """Removes the files of a folder that match the pattern, but for those that are kept."""
+        for path in (self.path / folder).glob(pattern):
+            if path.name not in kept:
+                path.unlink()
 
 
 def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:

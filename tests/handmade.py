@@ -64,9 +64,14 @@ def end(
     run: RunKey,
     scans: Scans | None,
     far: Mapping[str, Mapping[str, float | None]] | None = None,
+    *,
+    pictures: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> None:
-    """Records a run; without scans it has no counts. `far` has the distances of each case, column by column."""
+    """Records a run; without scans it has no counts. `far` has the distances of each case, column by column.
+
+    `pictures` has the digests of what it keeps to show.
+    """
     slices, cases = [], []
     for case, regions in (scans or {}).items():
         for region, counts in regions.items():
@@ -75,7 +80,7 @@ def end(
             slices += [{**named, "slice": number, **part} for number, part in enumerate(parts)]
             added = {name: sum(part[name] for part in parts) for name in parts[0]}
             cases.append({**named, **added, **(far or {}).get(case, {})})
-    files = {}
+    files = dict(pictures or {})
     for name, rows in (("cases.parquet", cases), ("slices.parquet", slices)):
         if rows:
             folder.run(run).write_table(name, pa.Table.from_pylist(rows))

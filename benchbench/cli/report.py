@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
+from benchbench.cli.options import pictures_option
+
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
-def report_command(folder: Path) -> None:
+@pictures_option
+def report_command(folder: Path, *, no_pictures: bool) -> None:
     """Make the tables, figures and page of every benchmark in FOLDER (default: results) anew from its records."""
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
     from benchbench.report import write_report  # noqa: PLC0415
@@ -20,7 +23,7 @@ def report_command(folder: Path) -> None:
     if not found:
         raise UsageError(f"{folder}: no benchmark.json here or one folder below; name the results folder of a run")
     for benchmark in found:
-        results = write_report(benchmark)
+        results = write_report(benchmark, pictures=not no_pictures)
         click.echo(f"{benchmark.path / 'index.html'}: {len(results.records)} of {len(results.planned)} runs")
     if not (folder / "benchmark.json").exists():
         write_index(folder)

@@ -48,18 +48,18 @@ _TIERS = (
 )
 
 
-def write_report(folder: ResultsFolder) -> Results:
+def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
     """Makes every table, figure and page of a benchmark anew from its records.
 
     Raises:
         IntegrityError: a record or its counts are not what was written.
     """
     results = write_tables(folder)
-    write_page(folder, results)
+    write_page(folder, results, pictures=pictures)
     return results
 
 
-def write_page(folder: ResultsFolder, results: Results) -> None:
+def write_page(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> None:
     """Draws every figure, computes every statistic and puts them on one page; slower than tables by seconds."""
     found = list(boards(results))
     choices = [sensitivity_table(results, board) for board in found]
@@ -71,19 +71,24 @@ def write_page(folder: ResultsFolder, results: Results) -> None:
     }
     for name, table in statistics.items():
         folder.write(f"{name}.csv", to_csv(table.assign(data=results.data)))
-    figures = write_figures(folder, results)
+    figures = write_figures(folder, results, found, pictures=pictures)
     folder.write("leaderboard.md", leaderboard_page(results, found))
     page = benchmark_page(folder, results, list(zip(found, choices, strict=True)), figures, reproductions(results))
     folder.write("index.html", page)
     folder.write(CARD, json.dumps(card(results, found), indent=1) + "\n")
 
 
-def write_figures(folder: ResultsFolder, results: Results) -> list[Figure]:
-    """Draws every figure anew, for page, print and eye."""
-    figures = draw_figures(folder, results)
+def write_figures(
+    folder: ResultsFolder, results: Results, found: Sequence[Board], *, pictures: bool = True
+) -> list[Figure]:
+    """Draws every figure anew, for page, print and eye; without `pictures` none that shows a patient is left."""
+    figures = draw_figures(folder, results, found, pictures=pictures)
+    written = set()
     for figure in figures:
         for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png)):
             folder.write(f"figures/{figure.name}.{suffix}", content)
+            written.add(f"{figure.name}.{suffix}")
+    folder.discard_others("figures", "gallery*", kept=written)
     return figures
 
 
