@@ -43,6 +43,7 @@ from benchbench.plan import RECORD_SCHEMA, RunKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MANIFEST_SCHEMA = 2
 Status = Literal["done", "diverged", "failed"]
 
 
@@ -276,7 +277,7 @@ class ResultsFolder:
         return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        write_atomic(self.path / "benchmark.json", _json(manifest))
+        write_atomic(self.path / "benchmark.json", _json({**manifest, "schema": MANIFEST_SCHEMA}))
 
     def read_manifest(self) -> dict[str, Any]:
         """What was asked of this benchmark.
@@ -286,11 +287,17 @@ class ResultsFolder:
         """
         path = self.path / "benchmark.json"
         try:
-            return dict(json.loads(path.read_bytes()))
+            manifest = dict(json.loads(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
             ) from error
+        if manifest.get("schema") != MANIFEST_SCHEMA:
+            raise IntegrityError(
+                f"{path}: written by another version of benchbench; `benchbench run` writes it anew"
+                " and keeps what is done"
+            )
+        return manifest
 
     def write(self, name: str, content: str | bytes) -> None:
         write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())

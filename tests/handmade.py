@@ -50,6 +50,7 @@ def plan(
     scores = dict.fromkeys({each.variant for each in keys}, rules)
     runs = [{**each._asdict(), "digest": f"digest of {each}"} for each in keys]
     manifest = {"name": "b", "title": "T", "phantom": False, "scores": scores, "runs": runs}
+    manifest |= {"file": "benchmarks/b.toml", "overrides": [], "rehearse": changes.get("phantom", False)}
     manifest |= {"tables": [], "listings": [], "settings": {}, "ensembles": {}, "reported": [], "deviations": []}
     manifest |= changes
     manifest["tables"] = [{"sd": True, **table} for table in manifest["tables"]]

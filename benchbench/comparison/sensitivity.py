@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -17,6 +17,10 @@ from benchbench.tables import Results, columns_of, of_runs, summaries
 
 _WORST = 0.05
 _AGGREGATES = {"slice": "mean over slices", "pooled": "all voxels pooled"}
+
+
+Point = tuple[str, str, str]
+"""Label, aggregate, and which value of it."""
 
 
 class _Choice(NamedTuple):
@@ -38,8 +42,12 @@ def sensitivity_table(results: Results, board: Board) -> pd.DataFrame:
     labels = list(board.rows)
     lines: list[dict[str, Any]] = []
     own: np.ndarray | None = None
+    known: dict[tuple[str, EmptyPolicy], Mapping[Point, float]] = {}
     for choice in _choices(results, board):
-        values = np.array([_value(results, board, label, choice) for label in labels])
+        rule = (choice.metric, choice.empty)
+        known[rule] = known.get(rule) or _values(results, board, *rule)
+        points = [(label, choice.aggregate, choice.value) for label in labels]
+        values = np.array([known[rule].get(point, np.nan) for point in points])
         if np.isnan(values).any():
             continue
         towards_best = values if is_lower_better(choice.metric) else -values
@@ -80,16 +88,19 @@ def _others(results: Results, board: Board) -> Iterator[str]:
             yield from (name for name in named[0] if name != board.metric)
 
 
-def _value(results: Results, board: Board, label: str, choice: _Choice) -> float:
-    runs = board.rows[label].runs
-    if choice.value == "worst":
-        return _worst(board, label)
-    cases, slices = of_runs(results.cases, runs), of_runs(results.slices, runs)
-    metric = choice.metric.removesuffix("_mm").removesuffix("_px")
-    lines = summaries(cases, slices, metrics=[metric], empty=choice.empty)
-    wanted = (choice.metric, choice.aggregate, "mean")
-    found = [line for line in lines if (line["metric"], line["aggregate"], line["region"]) == wanted]
-    return float(found[0][choice.value]) if found else np.nan
+def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> Mapping[Point, float]:
+    """What every row has of a metric under a rule, by label, aggregate and value."""
+    name = metric.removesuffix("_mm").removesuffix("_px")
+    found: dict[Point, float] = {}
+    for label, row in board.rows.items():
+        cases, slices = of_runs(results.cases, row.runs), of_runs(results.slices, row.runs)
+        for line in summaries(cases, slices, metrics=[name], empty=empty):
+            if (line["metric"], line["region"]) == (metric, "mean"):
+                found |= {
+                    (label, line["aggregate"], value): line[value] for value in ("mean", "median", "fold_mean")
+                }
+        found[label, "case", "worst"] = _worst(board, label)
+    return found
 
 
 def _worst(board: Board, label: str) -> float:

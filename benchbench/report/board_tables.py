@@ -42,6 +42,21 @@ def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=None if lines else list(_RANKS))
 
 
+def choice_table(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One line a choice of average, rule or metric and row: the rank that the row would have by it.
+
+    `tables` are the boards' `sensitivity_table`.
+    """
+    lines = [
+        {"dataset": board.dataset, "metric": board.metric, **named, "row": row, "rank": line[row]}
+        for board, table in zip(boards, tables, strict=True)
+        for line in table.to_dict("records")
+        for named in [{name: line[name] for name in ("choice", "tau", "moved")}]
+        for row in board.rows
+    ]
+    return pd.DataFrame(lines, columns=None if lines else ["dataset", "metric", "choice", "row", "rank"])
+
+
 def _of(board: Board) -> dict[str, str]:
     return {"dataset": board.dataset, "metric": board.metric, "empty": board.empty}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from benchbench.comparison.board import boards
+from benchbench.comparison.board import Board
 from benchbench.report.figures.canvas import Figure, style
 from benchbench.report.figures.cases import draw_cases
 from benchbench.report.figures.curves import draw_curves
@@ -21,10 +21,12 @@ from benchbench.tables import Results
 __all__ = ["Figure", "draw_figures"]
 
 
-def draw_figures(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> list[Figure]:
+def draw_figures(
+    folder: ResultsFolder, results: Results, boards: Iterable[Board], *, pictures: bool = True
+) -> list[Figure]:
     """Every figure that the records are enough for; those that show patients only with `pictures`."""
     with style():
-        statistical = [figure for plate in plates(results, boards(results)) for figure in _of(plate, results)]
+        statistical = [figure for plate in plates(results, boards) for figure in _of(plate, results)]
         galleries = draw_galleries(folder, results) if pictures else ()
         return [*statistical, *draw_curves(folder, results), *galleries]
 
