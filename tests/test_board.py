@@ -36,6 +36,13 @@ def test_rows_stand_from_the_best_with_the_means_of_the_summary(tmp_path: Path) 
 def test_models_that_cannot_be_told_apart_share_a_tier(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "worse": 0.0}))
     assert board.tiers == {"one": "1-2", "same": "1-2", "worse": "3"}
+    assert board.verdict.headline == "one leads on discs and is not separable from same"
+    assert board.verdict.grounds.startswith("to same: dice +0.0000 [+0.0000, +0.0000]")
+    assert board.family == "Holm over 3 comparisons: 3 pairs of models by dice"
+
+
+def test_a_leader_apart_from_all_others_is_called_so(tmp_path: Path) -> None:
+    board = board_of(graded(tmp_path, {"one": 0.2, "two": 0.1, "three": 0.0}))
     assert board.verdict.headline == "one is better than two, three on discs"
     assert board.verdict.grounds.startswith("to two: dice +0.0")
     assert "60 patients, 5 folds x 1 seed" in board.verdict.grounds

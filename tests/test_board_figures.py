@@ -220,7 +220,7 @@ def test_every_figure_is_well_formed_the_same_each_time_and_says_what_is_phantom
 ) -> None:
     folder = hostile(tmp_path, models=models, phantom=True)
     results = read_results(folder)
-    figures = draw_figures(folder, results, boards(results))
+    figures = draw_figures(folder, results, list(boards(results)))
     names = ["cases", "differences", "significance", "ranks", "pareto", "volume"]
     assert [figure.name for figure in figures] == names
     for figure in figures:
@@ -228,7 +228,7 @@ def test_every_figure_is_well_formed_the_same_each_time_and_says_what_is_phantom
         assert PHANTOM_NOTE in words(figure.svg)
         assert figure.alt
     if models == 3:
-        assert draw_figures(folder, results, boards(results)) == figures
+        assert draw_figures(folder, results, list(boards(results))) == figures
 
 
 def test_figures_of_several_boards_have_names_of_their_own(tmp_path: Path) -> None:

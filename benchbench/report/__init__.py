@@ -71,24 +71,25 @@ def write_page(folder: ResultsFolder, results: Results, *, pictures: bool = True
     }
     for name, table in statistics.items():
         folder.write(f"{name}.csv", to_csv(table.assign(data=results.data)))
-    figures = draw_figures(folder, results, found, pictures=pictures)
-    write_figures(folder, figures)
+    figures = write_figures(folder, results, found, pictures=pictures)
     folder.write("leaderboard.md", leaderboard_page(results, found))
     page = benchmark_page(folder, results, list(zip(found, choices, strict=True)), figures, reproductions(results))
     folder.write("index.html", page)
     folder.write(CARD, json.dumps(card(results, found), indent=1) + "\n")
 
 
-def write_figures(folder: ResultsFolder, figures: Sequence[Figure]) -> None:
-    """Writes figures for page, print and eye; no gallery of earlier times is left, which may show patients."""
-    files = {
-        f"{figure.name}.{suffix}": content
-        for figure in figures
-        for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png))
-    }
-    for name, content in files.items():
-        folder.write(f"figures/{name}", content)
-    folder.discard_others("figures", "gallery*", kept=files)
+def write_figures(
+    folder: ResultsFolder, results: Results, found: Sequence[Board], *, pictures: bool = True
+) -> list[Figure]:
+    """Draws every figure anew, for page, print and eye; without `pictures` none that shows a patient is left."""
+    figures = draw_figures(folder, results, found, pictures=pictures)
+    written = set()
+    for figure in figures:
+        for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png)):
+            folder.write(f"figures/{figure.name}.{suffix}", content)
+            written.add(f"{figure.name}.{suffix}")
+    folder.discard_others("figures", "gallery*", kept=written)
+    return figures
 
 
 def write_tables(folder: ResultsFolder) -> Results:

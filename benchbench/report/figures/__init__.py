@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from benchbench.comparison.board import Board
 from benchbench.report.figures.canvas import Figure, style
@@ -22,11 +22,11 @@ __all__ = ["Figure", "draw_figures"]
 
 
 def draw_figures(
-    folder: ResultsFolder, results: Results, boards: Iterable[Board], *, pictures: bool = True
+    folder: ResultsFolder, results: Results, found: Sequence[Board], *, pictures: bool = True
 ) -> list[Figure]:
     """Every figure that the records are enough for; those that show patients only with `pictures`."""
     with style():
-        statistical = [figure for plate in plates(results, boards) for figure in _of(plate, results)]
+        statistical = [figure for plate in plates(results, found) for figure in _of(plate, results)]
         galleries = draw_galleries(folder, results) if pictures else ()
         return [*statistical, *draw_curves(folder, results), *galleries]
 
