@@ -31,7 +31,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +44,7 @@ from benchbench.plan import RECORD_SCHEMA, RunKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MANIFEST_SCHEMA = 2
 Status = Literal["done", "diverged", "failed"]
 
 
@@ -277,7 +278,7 @@ class ResultsFolder:
         return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        write_atomic(self.path / "benchmark.json", _json(manifest))
+        write_atomic(self.path / "benchmark.json", _json({**manifest, "schema": MANIFEST_SCHEMA}))
 
     def read_manifest(self) -> dict[str, Any]:
         """What was asked of this benchmark.
@@ -287,14 +288,26 @@ class ResultsFolder:
         """
         path = self.path / "benchmark.json"
         try:
-            return dict(json.loads(path.read_bytes()))
+            manifest = dict(json.loads(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
             ) from error
+        if manifest.get("schema") != MANIFEST_SCHEMA:
+            raise IntegrityError(
+                f"{path}: written by another version of benchbench; `benchbench run` writes it anew"
+                " and keeps what is done"
+            )
+        return manifest
 
     def write(self, name: str, content: str | bytes) -> None:
         write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())
+
+    def discard_others(self, folder: str, pattern: str, *, kept: Container[str]) -> None:
+        """Removes the files of a folder that match the pattern, but for those that are kept."""
+        for path in (self.path / folder).glob(pattern):
+            if path.name not in kept:
+                path.unlink()
 
 
 def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:

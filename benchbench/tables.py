@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
@@ -53,6 +54,8 @@ class Results:
     cases: pd.DataFrame
     """Counts, and distances in mm or px, by run, case and region."""
     slices: pd.DataFrame
+    made: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    """Tables that were asked for, by name: many are made from the same few."""
 
     @property
     def planned(self) -> list[RunKey]:
@@ -102,6 +105,18 @@ def read_results(folder: ResultsFolder) -> Results:
     return Results(manifest=manifest, records=records, cases=_together(cases), slices=_together(slices))
 
 
+def _once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
+    """Computes a table once for the same results; every caller has a copy of its own."""
+
+    @functools.wraps(make)
+    def once(results: Results) -> pd.DataFrame:
+        if make.__name__ not in results.made:
+            results.made[make.__name__] = make(results)
+        return results.made[make.__name__].copy()
+
+    return once
+
+
 def mixed_data(results: Results) -> list[tuple[str, str]]:
     """Dataset and variant wherever runs of one benchmark did not see the same files in the same folds."""
     seen: dict[tuple[str, str], set[tuple[int, str, str]]] = {}
@@ -115,6 +130,7 @@ def mixed_data(results: Results) -> list[tuple[str, str]]:
     ]
 
 
+@_once
 def fold_table(results: Results) -> pd.DataFrame:
     """One row a planned run: its scores by every aggregate, how many cases, how it ended.
 
@@ -146,6 +162,7 @@ def cost_table(results: Results) -> pd.DataFrame:
     return _marked(results, _whole_numbers(table))
 
 
+@_once
 def summary_table(results: Results) -> pd.DataFrame:
     """One row a dataset, model, variant, region, metric and aggregate.
 
@@ -172,6 +189,7 @@ def unmeasured(results: Results) -> dict[str, int]:
     return missing
 
 
+@_once
 def leaderboard(results: Results) -> pd.DataFrame:
     """One row a dataset, model and variant, best first.
 
@@ -450,9 +468,15 @@ def _of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
     return table[(table[GROUP] == list(group)).all(axis=1)]
 
 
+def of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
+    """The lines of a table that are of these runs."""
+    wanted = {tuple(key) for key in keys}
+    found = [line in wanted for line in table[KEYS].itertuples(index=False, name=None)]
+    return table[np.array(found, dtype=bool)]
+
+
 def _of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    keys = table[KEYS].itertuples(index=False, name=None)
-    return table[np.array([results.is_done(RunKey(*key)) for key in keys], dtype=bool)]
+    return of_runs(table, filter(results.is_done, results.planned))
 
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:

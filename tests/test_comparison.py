@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from handmade import FOLD_0, FOLD_1, Scans, end, key, plan, two_models
+from handmade import FOLD_0, FOLD_1, N_FOLDS, end, graded, key, plan, scans, two_models
 
 from benchbench.cli import cli
 from benchbench.comparison import compare_results
@@ -16,33 +16,11 @@ from benchbench.errors import IncompatibleError, UsageError
 from benchbench.statistics import Interval, Unknown
 from benchbench.store import ResultsFolder
 
-FOLDS = 5
-
-
-def scans(fold: int, *, better: float, patients: int = 12, seed: int = 0) -> Scans:
-    """Twelve patients of a fold, whose Dice is 0.6 or so plus what is asked."""
-    generator = np.random.default_rng([fold, seed])
-    found = {}
-    for number in range(patients):
-        hit = round(100 * min(0.99, generator.normal(0.6, 0.1) + better))
-        found[f"f{fold}p{number}"] = {"disc": [(hit, 100 - hit, 100 - hit, 300)]}
-    return found
-
 
 def results(
     path: Path, better: float, *, models: tuple[str, str] = ("plain", "grand"), **options: Any
 ) -> ResultsFolder:
-    resolved = {
-        "protocol": {"folds": FOLDS, "validation": 0.2, "epochs": 4, "augment": [{"name": "flip", "p": 0.5}]}
-    }
-    folder = plan(
-        path, [key(model, fold) for fold in range(FOLDS) for model in models], metrics=["dice", "iou"], **options
-    )
-    for fold in range(FOLDS):
-        for model, more in zip(models, (0.0, better), strict=True):
-            mine = {**resolved, "model": {"name": model}, "fold": fold, "seed": 0}
-            end(folder, key(model, fold), scans(fold, better=more), resolved=mine)
-    return folder
+    return graded(path, dict(zip(models, (0.0, better), strict=True)), **options)
 
 
 def test_a_better_model_is_called_so_with_all_that_speaks_for_it(tmp_path: Path) -> None:
@@ -82,9 +60,9 @@ def test_few_patients_have_no_interval_and_no_verdict(tmp_path: Path) -> None:
 
 def test_of_two_folders_the_same_model_is_compared_and_its_recipe(tmp_path: Path) -> None:
     old, new = results(tmp_path / "old", 0.0), results(tmp_path / "new", 0.0)
-    for fold in range(FOLDS):
+    for fold in range(N_FOLDS):
         protocol = {
-            "folds": FOLDS,
+            "folds": N_FOLDS,
             "validation": 0.2,
             "epochs": 9,
             "augment": [{"name": "flip", "p": 0.1}, {"name": "blur"}],
@@ -146,7 +124,7 @@ def test_what_was_not_scored_on_the_same_data_is_not_compared(
 
 
 def test_an_optimistic_selection_is_not_compared_with_an_honest_one(tmp_path: Path) -> None:
-    keys = [key("plain", fold, variant=variant) for variant in ("honest", "dreamy") for fold in range(FOLDS)]
+    keys = [key("plain", fold, variant=variant) for variant in ("honest", "dreamy") for fold in range(N_FOLDS)]
     folder = plan(tmp_path / "b", keys, metrics=["dice"])
     for each in keys:
         end(folder, each, scans(each.fold, better=0))
@@ -158,8 +136,10 @@ def test_an_optimistic_selection_is_not_compared_with_an_honest_one(tmp_path: Pa
 
 
 def test_a_distance_is_compared_the_other_way_round(tmp_path: Path) -> None:
-    folder = plan(tmp_path / "b", [key(m, f) for m in ("plain", "grand") for f in range(FOLDS)], metrics=["hd95"])
-    for fold in range(FOLDS):
+    folder = plan(
+        tmp_path / "b", [key(m, f) for m in ("plain", "grand") for f in range(N_FOLDS)], metrics=["hd95"]
+    )
+    for fold in range(N_FOLDS):
         cases = scans(fold, better=0)
         for model, far in (("plain", 4.0), ("grand", 9.0)):
             spread = np.random.default_rng(fold).normal(0, 0.5, len(cases))

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchbench.comparison.design import rope_of, test_over_train
 from benchbench.comparison.recipes import Difference, differences
 from benchbench.comparison.sides import Side, match
+from benchbench.comparison.values import scores_of
 from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Panel, compare_pairs, family_of, make_panel
-from benchbench.tables import PHANTOM_NOTE, case_values, columns_of
+from benchbench.tables import PHANTOM_NOTE, columns_of
 
 __all__ = ["Difference", "Outcome", "compare_results", "verdict"]
-
-ROPE, ROPE_FAR = 0.01, 1.0
-"""What difference does not matter: of a share, and of a distance in mm or pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +71,12 @@ def compare_results(
 
 
 def _outcomes(pairs: Sequence[tuple[Side, Side]], panels: Mapping[tuple[int, str], Panel]) -> Iterator[Outcome]:
-    shares = {key: _test_over_train(pairs[key[0]][0]) for key in panels}
+    shares = [test_over_train(one.records[0], folds=len(one.folds)) for one, _ in pairs]
     found = compare_pairs(
         panels,
         {key: [(pairs[key[0]][0].label, pairs[key[0]][1].label)] for key in panels},
-        ropes={key: ROPE_FAR if is_lower_better(key[1]) else ROPE for key in panels},
-        test_over_train=max(shares.values()),
+        ropes={key: rope_of(key[1]) for key in panels},
+        test_over_train=max(shares),
     )
     asked: dict[str, list[Comparison]] = {}
     for (number, name), many in found.items():
@@ -107,17 +106,9 @@ def _panels(one: Side, other: Side, metric: str) -> Iterator[tuple[str, Panel]]:
 
 
 def _values(side: Side, name: str, ruling: Side) -> pd.DataFrame:
-    """A value a case, the mean over regions, under the first side's rule for empty masks."""
-    keys = ["fold", "seed", "patient", "case"]
+    """Of the folds in common, under the first side's rule for empty masks."""
     cases = side.cases[side.cases["fold"].isin(ruling.common)]
-    found = case_values(name, cases, ruling.results.empty(ruling.variant), is_pooled=False)
-    # a case that is undefined in one region has no mean: others have it of all
-    mean = cases[keys].assign(value=found).groupby(keys, sort=True)["value"].agg(_strict_mean)
-    return mean.reset_index().assign(model=side.label)
-
-
-def _strict_mean(values: pd.Series) -> float:
-    return float(values.mean(skipna=False))
+    return scores_of(cases, metric=name, empty=ruling.results.empty(ruling.variant), model=side.label)
 
 
 def _check_same_data(one: Side, other: Side) -> None:
@@ -153,10 +144,3 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
     rules = [side.results.empty(side.variant) for side in (one, other)]
     if rules[0] != rules[1]:
         yield f"rules for empty masks differ: '{rules[0]}' is applied to both"
-
-
-def _test_over_train(side: Side) -> float:
-    """Patients tested over patients trained on, in one fold."""
-    protocol = side.records[0].resolved.get("protocol", {})
-    folds, validation = int(protocol.get("folds", len(side.folds))), float(protocol.get("validation", 0.0))
-    return 1 / (max(folds - 1, 1) * (1 - validation))

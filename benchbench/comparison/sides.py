@@ -12,7 +12,7 @@ from benchbench.document import nearest
 from benchbench.errors import UsageError
 from benchbench.plan import RunKey
 from benchbench.store import Record, ResultsFolder, benchmark_folders
-from benchbench.tables import Results, read_results
+from benchbench.tables import Results, of_runs, read_results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,7 @@ class Side:
     @property
     def cases(self) -> pd.DataFrame:
         """The counts and distances of the runs that are done."""
-        table = self.results.cases
-        keys = {tuple(key) for key in self.keys}
-        rows = table[list(RunKey._fields)].itertuples(index=False, name=None)
-        return table[[row in keys for row in rows]]
+        return of_runs(self.results.cases, self.keys)
 
     def of_fold(self, fold: int) -> list[Record]:
         return [self.results.records[key] for key in self.keys if key.fold == fold]

@@ -5,7 +5,7 @@ unit is the patient. A model is called better than another if three things agree
 the signed-rank test adjusted for all that was asked, and the test over folds, in which the noise of training is.
 """
 
-from benchbench.statistics.bootstrap import resampled_means
+from benchbench.statistics.bootstrap import DRAWS, resampled_means
 from benchbench.statistics.family import Friedman, compare_all, compare_pairs, family_of, friedman, holm, tiers
 from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
 from benchbench.statistics.paired import (
@@ -23,6 +23,7 @@ from benchbench.statistics.ranks import RankStability, leave_one_out, rank_stabi
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 __all__ = [
+    "DRAWS",
     "Comparison",
     "Friedman",
     "Interval",

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from scipy import stats
 
+from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import Unknown
 from benchbench.statistics.paired import Comparison, compare
 from benchbench.statistics.panel import Floats, Panel
@@ -24,6 +25,7 @@ def compare_all(
     ropes: Mapping[Asked, float],
     against: str | None = None,
     test_over_train: float | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[Asked, list[Comparison]]:
     """Metric (or what else tells panels apart) -> comparisons of every two models, the better mean first.
@@ -35,7 +37,7 @@ def compare_all(
         asked: [pair for pair in itertools.combinations(_by_mean(panel), 2) if against is None or against in pair]
         for asked, panel in panels.items()
     }
-    return compare_pairs(panels, pairs, ropes=ropes, test_over_train=test_over_train, seed=seed)
+    return compare_pairs(panels, pairs, ropes=ropes, test_over_train=test_over_train, draws=draws, seed=seed)
 
 
 def compare_pairs(
@@ -44,12 +46,13 @@ def compare_pairs(
     *,
     ropes: Mapping[Asked, float],
     test_over_train: float | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[Asked, list[Comparison]]:
     """The comparisons of these pairs, first minus second, all of them one family."""
     found = {
         asked: [
-            compare(panel, one, other, rope=ropes[asked], test_over_train=test_over_train, seed=seed)
+            compare(panel, one, other, rope=ropes[asked], test_over_train=test_over_train, draws=draws, seed=seed)
             for one, other in pairs[asked]
         ]
         for asked, panel in panels.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, finish, listed, share_legend, short
-from benchbench.report.figures.rows import datasets, name_for, rows_of
+from benchbench.rows import datasets, name_for, rows_of
 from benchbench.statistics.panel import Floats
 from benchbench.store import ResultsFolder
 from benchbench.tables import Results

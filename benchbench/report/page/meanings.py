@@ -1,0 +1,67 @@
+"""What the headings of a page mean, in one sentence each."""
+
+from __future__ import annotations
+
+MEANINGS = {
+    "rank": "Order of the means among rows that may be compared. It says nothing of significance: see the tier.",
+    "tier": "Places that a row shares with all that cannot be told from the best of its tier.",
+    "dice": "2 TP / (2 TP + FP + FN) of each case as a whole volume, then the mean over cases.",
+    "iou": "TP / (TP + FP + FN) of each case, then the mean over cases.",
+    "accuracy": "Share of voxels that are right. Background decides it: a mask of nothing scores high.",
+    "precision": "TP / (TP + FP): what share of the prediction is right.",
+    "sensitivity": "TP / (TP + FN): what share of the reference is found. Undefined without a reference.",
+    "specificity": "TN / (TN + FP). Background decides it.",
+    "hd": "Greatest distance from one surface to the other.",
+    "hd95": "95th percentile of the distances between surfaces, the larger of the two directions.",
+    "hd95_pooled": "95th percentile of the distances of both directions taken together.",
+    "hd95_surfel": "95th percentile of distances weighted by area, the larger of the two directions.",
+    "assd": "Mean distance of all surface points of both masks.",
+    "masd": "Mean of the two directed mean distances.",
+    "nsd": "Share of both surfaces that lies within the tolerance behind the @, by area.",
+    "nsd_voxel": "Share of both surfaces that lies within the tolerance behind the @, by voxels.",
+    "interval": "Where the mean would lie in 95 of 100 such experiments, drawn from the lowest to the highest.",
+    "fold_mean": "Mean over the values of the runs.",
+    "fold_sd": "Standard deviation over the values of the runs, n - 1 below.",
+    "dice_pos": "Mean Dice over the cases that have a reference at all.",
+    "n": "Cases.",
+    "n_ref_empty": "Cases, counted once a region, whose reference is empty.",
+    "runs": "Runs done, of those planned.",
+    "parameters": "Numbers that are learnt.",
+    "gmacs": "Billions of multiply-adds for one input of the patch size, counted by torch; half of its FLOPs.",
+    "train_seconds": "Seconds of training, the mean over runs.",
+    "seconds": "Seconds of a run from its first to its last step, the mean over runs.",
+    "gpu_hours": "Hours of all GPUs in training, added up over runs.",
+    "ms_per_case_p50": "Milliseconds from a prepared case to its mask on its own grid; half of them are faster.",
+    "ms_per_case_p90": "The same: nine in ten are faster.",
+    "images_per_second": "Inputs of the patch size per second through the network, at the batch of training.",
+    "peak_memory_bytes": "Most memory of a run: of the GPU on one, otherwise of the process.",
+    "energy_wh": "Energy of the GPU in training by its own counter, added up over runs.",
+    "difference": "First minus second, mean over cases.",
+    "low": "Lower end of the 95 % interval.",
+    "high": "Upper end of the 95 % interval.",
+    "separable": "Whether interval, adjusted test and the test over folds all speak for a difference.",
+    "wins": "Patients on whom the first is better.",
+    "ties": "Patients on whom both are equal.",
+    "losses": "Patients on whom the second is better.",
+    "p": "Two-sided signed-rank test over patients (Wilcoxon, zeros as Pratt), not adjusted.",
+    "p_holm": "The same, adjusted by Holm for all comparisons of this table.",
+    "p_folds": "Test over folds, corrected for training sets that overlap (Nadeau and Bengio).",
+    "p_permutation": "Sign-flip permutation test over patients, as a check.",
+    "rank_biserial": "From -1, every patient worse under the first, to 1.",
+    "p_better": "Probability that the first is better by more than matters (Bayesian signed-rank test).",
+    "p_same": "Probability that both are the same for practical purposes.",
+    "p_worse": "Probability that the first is worse by more than matters.",
+    "false_claim": "Probability that the model with the better mean is not the better one.",
+    "smallest_detectable": "The difference that such an experiment would find four times in five.",
+    "choice": "The average, rule for empty masks or metric by which rows could have been ordered instead.",
+    "first": "Who would stand first by it.",
+    "tau": "Kendall's tau-b with the order of the board: 1 is the same order, -1 the reverse.",
+    "moved": "The most places that a row moves.",
+    "verdict": "reproduced: within the tolerance of the printed number; gap: not; not comparable: see why.",
+}
+
+
+def meaning(name: str) -> str:
+    """Of a column; '' where the name says it."""
+    plain = name.removesuffix("_mm").removesuffix("_px").partition("@")[0]
+    return MEANINGS.get(plain, "")
