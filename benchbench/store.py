@@ -7,7 +7,8 @@
         slices.parquet    the same by slice
         predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
         pictures.parquet  of each test case the slice, or planes, that galleries show, with the truth
-        history.csv       losses and metrics of every epoch
+        history.csv       of every epoch losses, metrics, the learning rate (lr), whether it is the best so far
+                          (is_best) and, under early stopping, how many came since the best (epochs_without_gain)
         best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
         events.out.*      TensorBoard
