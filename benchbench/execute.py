@@ -197,6 +197,8 @@ def _train(assignment: Assignment, training: Training, report: Report) -> None:
         return
     saved = time.monotonic()
     with assignment.folder.events() as events:
+        for earlier in training.history:  # a run that goes on has a new file
+            events(earlier["epoch"], earlier)
         while not training.is_over:
             row = _run_epoch(assignment, training, report)
             if any(checkpoint.epoch == row["epoch"] for checkpoint in training.kept):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol as Interface
 
 from benchbench.assignment import Assignment
@@ -25,7 +25,8 @@ from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
 from benchbench.plan import Chosen, Run, RunKey, shown_settings
 from benchbench.plugins import Registry
-from benchbench.report import write_figures, write_tables
+from benchbench.report import write_page, write_tables
+from benchbench.report.page.index import write_index
 from benchbench.spec import Benchmark
 from benchbench.store import Record, ResultsFolder, results_folder
 
@@ -46,6 +47,8 @@ class Machine:
     """Whether prepared cases are compressed on the disk, and unpacked into memory."""
     save_predictions: bool = False
     """Whether each run leaves its predictions as NIfTI files."""
+    pictures: bool = True
+    """Whether galleries show test cases."""
 
 
 class Observer(Interface):
@@ -100,7 +103,8 @@ def _carry_out(
             _launcher(machine, _processes(selected))(waiting, partial(_hear, _Tables(folder), observer))
     finally:
         results = write_tables(folder)
-    write_figures(folder, results)  # not before a process ends that was told to
+    write_page(folder, results, pictures=machine.pictures)  # not before a process ends that was told to
+    write_index(machine.results)
     return folder, [each.folder.read_record() for each in assignments]
 
 
@@ -281,6 +285,9 @@ def manifest_of(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> 
         "name": benchmark.name,
         "title": benchmark.title,
         "phantom": phantom,
+        "file": _shown_path(benchmark.document.name),
+        "overrides": list(benchmark.overrides),
+        "rehearse": benchmark.rehearsal is not None,
         "ensembles": {ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         "tables": [table.model_dump() for table in benchmark.tables],
         "listings": [listing.model_dump() for listing in benchmark.listings],
@@ -297,6 +304,12 @@ def manifest_of(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> 
         },
         "runs": [{**run.key._asdict(), "digest": run.digest} for run in runs],
     }
+
+
+def _shown_path(name: str) -> str:
+    """A file as a command may name it on another machine: where it lies here is nobody's business."""
+    path = PurePath(name)
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 def _identity(chosen: Chosen) -> str:

@@ -177,6 +177,8 @@ class Benchmark:
     deviations: tuple[str, ...]
     rehearsal: PhantomSize | None
     """The phantom data that stand in for the real; None in earnest."""
+    overrides: tuple[str, ...]
+    """What was changed about the file, as `path=value`."""
     document: Document = field(compare=False, repr=False)
 
 
@@ -211,6 +213,7 @@ def read_benchmark(
         reported=tuple(read_reported(path.parent / "reported", base.reproduce)) if base.reproduce else (),
         deviations=base.deviations,
         rehearsal=base.rehearse.data if rehearse else None,
+        overrides=tuple(overrides),
         document=document,
     )
 

@@ -8,7 +8,8 @@
         ceiling.parquet   the same by case of the truth, scaled to the network's input and back; if that scales
         predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
         pictures.parquet  of each test case the slice, or planes, that galleries show, with the truth
-        history.csv       losses and metrics of every epoch
+        history.csv       of every epoch losses, metrics, the learning rate (lr), whether it is the best so far
+                          (is_best) and, under early stopping, how many came since the best (epochs_without_gain)
         best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
         resume.pt         present only while a run is under way
         events.out.*      TensorBoard
@@ -31,7 +32,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,7 @@ from benchbench.plan import RECORD_SCHEMA, RunKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MANIFEST_SCHEMA = 2
 Status = Literal["done", "diverged", "failed"]
 
 
@@ -283,7 +285,7 @@ class ResultsFolder:
         return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        write_atomic(self.path / "benchmark.json", _json(manifest))
+        write_atomic(self.path / "benchmark.json", _json({**manifest, "schema": MANIFEST_SCHEMA}))
 
     def read_manifest(self) -> dict[str, Any]:
         """What was asked of this benchmark.
@@ -293,14 +295,26 @@ class ResultsFolder:
         """
         path = self.path / "benchmark.json"
         try:
-            return dict(json.loads(path.read_bytes()))
+            manifest = dict(json.loads(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
             ) from error
+        if manifest.get("schema") != MANIFEST_SCHEMA:
+            raise IntegrityError(
+                f"{path}: written by another version of benchbench; `benchbench run` writes it anew"
+                " and keeps what is done"
+            )
+        return manifest
 
     def write(self, name: str, content: str | bytes) -> None:
         write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())
+
+    def discard_others(self, folder: str, pattern: str, *, kept: Container[str]) -> None:
+        """Removes the files of a folder that match the pattern, but for those that are kept."""
+        for path in (self.path / folder).glob(pattern):
+            if path.name not in kept:
+                path.unlink()
 
 
 def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
@@ -55,6 +56,8 @@ class Results:
     slices: pd.DataFrame
     ceilings: pd.DataFrame
     """As `cases`, of the truth as resizing leaves it; of runs whose cases are resized."""
+    made: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    """Tables that were asked for, by name: many are made from the same few."""
 
     @property
     def planned(self) -> list[RunKey]:
@@ -106,6 +109,18 @@ def read_results(folder: ResultsFolder) -> Results:
     return Results(manifest=manifest, records=records, cases=cases, slices=slices, ceilings=ceilings)
 
 
+def _once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
+    """Computes a table once for the same results; every caller has a copy of its own."""
+
+    @functools.wraps(make)
+    def once(results: Results) -> pd.DataFrame:
+        if make.__name__ not in results.made:
+            results.made[make.__name__] = make(results)
+        return results.made[make.__name__].copy()
+
+    return once
+
+
 def mixed_data(results: Results) -> list[tuple[str, str]]:
     """Dataset and variant wherever runs of one benchmark did not see the same files in the same folds."""
     seen: dict[tuple[str, str], set[tuple[int, str, str]]] = {}
@@ -119,6 +134,7 @@ def mixed_data(results: Results) -> list[tuple[str, str]]:
     ]
 
 
+@_once
 def fold_table(results: Results) -> pd.DataFrame:
     """One row a planned run: its scores by every aggregate, how many cases, how it ended.
 
@@ -135,6 +151,7 @@ def fold_table(results: Results) -> pd.DataFrame:
     return marked(results, whole_numbers(table[[*(name for name in table if name not in last), *last]]))
 
 
+@_once
 def summary_table(results: Results) -> pd.DataFrame:
     """One row a dataset, model, variant, region, metric and aggregate.
 
@@ -161,6 +178,7 @@ def unmeasured(results: Results) -> dict[str, int]:
     return missing
 
 
+@_once
 def leaderboard(results: Results) -> pd.DataFrame:
     """One row a dataset, model and variant, best first.
 

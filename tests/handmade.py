@@ -52,6 +52,7 @@ def plan(
     scores = dict.fromkeys({each.variant for each in keys}, rules)
     runs = [{**each._asdict(), "digest": f"digest of {each}"} for each in keys]
     manifest = {"name": "b", "title": "T", "phantom": False, "scores": scores, "runs": runs}
+    manifest |= {"file": "benchmarks/b.toml", "overrides": [], "rehearse": changes.get("phantom", False)}
     manifest |= {"tables": [], "listings": [], "settings": {}, "ensembles": {}, "reported": [], "deviations": []}
     manifest |= changes
     manifest["tables"] = [{"sd": True, **table} for table in manifest["tables"]]
@@ -68,12 +69,16 @@ def end(
     *,
     ceiling: Scans | None = None,
     ceiling_far: Far | None = None,
+    pictures: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> None:
-    """Records a run; without scans it has no counts. `far` has the distances of each case, column by column."""
+    """Records a run; without scans it has no counts. `far` has the distances of each case, column by column.
+
+    `ceiling` is of the resized truth; `pictures` has the digests of what it keeps to show.
+    """
     cases, slices = _lines(run, scans or {}, far or {})
     resized, _ = _lines(run, ceiling or {}, ceiling_far or {})
-    files = {}
+    files = dict(pictures or {})
     for name, rows in (("cases.parquet", cases), ("slices.parquet", slices), ("ceiling.parquet", resized)):
         if rows:
             folder.run(run).write_table(name, pa.Table.from_pylist(rows))

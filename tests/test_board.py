@@ -36,22 +36,21 @@ def test_rows_stand_from_the_best_with_the_means_of_the_summary(tmp_path: Path) 
 def test_models_that_cannot_be_told_apart_share_a_tier(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "worse": 0.0}))
     assert board.tiers == {"one": "1-2", "same": "1-2", "worse": "3"}
-    assert board.verdict.startswith(
-        "one leads on discs and is not separable from same; nearest: one and same are not"
-    )
+    assert board.verdict.headline == "one leads on discs and is not separable from same"
+    assert board.verdict.grounds.startswith("to same: dice +0.0000 [+0.0000, +0.0000]")
     assert board.family == "Holm over 3 comparisons: 3 pairs of models by dice"
 
 
 def test_a_leader_apart_from_all_others_is_called_so(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2, "two": 0.1, "three": 0.0}))
-    assert board.verdict.startswith(
-        "one is better than each of the 2 others on discs; nearest: one is better than two"
-    )
+    assert board.verdict.headline == "one is better than two, three on discs"
+    assert board.verdict.grounds.startswith("to two: dice +0.0")
+    assert "60 patients, 5 folds x 1 seed" in board.verdict.grounds
 
 
 def test_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2}))
-    assert board.verdict == "one is alone on discs: nothing to compare it with"
+    assert str(board.verdict) == "one is alone on discs: nothing to compare it with"
     assert (list(board.comparisons), board.tiers) == ([], {"one": "1"})
     assert isinstance(board.stability, Unknown)
 
@@ -111,4 +110,4 @@ def test_seeds_count_as_one_value_of_a_patient(tmp_path: Path) -> None:
         end(folder, each, scans(each.fold, better=0.1 * (each.model == "two"), seed=0))
     board = board_of(folder)
     assert (len(board.panel.patients), board.seeds) == (60, 2)
-    assert "60 patients, 5 folds x 2 seeds" in board.verdict
+    assert "60 patients, 5 folds x 2 seeds" in str(board.verdict)

@@ -10,8 +10,9 @@ import pytest
 from handmade import PERFECT_0, PERFECT_1, end, key, plan
 
 from benchbench.report import write_report
-from benchbench.report.figures import draw_figures
-from benchbench.report.figures.curves import curves_of
+from benchbench.report.figures import Figure
+from benchbench.report.figures.canvas import style
+from benchbench.report.figures.curves import curves_of, draw_curves
 from benchbench.store import ResultsFolder
 from benchbench.tables import PHANTOM_NOTE, read_results
 
@@ -36,21 +37,26 @@ def learnt(path: Path, models: Sequence[str], *, phantom: bool = False) -> Resul
     return folder
 
 
+def curves(folder: ResultsFolder) -> list[Figure]:
+    with style():
+        return list(draw_curves(folder, read_results(folder)))
+
+
 def test_a_curve_is_the_mean_and_the_range_over_folds_up_to_the_shortest_run(tmp_path: Path) -> None:
     folder = learnt(tmp_path, ["plain"])
-    (curves,) = curves_of(folder, read_results(folder), "discs")
-    loss = curves.traces["train_loss"]
+    (of_plain,) = curves_of(folder, read_results(folder), "discs")
+    loss = of_plain.traces["train_loss"]
     assert loss.epochs.tolist() == [1, 2, 3]
     assert loss.mean.tolist() == [3.5, 2.5, 1.5]
     assert (loss.low.tolist(), loss.high.tolist()) == ([3, 2, 1], [4, 3, 2])
-    assert list(curves.chosen) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
+    assert list(of_plain.chosen) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
 
 
 def test_few_rows_share_their_axes_and_many_have_panels_of_their_own(tmp_path: Path) -> None:
     few = learnt(tmp_path / "few", ["one", "two"])
     many = learnt(tmp_path / "many", [f"model_{number}" for number in range(9)])
-    assert [figure.name for figure in draw_figures(few, read_results(few))] == ["curves"]
-    assert len(draw_figures(many, read_results(many))) == 2
+    assert [figure.name for figure in curves(few)] == ["curves"]
+    assert len(curves(many)) == 2
 
 
 def test_a_report_writes_each_figure_for_page_print_and_eye_in_the_same_bytes(tmp_path: Path) -> None:
@@ -58,7 +64,7 @@ def test_a_report_writes_each_figure_for_page_print_and_eye_in_the_same_bytes(tm
     write_report(folder)
     first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     write_report(folder)
-    assert set(first) == {"curves.svg", "curves.pdf", "curves.png"}
+    assert {"curves.svg", "curves.pdf", "curves.png", "cases.svg", "pareto.pdf"} < set(first)
     assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == first
 
 
@@ -72,14 +78,14 @@ def test_a_name_from_outside_is_text_in_a_figure_and_not_markup(tmp_path: Path) 
 
 def test_numbers_in_a_name_stay_as_they_are_written(tmp_path: Path) -> None:
     folder = learnt(tmp_path, ["lr=0.0001", "lr=0.12345"])
-    (figure,) = draw_figures(folder, read_results(folder))
+    (figure,) = curves(folder)
     assert ">lr=0.0001<" in figure.svg
     assert ">lr=0.12345<" in figure.svg
 
 
 def test_a_figure_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
-    (real,) = draw_figures(folder := learnt(tmp_path / "a", ["one"]), read_results(folder))
-    (made_up,) = draw_figures(folder := learnt(tmp_path / "b", ["one"], phantom=True), read_results(folder))
+    (real,) = curves(learnt(tmp_path / "a", ["one"]))
+    (made_up,) = curves(learnt(tmp_path / "b", ["one"], phantom=True))
     assert PHANTOM_NOTE in made_up.svg
     assert PHANTOM_NOTE not in real.svg
 
@@ -87,4 +93,4 @@ def test_a_figure_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
 def test_runs_without_a_history_have_no_figure(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0)])
     end(folder, key("plain", 0), PERFECT_0)
-    assert draw_figures(folder, read_results(folder)) == []
+    assert curves(folder) == []

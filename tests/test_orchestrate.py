@@ -117,15 +117,27 @@ def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_agai
     assert pd.read_parquet(anew.run(second.key).path / "cases.parquet").equals(cases)
 
 
-def test_tensorboard_reads_the_events(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+def read_events(run: Path) -> dict[str, dict[int, float]]:
+    """What TensorBoard reads: the value of each epoch by name."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder, _, _ = carry(benchmark_file, squares, tmp_path)
-    run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
     events = EventAccumulator(str(run)).Reload()
-    history = pd.read_csv(run / "history.csv")
-    losses = [event.value for event in events.Scalars("train_loss")]
-    assert losses == pytest.approx(list(history["train_loss"]), rel=1e-5)
+    return {name: {event.step: event.value for event in events.Scalars(name)} for name in events.Tags()["scalars"]}
+
+
+def test_tensorboard_reads_all_that_history_says_callbacks_included(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    early = "protocol.early_stopping={ patience = 9 }"
+    plateau = 'protocol.schedule={ name = "plateau", patience = 0 }'
+    folder, _, _ = carry(benchmark_file, squares, tmp_path, early, plateau, only=["fold=0"])
+    run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
+    history = pd.read_csv(run / "history.csv").set_index("epoch")
+    assert {"lr", "is_best", "epochs_without_gain", "train_loss"} <= set(history)
+    events = read_events(run)
+    assert events.keys() == set(history)
+    for name, values in events.items():
+        assert values == pytest.approx(dict(history[name]), rel=1e-5, nan_ok=True), name
 
 
 def test_records_name_no_path_user_or_host(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
@@ -358,6 +370,7 @@ def test_resuming_goes_on_from_the_kept_state(
     assert records[0] is not None
     assert records[0].epochs == 5
     assert tables(folder) == before
+    assert list(read_events(folder.run(records[0].key).path)["lr"]) == [0, 1, 2, 3, 4]
 
 
 def test_a_checkpoint_may_be_chosen_on_the_scored_cases_if_the_protocol_says_so(

@@ -79,9 +79,10 @@ def test_the_same_seeds_give_the_same_weights_to_the_bit(tmp_path: Path) -> None
 
 def test_a_training_resumed_from_a_saved_state_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     schedule = {"name": "plateau", "factor": 0.5, "patience": 0}
-    whole = run(training(tmp_path, epochs=4, schedule=schedule), 4)
-    stopped = run(training(tmp_path, epochs=4, schedule=schedule), 2).save()
-    resumed = training(tmp_path, epochs=4, schedule=schedule)
+    callbacks: dict[str, Any] = {"epochs": 4, "schedule": schedule, "early_stopping": {"patience": 3}}
+    whole = run(training(tmp_path, **callbacks), 4)
+    stopped = run(training(tmp_path, **callbacks), 2).save()
+    resumed = training(tmp_path, **callbacks)
     resumed.load(stopped)
     run(resumed, 2)
     for name, weights in whole.model.state_dict().items():
@@ -143,6 +144,19 @@ def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:
         state._remember({"epoch": epoch, "validation_dice_case": dice})
         over.append(state.is_over)
     assert over == [False, False, False, True]
+    assert [row["epochs_without_gain"] for row in state.history] == [0, 1, 2, 3]
+
+
+def test_without_early_stopping_no_patience_is_counted(tmp_path: Path) -> None:
+    state = run(training(tmp_path), 1)
+    assert "epochs_without_gain" not in state.history[0]
+
+
+def test_a_plateau_shows_in_the_learning_rate_of_the_next_epoch(tmp_path: Path) -> None:
+    state = run(training(tmp_path, epochs=3, schedule={"name": "plateau", "factor": 0.5, "patience": 0}), 1)
+    state.history[0]["validation_loss"] = 0.0  # nothing is better
+    run(state, 2)
+    assert [row["lr"] for row in state.history] == [0.01, 0.01, 0.005]
 
 
 def test_a_loss_that_becomes_nan_ends_the_run_and_leaves_the_best_weights_finite(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ cache_option = click.option(
     help="Prepared and phantom data; also BENCHBENCH_CACHE.",
 )
 
-
+pictures_option = click.option(
+    "--no-pictures", is_flag=True, help="Leave out galleries, which show patients, and remove those there are."
+)
 params_option = click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A parameter of the factory, e.g. width=8."
 )

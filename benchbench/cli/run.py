@@ -12,6 +12,7 @@ from benchbench.cli.options import (
     cache_option,
     data_root_option,
     file_argument,
+    pictures_option,
     read_plan,
     results_option,
 )
@@ -28,6 +29,7 @@ from benchbench.cli.options import (
 )
 @click.option("--compress-cache", is_flag=True, help="Less disk for prepared cases, more memory in every run.")
 @click.option("--save-predictions", is_flag=True, help="Write the predicted labels of every test case as NIfTI.")
+@pictures_option
 @click.option("--jobs", type=click.IntRange(min=0), help="Runs at a time [one a device]; 0: in this process.")
 def run_command(
     file: Path,
@@ -41,6 +43,7 @@ def run_command(
     device: str,
     compress_cache: bool,
     save_predictions: bool,
+    no_pictures: bool,
     jobs: int | None,
 ) -> int:
     """Carry out the benchmark FILE: what is done is skipped, what is not is done."""
@@ -57,6 +60,7 @@ def run_command(
         jobs=jobs,
         compress_cache=compress_cache,
         save_predictions=save_predictions,
+        pictures=not no_pictures,
     )
     with screen(terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(

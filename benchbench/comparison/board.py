@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchbench.comparison.design import rope_of, test_over_train
 from benchbench.comparison.values import of_common_cases, scores_of
-from benchbench.comparison.verdict import board_verdict
+from benchbench.comparison.verdict import Verdict, board_verdict
 from benchbench.metric_names import is_lower_better
 from benchbench.protocol import EmptyPolicy
 from benchbench.rows import Row, datasets, rows_of
@@ -101,8 +101,8 @@ class Board:
         return rank_stability(self.panel)
 
     @property
-    def verdict(self) -> str:
-        """What can be said of the first place, in one line."""
+    def verdict(self) -> Verdict:
+        """What can be said of the first place."""
         return board_verdict(
             list(self.rows), self.comparisons, metric=self.metric, dataset=self.dataset, seeds=self.seeds
         )

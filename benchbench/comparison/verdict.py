@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from benchbench.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Unknown
@@ -15,28 +16,46 @@ def verdict(found: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
         head = f"{found.better} is better than {worse} on {dataset}"
     else:
         head = f"{found.first} and {found.second} are not separable on {dataset}"
+    return f"{head}: {grounds(found, metric=metric, seeds=seeds)}"
+
+
+def grounds(found: Comparison, *, metric: str, seeds: int) -> str:
+    """Difference, interval and tests, on what they rest, and what could have been found."""
     shown = [f"{metric} {_signed(found.difference)}{_interval(found)}", f"p(Holm) {_number(found.p_holm)}"]
     shown += [f"p(folds) {_number(found.p_folds)}", f"P(false claim) {_number(found.false_claim)}"]
     if not found.is_separable and not isinstance(found.smallest_detectable, Unknown):
         shown.append(f"a difference of {found.smallest_detectable:.4f} would be found four times in five")
-    return f"{head}: {', '.join(shown)}; {_basis(found, seeds)}{_direction(metric)}"
+    return f"{', '.join(shown)}; {_basis(found, seeds)}{_direction(metric)}"
+
+
+class Verdict(NamedTuple):
+    """What can be said of the first of several models, and the comparison that decides it."""
+
+    headline: str
+    grounds: str
+
+    def __str__(self) -> str:
+        return f"{self.headline}; {self.grounds}" if self.grounds else self.headline
 
 
 def board_verdict(
     labels: Sequence[str], comparisons: Sequence[Comparison], *, metric: str, dataset: str, seeds: int
-) -> str:
-    """What can be said of the first of several models, best first, from the comparisons of every two."""
+) -> Verdict:
+    """Of models from the best, and the comparisons of every two."""
     if len(labels) == 1:
-        return f"{labels[0]} is alone on {dataset}: nothing to compare it with"
-    leader, second = labels[:2]
+        return Verdict(f"{labels[0]} is alone on {dataset}: nothing to compare it with", "")
+    leader, *others = labels
     against = {each.second: each for each in comparisons if each.first == leader}
-    line = verdict(against[second], metric=metric, dataset=dataset, seeds=seeds)
-    if len(labels) == 2:
-        return line
-    unclear = [label for label in labels[1:] if not against[label].is_separable]
+    unclear = [label for label in others if not against[label].is_separable]
+    decisive = against[(unclear or others)[0]]
     if not unclear:
-        return f"{leader} is better than each of the {len(labels) - 1} others on {dataset}; nearest: {line}"
-    return f"{leader} leads on {dataset} and is not separable from {_listed(unclear)}; nearest: {line}"
+        headline = f"{leader} is better than {_listed(others)} on {dataset}"
+    elif len(unclear) == len(others) == 1:
+        headline = f"{leader} and {unclear[0]} are not separable on {dataset}"
+    else:
+        headline = f"{leader} leads on {dataset} and is not separable from {_listed(unclear)}"
+    between = f"to {decisive.second}: " if len(others) > 1 else ""
+    return Verdict(headline, f"{between}{grounds(decisive, metric=metric, seeds=seeds)}")
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -112,10 +112,13 @@ class Training:
     def is_over(self) -> bool:
         """Whether the epochs are used up or early stopping ends the run."""
         trained, stopping = len(self.history), self.protocol.early_stopping
-        waited = trained - 1 - (self.best_epoch or 0)
         return trained >= self.protocol.epochs or (
-            stopping is not None and trained > 0 and waited > stopping.patience
+            stopping is not None and trained > 0 and self._epochs_without_gain > stopping.patience
         )
+
+    @property
+    def _epochs_without_gain(self) -> int:
+        return self.history[-1]["epoch"] - (self.best_epoch or 0)
 
     def save(self) -> bytes:
         """Everything that the next epoch depends on."""
@@ -239,6 +242,8 @@ class Training:
             value = -found if select == "loss" else found
             row["is_best"] = int(self._keep(row["epoch"], -math.inf if math.isnan(value) else value))
         self.history.append(row)
+        if self.protocol.early_stopping is not None:
+            row["epochs_without_gain"] = self._epochs_without_gain
 
     def _keep(self, epoch: int, value: float) -> bool:
         """Keeps the weights if fewer than `keep` are better or equal; whether they are the best."""

@@ -1,12 +1,20 @@
-"""Writes a benchmark's tables and figures as files that people read, print and compute with."""
+"""Writes a benchmark's tables, figures and page as files that people read, print and compute with."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
+from benchbench.comparison.board import Board, boards
+from benchbench.comparison.sensitivity import sensitivity_table
 from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.listings import listing_tables
 from benchbench.metric_names import is_overlap
 from benchbench.references import BACKGROUND, CEILING, with_references
-from benchbench.report.figures import draw_figures
+from benchbench.report.board_tables import choice_table, difference_table, rank_table, standing_table
+from benchbench.report.figures import Figure, draw_figures
+from benchbench.report.page import benchmark_page
+from benchbench.report.page.index import CARD, card
 from benchbench.report.reproduction import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.reproduction import reproductions
@@ -35,6 +43,10 @@ _READING = (
     " the runs. Empty masks: `{policies}`. A rank is the order of the means and says nothing of significance."
 )
 
+_TIERS = (
+    "Rows of one tier cannot be told from its best: interval, adjusted test and test over folds do not all speak"
+    " for a difference. `differences.csv` has every two rows."
+)
 
 _REFERENCES = {
     BACKGROUND: "`all background` predicts nothing at all: what it scores no model has earned.",
@@ -45,22 +57,48 @@ _REFERENCES = {
 }
 
 
-def write_report(folder: ResultsFolder) -> Results:
-    """Makes every table and figure of a benchmark anew from its records.
+def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
+    """Makes every table, figure and page of a benchmark anew from its records.
 
     Raises:
         IntegrityError: a record or its counts are not what was written.
     """
     results = write_tables(folder)
-    write_figures(folder, results)
+    write_page(folder, results, pictures=pictures)
     return results
 
 
-def write_figures(folder: ResultsFolder, results: Results) -> None:
-    """Draws every figure anew, for page, print and eye."""
-    for figure in draw_figures(folder, results):
+def write_page(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> None:
+    """Draws every figure, computes every statistic and puts them on one page; slower than tables by seconds."""
+    found = list(boards(results))
+    choices = [sensitivity_table(results, board) for board in found]
+    statistics = {
+        "standings": standing_table(found),
+        "differences": difference_table(found),
+        "ranks": rank_table(found),
+        "sensitivity": choice_table(found, choices),
+    }
+    for name, table in statistics.items():
+        folder.write(f"{name}.csv", to_csv(table.assign(data=results.data)))
+    figures = write_figures(folder, results, found, pictures=pictures)
+    folder.write("leaderboard.md", leaderboard_page(results, found))
+    page = benchmark_page(folder, results, list(zip(found, choices, strict=True)), figures, reproductions(results))
+    folder.write("index.html", page)
+    folder.write(CARD, json.dumps(card(results, found), indent=1) + "\n")
+
+
+def write_figures(
+    folder: ResultsFolder, results: Results, found: Sequence[Board], *, pictures: bool = True
+) -> list[Figure]:
+    """Draws every figure anew, for page, print and eye; without `pictures` none that shows a patient is left."""
+    figures = draw_figures(folder, results, found, pictures=pictures)
+    written = set()
+    for figure in figures:
         for suffix, content in (("svg", figure.standalone), ("pdf", figure.pdf), ("png", figure.png)):
             folder.write(f"figures/{figure.name}.{suffix}", content)
+            written.add(f"{figure.name}.{suffix}")
+    folder.discard_others("figures", "gallery*", kept=written)
+    return figures
 
 
 def write_tables(folder: ResultsFolder) -> Results:
@@ -87,16 +125,29 @@ def write_tables(folder: ResultsFolder) -> Results:
     return results
 
 
-def leaderboard_page(results: Results) -> str:
+def leaderboard_page(results: Results, found: Sequence[Board] = ()) -> str:
     """The leaderboard in Markdown, with what a reader must know to believe it."""
     lines = [f"# {plain_markdown(results.manifest['title'])}", ""]
     if results.manifest["phantom"]:
         lines += [f"**{PHANTOM_NOTE}**", ""]
-    board = with_references(leaderboard(results), results)
-    lines += [to_markdown(board), *_reading(results)]
-    lines += [line for name, text in _REFERENCES.items() if name in set(board["model"]) for line in (text, "")]
+    lines += [line for board in found for line in (plain_markdown(str(board.verdict)), "")]
+    table = with_references(leaderboard(results), results)
+    lines += [to_markdown(table), *_standing(found), *_reading(results)]
+    lines += [line for name, text in _REFERENCES.items() if name in set(table["model"]) for line in (text, "")]
     lines += _troubles(results)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _standing(found: Sequence[Board]) -> list[str]:
+    """Tiers and intervals, where they can be known."""
+    if not found:
+        return []
+    lines = ["## Tiers", "", to_markdown(standing_table(found)), _TIERS, ""]
+    return [
+        *lines,
+        *(f"{board.dataset}: {plain_markdown(board.family)}." for board in found if board.comparisons),
+        "",
+    ]
 
 
 def _reading(results: Results) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchbench.report.figures.embedded import compacted
 from benchbench.report.figures.svg import themed
 from benchbench.tables import PHANTOM_NOTE
 
@@ -48,11 +49,13 @@ _STYLE = {
     "axes.titleweight": "bold",
     "figure.constrained_layout.h_pad": 0.05,
     "figure.constrained_layout.w_pad": 0.05,
+    "figure.dpi": _DPI,  # letters of another size would not fit into what was laid out
     "figure.facecolor": "none",
     "font.size": 8,
     "grid.alpha": 0.35,
     "grid.color": MUTED,
     "grid.linewidth": 0.4,
+    "image.composite_image": False,  # each by itself, so that a page has what is equal once
     "legend.fontsize": 8,
     "legend.frameon": False,
     "legend.labelcolor": INK,
@@ -105,23 +108,26 @@ def style() -> Iterator[None]:
         yield
 
 
-def canvas(height: float) -> Drawing:
-    """An empty figure, as wide as a page and so many inches high."""
+def canvas(height: float, *, is_arranged: bool = False) -> Drawing:
+    """An empty figure, as wide as a page and so many inches high; whoever arranges it has no need of a layout."""
     from matplotlib.figure import Figure as Drawing  # noqa: PLC0415 see above
 
-    return Drawing(figsize=(WIDTH, height), layout="constrained")
+    return Drawing(figsize=(WIDTH, height), layout=None if is_arranged else "constrained")
 
 
 def finish(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
     """The figure in its three formats; one of phantom data says so in itself."""
     if phantom:
-        drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, ha="right")
+        top = None if drawing.get_layout_engine() else 1 - 0.05 / drawing.get_figheight()
+        drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=top, ha="right")
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")  # laid out once, not for each format
     return Figure(
         name=name,
         title=title,
         caption=f"{caption} ({PHANTOM_NOTE.capitalize()}.)" if phantom else caption,
         alt=alt,
-        svg=themed(_bytes(drawing, "svg", name).decode(), name=name, alt=alt, theme=THEME),
+        svg=themed(compacted(_bytes(drawing, "svg", name).decode()), name=name, alt=alt, theme=THEME),
         pdf=_bytes(drawing, "pdf", name),
         png=_bytes(drawing, "png", name),
     )

@@ -46,7 +46,8 @@ def build(
     weights: the name that `benchbench convert mask_dino FILE` prints for a published checkpoint of three maps.
 
     Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB for each image of
-    256 x 256 in the batch, kept until its gradient is known.
+    256 x 256 in the batch, kept until its gradient is known. On a CPU the whole process was measured to need
+    2.9 GB at most for one image, 4.1 for two and 6.1 for four, and a core 5 s for each image of a step.
 
     Raises:
         IncompatibleError: a parameter is out of range or does not go with the patch, or the weights do not fit.

@@ -1,0 +1,240 @@
+"""Figures of a board show the numbers of its panel and of its statistics, and nothing where nothing can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import PERFECT_0, end, graded, key, plan, scans, two_models
+
+from benchbench.comparison.board import boards
+from benchbench.report.figures import draw_figures
+from benchbench.report.figures.canvas import style
+from benchbench.report.figures.cases import draw_cases
+from benchbench.report.figures.differences import draw_differences, gaps_of
+from benchbench.report.figures.measure import axis_of, name_of, written
+from benchbench.report.figures.pareto import costs_of, draw_pareto, front
+from benchbench.report.figures.plate import Plate, plates, scattered
+from benchbench.report.figures.ranks import draw_ranks
+from benchbench.report.figures.significance import draw_significance
+from benchbench.report.figures.volume import draw_volume, running_median, volumes_of
+from benchbench.statistics import Interval, RankStability
+from benchbench.store import ResultsFolder
+from benchbench.tables import PHANTOM_NOTE, Results, read_results
+
+BETTER = {"low": 0.0, "high": 0.2, "same": 0.2}
+
+
+@pytest.fixture
+def styled() -> Iterator[None]:
+    with style():
+        yield
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return read_results(graded(tmp_path_factory.mktemp("graded"), BETTER))
+
+
+@pytest.fixture(scope="module")
+def plate(results: Results) -> Plate:
+    return plate_of(results)
+
+
+def plate_of(results: Results) -> Plate:
+    (plate,) = plates(results, boards(results))
+    return plate
+
+
+def words(svg: str) -> list[str]:
+    return [element.text or "" for element in ET.fromstring(svg).iter() if element.tag.endswith("}text")]  # noqa: S314 our own
+
+
+def test_differences_are_to_the_leader_with_the_intervals_of_the_comparisons(plate: Plate) -> None:
+    gaps = gaps_of(plate)
+    assert [gap.model for gap in gaps] == plate.models[1:] == ["same", "low"]
+    by_pair = {(each.first, each.second): each for each in plate.board.comparisons}
+    for gap in gaps:
+        comparison = by_pair["high", gap.model]
+        assert isinstance(comparison.interval, Interval)
+        assert gap.difference == -comparison.difference
+        assert gap.interval[:2] == (-comparison.interval.high, -comparison.interval.low)
+        assert gap.patients.mean() == pytest.approx(gap.difference)
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_difference_is_written_beside_its_line(plate: Plate) -> None:
+    figure = draw_differences(plate)
+    assert figure is not None
+    gap = gaps_of(plate)[1]
+    shown = [written("dice", value, sign=True) for value in (gap.difference, *gap.interval[:2])]
+    assert f"{shown[0]} [{shown[1]}, {shown[2]}]" in words(figure.svg)
+    assert plate.board.family in figure.caption
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_pair_that_can_be_told_apart_has_its_p_and_another_a_sign(plate: Plate) -> None:
+    figure = draw_significance(plate)
+    assert figure is not None
+    found = words(figure.svg)
+    apart = [each for each in plate.board.comparisons if each.is_separable]
+    assert len(apart) == 2
+    assert found.count("<.001") == 2
+    assert found.count("≈") == 1
+    assert figure.alt.startswith("2 of 3 pairs")
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_caption_of_ranks_has_the_boards_numbers(plate: Plate) -> None:
+    figure, stability = draw_ranks(plate), plate.board.stability
+    assert figure is not None
+    assert isinstance(stability, RankStability)
+    assert f"high was first in {stability.p_same_winner:.0%} of draws" in figure.caption
+    assert (
+        f"{stability.tau[1]:.2f} (95 % of draws {stability.tau[0]:.2f} to {stability.tau[2]:.2f})"
+        in figure.caption
+    )
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_cloud_says_how_many_patients_it_has_and_whether_there_is_an_interval(
+    plate: Plate, tmp_path: Path
+) -> None:
+    assert "60 patients" in draw_cases(plate).caption
+    assert "with its 95 % interval" in draw_cases(plate).caption
+    few = plate_of(read_results(two_models(tmp_path)))
+    assert "without interval (6 patients are too few" in draw_cases(few).caption
+
+
+@pytest.mark.usefixtures("styled")
+def test_nothing_is_drawn_of_too_few_patients(tmp_path: Path) -> None:
+    results = read_results(two_models(tmp_path))
+    few = plate_of(results)
+    assert (draw_differences(few), draw_ranks(few), draw_volume(few, results)) == (None, None, None)
+
+
+@pytest.mark.usefixtures("styled")
+def test_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
+    results = read_results(graded(tmp_path, {"alone": 0.1}))
+    alone = plate_of(results)
+    found = draw_differences(alone), draw_significance(alone), draw_ranks(alone), draw_pareto(alone, results)
+    assert found == (None, None, None, None)
+    assert "alone" in words(draw_cases(alone).svg)
+
+
+def test_a_distance_is_worse_to_the_right(tmp_path: Path) -> None:
+    runs = [key(model, fold) for model in ("near", "far") for fold in range(3)]
+    folder = plan(tmp_path, runs, metrics=["hd95"])
+    for run in runs:
+        mine = scans(run.fold, better=0.0)
+        far = {case: {"hd95_mm": (1.0 if run.model == "near" else 4.0) + n / 9} for n, case in enumerate(mine)}
+        end(folder, run, mine, far)
+    plate = plate_of(read_results(folder))
+    with style():
+        figure = draw_differences(plate)
+    assert figure is not None
+    assert "Further to the right is worse" in figure.caption
+    assert gaps_of(plate)[0].difference == pytest.approx(3)
+    assert "HD95 (mm) minus that of near" in words(figure.svg)
+
+
+def test_the_front_has_every_model_than_which_nothing_as_cheap_is_as_good() -> None:
+    costs, means = [4.0, 1.0, 2.0, 3.0, 1.0], [0.9, 0.5, 0.4, 0.7, 0.6]
+    assert front(costs, means, is_lower_better=False) == [4, 3, 0]
+    assert front(costs, means, is_lower_better=True) == [1, 2]
+
+
+def costs(
+    path: Path, provenance: Mapping[str, Mapping[str, object]], **options: object
+) -> dict[str, dict[str, float]]:
+    """What two models of one fold cost, by column."""
+    folder = plan(path, [key(model, 0) for model in provenance], **options)
+    for number, (model, given) in enumerate(provenance.items(), start=1):
+        end(folder, key(model, 0), PERFECT_0, parameters=100 * number, seconds=5.0 * number, provenance=given)
+    results = read_results(folder)
+    return {cost.column: values for cost, values in costs_of(plate_of(results), results)}
+
+
+def test_costs_are_those_of_the_records(tmp_path: Path) -> None:
+    found = costs(tmp_path, {name: {"device": "cpu", "threads": 2} for name in ("one", "two")})
+    assert found == {"parameters": {"one": 100, "two": 200}, "seconds": {"one": 5, "two": 10}}
+
+
+def test_times_of_different_machines_are_not_compared(tmp_path: Path) -> None:
+    found = costs(tmp_path, {"one": {"device": "cpu", "threads": 2}, "two": {"device": "cuda:0", "threads": 2}})
+    assert list(found) == ["parameters"]
+
+
+def test_an_ensemble_has_no_time_of_training(tmp_path: Path) -> None:
+    same = {"device": "cpu", "threads": 2}
+    found = costs(tmp_path, dict.fromkeys(("one", "two", "both"), same), ensembles={"both": "one, two"})
+    assert list(found["parameters"]) == ["both", "one", "two"]
+    assert list(found["seconds"]) == ["one", "two"]
+
+
+def test_volumes_are_the_voxels_of_the_reference_by_case(plate: Plate, results: Results) -> None:
+    table = volumes_of(plate, results, "high")
+    cases = results.cases[results.cases["model"] == "high"].set_index("case")
+    assert table["voxels"].is_monotonic_increasing
+    assert len(table) == 60
+    for line in table.itertuples():
+        tp, fp, fn = cases.loc[line.case, ["tp", "fp", "fn"]]
+        assert (line.voxels, line.dice) == (tp + fn, pytest.approx(2 * tp / (2 * tp + fp + fn)))
+
+
+def test_a_running_median_is_over_the_cases_about_as_large() -> None:
+    table = pd.DataFrame({"voxels": range(1, 8), "dice": [0.0, 1.0, 0.2, 0.3, 0.4, 0.5, 0.6]})
+    median = running_median(table)["dice"].tolist()
+    assert median[2:5] == pytest.approx([0.3, 0.4, 0.4])
+    assert median[0] == pytest.approx(0.2)  # of the three there are
+
+
+def test_points_are_spread_evenly_and_the_same_each_time() -> None:
+    places = scattered(100)
+    assert np.array_equal(places, scattered(100))
+    assert np.histogram(places, 10, (0, 1))[0].min() >= 8
+
+
+def test_names_and_values_of_metrics_are_written_as_the_field_does() -> None:
+    assert [name_of(name) for name in ("dice", "hd95_mm", "nsd@2_mm", "precision")] == [
+        "Dice",
+        "HD95",
+        "NSD@2",
+        "precision",
+    ]
+    assert axis_of("hd95_px") == "HD95 (px)"
+    assert [written("dice", -0.1234, sign=True), written("hd95_mm", 3.456)] == ["\N{MINUS SIGN}0.123", "3.46"]
+
+
+def hostile(path: Path, *, models: int, **options: object) -> ResultsFolder:
+    return graded(path, {f"<b>{number}</b> & $x$": 0.02 * number for number in range(models)}, **options)
+
+
+@pytest.mark.parametrize("models", [3, 11])
+def test_every_figure_is_well_formed_the_same_each_time_and_says_what_is_phantom(
+    tmp_path: Path, models: int
+) -> None:
+    folder = hostile(tmp_path, models=models, phantom=True)
+    results = read_results(folder)
+    figures = draw_figures(folder, results, list(boards(results)))
+    names = ["cases", "differences", "significance", "ranks", "pareto", "volume"]
+    assert [figure.name for figure in figures] == names
+    for figure in figures:
+        assert "<b>" not in figure.svg
+        assert PHANTOM_NOTE in words(figure.svg)
+        assert figure.alt
+    if models == 3:
+        assert draw_figures(folder, results, list(boards(results))) == figures
+
+
+def test_figures_of_several_boards_have_names_of_their_own(tmp_path: Path) -> None:
+    runs = [key("plain", 0, dataset=dataset) for dataset in ("one", "two")]
+    folder = plan(tmp_path, runs)
+    for run in runs:
+        end(folder, run, PERFECT_0)
+    results = read_results(folder)
+    assert [plate.suffix for plate in plates(results, boards(results))] == ["-one", "-two"]

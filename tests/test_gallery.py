@@ -1,0 +1,204 @@
+"""Galleries show what runs kept of test cases: the same planes, colours and scores, in the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, Scans, end, key, plan
+from PIL import Image
+
+from benchbench.cli.report import report_command
+from benchbench.masks import pack
+from benchbench.plan import RunKey
+from benchbench.planes import Plane
+from benchbench.report import write_report
+from benchbench.report.figures import Figure
+from benchbench.report.figures.canvas import style
+from benchbench.report.figures.gallery import MOST_MODELS, choice_of, draw_galleries
+from benchbench.report.figures.tint import PALETTE, colours_of, image_of, tint
+from benchbench.store import ResultsFolder
+from benchbench.tables import PHANTOM_NOTE, read_results
+
+SHAPE = (3, 24, 20)
+PLANES = (Plane("slice 2 of 3", 0, 1, (0, 24), (0, 20)),)
+THREE = (
+    Plane("axial", 0, 1, (0, 24), (0, 20)),
+    Plane("coronal", 1, 9, (0, 3), (0, 20), aspect=6.0),
+    Plane("sagittal", 2, 9, (0, 3), (0, 24), aspect=6.0),
+)
+
+
+def jpeg(seed: int) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (24, 20)).astype(np.uint8)).save(content, "JPEG")
+    return content.getvalue()
+
+
+def disc(radius: int) -> np.ndarray:
+    _, down, across = np.indices(SHAPE)
+    return (down - 12) ** 2 + (across - 10) ** 2 < radius**2
+
+
+def end_with_pictures(folder: ResultsFolder, run: RunKey, scans: Scans, planes: Sequence[Plane] = PLANES) -> None:
+    """A run that keeps of each case a disc as truth and a smaller one as prediction."""
+    tables = {
+        "pictures.parquet": [
+            {
+                "case": case,
+                **plane._asdict(),
+                "image": jpeg(number),
+                "truth": [{"region": "disc", "colour": "", **pack(np.ascontiguousarray(plane.cut(disc(8))))}],
+            }
+            for number, case in enumerate(scans)
+            for plane in planes
+        ],
+        "predictions.parquet": [{"case": case, "region": "disc", **pack(disc(5))} for case in scans],
+    }
+    for name, rows in tables.items():
+        folder.run(run).write_table(name, pa.Table.from_pylist(rows))
+    digests = {name: folder.run(run).digest_of(name) for name in tables}
+    end(folder, run, scans, pictures=digests)
+
+
+def shown(
+    path: Path, models: Sequence[str], *, planes: Sequence[Plane] = PLANES, **options: object
+) -> ResultsFolder:
+    """Two folds of each model; the first of them is perfect."""
+    keys = [key(model, fold) for model in models for fold in (0, 1)]
+    folder = plan(path, keys, **options)
+    for run in keys:
+        scans = (PERFECT_0, PERFECT_1) if run.model == models[0] else (FOLD_0, FOLD_1)
+        end_with_pictures(folder, run, scans[run.fold], planes)
+    return folder
+
+
+def galleries(folder: ResultsFolder) -> list[Figure]:
+    with style():
+        return list(draw_galleries(folder, read_results(folder)))
+
+
+def written(folder: ResultsFolder) -> set[str]:
+    return {path.name for path in (folder.path / "figures").glob("gallery*")}
+
+
+def words(svg: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_models_stand_side_by_side_from_the_best_with_the_score_of_each_case(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["grand", "plain"])
+    (figure,) = galleries(folder)
+    found = words(figure.svg)
+    assert found[:4] == ["image", "truth", "grand", "plain"]
+    # means over models: a 1, c 1, d 5/6, b 3/4, e 1/2, f 1/2; most disputed e of range 1, once f is the worst
+    at = found.index("Best: a · slice 2 of 3")
+    assert found[at + 1 : at + 3] == ["1.000", "1.000"]
+    at = found.index("Median: d · slice 2 of 3")
+    assert found[at + 1 : at + 3] == ["1.000", "0.667"]
+    at = found.index("Worst: f · slice 2 of 3")
+    assert found[at + 1 : at + 3] == ["1.000", "0.000"]
+    assert "Most disputed: e · slice 2 of 3" in found
+
+
+def test_every_model_is_shown_on_the_same_image_which_is_kept_once(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["grand", "plain"])
+    (figure,) = galleries(folder)
+    assert figure.svg.count("data:image/jpeg") == len({"a", "b", "c"})  # the images of both folds are alike
+    assert figure.svg.count("data:image/png") == 2  # one truth, one prediction of all
+    assert figure.svg.count("<use ") == 4 * (1 + 3 * 2)
+
+
+def test_of_a_volume_three_planes_are_shown(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["grand", "plain"], planes=THREE)
+    (figure,) = galleries(folder)
+    assert "Best: a · axial, coronal, sagittal" in words(figure.svg)
+    assert figure.svg.count("<use ") == 4 * 3 * (1 + 3 * 2)
+
+
+def test_of_many_models_the_best_are_shown_and_the_caption_says_so(tmp_path: Path) -> None:
+    folder = shown(tmp_path, [f"model_{number}" for number in range(7)])
+    (figure,) = galleries(folder)
+    assert sum(word.startswith("model_") for word in words(figure.svg)) == MOST_MODELS
+    assert "Of 7 models the 5 with the best mean are shown." in figure.caption
+
+
+def test_of_several_seeds_the_lowest_is_shown_and_the_caption_says_so(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0, seed=seed) for seed in (2, 1)])
+    end_with_pictures(folder, key("plain", 0, seed=2), PERFECT_0)
+    end_with_pictures(folder, key("plain", 0, seed=1), FOLD_0)
+    (figure,) = galleries(folder)
+    assert "0.500" in words(figure.svg)  # case b of FOLD_0
+    assert "Runs of seed 1, of 2 seeds." in figure.caption
+
+
+def test_runs_that_kept_no_picture_are_left_out(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, 0) for model in ("old", "new")])
+    end(folder, key("old", 0), PERFECT_0)
+    assert galleries(folder) == []
+    end_with_pictures(folder, key("new", 0), FOLD_0)
+    choice = choice_of(read_results(folder), "discs")
+    assert choice is not None
+    assert choice.shown == ["new"]
+
+
+def test_a_gallery_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["grand", "plain"], planes=THREE)
+    assert galleries(folder) == galleries(folder)
+
+
+def test_without_pictures_no_gallery_is_written_and_one_there_is_removed(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["grand", "plain"])
+    write_report(folder)
+    assert written(folder) == {"gallery.svg", "gallery.pdf", "gallery.png"}
+    assert CliRunner().invoke(report_command, [str(tmp_path), "--no-pictures"]).exit_code == 0
+    assert written(folder) == set()
+    assert (tmp_path / "figures" / "cases.svg").exists()
+
+
+def test_names_from_outside_are_text_and_not_markup(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["<script>alert(1)</script>", "plain & $x$"])
+    (figure,) = galleries(folder)
+    assert "<script" not in figure.svg
+    ET.fromstring(figure.svg)  # noqa: S314 our own; it must be well formed
+
+
+def test_a_gallery_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
+    folder = shown(tmp_path, ["plain"], phantom=True)
+    (figure,) = galleries(folder)
+    assert PHANTOM_NOTE in figure.svg
+
+
+def test_a_mask_has_a_full_line_a_faint_fill_and_a_dark_seam() -> None:
+    mask = np.zeros((12, 12), bool)
+    mask[2:10, 2:10] = True
+    drawn = tint([mask], ["#ff0000"], (12, 12))
+    assert drawn[2, 5].tolist() == drawn[3, 5].tolist() == [255, 0, 0, 255]
+    assert drawn[5, 5, :3].tolist() == [255, 0, 0]
+    assert 0 < drawn[5, 5, 3] < 128
+    assert drawn[1, 5, :3].tolist() == [0, 0, 0]
+    assert drawn[0, 5].tolist() == [0, 0, 0, 0]
+
+
+def test_a_later_region_is_painted_over_an_earlier() -> None:
+    outer, inner = np.ones((12, 12), bool), np.zeros((12, 12), bool)
+    inner[4:8, 4:8] = True
+    drawn = tint([outer, inner], ["#ff0000", "#00ff00"], (12, 12))
+    assert drawn[5, 5, :3].tolist() == [0, 255, 0]
+    assert drawn[1, 1, :3].tolist() == [255, 0, 0]
+
+
+def test_regions_without_a_colour_have_different_ones_of_the_palette() -> None:
+    assert colours_of(["", "#123456", ""]) == [PALETTE[0], "#123456", PALETTE[1]]
+
+
+@pytest.mark.parametrize("size", [(20, 24), (10, 12), (40, 48)])
+def test_an_image_fills_its_place(size: tuple[int, int]) -> None:
+    assert image_of(jpeg(0), size).shape == (size[1], size[0], 3)

@@ -1,0 +1,55 @@
+"""How much of an order stays under other averages, rules and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from handmade import end, key, plan, two_models
+
+from benchbench.comparison.board import boards
+from benchbench.comparison.sensitivity import sensitivity_table
+from benchbench.tables import read_results
+
+
+def test_an_order_that_never_changes_keeps_tau_at_one(tmp_path: Path) -> None:
+    results = read_results(two_models(tmp_path))
+    (board,) = boards(results)
+    table = sensitivity_table(results, board)
+    assert list(table.columns) == ["choice", "first", "tau", "moved", "grand", "plain"]
+    assert set(table["first"]) == {"grand"}
+    assert set(table["tau"]) == {1.0}
+    assert table["choice"][0] == "dice, mean over cases, empty masks: score"
+    assert "sensitivity, mean over cases" in set(table["choice"])
+
+
+def test_a_rule_that_changes_the_winner_is_seen(tmp_path: Path) -> None:
+    """One finds every lesion a little, two is perfect but for a false alarm where there is none."""
+    folder = plan(tmp_path, [key("one", 0), key("two", 0)], metrics=["dice"])
+    end(folder, key("one", 0), {"a": {"disc": [(3, 1, 1, 5)]}, "b": {"disc": [(0, 0, 0, 10)]}})
+    end(folder, key("two", 0), {"a": {"disc": [(4, 0, 0, 6)]}, "b": {"disc": [(0, 1, 0, 9)]}})
+    results = read_results(folder)
+    (board,) = boards(results)
+    assert board.means == pytest.approx({"one": 0.875, "two": 0.5})
+    table = sensitivity_table(results, board).set_index("choice")
+    stratified = table.loc["dice, mean over cases, empty masks: stratify"]
+    assert (stratified["first"], stratified["tau"], stratified["moved"]) == ("two", -1.0, 1)
+    assert (stratified["one"], stratified["two"]) == (2, 1)
+    # MONAI has no Dice where the reference is empty, whoever predicts something there
+    assert table.loc["dice, mean over cases, empty masks: monai"]["first"] == "two"
+
+
+def test_the_worst_are_patients_of_each_row_for_itself(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("steady", 0), key("gambler", 0)], metrics=["dice"])
+    cases = "abcd"
+    end(folder, key("steady", 0), {case: {"disc": [(3, 1, 1, 5)]} for case in cases})
+    end(
+        folder,
+        key("gambler", 0),
+        {case: {"disc": [(4, 0, 0, 6) if case != "d" else (1, 3, 3, 3)]} for case in cases},
+    )
+    results = read_results(folder)
+    (board,) = boards(results)
+    assert list(board.rows) == ["gambler", "steady"]
+    worst = sensitivity_table(results, board).set_index("choice").loc["dice, mean of the worst 5% of the patients"]
+    assert worst["first"] == "steady"
