@@ -92,9 +92,10 @@ def _execute_ensemble(assignment: Assignment, _report: Report) -> Record:
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
     weights, records = assignment.member_weights(), read_members(assignment)
-    described = {"provenance": _provenance(assignment), "seconds": 0.0, "members": weights}
+    described = {"seconds": 0.0, "members": weights}
     if diverged := [f"member {record.key}: {record.reason}" for record in records if record.status == "diverged"]:
-        return assignment.record(status="diverged", reason="; ".join(diverged), **described)
+        provenance = _provenance(assignment)
+        return assignment.record(status="diverged", reason="; ".join(diverged), provenance=provenance, **described)
     wanted = _geometry(assignment)
     ensemble = open_members(assignment, wanted, device)
     postprocess = _chosen_postprocess(assignment, ensemble)
@@ -103,6 +104,7 @@ def _execute_ensemble(assignment: Assignment, _report: Report) -> Record:
     write_ceiling(assignment)
     return assignment.record(
         status="done",
+        provenance=_provenance(assignment),  # before costs are measured, which takes memory as well
         parameters=sum(record.parameters or 0 for record in records),
         pretrained=", ".join(dict.fromkeys(record.pretrained for record in records if record.pretrained)),
         shown=shown,
@@ -141,18 +143,19 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         except DivergedError as error:
             status, reason = "diverged", str(error)
     postprocess, shown = None, {**training.values(), **_network_values(wanted)}
-    cost = training_cost(assignment, training.spent())
+    cost, provenance = training_cost(assignment, training.spent()), _provenance(assignment)
     scored = bool(training.kept) and processes.is_first
     if scored:
         predictor, clock = Predictor(_checkpoints(model, training), assignment.protocol, device), CaseClock(device)
         postprocess = _chosen_postprocess(assignment, predictor)
         shown |= score_test_cases(assignment, predictor, postprocess, clock=clock)
         write_ceiling(assignment)
+        provenance = _provenance(assignment)  # again: the memory of predicting, and not that of measuring costs
         cost |= prediction_cost(assignment, [predictor], wanted, clock)
     return assignment.record(
         status=status,
         reason=reason,
-        provenance=_provenance(assignment),
+        provenance=provenance,
         seconds=0.0,
         parameters=count_parameters(model),
         pretrained=getattr(model, "pretrained", ""),

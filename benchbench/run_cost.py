@@ -51,6 +51,7 @@ def prediction_cost(
         "gmacs_per_case": sum(map(float.__mul__, gmacs, passes)) if is_known else None,
         "uncounted": list(dict.fromkeys(name for each in counted for name in each["uncounted"])),
         "counter": COUNTER,
+        "runs_per_device": assignment.runs_per_device,
         **clock.percentiles(),
         "images_per_second": images_per_second(
             networks,

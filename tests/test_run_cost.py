@@ -35,12 +35,13 @@ def test_a_run_and_an_ensemble_tell_what_they_cost(pair_file: Path, squares: Pat
     assert plain.cost["gmacs_per_case"] == pytest.approx(3 * PLAIN_MACS / 1e9)
     assert plain.cost["uncounted"] == []
     assert plain.cost["counter"].startswith("FlopCounterMode of torch ")
-    assert plain.cost["runs_per_device"] == 1
     assert (plain.cost["gpu_hours"], plain.cost["energy_wh"]) == (None, None)
     for record in (plain, other, both):
         assert record.cost["ms_per_case_p50"] > 0
         assert record.cost["ms_per_case_p90"] is None
         assert record.cost["images_per_second"] > 0
+        assert record.cost["runs_per_device"] == 1
+        assert record.provenance["peak_memory_bytes"] > 0
     assert "train_seconds" not in both.cost
     assert both.cost["gmacs"] == pytest.approx(plain.cost["gmacs"] * 7 / 4)
     assert both.cost["gmacs_per_case"] == pytest.approx(3 * both.cost["gmacs"])
