@@ -118,7 +118,7 @@ def canvas(height: float, *, is_arranged: bool = False) -> Drawing:
 def finish(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
     """The figure in its three formats; one of phantom data says so in itself."""
     if phantom:
-        top = 1 - 0.05 / drawing.get_figheight()
+        top = None if drawing.get_layout_engine() else 1 - 0.05 / drawing.get_figheight()
         drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=top, ha="right")
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")  # laid out once, not for each format

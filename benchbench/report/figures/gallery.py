@@ -21,10 +21,12 @@ from benchbench.report.figures.sheet import Cell, Line, Panel, Sheet
 from benchbench.report.figures.tint import colours_of
 from benchbench.rows import Row, datasets, name_for, rows_of
 from benchbench.store import ResultsFolder
-from benchbench.tables import Results, columns_of, of_runs
+from benchbench.tables import KEYS, Results, columns_of, mixed_data
 
 MOST_MODELS = 5
 _FILES = {"pictures.parquet", "predictions.parquet"}
+Place = tuple[str, str]
+"""A model's label and a case."""
 
 
 class Kept(NamedTuple):
@@ -66,11 +68,17 @@ def draw_galleries(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
 
 def choice_of(results: Results, dataset: str) -> Choice | None:
     """Models and cases by rule, over those cases that every model has a score and a picture of."""
-    rows = [row for row in rows_of(results, dataset) if _has_pictures(results, row)]
+    mixed = mixed_data(results)
+    rows = [
+        row
+        for row in rows_of(results, dataset)
+        if _has_pictures(results, row) and (dataset, row.group[2]) not in mixed
+    ]
     if not rows:
         return None
+    by_run = {RunKey(*key): table for key, table in results.cases.groupby(KEYS, sort=False)}
     runs = {row.label: _of_first_seed(row) for row in rows}
-    cases = {label: of_runs(results.cases, keys) for label, keys in runs.items()}
+    cases = {label: pd.concat([by_run[key] for key in keys]) for label, keys in runs.items()}
     metric = _metric(results, rows[0], pd.concat(cases.values()))
     scores = pd.DataFrame({row.label: _scores(results, row, cases[row.label], metric) for row in rows}).dropna()
     if scores.empty:
@@ -82,7 +90,8 @@ def choice_of(results: Results, dataset: str) -> Choice | None:
         metric=metric,
         scores=scores[order],
         runs={
-            label: {case: key for key in keys for case in _tested(results, key)} for label, keys in runs.items()
+            label: {case: key for key in keys for case in by_run[key]["case"].unique()}
+            for label, keys in runs.items()
         },
         chosen=choose(scores, is_lower_better=is_lower_better(metric), with_reference=referenced),
         seeds=sorted({run.seed for row in rows for run in row.runs}),
@@ -110,23 +119,15 @@ def _of_first_seed(row: Row) -> list[RunKey]:
     return [run for run in row.runs if run.seed == first]
 
 
-def _tested(results: Results, run: RunKey) -> list[str]:
-    return list(of_runs(results.cases, [run])["case"].unique())
-
-
 def _draw(folder: ResultsFolder, results: Results, dataset: str, choice: Choice) -> Figure:
-    kept = {
-        case: [_kept(folder, results, choice.runs[label][case], case) for label in choice.shown]
-        for _, case in choice.chosen
-    }
-    found = {
-        case: [_predicted(folder, results, choice.runs[label][case], case) for label in choice.shown]
-        for _, case in choice.chosen
-    }
-    planes = [plane for of_models in kept.values() for plane in of_models[0]]
+    pictures = _read(folder, results, choice, "pictures.parquet")
+    masks = _read(folder, results, choice, "predictions.parquet")
+    kept = {at: [_as_kept(row) for row in rows] for at, rows in pictures.items()}
+    found = {at: {row["region"]: unpack(row) for row in rows} for at, rows in masks.items()}
+    planes = [plane for of_case in kept.values() for plane in of_case]
     sheet = Sheet(
         columns=("image", "truth", *choice.shown),
-        lines=[_line(choice, chosen, kept[chosen.case], found[chosen.case]) for chosen in choice.chosen],
+        lines=[_line(choice, chosen, kept, found) for chosen in choice.chosen],
         legend={name: colour for each in planes for name, colour in zip(each.regions, each.colours, strict=True)},
     )
     return sheet.draw(
@@ -139,20 +140,33 @@ def _draw(folder: ResultsFolder, results: Results, dataset: str, choice: Choice)
 
 
 def _line(
-    choice: Choice, chosen: Chosen, kept: Sequence[Sequence[Kept]], found: Sequence[Mapping[str, Mask]]
+    choice: Choice, chosen: Chosen, kept: Mapping[Place, Sequence[Kept]], found: Mapping[Place, Mapping[str, Mask]]
 ) -> Line:
     """Image and truth as the best model has them, and what each model found, on the planes of its own run."""
-    first = kept[0]
+    case = chosen.case
+    first = kept[choice.shown[0], case]
     cells = [Cell([_panel(each, ()) for each in first]), Cell([_panel(each, each.truth) for each in first])]
-    for label, planes, masks in zip(choice.shown, kept, found, strict=True):
-        panels = [_panel(each, [each.plane.cut(masks[name]) for name in each.regions]) for each in planes]
-        cells.append(Cell(panels, note=written(choice.metric, choice.scores.loc[chosen.case, label])))
-    return Line(title=chosen.rule.capitalize(), note=_where(chosen.case, first), cells=cells)
+    for label in choice.shown:
+        masks = found[label, case]
+        panels = [
+            _panel(each, [each.plane.cut(masks[name]) for name in each.regions]) for each in kept[label, case]
+        ]
+        cells.append(Cell(panels, note=written(choice.metric, choice.scores.loc[case, label])))
+    return Line(title=chosen.rule.capitalize(), note=_where(case, first), cells=cells)
 
 
-def _kept(folder: ResultsFolder, results: Results, run: RunKey, case: str) -> list[Kept]:
-    table = folder.run(run).read_table("pictures.parquet", results.records[run])
-    return [_as_kept(row) for row in table.filter(pc.field("case") == case).to_pylist()]
+def _read(folder: ResultsFolder, results: Results, choice: Choice, name: str) -> dict[Place, list[dict[str, Any]]]:
+    """The rows of a table of the runs, by label and case, of those that are shown; each file is read once."""
+    found: dict[Place, list[dict[str, Any]]] = {}
+    for label in choice.shown:
+        by_run: dict[RunKey, list[str]] = {}
+        for _, case in choice.chosen:
+            by_run.setdefault(choice.runs[label][case], []).append(case)
+        for run, cases in by_run.items():
+            table = folder.run(run).read_table(name, results.records[run])
+            for row in table.filter(pc.field("case").isin(cases)).to_pylist():
+                found.setdefault((label, row["case"]), []).append(row)
+    return found
 
 
 def _as_kept(row: Mapping[str, Any]) -> Kept:
@@ -163,12 +177,6 @@ def _as_kept(row: Mapping[str, Any]) -> Kept:
         colours=tuple(colours_of([each["colour"] for each in row["truth"]])),
         truth=tuple(unpack(each) for each in row["truth"]),
     )
-
-
-def _predicted(folder: ResultsFolder, results: Results, run: RunKey, case: str) -> dict[str, Mask]:
-    """Region -> mask (S, H, W)."""
-    table = folder.run(run).read_table("predictions.parquet", results.records[run])
-    return {row["region"]: unpack(row) for row in table.filter(pc.field("case") == case).to_pylist()}
 
 
 def _panel(kept: Kept, masks: Sequence[Mask]) -> Panel:

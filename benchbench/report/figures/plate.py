@@ -110,8 +110,9 @@ def draw_mean(axes: Axes, low: float, mean: float, high: float, at: float, *, co
 
 def spread_out(axes: Axes, values: Floats) -> None:
     """Logarithmic across where values differ much, with ticks such as 200, 5k and 1M."""
-    from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415 as in canvas
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator  # noqa: PLC0415 as in canvas
 
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     if values.max() > _DECADES * values.min():
         axes.set_xscale("log")
         is_wide = values.max() > _MANY_DECADES * values.min()

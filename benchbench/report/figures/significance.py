@@ -15,9 +15,9 @@ _ROOMY = 10  # models, up to which a cell has room for more than a sign
 
 
 def draw_significance(plate: Plate) -> Figure | None:
-    """None where there are too few patients to test, or one model."""
+    """None where there are too few patients to tell models apart, or one model."""
     found = plate.board.comparisons
-    if not found or any(isinstance(each.p_holm, Unknown) for each in found):
+    if not found or any(isinstance(known, Unknown) for each in found for known in (each.p_holm, each.interval)):
         return None
     models, is_roomy = plate.models, len(plate.models) <= _ROOMY
     side = min(0.42, 5.0 / len(models))
@@ -71,8 +71,13 @@ def _caption(plate: Plate) -> str:
     return (
         "Row against column, models from the best mean: blue where the row is better, grey (≈) where the two"
         f" cannot be told apart. Numbers are p of the signed-rank test ({plate.board.family}); blue also needs an"
-        " interval of the difference without 0 and a test over folds below .05."
+        f" interval of the difference without 0 and a test over folds below .05.{_without_folds(plate)}"
     )
+
+
+def _without_folds(plate: Plate) -> str:
+    p = plate.board.comparisons[0].p_folds
+    return f" Here there is no such test ({p.reason}), and no pair is blue." if isinstance(p, Unknown) else ""
 
 
 def _alt(plate: Plate) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_REGIONS = 4
-_FEWEST = 10  # cases of a running median
+_FEWEST = 20  # cases of a running median
 _WINDOW = 0.2  # of all cases
 
 

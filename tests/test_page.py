@@ -1,0 +1,334 @@
+"""The page of a benchmark: what stands on it, as text and in a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
+
+from benchbench.report import write_report
+from benchbench.report.page.cells import cell_of, table_of
+from benchbench.report.page.index import write_index
+from benchbench.report.page.repeat import command_of
+from benchbench.rows import rows_of
+from benchbench.store import ResultsFolder
+from benchbench.tables import PHANTOM_NOTE, read_results
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BETTER = {"low": 0.0, "high": 0.2, "middle": 0.1}
+TABLE = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
+ODD = "<img src=x onerror=alert(1)>\"'</script>{{ 7*7 }}"
+
+
+class Tables(HTMLParser):
+    """Every table of a page by its caption: the headings, then the cells of each row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, list[list[str]]] = {}
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self._rows: list[list[str]] = []
+        self._caption = ""
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [given["href"] or ""] if "href" in given and tag == "a" else []
+        self.ids += [given["id"] or ""] if "id" in given else []
+        if tag == "table":
+            self._rows, self._caption = [], ""
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in {"td", "th"}:
+            self._rows[-1].append("")
+        if tag in {"td", "th", "caption"}:
+            self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table":
+            self.found[self._caption] = self._rows
+        if tag in {"td", "th", "caption"}:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "caption":
+            self._caption += data
+        elif self._inside:
+            self._rows[-1][-1] += data
+
+
+def page_of(folder: ResultsFolder) -> str:
+    write_report(folder)
+    return (folder.path / "index.html").read_text()
+
+
+def tables_of(page: str) -> dict[str, list[dict[str, str]]]:
+    """Caption -> a row as heading -> text."""
+    parser = Tables()
+    parser.feed(page)
+    return {
+        caption: [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+        for caption, rows in parser.found.items()
+    }
+
+
+def raw_cases(folder: ResultsFolder) -> pd.DataFrame:
+    """The counts as the runs left them, with Dice by its definition."""
+    paths = sorted(folder.path.glob("runs/**/cases.parquet"))
+    cases = pd.concat([pq.read_table(path).to_pandas() for path in paths])
+    return cases.assign(dice=2 * cases.tp / (2 * cases.tp + cases.fp + cases.fn))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
+    """Three models on sixty patients, as a benchmark of a results folder with its index."""
+    root = tmp_path_factory.mktemp("results")
+    folder = graded(root / "b", BETTER, tables=[TABLE])
+    for run in read_results(folder).planned:
+        folder.run(run).write_history(
+            [
+                {"epoch": epoch, "train_loss": 1.0, "validation_loss": 1.0, "validation_dice_case": 0.1 * epoch}
+                for epoch in range(5)
+            ]
+        )
+    write_report(folder)
+    write_index(root)
+    return folder
+
+
+def test_every_score_of_the_page_recomputes_from_the_cases(written: ResultsFolder) -> None:
+    shown = tables_of((written.path / "index.html").read_text())
+    cases = raw_cases(written)
+    board = shown["Leaderboard on discs"]
+    assert [line["model"] for line in board] == ["high", "middle", "low"]
+    for line in board:
+        mine = cases[cases.model == line["model"]]
+        by_fold = mine.groupby("fold").dice.mean()
+        expected = {"dice": mine.dice.mean(), "fold_mean": by_fold.mean(), "fold_sd": by_fold.std()}
+        assert {name: line[name] for name in expected} == {
+            name: f"{value:.4f}" for name, value in expected.items()
+        }
+        assert line["n"] == "60"
+    for line in shown["dice on discs, fold by fold"]:
+        by_fold = cases[cases.model == line["row"]].groupby("fold").dice.mean()
+        assert [line[f"fold {fold}"] for fold in range(5)] == [f"{value:.4f}" for value in by_fold]
+    wide = cases.pivot_table(index="patient", columns="model", values="dice")
+    for line in shown["Every two rows on discs, dice"]:
+        gap = wide[line["first"]] - wide[line["second"]]
+        assert line["difference"] == f"{gap.mean():.4f}"
+        assert (line["wins"], line["ties"], line["losses"]) == tuple(
+            str(int(each.sum())) for each in (gap > 0, gap == 0, gap < 0)
+        )
+
+
+def test_the_order_by_other_choices_recomputes_too(written: ResultsFolder) -> None:
+    shown = tables_of((written.path / "index.html").read_text())["The order on discs, dice by other choices"]
+    medians = raw_cases(written).groupby("model").dice.median().rank(ascending=False)
+    line = next(line for line in shown if line["choice"] == "dice, median over cases")
+    assert {name: line[name] for name in BETTER} == {name: str(int(medians[name])) for name in BETTER}
+
+
+def test_every_link_leads_to_a_file_or_a_place_on_the_page(written: ResultsFolder) -> None:
+    parser = Tables()
+    parser.feed((written.path / "index.html").read_text())
+    assert len(parser.links) > 20
+    for link in parser.links:
+        if link.startswith("#"):
+            assert link[1:] in parser.ids
+        else:
+            assert (written.path / unquote(link)).is_file(), link
+    assert len(parser.ids) == len(set(parser.ids))
+
+
+def test_the_same_records_give_the_same_bytes_of_page_and_tables(written: ResultsFolder) -> None:
+    names = [
+        path
+        for path in written.path.rglob("*")
+        if path.suffix in {".html", ".csv", ".md", ".tex", ".svg", ".json"}
+    ]
+    before = {path: path.read_bytes() for path in names}
+    write_report(written)
+    assert {path: path.read_bytes() for path in names} == before
+
+
+def test_text_from_outside_is_never_markup(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(ODD, 0), key("plain", 0)], title=f"{ODD} title", tables=[TABLE], deviations=[ODD])
+    for model in (ODD, "plain"):
+        end(folder, key(model, 0), {f"{ODD}{case}": regions for case, regions in FOLD_0.items()})
+    end(folder, key("plain", 0), None, status="failed", reason=ODD)
+    page = page_of(folder)
+    assert "<img src=x" not in page
+    assert "</script>{{" not in page
+    assert "{{ 7*7 }}" in page
+    assert page.count("<script>") == 1
+
+
+def test_a_page_loads_nothing_and_allows_its_own_script_only(written: ResultsFolder) -> None:
+    page = (written.path / "index.html").read_text()
+    assert "default-src 'none'" in page
+    assert "script-src 'sha256-" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_a_rehearsal_says_so_on_its_page_and_in_the_index(tmp_path: Path) -> None:
+    folder = two_models(tmp_path / "rehearsal" / "b", phantom=True)
+    page = page_of(folder)
+    write_index(tmp_path)
+    assert PHANTOM_NOTE.capitalize() in page
+    assert "benchbench run benchmarks/b.toml --rehearse" in page
+    assert PHANTOM_NOTE.capitalize() in (tmp_path / "rehearsal" / "index.html").read_text()
+    assert f"({PHANTOM_NOTE})" in (tmp_path / "rehearsal" / "index.md").read_text()
+    assert "No benchmark of real data yet" in (tmp_path / "index.html").read_text()
+
+
+def test_the_index_has_the_verdict_of_every_benchmark(written: ResultsFolder) -> None:
+    index = (written.path.parent / "index.md").read_text()
+    assert "## [T](b/index.html)" in index
+    assert "15 of 15 runs, 3 models" in index
+    assert "- high is better than middle, low on discs; to middle: dice +0.0" in index
+
+
+def test_a_benchmark_without_a_run_has_a_page(tmp_path: Path) -> None:
+    page = page_of(plan(tmp_path, [key("plain", 0)]))
+    assert "No verdict: no row has all of its runs." in page
+
+
+def test_a_run_that_failed_is_on_the_page_with_its_reason(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("plain", 1), None, status="failed", reason="out of memory\nmore")
+    page = page_of(folder)
+    assert "failed: out of memory" in page
+    assert "plain has runs still to do and no place" in page
+    assert "3 of 4 planned runs are done" in page
+
+
+def test_a_patient_tested_in_two_folds_is_found(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0), key("plain", 1)])
+    end(folder, key("plain", 0), PERFECT_0)
+    end(folder, key("plain", 1), {**PERFECT_1, "a": PERFECT_0["a"]})
+    assert "tested in several folds: a" in page_of(folder)
+
+
+def test_a_setting_that_differs_between_rows_is_named(tmp_path: Path) -> None:
+    folder = graded(tmp_path, {"one": 0.0, "two": 0.1})
+    assert "differ in their models and in nothing else" in page_of(folder)
+    for fold in range(5):
+        resolved = {
+            "protocol": {"folds": 5, "validation": 0.2, "epochs": 99, "augment": []},
+            "model": {"name": "two"},
+        }
+        end(folder, key("two", fold), scans(fold, better=0.1), resolved={**resolved, "fold": fold, "seed": 0})
+    assert "rows differ beside their models in protocol.augment, protocol.augment[0:flip].name" in page_of(folder)
+
+
+def test_a_command_repeats_a_row_with_all_that_was_changed(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0, variant="lr 1")], overrides=["protocol.epochs=2"])
+    end(folder, key("plain", 0, variant="lr 1"), PERFECT_0)
+    results = read_results(folder)
+    (row,) = rows_of(results, "discs")
+    assert command_of(results.manifest, row) == (
+        "benchbench run benchmarks/b.toml --set protocol.epochs=2 --only 'dataset=discs,model=plain,variant=lr 1'"
+    )
+
+
+def test_twenty_models_fit_in_three_megabytes(tmp_path: Path) -> None:
+    folder = graded(tmp_path, {f"model_{number:02}": 0.01 * number for number in range(20)})
+    assert len(page_of(folder).encode()) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("dice", 0.51236, "0.5124"),
+        ("dice", np.nan, ""),
+        ("n", 1234, "1,234"),
+        ("p_holm", 0.00001, "< 0.0001"),
+        ("peak_memory_bytes", 3 * 2**20, "3 MiB"),
+        ("difference", -0.25, "\N{MINUS SIGN}0.2500"),
+        ("hd95_mm", 373.1287, "373.1"),
+        ("runs", "2 of 2", "2 of 2"),
+    ],
+)
+def test_a_value_is_shown_as_people_read_it(name: str, value: Any, text: str) -> None:
+    assert cell_of(name, value).text == text
+
+
+def test_a_column_without_any_value_is_left_out() -> None:
+    frame = pd.DataFrame({"model": ["a", "b"], "hd95": [np.nan, np.nan], "note": ["", ""], "dice": [0.5, np.nan]})
+    assert [heading.name for heading in table_of(frame, caption="").headings] == ["model", "dice"]
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: the page was not opened in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def column(page: Any, name: str) -> list[str]:
+    """What the first table of the page shows under a heading, from above."""
+    table = page.locator("table").first
+    names = [text.strip() for text in table.locator("thead th").all_inner_texts()]
+    at = next(at for at, text in enumerate(names) if text.startswith(name))
+    return table.locator(f"tbody td:nth-child({at + 1})").all_inner_texts()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_has_nothing_to_complain_of_and_asks_the_network_for_nothing(
+    written: ResultsFolder, browser: Any, width: int, scheme: str
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((written.path / "index.html").as_uri())
+    assert heard == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_heading_sorts_its_table_by_mouse_and_keyboard(written: ResultsFolder, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto((written.path / "index.html").as_uri())
+    assert column(page, "model") == ["high", "middle", "low"]
+    button = page.locator("table").first.get_by_role("button", name="dice", exact=True)
+    button.click()
+    assert column(page, "model") == ["high", "middle", "low"]
+    button.focus()
+    page.keyboard.press("Enter")
+    assert column(page, "model") == ["low", "middle", "high"]
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    page.locator("table").first.get_by_role("button", name="model").click()
+    assert column(page, "model") == ["high", "low", "middle"]
+
+
+def test_markup_in_a_name_does_not_run_in_a_browser(tmp_path: Path, browser: Any) -> None:
+    folder = plan(tmp_path, [key(ODD, 0)], title=ODD)
+    end(folder, key(ODD, 0), {f"{ODD}{case}": regions for case, regions in FOLD_0.items()})
+    write_report(folder)
+    page = browser.new_page()
+    heard: list[str] = []
+    page.on("dialog", lambda dialog: heard.append(dialog.message))
+    page.on("console", lambda message: heard.append(message.text))
+    page.goto((tmp_path / "index.html").as_uri())
+    assert heard == []
+    assert page.title() == ODD
