@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.cost_tables import cost_table
 from benchbench.listings import listing_tables
 from benchbench.report.board_tables import difference_table
 from benchbench.report.figures import Figure
@@ -23,7 +24,7 @@ from benchbench.reproduction import Held
 from benchbench.rows import datasets, rows_of
 from benchbench.statistics import Friedman, friedman
 from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, Results, cost_table, pivot_tables
+from benchbench.tables import PHANTOM_NOTE, Results, pivot_tables
 
 Judged = tuple[Board, pd.DataFrame]
 """A board and its `sensitivity_table`."""
@@ -135,5 +136,5 @@ def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any
 
 def _files(held: Sequence[Held]) -> list[str]:
     names = ["leaderboard.md", "standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"]
-    names += ["folds.csv", "summary.csv", "cost.csv"]
+    names += ["folds.csv", "summary.csv", "cost.csv", "cost_summary.csv"]
     return [*names, *(["reproduction.md", "reproduction.csv"] if held else []), "benchmark.json"]

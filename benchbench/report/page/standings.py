@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.references import with_references
 from benchbench.report.page.cells import Cell, Heading, PageTable, cell_of, table_of
 from benchbench.report.page.meanings import meaning
 from benchbench.rows import rows_of
@@ -17,8 +18,8 @@ _LEFT_OUT = ("dataset", "rank")
 
 
 def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTable:
-    """Every row of a dataset, from the best; tiers and intervals where a board has them."""
-    frame = leaderboard(results)
+    """Every row of a dataset, from the best, then the references; tiers and intervals where a board has them."""
+    frame = with_references(leaderboard(results), results)
     frame = frame[frame["dataset"] == dataset]
     places = {row.group: (board, label) for board in boards for label, row in board.rows.items()}
     found = [places.get(group) for group in frame[GROUP].itertuples(index=False, name=None)]
