@@ -97,7 +97,7 @@ def front(costs: Sequence[float], means: Sequence[float], *, is_lower_better: bo
 
 
 def _mean(values: pd.Series) -> float:
-    """nan where one is missing."""
+    """Not a number where one is missing."""
     return float(pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan).mean())
 
 
