@@ -28,8 +28,8 @@ class Merged:
     """Done in two folders with different scores; the first folder's are taken."""
 
 
-def merge(sources: Sequence[ResultsFolder], target: ResultsFolder) -> Merged:
-    """Copies the runs of the sources into the target and makes its tables; what is in the target stays.
+def merge(sources: Sequence[ResultsFolder], target: ResultsFolder, *, pictures: bool = True) -> Merged:
+    """Copies the runs of the sources into the target and makes its report; what is in the target stays.
 
     Raises:
         IncompatibleError: the folders differ in protocol, code, data or split.
@@ -55,7 +55,7 @@ def merge(sources: Sequence[ResultsFolder], target: ResultsFolder) -> Merged:
     copied = [each for each in best.values() if each.folder != target]
     for each in copied:
         each.run.copy_to(target.run(each.key))
-    write_report(target)
+    write_report(target, pictures=pictures)
     return Merged(
         copied=len(copied), kept=len(best) - len(copied), planned=len(planned), twice=tuple(sorted(set(twice)))
     )

@@ -164,6 +164,14 @@ def test_costs_are_those_of_the_records(tmp_path: Path) -> None:
     assert found == {"parameters": {"one": 100, "two": 200}, "seconds": {"one": 5, "two": 10}}
 
 
+def test_a_cost_that_is_not_known_has_no_panel(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, 0) for model in ("one", "two")])
+    for number, model in enumerate(("one", "two")):
+        end(folder, key(model, 0), PERFECT_0, parameters=None, seconds=1.0 + number)
+    results = read_results(folder)
+    assert [cost.column for cost, _ in costs_of(plate_of(results), results)] == ["seconds"]
+
+
 def test_times_of_different_machines_are_not_compared(tmp_path: Path) -> None:
     found = costs(tmp_path, {"one": {"device": "cpu", "threads": 2}, "two": {"device": "cuda:0", "threads": 2}})
     assert list(found) == ["parameters"]

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from benchbench.cli.options import pictures_option
+
 
 @click.command("merge")
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--into", type=click.Path(path_type=Path), required=True, help="Results folder that takes all runs.")
-def merge_command(folders: tuple[Path, ...], into: Path) -> None:
+@pictures_option
+def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -> None:
     """Bring results of one benchmark from several machines together: FOLDERS hold a benchmark.json each.
 
     Runs of another protocol, code, data or split are refused. What lies in the target already stays.
@@ -18,7 +21,7 @@ def merge_command(folders: tuple[Path, ...], into: Path) -> None:
     from benchbench.merging import merge  # noqa: PLC0415 after --help has answered
     from benchbench.store import ResultsFolder  # noqa: PLC0415
 
-    merged = merge([ResultsFolder(folder) for folder in folders], ResultsFolder(into))
+    merged = merge([ResultsFolder(folder) for folder in folders], ResultsFolder(into), pictures=not no_pictures)
     for key in merged.twice:
         click.echo(f"note: {key}: done twice with different scores; the first folder's are taken")
     total = merged.copied + merged.kept

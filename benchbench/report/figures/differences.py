@@ -73,7 +73,7 @@ def draw_differences(plate: Plate) -> Figure | None:
 def _draw_gap(axes: Axes, gap: Gap, at: int, plate: Plate) -> None:
     spots = at - 0.3 + 0.6 * scattered(len(gap.patients))
     axes.scatter(
-        gap.patients, spots, s=6, color=plate.colour(1), alpha=0.25, linewidths=0, rasterized=plate.is_crowded
+        gap.patients, spots, s=6, color=plate.colour(1), alpha=0.4, linewidths=0, rasterized=plate.is_crowded
     )
     axes.plot(gap.interval[:2], [at, at], color=INK, linewidth=1.6, solid_capstyle="butt")
     filling = INK if gap.is_separable else PAPER

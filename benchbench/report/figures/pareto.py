@@ -80,7 +80,7 @@ def costs_of(plate: Plate, results: Results) -> Iterator[tuple[Cost, dict[str, f
         lines = {label: of_runs(table, row.runs) for label, row in rows.items()}
         if cost.is_timed and _machines(lines.values()) > 1:
             continue
-        values = {label: float(pd.to_numeric(each[cost.column]).mean()) for label, each in lines.items()}
+        values = {label: _mean(each[cost.column]) for label, each in lines.items()}
         known = {label: value for label, value in values.items() if value > 0}
         if len(known) > 1:
             yield cost, known
@@ -94,6 +94,11 @@ def front(costs: Sequence[float], means: Sequence[float], *, is_lower_better: bo
         if not found or towards_best * means[place] < towards_best * means[found[-1]]:
             found.append(place)
     return found
+
+
+def _mean(values: pd.Series) -> float:
+    """Not a number where one is missing."""
+    return float(pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan).mean())
 
 
 def _parameters(results: Results) -> list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
-from benchbench.cost_tables import cost_table
+from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.listings import listing_tables
 from benchbench.report.board_tables import difference_table
 from benchbench.report.figures import Figure
@@ -109,9 +109,10 @@ def _printed(results: Results) -> Iterator[tuple[str, PageTable]]:
         yield name, table_of(frame, caption=title.removeprefix(f"{results.manifest['title']}: "))
 
 
-def _cost(results: Results) -> PageTable:
-    frame = cost_table(results).drop(columns=["data"])
-    return table_of(frame, caption="Cost of every run")
+def _cost(results: Results) -> list[PageTable]:
+    """By model, then run by run."""
+    tables = ((cost_summary(results), "Cost of every model"), (cost_table(results), "Cost of every run"))
+    return [table_of(frame.drop(columns=["data"]), caption=caption) for frame, caption in tables]
 
 
 def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any]]:

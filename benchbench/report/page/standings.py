@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from benchbench.comparison.board import Board
-from benchbench.references import with_references
+from benchbench.references import BACKGROUND, CEILING, with_references
 from benchbench.report.page.cells import Cell, Heading, PageTable, cell_of, table_of
 from benchbench.report.page.meanings import meaning
 from benchbench.rows import rows_of
@@ -28,7 +28,8 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     shown = shown.drop(columns=["variant"]) if (shown["variant"] == "default").all() else shown
     shown.insert(1, "tier", tiers)
     shown = shown[[*(name for name in shown if name != "runs"), "runs"]]
-    table = table_of(shown, caption=f"Leaderboard on {dataset}")
+    is_reference = frame["model"].isin([BACKGROUND, CEILING]).tolist()
+    table = table_of(shown, caption=f"Leaderboard on {dataset}", muted=is_reference)
     span = _range([board for board in boards if board.dataset == dataset])
     cells = [_interval(*each, span) if each else Cell("", is_number=True) for each in found]
     return _with_interval(table, cells, after=_first_metric(table, boards, dataset))
