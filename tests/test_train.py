@@ -9,6 +9,7 @@ import torch
 from handmade_case import keep_slices
 from torch import nn
 
+from benchbench.engine.energy import NO_METER
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.sampling import Slices
 from benchbench.engine.train import DivergedError, Training
@@ -192,3 +193,34 @@ def test_voxels_are_counted_by_slice_and_region() -> None:
     reference = torch.tensor([[[[True, True, False, False]]]])
     predicted = torch.tensor([[[[True, False, True, False]]]])
     assert count_voxels(reference, predicted).tolist() == [[[1, 1, 1, 1]]]
+
+
+class Meter:
+    """A counter that goes up by a watt-hour at every second reading."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+
+    def watt_hours(self) -> float:
+        self.readings += 1
+        return 100.0 + self.readings // 2
+
+
+def test_what_training_took_is_of_all_epochs_and_of_those_before_an_interruption(tmp_path: Path) -> None:
+    first, second = training(tmp_path), training(tmp_path)
+    first.meter, second.meter = Meter(), Meter()
+    second.load(run(first, 2).save())
+    run(second, 1)
+    spent = second.spent()
+    assert spent["train_seconds"] == pytest.approx(sum(row["seconds"] for row in second.history))
+    assert spent["train_seconds"] > first.spent()["train_seconds"] > 0
+    assert (first.spent()["energy_wh"], spent["energy_wh"]) == (2.0, 3.0)
+
+
+def test_an_epoch_without_a_meter_leaves_the_energy_of_all_unknown(tmp_path: Path) -> None:
+    state = training(tmp_path)
+    state.meter = Meter()
+    run(state, 1)
+    state.meter = NO_METER
+    assert run(state, 1).spent()["energy_wh"] is None
+    assert training(tmp_path).spent() == {"train_seconds": 0.0, "energy_wh": None}
