@@ -38,7 +38,7 @@ from benchbench.plugins import discover
 from benchbench.predictions import export_masks, measure_unmeasured
 from benchbench.protocol import Postprocess
 from benchbench.provenance import code_state, machine, versions
-from benchbench.run_cost import prediction_cost, training_cost
+from benchbench.run_cost import count_network, prediction_cost, training_cost
 from benchbench.store import Record
 
 _TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet")
@@ -108,7 +108,13 @@ def _execute_ensemble(assignment: Assignment, _report: Report) -> Record:
         parameters=sum(record.parameters or 0 for record in records),
         pretrained=", ".join(dict.fromkeys(record.pretrained for record in records if record.pretrained)),
         shown=shown,
-        cost=prediction_cost(assignment, ensemble.members, wanted, clock),
+        cost=prediction_cost(
+            assignment,
+            ensemble.members,
+            [record.cost for record in records],
+            channels=wanted.in_channels,
+            clock=clock,
+        ),
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
         files=assignment.folder.digests(_TABLES),
         **described,
@@ -151,7 +157,8 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         shown |= score_test_cases(assignment, predictor, postprocess, clock=clock)
         write_ceiling(assignment)
         provenance = _provenance(assignment)  # again: the memory of predicting, and not that of measuring costs
-        cost |= prediction_cost(assignment, [predictor], wanted, clock)
+        counted = [count_network(model, wanted)]
+        cost |= prediction_cost(assignment, [predictor], counted, channels=wanted.in_channels, clock=clock)
     return assignment.record(
         status=status,
         reason=reason,

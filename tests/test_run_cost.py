@@ -17,10 +17,11 @@ from benchbench import Geometry
 from benchbench.engine.predict import Predictor
 from benchbench.engine.timing import CaseClock
 from benchbench.protocol import Protocol
-from benchbench.run_cost import prediction_cost, training_cost
+from benchbench.run_cost import count_network, prediction_cost, training_cost
 
 __all__ = ["pair_file"]
 
+CPU = torch.device("cpu")
 PLAIN_MACS = (1 * 4 + 4 * 1) * 9 * 32 * 32
 """Two convolutions of 3x3 by way of four channels, on 32x32."""
 
@@ -90,13 +91,18 @@ class Uncountable(nn.Module):
         return images[:, :1] * self.weight
 
 
+def cost_of(model: nn.Module, **changes: Any) -> dict[str, Any]:
+    assignment = assigned(**changes)
+    predictor = Predictor([model], assignment.protocol, CPU)
+    counted = [count_network(model, Geometry(1, 1, (32, 32)))]
+    return prediction_cost(assignment, [predictor], counted, channels=1, clock=CaseClock(CPU))
+
+
 @pytest.mark.parametrize(
     ("error", "named"), [(TypeError("an array, please"), "TypeError"), (RuntimeError("no"), "RuntimeError")]
 )
 def test_a_model_that_cannot_be_counted_has_no_gmacs_and_says_so(error: Exception, named: str) -> None:
-    assignment = assigned()
-    predictor = Predictor([Uncountable(error)], assignment.protocol, torch.device("cpu"))
-    cost = prediction_cost(assignment, [predictor], Geometry(1, 1, (32, 32)), CaseClock(torch.device("cpu")))
+    cost = cost_of(Uncountable(error))
     assert (cost["gmacs"], cost["gmacs_per_case"]) == (None, None)
     assert cost["uncounted"] == [f"all: {named}"]
     assert cost["images_per_second"] > 0
@@ -105,8 +111,16 @@ def test_a_model_that_cannot_be_counted_has_no_gmacs_and_says_so(error: Exceptio
 def test_work_that_nothing_counts_is_blank_and_not_free() -> None:
     model = Uncountable(RuntimeError())
     model.forward = lambda images: images[:, :1] * model.weight  # type: ignore[method-assign]
-    assignment = assigned()
-    predictor = Predictor([model], assignment.protocol, torch.device("cpu"))
-    cost = prediction_cost(assignment, [predictor], Geometry(1, 1, (32, 32)), CaseClock(torch.device("cpu")))
+    cost = cost_of(model)
     assert (cost["gmacs"], cost["gmacs_per_case"]) == (None, None)
     assert cost["uncounted"] == ["the model itself"]
+
+
+def test_an_ensemble_with_a_member_that_was_not_counted_has_no_gmacs() -> None:
+    assignment = assigned()
+    members = [Predictor([nn.Conv2d(1, 1, 1)], assignment.protocol, CPU) for _ in range(2)]
+    costs: list[dict[str, Any]] = [{"gmacs": 2.0, "uncounted": ["scan"]}, {}]
+    cost = prediction_cost(assignment, members, costs, channels=1, clock=CaseClock(CPU))
+    assert (cost["gmacs"], cost["uncounted"]) == (None, ["scan"])
+    cost = prediction_cost(assignment, members, costs[:1] * 2, channels=1, clock=CaseClock(CPU))
+    assert (cost["gmacs"], cost["gmacs_per_case"]) == (4.0, 2 * 2.0 * 5)
