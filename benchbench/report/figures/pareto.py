@@ -96,7 +96,7 @@ def front(costs: Sequence[float], means: Sequence[float], *, is_lower_better: bo
 
 
 def _mean(values: pd.Series) -> float:
-    """nan where one is missing."""
+    """Unknown (nan) where one of them is."""
     return float(pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan).mean())
 
 
