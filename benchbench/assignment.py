@@ -40,6 +40,8 @@ class Assignment:
     devices: tuple[str, ...] = ()
     """Of each process, where the protocol asks for several."""
     threads: int
+    runs_per_device: int = 1
+    """How many runs may be at a device at a time, this one included."""
     save_predictions: bool = False
     members: tuple[Assignment, ...] = ()
     """Of an ensemble: the runs whose weights predict together."""

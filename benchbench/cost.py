@@ -5,6 +5,7 @@ Counting runs on torch's meta device, without memory or time for the numbers, wh
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +62,14 @@ def measure_cost(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, A
     return _measure(plugin, geometry, params, last)
 
 
+def measure_cost_of(model: nn.Module, geometry: Geometry) -> Cost:
+    """The cost of a model that is built already and stays as it is; counted on its own device if need be."""
+    try:
+        return _count(copy.deepcopy(model), geometry, "meta")
+    except (RuntimeError, NotImplementedError):  # as above
+        return _count(copy.deepcopy(model), geometry, str(next(model.parameters()).device))
+
+
 def measure_receptive_field(
     plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], *, macs: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -98,10 +107,15 @@ def _check_ndim(plugin: ModelPlugin, geometry: Geometry) -> None:
 def _measure(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], place: tuple[str, str]) -> Cost:
     built, run = place
     with torch.random.fork_rng(devices=[]), torch.device(built):
-        model = plugin.build(geometry, **params).eval()
+        model = plugin.build(geometry, **params)
+    return _count(model, geometry, run)
+
+
+def _count(model: nn.Module, geometry: Geometry, run: str) -> Cost:
+    """The cost of a model that is of no more use afterwards."""
     parameters, trainable = sum(each.numel() for each in model.parameters()), count_parameters(model)
     # the counter follows what has a gradient, and falls over a parameter that is handed to a module
-    model = model.requires_grad_(requires_grad=False).to(run)
+    model = model.eval().requires_grad_(requires_grad=False).to(run)
     image = torch.zeros(1, geometry.in_channels, *geometry.patch, device=run)
     with torch.no_grad(), _without_fast_path(), FlopCounterMode(display=False) as counter:
         work = _work(model, image, counter)

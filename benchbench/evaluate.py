@@ -14,6 +14,7 @@ from benchbench.engine.class_totals import ClassTotals
 from benchbench.engine.predict import Ensemble, Predictor, count_case
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.preview import draw_preview
+from benchbench.engine.timing import CaseClock
 from benchbench.masks import unpack
 from benchbench.metrics import Counts, overlap
 from benchbench.pictures import picture_rows
@@ -22,26 +23,32 @@ from benchbench.protocol import Postprocess
 
 
 def score_test_cases(
-    assignment: Assignment, predictor: Predictor | Ensemble, postprocess: Postprocess | None
+    assignment: Assignment,
+    predictor: Predictor | Ensemble,
+    postprocess: Postprocess | None,
+    *,
+    clock: CaseClock,
 ) -> dict[str, float]:
     """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures.
 
-    Returns the scores of classes, where the prediction is of classes; a record keeps them.
+    The clock times every prediction. Returns the scores of classes, where the prediction is of classes; a record
+    keeps them.
     """
     counts, far, packed = {}, {}, {}
     shown: list[dict[str, Any]] = []
     classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
     for prepared in assignment.test:
-        probabilities = predictor.probabilities(prepared)
-        masks = predictor.masks(prepared, probabilities, regions=assignment.regions, postprocess=postprocess)
+        with clock.case():
+            probabilities = predictor.probabilities(prepared)
+            masks = predictor.masks(prepared, probabilities, regions=assignment.regions, postprocess=postprocess)
         if classes:
             classes.add(prepared, probabilities, masks)
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
         far[prepared] = distances(prepared, masks, assignment.protocol.metrics)
         packed[prepared] = pack_case(prepared, assignment.regions, masks)
         shown += picture_rows(prepared, assignment.regions, assignment.colours)
-    assignment.folder.write_table("slices.parquet", _table(assignment, counts, {}, by_slice=True))
-    assignment.folder.write_table("cases.parquet", _table(assignment, counts, far, by_slice=False))
+    assignment.folder.write_table("slices.parquet", count_table(assignment, counts, {}, by_slice=True))
+    assignment.folder.write_table("cases.parquet", count_table(assignment, counts, far))
     kept = [row for rows in packed.values() for row in rows]
     assignment.folder.write_table("predictions.parquet", pa.Table.from_pylist(kept))
     assignment.folder.write_table("pictures.parquet", pa.Table.from_pylist(shown))
@@ -66,13 +73,14 @@ def _draw_previews(
         assignment.folder.write(f"previews/{name}.png", draw_preview(prepared, masks))
 
 
-def _table(
+def count_table(
     assignment: Assignment,
     counts: Mapping[PreparedCase, NDArray[np.int64]],
     distances: Mapping[PreparedCase, Sequence[Mapping[str, float]]],
     *,
-    by_slice: bool,
+    by_slice: bool = False,
 ) -> pa.Table:
+    """Counts (S, K, 4) of each case, and distances of its regions, as rows by case, or slice, and region."""
     rows: list[dict[str, Any]] = []
     for prepared, stack in counts.items():
         named = {**assignment.key._asdict(), "case": prepared.case.id, "patient": prepared.case.patient}

@@ -19,15 +19,18 @@ from safetensors.torch import save
 from torch import nn
 
 from benchbench.assignment import Assignment, Progress, Report
+from benchbench.ceiling import write_ceiling
 from benchbench.contract import Geometry
 from benchbench.engine.device import peak_memory_bytes
 from benchbench.engine.distributed import Processes, joined, start_processes, this_rank
+from benchbench.engine.energy import NO_METER, open_meter
 from benchbench.engine.losses import region_masks
 from benchbench.engine.network import check_output, count_parameters, effective_precision, geometry, place_on
 from benchbench.engine.patches import open_source
 from benchbench.engine.predict import Ensemble, Predictor
 from benchbench.engine.search import Search
-from benchbench.engine.train import DivergedError, Training
+from benchbench.engine.timing import CaseClock
+from benchbench.engine.train import RESUME_SCHEMA, DivergedError, Training
 from benchbench.errors import BenchbenchError
 from benchbench.evaluate import score_test_cases
 from benchbench.members import open_members, read_members
@@ -35,9 +38,10 @@ from benchbench.plugins import discover
 from benchbench.predictions import export_masks, measure_unmeasured
 from benchbench.protocol import Postprocess
 from benchbench.provenance import code_state, machine, versions
+from benchbench.run_cost import prediction_cost, training_cost
 from benchbench.store import Record
 
-_TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet")
+_TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet")
 _RESUME_SECONDS = 60.0
 _HELD_SECONDS = 15.0  # how long a dying process may keep a run
 
@@ -94,14 +98,17 @@ def _execute_ensemble(assignment: Assignment, _report: Report) -> Record:
     wanted = _geometry(assignment)
     ensemble = open_members(assignment, wanted, device)
     postprocess = _chosen_postprocess(assignment, ensemble)
-    shown = {**_network_values(wanted), **score_test_cases(assignment, ensemble, postprocess)}
+    clock = CaseClock(device)
+    shown = {**_network_values(wanted), **score_test_cases(assignment, ensemble, postprocess, clock=clock)}
+    write_ceiling(assignment)
     return assignment.record(
         status="done",
         parameters=sum(record.parameters or 0 for record in records),
         pretrained=", ".join(dict.fromkeys(record.pretrained for record in records if record.pretrained)),
         shown=shown,
+        cost=prediction_cost(assignment, ensemble.members, wanted, clock),
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
-        files={name: assignment.folder.digest_of(name) for name in _TABLES},
+        files=assignment.folder.digests(_TABLES),
         **described,
     )
 
@@ -134,11 +141,14 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         except DivergedError as error:
             status, reason = "diverged", str(error)
     postprocess, shown = None, {**training.values(), **_network_values(wanted)}
+    cost = training_cost(assignment, training.spent())
     scored = bool(training.kept) and processes.is_first
     if scored:
-        predictor = Predictor(_checkpoints(model, training), assignment.protocol, device)
+        predictor, clock = Predictor(_checkpoints(model, training), assignment.protocol, device), CaseClock(device)
         postprocess = _chosen_postprocess(assignment, predictor)
-        shown |= score_test_cases(assignment, predictor, postprocess)
+        shown |= score_test_cases(assignment, predictor, postprocess, clock=clock)
+        write_ceiling(assignment)
+        cost |= prediction_cost(assignment, [predictor], wanted, clock)
     return assignment.record(
         status=status,
         reason=reason,
@@ -149,8 +159,9 @@ def _execute(assignment: Assignment, report: Report) -> Record:
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         shown=shown,
+        cost=cost,
         postprocess=postprocess.model_dump(mode="json") if postprocess else None,
-        files={name: assignment.folder.digest_of(name) for name in _TABLES if scored},
+        files=assignment.folder.digests(_TABLES) if scored else {},
     )
 
 
@@ -168,6 +179,7 @@ def _training(assignment: Assignment, model: nn.Module, device: torch.device, pr
         assignment.protocol,
         regions=assignment.regions,
         processes=processes,
+        meter=open_meter(assignment.devices or [assignment.device]) if processes.is_first else NO_METER,
     )
     saved = processes.told_by_first(lambda: assignment.folder.read_resume(_resume_tag(assignment)))
     if processes.is_first:
@@ -255,7 +267,8 @@ def _network_values(wanted: Geometry) -> dict[str, float | str | None]:
 
 
 def _resume_tag(assignment: Assignment) -> str:
-    return f"{assignment.digest} {assignment.data_digest} {assignment.split_digest} {assignment.device}"
+    digests = f"{assignment.digest} {assignment.data_digest} {assignment.split_digest}"
+    return f"{RESUME_SCHEMA} {digests} {assignment.device}"
 
 
 def _note(row: Mapping[str, Any]) -> str:

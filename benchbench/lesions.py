@@ -12,7 +12,8 @@ What the rules imply, and is kept:
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,10 @@ from scipy import ndimage
 
 from benchbench.distances import measure
 from benchbench.masks import filled_box
-from benchbench.metric_names import parse_metrics
-from benchbench.metrics import count, overlap
+from benchbench.metric_names import Challenge, MetricName, parse_metrics
+from benchbench.overlaps import count, overlap
 from benchbench.surfaces import Mask
 
-Challenge = Literal["gli", "ssa", "ped", "men", "men-rt", "met"]
 PENALTY_MM = 374.0
 _HD95 = parse_metrics(["hd95_surfel"])
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)
@@ -69,12 +69,35 @@ class _Lesion(NamedTuple):
     hd95_mm: float
 
 
+def measure_lesions(
+    reference: Mask, prediction: Mask, metrics: Mapping[str, MetricName], *, spacing_mm: Sequence[float] | None
+) -> dict[str, float]:
+    """Each of these scores of a region, by the name it was asked for.
+
+    An image is a volume of one slice. Without spacing a voxel measures 1 along each axis, as the official
+    evaluation takes it to do everywhere.
+    """
+    spacing = (1.0, 1.0, 1.0)[: reference.ndim] if spacing_mm is None else tuple(spacing_mm)
+    if reference.ndim == 2:
+        reference, prediction, spacing = reference[None], prediction[None], (1.0, *spacing)
+    challenges = {metric.challenge for metric in metrics.values() if metric.challenge is not None}
+    scores = {
+        challenge: brats23_lesion(reference, prediction, rules=RULES[challenge], spacing_mm=spacing)
+        for challenge in challenges
+    }
+    return {
+        name: scores[metric.challenge].dice if metric.kind == "lesion_dice" else scores[metric.challenge].hd95_mm
+        for name, metric in metrics.items()
+        if metric.challenge is not None
+    }
+
+
 def brats23_lesion(
     reference: Mask,
     prediction: Mask,
     *,
     rules: Rules,
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    spacing_mm: tuple[float, ...] = (1.0, 1.0, 1.0),
 ) -> LesionScores:
     """Lesion-wise Dice and HD95 of a region; 1 and 0 where there is no lesion and none is predicted.
 

@@ -14,28 +14,20 @@ Distances are of whole cases only: they have the aggregate `case`, in mm or in p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchbench.distances import measure
-from benchbench.metric_names import OVERLAPS, SURFACE_OVERLAPS, is_overlap, parse_metrics
+from benchbench.lesions import measure_lesions
+from benchbench.masks import Mask
+from benchbench.metric_names import MetricName, is_lower_better, is_overlap, parse_metrics
+from benchbench.overlaps import METRICS, Counts, Floats, count, overlap
 from benchbench.protocol import EmptyPolicy
 
-Floats = NDArray[np.float64]
-METRICS = OVERLAPS
-"""Those that counts alone give."""
-
-
-class Counts(NamedTuple):
-    """Voxels by reference and prediction: numbers, or arrays of one shape with an entry a case."""
-
-    tp: ArrayLike
-    fp: ArrayLike
-    fn: ArrayLike
-    tn: ArrayLike
+__all__ = ["METRICS", "Counts", "count", "distance", "measure_regions", "overlap", "score"]
 
 
 def score(
@@ -50,7 +42,7 @@ def score(
     """Each metric of two boolean masks of one shape; nan where it is undefined for every model alike.
 
     Distances are in mm by the spacing along each array axis, or in pixels without one; `penalty` is theirs where
-    one mask alone is empty, the length of the grid's diagonal unless given.
+    one mask alone is empty, the length of the grid's diagonal unless given. Lesions have a penalty of their own.
 
     Raises:
         ValueError: the masks differ in shape or are not boolean, or a metric is not known or has no tolerance.
@@ -58,7 +50,7 @@ def score(
     wanted = parse_metrics(metrics)
     counts = count(reference, prediction)
     far = {name: metric for name, metric in wanted.items() if not is_overlap(metric.kind)}
-    measured = measure(reference, prediction, far, spacing_mm=spacing_mm, penalty=penalty) if far else {}
+    measured = _measure(reference, prediction, far, spacing_mm=spacing_mm, penalty=penalty)
     scores = {}
     for name in wanted:
         is_far = name in measured
@@ -76,7 +68,10 @@ def measure_regions(
     metrics: Iterable[str],
     spacing_mm: Sequence[float] | None,
 ) -> list[dict[str, float]]:
-    """The distances of each region of a case, as columns: `hd95_mm`, or `hd95_px` where spacing is unknown.
+    """The distances, and scores of lesions, of each region of a case, as columns.
+
+    They are called `hd95_mm`, or `hd95_px` where spacing is unknown; `lesion_dice@gli_mm` likewise, for a lesion
+    that is too small is so in mm³ or in voxels.
 
     The reference (S, H, W) has bit k where region k is, the prediction is (S, K, H, W). A case of one slice is
     measured in its plane. Metrics that counts give are left out.
@@ -89,77 +84,37 @@ def measure_regions(
         if len(reference) == 1:
             reference, prediction = reference[0], prediction[0]
         spacing = spacing_mm if spacing_mm is None else spacing_mm[-reference.ndim :]
-        found = measure(reference, prediction, far, spacing_mm=spacing) if far else {}
+        found = _measure(reference, prediction, far, spacing_mm=spacing)
         lines.append({f"{name}_{unit}": value for name, value in found.items()})
     return lines
 
 
-def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
-    """The voxel counts of two boolean masks of one shape.
-
-    Raises:
-        ValueError: the masks differ in shape or are not boolean.
-    """
-    if reference.shape != prediction.shape:
-        raise ValueError(f"reference {reference.shape} and prediction {prediction.shape} differ in shape")
-    for name, mask in (("reference", reference), ("prediction", prediction)):
-        if mask.dtype != np.bool_:
-            raise ValueError(f"{name} is {mask.dtype}, expected bool; compare with the label's value first")
-    tp = int(np.count_nonzero(reference & prediction))
-    positive, predicted = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
-    return Counts(tp, predicted - tp, positive - tp, reference.size - positive - predicted + tp)
-
-
-def overlap(metric: str, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
-    """A metric of counts, entry by entry, in [0, 1] or nan.
-
-    dice         2 tp / (2 tp + fp + fn)      Dice 1945, doi:10.2307/1932409
-    iou          tp / (tp + fp + fn)          Jaccard 1912
-    accuracy     (tp + tn) / all
-    precision    tp / (tp + fp)
-    sensitivity  tp / (tp + fn)
-    specificity  tn / (tn + fp)
-
-    What holds where a denominator is 0, or a mask is empty, is the policy's matter:
-
-    score     What the prediction makes undefined has a fixed value: precision of an empty prediction is 0,
-              and Dice, IoU and precision of two empty masks are 1. What the reference alone makes undefined
-              (sensitivity without positives, specificity without negatives) is nan, for every model alike.
-    nnunet    nan wherever the denominator is 0.
-    monai     nan for Dice, IoU, precision and sensitivity wherever the reference is empty.
-    brats     As `score`; sensitivity of an empty reference is 1 if the prediction is empty too, else 0.
-    zero      0 wherever the denominator is 0.
-    stratify  nan, for every metric, wherever the reference is empty: means over the other cases only.
-
-    Source: benchmarks of the rules in Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z; the behaviour of
-    nnU-Net 2 (`compute_metrics`), MONAI (`ignore_empty=True`) and BraTS 2023.
-    """
-    tp, fp, fn, tn = (np.asarray(part, dtype=np.float64) for part in counts)
-    above, below = _fraction(metric, tp, fp, fn, tn)
-    defined = below > 0
-    value: Floats = np.divide(above, below, out=np.full(np.shape(below), np.nan), where=defined)
-    no_reference, no_prediction = tp + fn == 0, tp + fp == 0
-    if empty == "zero":
-        return np.where(defined, value, 0.0)
-    if empty == "stratify":
-        return np.where(no_reference, np.nan, value if metric != "precision" else np.where(defined, value, 0.0))
-    if empty == "monai" and metric in {"dice", "iou", "precision", "sensitivity"}:
-        return np.where(no_reference, np.nan, np.where(defined, value, 0.0))
-    if empty in {"score", "brats"} and metric in {"dice", "iou", "precision"}:
-        return np.where(defined, value, np.where(no_reference, 1.0, 0.0))
-    if empty == "brats" and metric == "sensitivity":
-        return np.where(defined, value, np.where(no_prediction, 1.0, 0.0))
-    return value
+def _measure(
+    reference: Mask,
+    prediction: Mask,
+    metrics: Mapping[str, MetricName],
+    *,
+    spacing_mm: Sequence[float] | None,
+    penalty: float | None = None,
+) -> dict[str, float]:
+    lesions = {name: metric for name, metric in metrics.items() if metric.challenge is not None}
+    surfaces = {name: metric for name, metric in metrics.items() if metric.challenge is None}
+    found: dict[str, float] = {}
+    if surfaces:
+        found |= measure(reference, prediction, surfaces, spacing_mm=spacing_mm, penalty=penalty)
+    if lesions:
+        found |= measure_lesions(reference, prediction, lesions, spacing_mm=spacing_mm)
+    return {name: found[name] for name in metrics}
 
 
 def distance(metric: str, measured: ArrayLike, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
-    """Distances as measured, or nan, entry by entry, under the rule for empty masks.
+    """Distances and scores of lesions as measured, or nan, entry by entry, under the rule for empty masks.
 
-    A structure that is missed or made up is far off under every policy: the grid's diagonal, 0 for nsd. Policies
-    differ where the reference is empty:
+    A structure that is missed or made up is far off under every policy: the grid's diagonal, 0 for nsd and the
+    Dice of lesions. Policies differ where the reference is empty:
 
-    score, brats      0 (1 for nsd) if the prediction is empty too.
-    zero              The same, but 0 for nsd.
+    score, brats      0 (1 for nsd and the Dice of lesions) if the prediction is empty too.
+    zero              0 for all of them.
     nnunet            nan if the prediction is empty too.
     monai, stratify   nan.
     """
@@ -170,23 +125,6 @@ def distance(metric: str, measured: ArrayLike, counts: Counts, *, empty: EmptyPo
         return np.where(no_reference, np.nan, value)
     if empty == "nnunet":
         return np.where(are_empty, np.nan, value)
-    if empty == "zero" and metric.startswith(SURFACE_OVERLAPS):
+    if empty == "zero" and not is_lower_better(metric):
         return np.where(are_empty, 0.0, value)
     return value
-
-
-def _fraction(metric: str, tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> tuple[Floats, Floats]:
-    match metric:
-        case "dice":
-            return 2 * tp, 2 * tp + fp + fn
-        case "iou":
-            return tp, tp + fp + fn
-        case "accuracy":
-            return tp + tn, tp + fp + fn + tn
-        case "precision":
-            return tp, tp + fp
-        case "sensitivity":
-            return tp, tp + fn
-        case "specificity":
-            return tn, tn + fp
-    raise AssertionError(f"{metric} is no overlap")

@@ -151,8 +151,10 @@ def _setting(run: Run, known: Any, source: str) -> Any:
     return str(value) == wanted if equals else value
 
 
-def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
+def select_runs(runs: Sequence[Run], only: Sequence[str], *, known: Sequence[Run] = ()) -> list[Run]:
     """The runs that match every `key=value`, and the members of ensembles; a key given twice matches either value.
+
+    known: all runs whose values may be asked for, where these are those of one benchmark among several.
 
     Raises:
         UsageError: a key or value that no run has.
@@ -162,9 +164,9 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or key not in RunKey._fields:
             raise UsageError(f"--only {pair}: write key=value; {nearest(key, RunKey._fields)}")
-        known = sorted({str(getattr(run.key, key)) for run in runs})
-        if value not in known:
-            raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, known)}")
+        values = sorted({str(getattr(run.key, key)) for run in known or runs})
+        if value not in values:
+            raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, values)}")
         wanted.setdefault(key, set()).add(value)
     chosen = [run for run in runs if all(str(getattr(run.key, key)) in values for key, values in wanted.items())]
     keys = {each.key for run in chosen for each in (run, *run.members)}

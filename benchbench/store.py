@@ -5,6 +5,7 @@
         run.json          status, digest, resolved spec, provenance; written last, so a run without it is not done
         cases.parquet     voxel counts and distances by case and region: the primary record
         slices.parquet    the same by slice
+        ceiling.parquet   the same by case of the truth, scaled to the network's input and back; if that scales
         predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
         pictures.parquet  of each test case the slice, or planes, that galleries show, with the truth
         history.csv       of every epoch losses, metrics, the learning rate (lr), whether it is the best so far
@@ -74,6 +75,8 @@ class Record:
     best_epoch: int | None = None
     shown: Mapping[str, float | str | None] = field(default_factory=dict)
     """What tables may show beside scores (`value_names`): of the epoch that was chosen, and of the network."""
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    """What training, a case and an image took, as `run_cost` has it."""
     postprocess: Mapping[str, Any] | None = None
     """The rules from probabilities to regions, as the inner validation chose them."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -245,6 +248,10 @@ class RunFolder:
         """SHA-256 of all weights that were kept; '' where there are none."""
         digests = [self.digest_of(name) for name in self.weights()]
         return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else ""
+
+    def digests(self, names: Sequence[str]) -> dict[str, str]:
+        """SHA-256 of those of these files that there are."""
+        return {name: self.digest_of(name) for name in names if (self.path / name).exists()}
 
     def digest_of(self, name: str) -> str:
         """SHA-256 of a file of the run."""

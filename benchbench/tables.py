@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -28,12 +28,12 @@ _COUNTS = list(Counts._fields)
 _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
 _WHOLE = (
     *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
-    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes"),
+    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "runs_per_device"),
 )
 
 Group = tuple[str, str, str]
 """Dataset, model, variant."""
-Line = Mapping[Hashable, Any]
+Line = Mapping[Any, Any]
 """A row of a table."""
 
 
@@ -54,6 +54,8 @@ class Results:
     cases: pd.DataFrame
     """Counts, and distances in mm or px, by run, case and region."""
     slices: pd.DataFrame
+    ceilings: pd.DataFrame
+    """As `cases`, of the truth as resizing leaves it; of runs whose cases are resized."""
     made: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
     """Tables that were asked for, by name: many are made from the same few."""
 
@@ -93,16 +95,18 @@ def read_results(folder: ResultsFolder) -> Results:
     """
     manifest = folder.read_manifest()
     digests = {RunKey(*(run[name] for name in KEYS)): run["digest"] for run in manifest["runs"]}
-    records, cases, slices = {}, [], []
+    records: dict[RunKey, Record] = {}
+    tables: dict[str, list[pd.DataFrame]] = {"cases": [], "slices": [], "ceiling": []}
     for key in sorted(digests):
         record = folder.run(key).read_record()
         if record is None or record.digest != digests[key]:
             continue
         records[key] = record
-        if "cases.parquet" in record.files:
-            cases.append(folder.run(key).read_table("cases.parquet", record).to_pandas())
-            slices.append(folder.run(key).read_table("slices.parquet", record).to_pandas())
-    return Results(manifest=manifest, records=records, cases=_together(cases), slices=_together(slices))
+        for name, found in tables.items():
+            if f"{name}.parquet" in record.files:
+                found.append(folder.run(key).read_table(f"{name}.parquet", record).to_pandas())
+    cases, slices, ceilings = map(_together, tables.values())
+    return Results(manifest=manifest, records=records, cases=cases, slices=slices, ceilings=ceilings)
 
 
 def _once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
@@ -134,7 +138,7 @@ def mixed_data(results: Results) -> list[tuple[str, str]]:
 def fold_table(results: Results) -> pd.DataFrame:
     """One row a planned run: its scores by every aggregate, how many cases, how it ended.
 
-    Seconds are in `cost_table`: they differ from one execution to the next, these numbers do not.
+    Seconds are in `cost_tables`: they differ from one execution to the next, these numbers do not.
     """
     rows = []
     for key in results.planned:
@@ -144,22 +148,7 @@ def fold_table(results: Results) -> pd.DataFrame:
         rows.append({**key._asdict(), **ended, **scores, **_recorded(record), "data": results.data})
     table = pd.DataFrame(rows)
     last = [*_recorded(None), "data"]  # a first run without scores would put them before the scores
-    return _marked(results, _whole_numbers(table[[*(name for name in table if name not in last), *last]]))
-
-
-def cost_table(results: Results) -> pd.DataFrame:
-    """One row a run that ended: what it took, on what."""
-    rows = []
-    for key in results.planned:
-        if (record := results.records.get(key)) is None:
-            continue
-        given = record.provenance
-        row = {**key._asdict(), "seconds": round(record.seconds, 3), "epochs": record.epochs}
-        row |= {"device": given.get("name", given.get("device")), "threads": given.get("threads")}
-        row |= {"precision": given.get("precision"), "peak_memory_bytes": given.get("peak_memory_bytes")}
-        rows.append({**row, "data": results.data})
-    table = pd.DataFrame(rows, columns=None if rows else [*KEYS, "seconds", "data"])
-    return _marked(results, _whole_numbers(table))
+    return marked(results, whole_numbers(table[[*(name for name in table if name not in last), *last]]))
 
 
 @_once
@@ -171,12 +160,12 @@ def summary_table(results: Results) -> pd.DataFrame:
     """
     cases, slices = (_of_done(results, table) for table in (results.cases, results.slices))
     rows: list[dict[str, Any]] = []
-    for group in _groups(results):
-        runs, done = _runs(results, group)
+    for group in groups_of(results):
+        runs, done = runs_of_group(results, group)
         counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
         lines = summaries(_of_group(cases, group), _of_group(slices, group), **results.rules(group[2]))
         rows += [{**dict(zip(GROUP, group, strict=True)), **line, **counted} for line in lines]
-    return _marked(results, _whole_numbers(pd.DataFrame(rows, columns=None if rows else [*GROUP, "data"])))
+    return marked(results, whole_numbers(pd.DataFrame(rows, columns=None if rows else [*GROUP, "data"])))
 
 
 def unmeasured(results: Results) -> dict[str, int]:
@@ -198,7 +187,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
     and data.
     """
     summary = summary_table(results).to_dict("records")
-    board = pd.DataFrame([_standing(results, group, summary) for group in _groups(results)])
+    board = pd.DataFrame([_standing(results, group, summary) for group in groups_of(results)])
     last = list(board.columns[list(board.columns).index("fold_mean") :])
     board = board[
         [*(name for name in board if name not in last), *last]
@@ -206,7 +195,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
     board = board.sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
     ranked = board["order"].where(board["has_rank"]).groupby([board["dataset"], board["rule"]])
     board.insert(0, "rank", ranked.rank(method="min", ascending=False))
-    return _marked(results, _whole_numbers(board.drop(columns=["order", "rule", "has_rank"])))
+    return marked(results, whole_numbers(board.drop(columns=["order", "rule", "has_rank"])))
 
 
 def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -263,7 +252,7 @@ def _label(runs: pd.DataFrame, axis: str, name: object) -> str:
     return label
 
 
-def _marked(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+def marked(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     """The table with marks behind the variant."""
     if table.empty:
         return table
@@ -303,25 +292,37 @@ def _strict_sd(values: pd.Series) -> float:
 def _standing(results: Results, group: Group, summary: Sequence[Line]) -> dict[str, Any]:
     """A row of the leaderboard, and what decides its rank."""
     dataset, _, variant = group
-    runs, done = _runs(results, group)
-    lines = {
-        line["metric"]: line
-        for line in summary
-        if (line["region"], line["aggregate"], *(line[name] for name in GROUP)) == ("mean", "case", *group)
-    }
-    name, first = _first(results, variant, lines)
-    known = [each for metric in results.metrics(variant) for each in _named(metric, lines) or [metric]]
+    runs, done = runs_of_group(results, group)
+    lines = [line for line in summary if tuple(line[name] for name in GROUP) == group]
+    name, first = _first(results, variant, _of_means(lines))
     parameters = {results.records[key].parameters for key in done}
+    gmacs = {results.records[key].cost.get("gmacs") for key in done}
     return {
         **dict(zip(GROUP, group, strict=True)),
         "runs": f"{len(done)} of {len(runs)}",
-        **{each: lines[each]["mean"] if each in lines else np.nan for each in known},
-        **{part: first.get(part, np.nan) for part in ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")},
+        **means_of(results, variant, lines),
         "parameters": parameters.pop() if len(parameters) == 1 else None,
+        "gmacs": gmacs.pop() if len(gmacs) == 1 else None,
         "order": -first.get("mean", np.nan) if is_lower_better(name) else first.get("mean", np.nan),
         "rule": f"{name} {results.empty(variant)} {results.is_optimistic(variant)}",
         "has_rank": len(done) == len(runs) and (dataset, variant) not in mixed_data(results),
     }
+
+
+def means_of(results: Results, variant: str, lines: Iterable[Line]) -> dict[str, Any]:
+    """What a leaderboard shows of the lines of `summaries`: every metric, and more of the first."""
+    means = _of_means(lines)
+    _, first = _first(results, variant, means)
+    known = [each for metric in results.metrics(variant) for each in _named(metric, means) or [metric]]
+    return {
+        **{each: means[each]["mean"] if each in means else np.nan for each in known},
+        **{part: first.get(part, np.nan) for part in ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")},
+    }
+
+
+def _of_means(lines: Iterable[Line]) -> dict[str, Line]:
+    """The lines of case means over all regions, by metric."""
+    return {line["metric"]: line for line in lines if (line["region"], line["aggregate"]) == ("mean", "case")}
 
 
 def _named(metric: str, lines: Iterable[str]) -> list[str]:
@@ -445,11 +446,11 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else np.nan
 
 
-def _groups(results: Results) -> list[Group]:
+def groups_of(results: Results) -> list[Group]:
     return sorted({key[:3] for key in results.planned})
 
 
-def _runs(results: Results, group: Group) -> tuple[list[RunKey], list[RunKey]]:
+def runs_of_group(results: Results, group: Group) -> tuple[list[RunKey], list[RunKey]]:
     """The runs planned, and those of them that are done."""
     planned = [key for key in results.planned if key[:3] == group]
     return planned, [key for key in planned if results.is_done(key)]
@@ -479,6 +480,6 @@ def _of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     return of_runs(table, filter(results.is_done, results.planned))
 
 
-def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+def whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Counts as whole numbers, also where some are missing."""
     return table.astype({name: "Int64" for name in _WHOLE if name in table})

@@ -16,6 +16,8 @@ Slices = Sequence[tuple[int, int, int, int]]
 """tp, fp, fn, tn of each slice."""
 Scans = Mapping[str, Mapping[str, Slices]]
 """Case -> region -> slices."""
+Far = Mapping[str, Mapping[str, float | None]]
+"""Case -> distance -> value."""
 
 # Dice of the case; of its slices
 FOLD_0: Scans = {
@@ -63,25 +65,21 @@ def end(
     folder: ResultsFolder,
     run: RunKey,
     scans: Scans | None,
-    far: Mapping[str, Mapping[str, float | None]] | None = None,
+    far: Far | None = None,
     *,
+    ceiling: Scans | None = None,
+    ceiling_far: Far | None = None,
     pictures: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> None:
     """Records a run; without scans it has no counts. `far` has the distances of each case, column by column.
 
-    `pictures` has the digests of what it keeps to show.
+    `ceiling` is of the resized truth; `pictures` has the digests of what it keeps to show.
     """
-    slices, cases = [], []
-    for case, regions in (scans or {}).items():
-        for region, counts in regions.items():
-            named = {**run._asdict(), "case": case, "patient": case, "region": region}
-            parts = [dict(zip(("tp", "fp", "fn", "tn"), four, strict=True)) for four in counts]
-            slices += [{**named, "slice": number, **part} for number, part in enumerate(parts)]
-            added = {name: sum(part[name] for part in parts) for name in parts[0]}
-            cases.append({**named, **added, **(far or {}).get(case, {})})
+    cases, slices = _lines(run, scans or {}, far or {})
+    resized, _ = _lines(run, ceiling or {}, ceiling_far or {})
     files = dict(pictures or {})
-    for name, rows in (("cases.parquet", cases), ("slices.parquet", slices)):
+    for name, rows in (("cases.parquet", cases), ("slices.parquet", slices), ("ceiling.parquet", resized)):
         if rows:
             folder.run(run).write_table(name, pa.Table.from_pylist(rows))
             files[name] = folder.run(run).digest_of(name)
@@ -98,6 +96,19 @@ def end(
         "best_epoch": 3,
     }
     folder.run(run).write_record(Record(**run._asdict(), files=files, **{**fields, **changes}))
+
+
+def _lines(run: RunKey, scans: Scans, far: Far) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Of cases, and of slices."""
+    slices, cases = [], []
+    for case, regions in scans.items():
+        for region, counts in regions.items():
+            named = {**run._asdict(), "case": case, "patient": case, "region": region}
+            parts = [dict(zip(("tp", "fp", "fn", "tn"), four, strict=True)) for four in counts]
+            slices += [{**named, "slice": number, **part} for number, part in enumerate(parts)]
+            added = {name: sum(part[name] for part in parts) for name in parts[0]}
+            cases.append({**named, **added, **far.get(case, {})})
+    return cases, slices
 
 
 def two_models(path: Path, **options: Any) -> ResultsFolder:

@@ -45,3 +45,11 @@ def test_a_class_that_was_thought_impossible_costs_much_but_not_infinitely(tmp_p
     assert scores["test_cross_entropy:a"] == pytest.approx(-math.log(1e-7) / 4, rel=1e-5)
     assert scores["test_dice_classes:a"] == 0.0
     assert scores["test_dice_classes:background"] == pytest.approx(4 / 6)
+
+
+def test_cross_entropy_is_the_log_loss_of_scikit_learn(tmp_path: Path) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    voxels = SURE.reshape(3, -1).T.astype(np.float64)
+    whole = sklearn.log_loss(LABEL.ravel(), voxels / voxels.sum(1, keepdims=True), labels=[0, 1, 2])
+    # no voxel is impossible where it is true, so that nothing is clamped here or there
+    assert 3 * totals(tmp_path, SURE, 1)["test_cross_entropy"] == pytest.approx(whole, rel=1e-6)

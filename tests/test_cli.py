@@ -118,6 +118,81 @@ def test_what_a_user_gets_wrong_is_one_line_and_an_exit_code(
     assert one_line(done.stderr)
 
 
+def second(benchmark_file: Path, name: str, *, old: str = "", new: str = "") -> Path:
+    """The same benchmark by another name, with other text in one place."""
+    text = benchmark_file.read_text()
+    assert old in text
+    path = benchmark_file.with_name(f"{name}.toml")
+    path.write_text(text.replace(old, new) if old else text)
+    return path
+
+
+def test_several_benchmarks_run_in_order_and_each_has_a_line_at_the_end(
+    benchmark_file: Path, squares: Path
+) -> None:
+    more = second(benchmark_file, "more")
+    words = ["--data-root", squares, "--set", "protocol.epochs=1", "--only", "fold=1", "--jobs", 0]
+    done = benchbench("run", more, benchmark_file, *words, cwd=benchmark_file.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["more: all 1 runs ended well", "squares: all 1 runs ended well"]
+    for name in ("more", "squares"):
+        table = pd.read_csv(benchmark_file.parent / "results" / name / "folds.csv")
+        assert list(table["status"]) == ["not run", "done"]
+
+
+def test_what_is_wrong_with_any_file_is_told_before_the_first_runs(benchmark_file: Path, squares: Path) -> None:
+    folder = benchmark_file.parent
+    wrong = second(benchmark_file, "wrong", old="batch", new="bacth")
+    words = ["run", benchmark_file, wrong, "nofile.toml", "--data-root", squares]
+    done = benchbench(*words, cwd=folder)
+    assert done.returncode == 2
+    assert "wrong.toml:12: protocol.bacth: no such key; did you mean 'batch'?" in done.stderr
+    assert "nofile.toml: No such file or directory" in done.stderr
+    assert not (folder / "results").exists()
+
+
+def test_a_benchmark_that_cannot_be_carried_out_is_told_and_the_others_go_on(
+    benchmark_file: Path, squares: Path
+) -> None:
+    folder = benchmark_file.parent
+    few = second(benchmark_file, "few", old="folds = 2", new="folds = 5")
+    explodes = second(benchmark_file, "explodes", old='"plain"', new='"plain"\nexplode = "raise"')
+    words = ["--data-root", squares, "--set", "protocol.epochs=1", "--only", "fold=0", "--jobs", 0]
+    done = benchbench("run", few, explodes, benchmark_file, *words, cwd=folder)
+    assert done.returncode == 3, done.stderr
+    assert "error: few: " in done.stderr
+    said = done.stdout.splitlines()[-3:]
+    assert said[0].startswith("few: not carried out: ")
+    assert said[1] == "explodes: 1 of 1 runs did not end well; the table says which and why"
+    assert said[2] == "squares: all 1 runs ended well"
+    assert benchbench("run", explodes, benchmark_file, *words, cwd=folder).returncode == 1
+
+
+def test_a_selection_skips_the_benchmarks_that_it_does_not_mean_and_must_mean_one(
+    benchmark_file: Path, squares: Path
+) -> None:
+    folder = benchmark_file.parent
+    variant = '[[variants]]\nlabel = "odd"\nset = { "protocol.batch" = 3 }\n[protocol]'
+    other = second(benchmark_file, "other", old="[protocol]", new=variant)
+    words = ["run", benchmark_file, other, "--data-root", squares, "--set", "protocol.epochs=1", "--jobs", 0]
+    done = benchbench(*words, "--only", "variant=odd,fold=0", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"{benchmark_file}: skipped, as --only variant=odd,fold=0 means none of its runs" in done.stdout
+    assert not (folder / "results" / "squares").exists()
+    assert done.stdout.splitlines()[-1] == "other: all 1 runs ended well"
+    done = benchbench(*words, "--only", "fold=7", cwd=folder)
+    assert done.returncode == 2
+    assert "--only fold=7: no run has fold '7'; known: 0, 1" in done.stderr
+    assert one_line(done.stderr)
+
+
+def test_two_files_whose_results_would_lie_in_one_place_are_refused(benchmark_file: Path) -> None:
+    done = benchbench("run", benchmark_file, benchmark_file, "--rehearse", cwd=benchmark_file.parent)
+    assert done.returncode == 2
+    assert "results named 'squares' are those of" in done.stderr
+    assert one_line(done.stderr)
+
+
 def test_an_unknown_model_and_an_unknown_key_are_told_at_once(benchmark_file: Path) -> None:
     text = benchmark_file.read_text().replace('"plain"', '"plane"').replace("batch = 4", "batch = 4\nfold = 5")
     benchmark_file.write_text(text)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.cost import measure_cost, measure_receptive_field
+from benchbench.cost import measure_cost, measure_cost_of, measure_receptive_field
 from benchbench.engine.checks import refusals
 
 FLAT = Geometry(3, 4, (8, 8))
@@ -112,6 +112,16 @@ class ReadsWhileRun(ReadsWhileBuilt):
 def test_a_model_that_reads_values_is_counted_all_the_same(build: Callable[..., nn.Module]) -> None:
     assert measure_cost(plugin(build), FLAT, {}).macs == 3 * 4 * 64
     assert refusals(plugin(build), FLAT, {}) == ()
+
+
+@pytest.mark.parametrize("build", [Several, ReadsWhileRun])
+def test_a_model_that_is_built_already_costs_the_same_and_stays_as_it_is(build: Callable[..., nn.Module]) -> None:
+    model = build(FLAT).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert measure_cost_of(model, FLAT) == measure_cost(plugin(build), FLAT, {})
+    assert model.training
+    assert all(parameter.requires_grad and parameter.device.type == "cpu" for parameter in model.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_parameter_handed_to_a_module_stops_no_counting() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchbench.lesions import RULES, Rules, brats23_lesion
+from benchbench.metrics import Counts, distance, measure_regions, score
 
 GLI = RULES["gli"]
 SMALL = Rules(dilation=1, volume_mm3=0)
@@ -83,3 +84,51 @@ def test_volumes_only() -> None:
     flat = np.zeros((4, 4), dtype=np.bool_)
     with pytest.raises(ValueError, match="2 axes, expected 3"):
         brats23_lesion(flat, flat, rules=GLI)
+
+
+NAMES = ["lesion_dice@gli", "lesion_hd95@gli", "lesion_dice@men-rt"]
+
+
+def test_a_metric_of_lesions_is_named_with_its_challenge_beside_any_other() -> None:
+    reference, prediction = boxes((2, 2, 2), (20, 20, 20)), boxes((2, 2, 2), (2, 30, 30))
+    found = score(reference, prediction, metrics=["dice", *NAMES, "hd"])
+    assert list(found) == ["dice", *NAMES, "hd"]
+    assert found["dice"] == 0.5
+    assert found["lesion_dice@gli"] == pytest.approx(1 / 3)
+    assert found["lesion_hd95@gli"] == pytest.approx(2 * 374 / 3)
+    assert found["lesion_dice@men-rt"] == pytest.approx(1 / 2)  # what is made up does not count there
+
+
+def test_each_region_of_a_case_has_columns_of_its_lesions() -> None:
+    bits = (boxes((2, 2, 2)) | boxes((20, 20, 20)) << 1).astype(np.uint8)
+    masks = np.stack([boxes((2, 2, 2)), boxes()], axis=1)
+    first, second = measure_regions(bits, masks, metrics=NAMES[:2], spacing_mm=(1, 1, 1))
+    assert first == {"lesion_dice@gli_mm": 1.0, "lesion_hd95@gli_mm": 0.0}
+    assert second == {"lesion_dice@gli_mm": 0.0, "lesion_hd95@gli_mm": 374.0}
+
+
+@pytest.mark.parametrize(("spacing_mm", "unit", "dice"), [(None, "px", 0.0), ((1, 0.5, 1), "mm", 1.0)])
+def test_a_lesion_is_too_small_in_the_unit_of_its_column(
+    spacing_mm: tuple[float, ...] | None, unit: str, dice: float
+) -> None:
+    masks = np.zeros((40, 1, 40, 40), dtype=np.bool_)
+    bits = boxes((2, 2, 2)).view(np.uint8)  # 64 voxels: 64, or 32 mm3 of which none is scored
+    (found,) = measure_regions(bits, masks, metrics=["lesion_dice@gli"], spacing_mm=spacing_mm)
+    assert found == {f"lesion_dice@gli_{unit}": dice}
+
+
+def test_lesions_of_one_slice_are_of_a_volume_one_voxel_thick() -> None:
+    square = boxes((0, 2, 2), side=9)[:1]
+    bits, masks = square.view(np.uint8), square[:, None]
+    (found,) = measure_regions(bits, masks, metrics=NAMES[:2], spacing_mm=None)
+    assert found == {"lesion_dice@gli_px": 1.0, "lesion_hd95@gli_px": 0.0}
+    (missed,) = measure_regions(bits, ~masks & False, metrics=NAMES[:2], spacing_mm=None)
+    assert missed == {"lesion_dice@gli_px": 0.0, "lesion_hd95@gli_px": 374.0}
+
+
+def test_policies_for_empty_masks_hold_for_lesions() -> None:
+    nothing = Counts(0, 0, 0, 9)
+    dice = [float(distance("lesion_dice@gli_mm", 1.0, nothing, empty=rule)) for rule in ("score", "zero")]
+    assert dice == [1.0, 0.0]
+    assert np.isnan(distance("lesion_dice@gli_mm", 1.0, nothing, empty="nnunet"))
+    assert float(distance("lesion_hd95@gli_mm", 0.0, nothing, empty="zero")) == 0.0

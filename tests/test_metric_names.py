@@ -8,14 +8,27 @@ from benchbench.metric_names import Metric, is_lower_better, is_overlap, parse_m
 
 @pytest.mark.parametrize("name", ["dice", "accuracy", "hd", "hd95_pooled", "assd"])
 def test_most_metrics_are_a_name(name: str) -> None:
-    assert parse_metric(name) == (name, None)
+    assert parse_metric(name) == (name, None, None)
 
 
 @pytest.mark.parametrize(
     ("name", "tolerance"), [("nsd@2", 2), ("nsd_voxel@0.5", 0.5), ("nsd@.25", 0.25), ("nsd@0", 0)]
 )
 def test_a_surface_overlap_has_its_tolerance_behind_an_at(name: str, tolerance: float) -> None:
-    assert parse_metric(name) == (name.partition("@")[0], tolerance)
+    assert parse_metric(name) == (name.partition("@")[0], tolerance, None)
+
+
+@pytest.mark.parametrize("name", ["lesion_dice@gli", "lesion_hd95@men-rt"])
+def test_a_score_of_lesions_has_its_challenge_behind_an_at(name: str) -> None:
+    kind, _, challenge = name.partition("@")
+    assert parse_metric(name) == (kind, None, challenge)
+    assert str(parse_metric(name)) == name
+    assert not is_overlap(name)
+
+
+def test_of_lesions_more_dice_is_better_and_less_distance() -> None:
+    names = ["lesion_dice@gli", "lesion_dice@gli_mm", "lesion_hd95@met", "lesion_hd95@met_px", "nsd@2_mm"]
+    assert list(map(is_lower_better, names)) == [False, False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +44,8 @@ def test_a_surface_overlap_has_its_tolerance_behind_an_at(name: str, tolerance: 
         ("nsd@2mm", "found tolerance '2mm'"),
         ("hd95@2", "'hd95@2': hd95 has no tolerance; write 'hd95'"),
         ("dice@1", "dice has no tolerance"),
+        ("lesion_dice", "says no challenge; write whose lesions are scored behind an @, like 'lesion_dice@gli'"),
+        ("lesion_hd95@glo", r"'lesion_hd95@glo': no such challenge 'glo'; did you mean 'gli'\?"),
     ],
 )
 def test_a_name_that_is_none_is_explained(name: str, message: str) -> None:

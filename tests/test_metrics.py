@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -179,3 +179,45 @@ def test_masks_that_are_not_boolean_are_refused(dtype: type) -> None:
         count(REFERENCE, PREDICTION.astype(dtype))
     with pytest.raises(ValueError, match="reference is"):
         score(REFERENCE.astype(dtype), PREDICTION, metrics=["dice"])
+
+
+@settings(deadline=None)  # the other library is imported
+@given(MASKS.filter(lambda mask: mask.any() and not mask.all()), MASKS.filter(lambda mask: mask.any()))
+def test_where_both_classes_are_present_scores_are_those_of_scikit_learn(
+    reference: np.ndarray, prediction: np.ndarray
+) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    truth, guess = reference.ravel(), prediction.ravel()
+    theirs = {
+        "dice": sklearn.f1_score(truth, guess),
+        "iou": sklearn.jaccard_score(truth, guess),
+        "accuracy": sklearn.accuracy_score(truth, guess),
+        "precision": sklearn.precision_score(truth, guess),
+        "sensitivity": sklearn.recall_score(truth, guess),
+        "specificity": sklearn.recall_score(truth, guess, pos_label=False),
+    }
+    assert theirs.keys() == set(METRICS)
+    assert score(reference, prediction, metrics=METRICS) == pytest.approx(theirs)
+
+
+@settings(deadline=None)  # the other library is imported
+@given(MASKS.filter(lambda mask: mask.any()), MASKS)
+def test_where_there_is_a_reference_dice_and_iou_are_those_of_monai(
+    reference: np.ndarray, prediction: np.ndarray
+) -> None:
+    monai, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+    pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+    found = score(reference, prediction, metrics=["dice", "iou"], empty="monai")
+    assert found["dice"] == pytest.approx(float(monai.compute_dice(*pair)), rel=1e-6)
+    assert found["iou"] == pytest.approx(float(monai.compute_iou(*pair)), rel=1e-6)
+
+
+@settings(deadline=None)  # the other library is imported
+@given(MASKS)
+def test_without_a_reference_the_policy_of_monai_is_nan_as_it_is_there(prediction: np.ndarray) -> None:
+    monai, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+    reference = np.zeros_like(prediction)
+    pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+    found = score(reference, prediction, metrics=["dice", "iou"], empty="monai")
+    theirs = [float(of(*pair, ignore_empty=True)) for of in (monai.compute_dice, monai.compute_iou)]
+    assert np.isnan([*found.values(), *theirs]).all()

@@ -96,7 +96,7 @@ def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squa
 def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_again(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
-    ask = 'protocol.metrics=["dice", "hd95", "nsd@2"]'
+    ask = 'protocol.metrics=["dice", "hd95", "nsd@2", "lesion_dice@gli"]'
     folder, (first, _), _ = carry(benchmark_file, squares, tmp_path)
     run = folder.run(RunKey("squares", "plain", "default", 0, 0))
     weights, counts = run.digest_of("best.safetensors"), pd.read_parquet(run.path / "cases.parquet")
@@ -105,12 +105,13 @@ def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_agai
     assert first is not None
     assert second is not None
     assert (second.digest, second.seconds, second.epochs) == (first.digest, first.seconds, first.epochs)
-    assert second.provenance["measured"]["metrics"] == ["hd95", "nsd@2"]
+    assert second.provenance["measured"]["metrics"] == ["hd95", "nsd@2", "lesion_dice@gli"]
     assert run.digest_of("best.safetensors") == weights
     cases = pd.read_parquet(run.path / "cases.parquet")
-    assert cases.drop(columns=["hd95_px", "nsd@2_px"]).equals(counts)
+    assert cases.drop(columns=["hd95_px", "nsd@2_px", "lesion_dice@gli_px"]).equals(counts)
     board = (folder.path / "leaderboard.md").read_text()
     assert "hd95_px" in board
+    assert "lesion_dice@gli_px" in board
     assert carry(benchmark_file, squares, tmp_path, ask)[2].todo == 0
     anew, *_ = carry(benchmark_file, squares, tmp_path / "anew", ask)
     assert pd.read_parquet(anew.run(second.key).path / "cases.parquet").equals(cases)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
 
+from benchbench.references import BACKGROUND
 from benchbench.report import write_report
 from benchbench.report.page.cells import cell_of, table_of
 from benchbench.report.page.index import write_index
@@ -110,8 +111,9 @@ def test_every_score_of_the_page_recomputes_from_the_cases(written: ResultsFolde
     shown = tables_of((written.path / "index.html").read_text())
     cases = raw_cases(written)
     board = shown["Leaderboard on discs"]
-    assert [line["model"] for line in board] == ["high", "middle", "low"]
-    for line in board:
+    assert [line["model"] for line in board] == ["high", "middle", "low", BACKGROUND]
+    assert (board[3]["tier"], board[3]["dice"], board[3]["runs"]) == ("", "0.0000", "")
+    for line in board[:3]:
         mine = cases[cases.model == line["model"]]
         by_fold = mine.groupby("fold").dice.mean()
         expected = {"dice": mine.dice.mean(), "fold_mean": by_fold.mean(), "fold_sd": by_fold.std()}

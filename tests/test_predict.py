@@ -220,3 +220,33 @@ def test_slices_are_flipped_along_both_axes(tmp_path: Path) -> None:
     assert torch.allclose(
         Predictor([Ramp()], settings, CPU).probabilities(case), wanted.transpose(0, 1), atol=1e-5
     )
+
+
+class Counted(nn.Module):
+    """Counts the images that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.images += len(images)
+        return images[:, :1] * 1.0
+
+
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("kind", ["slices", "windows"])
+def test_every_image_that_goes_through_a_network_for_a_case_is_counted(
+    tmp_path: Path, kind: str, *, flips: bool
+) -> None:
+    if kind == "slices":
+        case, settings = prepared(tmp_path, squares(32, 32), (32, 32)), protocol((32, 32))
+    else:
+        label = np.ones((5, 11, 9), np.uint8)
+        case = keep_volume(tmp_path, label[None].astype(np.float16), label)
+        settings = protocol((32, 32)).model_copy(update={"ndim": 3, "patch": (8, 4, 4)})
+    settings = settings.model_copy(update={"inference": Inference(flips=flips)})
+    models = [Counted(), Counted()]
+    predictor = Predictor(models, settings, CPU)
+    predictor.probabilities(case)
+    assert predictor.passes(case) == sum(model.images for model in models) > 2

@@ -114,7 +114,7 @@ def test_every_file_of_a_rehearsal_says_that_its_data_are_made_up(tmp_path: Path
     write_report(two_models(tmp_path / "phantom", phantom=True, tables=[FOLD_BY_MODEL]))
     write_report(two_models(tmp_path / "real", tables=[FOLD_BY_MODEL]))
     phantom, real = files(tmp_path / "phantom"), files(tmp_path / "real")
-    names = {"folds.csv", "summary.csv", "cost.csv", "leaderboard.md"}
+    names = {"folds.csv", "summary.csv", "cost.csv", "cost_summary.csv", "leaderboard.md"}
     names |= {"standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"}
     names |= {f"tables/1-dice-fold-by-model.{suffix}" for suffix in ("md", "csv", "tex")}
     assert names == phantom.keys() == real.keys()

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
+from benchbench.cost_tables import cost_table
 from benchbench.store import ResultsFolder
 from benchbench.tables import (
-    cost_table,
     fold_table,
     leaderboard,
     pivot_tables,
@@ -217,17 +217,6 @@ def test_tables_of_a_benchmark_of_which_nothing_is_done_have_no_scores(tmp_path:
     assert line["runs"] == "0 of 2"
     assert math.isnan(line["dice"])
     assert pd.isna(line["rank"])
-
-
-def test_the_cost_of_a_run_stands_apart_from_its_scores(tmp_path: Path) -> None:
-    folder = two_models(tmp_path)
-    gpu = {"device": "cuda:0", "name": "Accelerator", "threads": 1, "precision": "bf16", "peak_memory_bytes": 99}
-    end(folder, key("grand", 0), PERFECT_0, provenance=gpu)
-    costs = cost_table(read_results(folder))
-    plain, grand = row(costs, model="plain", fold=0), row(costs, model="grand", fold=0)
-    assert (plain["seconds"], plain["device"], plain["precision"], plain["threads"]) == (1.235, "cpu", "fp32", 2)
-    assert (grand["device"], grand["precision"], grand["peak_memory_bytes"]) == ("Accelerator", "bf16", 99)
-    assert pd.isna(plain["peak_memory_bytes"])
 
 
 def test_names_that_look_like_numbers_or_gaps_stay_texts(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchbench.engine.window import Importance, lay_spans, predict_windows
+from benchbench.engine.window import Importance, count_windows, lay_spans, predict_windows
 from benchbench.errors import IncompatibleError
 
 
@@ -197,6 +197,7 @@ def test_a_network_sees_every_window_once() -> None:
 
     predict_windows(predict, volume(1, 30, 30, 19), patch=(16, 16, 16), batch=4)
     assert seen == [4, 4, 4, 4, 2]
+    assert count_windows((30, 30, 19), (16, 16, 16), overlap=0.5) == sum(seen)
 
 
 def test_a_network_that_changes_the_size_is_refused() -> None:

@@ -34,7 +34,7 @@ class Verbs(click.Group):
         "doctor": "benchbench.cli.doctor",
     }
     summaries: ClassVar = {
-        "run": "Carry out a benchmark: what is done is skipped, what is not is done.",
+        "run": "Carry out benchmarks: what is done is skipped, what is not is done.",
         "plan": "List the runs of a benchmark, each with its digest, done or to do.",
         "list": "List the datasets and models that are installed.",
         "show": "Show one dataset or model: parameters, source, licence, cost, what it fits.",

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from benchbench.cli import default_cache
-
-if TYPE_CHECKING:
-    from benchbench.plan import Run
-    from benchbench.plugins import Registry
-    from benchbench.spec import Benchmark
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,24 +59,6 @@ def benchmark_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def read_plan(
-    file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool
-) -> tuple[Benchmark, Registry, list[Run], list[Run]]:
-    """The benchmark, the plugins, all of its runs and those selected."""
-    from benchbench.engine.checks import check_models, check_steps  # noqa: PLC0415 after --help has answered
-    from benchbench.plan import plan_runs, select_runs  # noqa: PLC0415
-    from benchbench.plugins import discover  # noqa: PLC0415
-    from benchbench.spec import read_benchmark  # noqa: PLC0415
-
-    registry = discover()
-    benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
-    runs = plan_runs(benchmark, registry)
-    check_steps(benchmark)
-    selected = select_runs(runs, only)
-    check_models(benchmark, selected, registry)
-    return benchmark, registry, runs, selected
 
 
 def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchbench.cli.options import benchmark_options, file_argument, read_plan, results_option
+from benchbench.cli.options import benchmark_options, file_argument, results_option
 
 
 @click.command("plan")
@@ -22,9 +22,12 @@ def plan_command(
 
     A run counts as done by its digest; `run` compares the data and the split as well.
     """
-    from benchbench.store import results_folder  # noqa: PLC0415 after --help has answered
+    from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
+    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.store import results_folder  # noqa: PLC0415
 
-    benchmark, _, _, runs = read_plan(file, overrides=overrides, only=only, rehearse=rehearse)
+    (plan,) = read_plans([file], discover(), overrides=overrides, only=only, rehearse=rehearse)
+    benchmark, runs = plan.benchmark, plan.selected
     folders = [results_folder(results, benchmark.name, phantom=phantom) for phantom in ({True, rehearse})]
     lines = []
     for run in runs:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -11,15 +14,18 @@ from benchbench.cli.options import (
     benchmark_options,
     cache_option,
     data_root_option,
-    file_argument,
     pictures_option,
-    read_plan,
     results_option,
 )
 
+if TYPE_CHECKING:
+    from benchbench.cli.plans import Plan
+    from benchbench.orchestrate import Machine
+    from benchbench.plugins import Registry
+
 
 @click.command("run")
-@file_argument
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @benchmark_options
 @data_root_option
 @results_option
@@ -32,7 +38,7 @@ from benchbench.cli.options import (
 @pictures_option
 @click.option("--jobs", type=click.IntRange(min=0), help="Runs at a time [one a device]; 0: in this process.")
 def run_command(
-    file: Path,
+    files: tuple[Path, ...],
     *,
     overrides: tuple[str, ...],
     only: tuple[str, ...],
@@ -46,12 +52,14 @@ def run_command(
     no_pictures: bool,
     jobs: int | None,
 ) -> int:
-    """Carry out the benchmark FILE: what is done is skipped, what is not is done."""
-    from benchbench.cli.progress import screen  # noqa: PLC0415 after --help has answered
+    """Carry out every benchmark FILE, in this order: what is done is skipped, what is not is done."""
+    from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.engine.device import resolve_devices  # noqa: PLC0415
-    from benchbench.orchestrate import Machine, carry_out  # noqa: PLC0415
+    from benchbench.orchestrate import Machine  # noqa: PLC0415
+    from benchbench.plugins import discover  # noqa: PLC0415
 
-    benchmark, registry, runs, selected = read_plan(file, overrides=overrides, only=only, rehearse=rehearse)
+    registry = discover()
+    plans = read_plans(files, registry, overrides=overrides, only=only, rehearse=rehearse)
     machine = Machine(
         results=results,
         cache=cache,
@@ -62,16 +70,50 @@ def run_command(
         save_predictions=save_predictions,
         pictures=not no_pictures,
     )
+    if len(files) == 1:
+        return _carry_out(plans[0], registry, machine).exit_code
+    return _carry_out_all(plans, lambda plan: _carry_out(plan, registry, machine))
+
+
+class Ending(NamedTuple):
+    """How a benchmark ended."""
+
+    exit_code: int
+    said: str
+
+
+def _carry_out_all(plans: Sequence[Plan], carry_out: Callable[[Plan], Ending]) -> int:
+    """Carries out each benchmark, whatever becomes of the others; the worst exit code."""
+    from benchbench.errors import BenchbenchError  # noqa: PLC0415 as above
+
+    endings: dict[str, Ending] = {}
+    for plan in plans:
+        name = plan.benchmark.name
+        try:
+            endings[name] = carry_out(plan)
+        except BenchbenchError as error:
+            if click.get_current_context().obj["debug"]:
+                traceback.print_exception(error)
+            click.echo(f"error: {name}: {error}", err=True)
+            endings[name] = Ending(error.exit_code, f"not carried out: {error.problems[0]}")
+    for name, ending in endings.items():
+        click.echo(f"{name}: {ending.said}")
+    return max(ending.exit_code for ending in endings.values())
+
+
+def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> Ending:
+    from benchbench.cli.progress import screen  # noqa: PLC0415 as above
+    from benchbench.cli.summary import print_folds  # noqa: PLC0415
+    from benchbench.orchestrate import carry_out  # noqa: PLC0415
+
     with screen(terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(
-            benchmark, runs, selected, registry=registry, machine=machine, observer=observer
+            plan.benchmark, plan.runs, plan.selected, registry=registry, machine=machine, observer=observer
         )
-    from benchbench.cli.summary import print_folds  # noqa: PLC0415 pandas is in memory by now
-
     print_folds(folder)
-    unfinished = [record for record in records if record is None or record.status != "done"]
-    if unfinished:
-        click.echo(
-            f"{len(unfinished)} of {len(records)} runs did not end well; the table says which and why", err=True
-        )
-    return 1 if unfinished else 0
+    unfinished = sum(record is None or record.status != "done" for record in records)
+    if not unfinished:
+        return Ending(0, f"all {len(records)} runs ended well")
+    said = f"{unfinished} of {len(records)} runs did not end well; the table says which and why"
+    click.echo(said, err=True)
+    return Ending(1, said)

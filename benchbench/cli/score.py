@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from benchbench.metric_names import CHALLENGES
 from benchbench.protocol import EmptyPolicy
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _SHOWN = ("metric", "region", *_NUMBERS, "note")
 )
 @click.option(
     "--lesions",
-    type=click.Choice(["gli", "ssa", "ped", "men", "men-rt", "met"]),
+    type=click.Choice(CHALLENGES),
     help="Score each lesion too, as this challenge of BraTS 2023 does.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for cases.csv, cases.parquet, summary.csv.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from benchbench.report.page.index import read_card
 from benchbench.store import ResultsFolder
 from benchbench.tables import PHANTOM_NOTE, fold_table, leaderboard, read_results
 
@@ -11,7 +12,7 @@ _SHOWN = ("dice", "iou", "accuracy")
 
 
 def print_folds(folder: ResultsFolder) -> None:
-    """Prints one line a run, then one a model, and names the files."""
+    """Prints one line a run, then one a model, then what can be said of them, and names the files."""
     from rich.console import Console  # noqa: PLC0415 printing only
     from rich.table import Table  # noqa: PLC0415
 
@@ -37,6 +38,9 @@ def print_folds(folder: ResultsFolder) -> None:
         folds_say = f"folds {_score(line['fold_mean'])} ± {_score(line.get('fold_sd'))}"
         score = f"{first} {_score(line[first])} over all cases, {folds_say}"
         click.echo(f"{line['dataset']} {name}: {score}, {line['runs']} runs{note}")
+    for verdict in read_card(folder)["verdicts"]:
+        click.echo(f"{verdict}{note}")
+    click.echo(f"page: {folder.path / 'index.html'}")
     click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")
 
 

@@ -17,8 +17,8 @@ from benchbench.engine.placement import Placement
 from benchbench.engine.postprocess import decide
 from benchbench.engine.prepare import PreparedCase
 from benchbench.engine.sampling import Slices, in_order, to_float
-from benchbench.engine.validate import count_voxels
-from benchbench.engine.window import predict_windows, sum_mirrored
+from benchbench.engine.validate import count_voxels, with_background
+from benchbench.engine.window import count_windows, predict_windows, sum_mirrored
 from benchbench.protocol import Activation, Postprocess, Protocol
 
 _BATCH = 16  # in eval mode a slice's logits do not depend on the others
@@ -69,6 +69,13 @@ class Predictor:
         else:
             kept = decide(probabilities.cpu().numpy(), postprocess, regions=regions)
         return prepared.frame.paste(kept).swapaxes(0, 1)
+
+    def passes(self, prepared: PreparedCase) -> int:
+        """How many images go through a network for a case: each slice or window, mirror image and checkpoint."""
+        inference, patch = self.protocol.inference, self.protocol.patch
+        space = [stop - start for start, stop in prepared.frame.box]
+        images = space[0] if prepared.placement else count_windows(space, patch, overlap=inference.overlap)
+        return images * (2 ** len(patch) if inference.flips else 1) * len(self.models)
 
     def _stack_slices(self, prepared: PreparedCase, placement: Placement) -> Tensor:
         slices = Slices([prepared], device=self.device)
@@ -144,6 +151,21 @@ def count_case(prepared: PreparedCase, masks: NDArray[np.bool_]) -> NDArray[np.i
     """tp, fp, fn, tn of each slice and region (S, K, 4), on the case's own grid."""
     reference = region_masks(torch.from_numpy(prepared.native_label()), masks.shape[1])
     return count_voxels(reference, torch.from_numpy(masks)).numpy()
+
+
+def resized_truth(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> NDArray[np.bool_]:
+    """The truth of slices as a network is taught it, put back on the case's own grid: (S, K, H, W).
+
+    It is taken for probabilities, 0 or 1, and decided on as a network's are.
+    """
+    assert prepared.placement is not None, "volumes are not resized"
+    stack = []
+    for slices in torch.from_numpy(prepared.label()).split(_BATCH):
+        masks = region_masks(slices, regions)
+        certain = (with_background(masks) if protocol.activation == "softmax" else masks).float()
+        stack.append(_scaled_back(certain, prepared.placement))
+    kept = decide_masks(torch.cat(stack).transpose(0, 1), protocol.activation)
+    return prepared.frame.paste(kept.numpy()).swapaxes(0, 1)
 
 
 def _scaled_back(probabilities: Tensor, placement: Placement) -> Tensor:

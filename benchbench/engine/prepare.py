@@ -81,6 +81,11 @@ class PreparedCase:
         return Placement(*(tuple(stored[field]) for field in Placement._fields)) if stored else None
 
     @property
+    def is_resized(self) -> bool:
+        """Whether slices are scaled to fit the patch."""
+        return self.placement is not None and self.placement.scaled != self.placement.native
+
+    @property
     def affine(self) -> NDArray[np.float64] | None:
         """Of the case's own axes, in mm."""
         stored = self._described["affine"]

@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from benchbench.class_scores import BACKGROUND, class_scores
 from benchbench.engine.augment import augment
 from benchbench.engine.distributed import ALONE, Part, Processes
+from benchbench.engine.energy import NO_METER, EnergyMeter
 from benchbench.engine.network import forward_with_loss
 from benchbench.engine.optimise import build_optimizer, learning_rate
 from benchbench.engine.sampling import Source, epoch_order
 from benchbench.engine.validate import count_predicted, counted, validate
 from benchbench.metrics import METRICS, Counts, overlap
 from benchbench.protocol import Protocol
+
+RESUME_SCHEMA = 2
+"""Raised whenever a state is saved otherwise: an older one is not gone on from."""
 
 Row = dict[str, Any]
 """A line of history.csv; None where an epoch was not validated."""
@@ -56,6 +60,7 @@ class Training:
         *,
         regions: Sequence[str],
         processes: Processes = ALONE,
+        meter: EnergyMeter = NO_METER,
     ) -> None:
         self.model = model
         self.train_source = train
@@ -65,6 +70,7 @@ class Training:
         self.regions = len(regions)
         self.processes = processes
         """That train the model together; each has the same state."""
+        self.meter = meter
         self.device = train.device
         self.history: list[Row] = []
         self.kept: list[Checkpoint] = []
@@ -82,7 +88,7 @@ class Training:
         Raises:
             DivergedError: the state is of no more use; the best weights so far are.
         """
-        began = time.monotonic()
+        began, used_before = time.monotonic(), self.meter.watt_hours()
         train_loss, train_counts = self._fit(generator, progress)
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss became {train_loss} in epoch {len(self.history)}")
@@ -92,6 +98,7 @@ class Training:
             "train_loss": train_loss,
             **self.processes.told_by_first(self._validated),
             **self._scores("train", "pooled", train_counts[None]),
+            "energy_wh": _difference(self.meter.watt_hours(), used_before),
             "seconds": time.monotonic() - began,
         }
         self._remember(row)
@@ -218,6 +225,14 @@ class Training:
         row = self.history[self.best_epoch]
         return {name: value for name, value in row.items() if name.startswith(("train_", "validation_"))}
 
+    def spent(self) -> dict[str, float | None]:
+        """Seconds and watt-hours of all epochs together, those before an interruption included."""
+        known = [row["energy_wh"] for row in self.history if row["energy_wh"] is not None]
+        return {
+            "train_seconds": float(sum(row["seconds"] for row in self.history)),
+            "energy_wh": sum(known) if known and len(known) == len(self.history) else None,
+        }
+
     def _remember(self, row: Row) -> None:
         """Adds a line to the history, and the weights to what is kept if they are among the best."""
         select = self.protocol.select
@@ -265,3 +280,7 @@ def _mean(values: np.ndarray) -> float:
     """Mean of what is defined; nan where nothing is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else math.nan
+
+
+def _difference(value: float | None, before: float | None) -> float | None:
+    return None if value is None or before is None else value - before

@@ -112,6 +112,12 @@ def lay_spans(
     return [Span(start, (bell / totals[start : start + width]).float().to(device)) for start in starts]
 
 
+def count_windows(space: Sequence[int], patch: Sequence[int], *, overlap: float) -> int:
+    """How many windows a volume of this size is seen through."""
+    sizes = zip(space, patch, strict=True)
+    return math.prod(len(lay_spans(max(size, width), width, overlap=overlap)) for size, width in sizes)
+
+
 def _bell(width: int) -> Tensor:
     places = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
     return torch.exp(-0.5 * (places / (_WIDTH * width)) ** 2)

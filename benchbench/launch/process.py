@@ -71,7 +71,13 @@ class ProcessLauncher:
     ) -> None:
         try:
             while (taken := waiting.take()) is not None:
-                assignment = replace(taken, device=devices[0], devices=devices, threads=self.threads)
+                assignment = replace(
+                    taken,
+                    device=devices[0],
+                    devices=devices,
+                    threads=self.threads,
+                    runs_per_device=max(sum(device in slot for slot in self.slots) for device in devices),
+                )
                 try:
                     outcome = self._carry_out(assignment, heard, stopping)
                 finally:

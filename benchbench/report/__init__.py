@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from benchbench.comparison.board import Board, boards
 from benchbench.comparison.sensitivity import sensitivity_table
+from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.listings import listing_tables
 from benchbench.metric_names import is_overlap
+from benchbench.references import BACKGROUND, CEILING, with_references
 from benchbench.report.board_tables import choice_table, difference_table, rank_table, standing_table
 from benchbench.report.figures import Figure, draw_figures
 from benchbench.report.page import benchmark_page
@@ -20,7 +22,6 @@ from benchbench.store import Record, ResultsFolder
 from benchbench.tables import (
     PHANTOM_NOTE,
     Results,
-    cost_table,
     fold_table,
     leaderboard,
     mixed_data,
@@ -46,6 +47,14 @@ _TIERS = (
     "Rows of one tier cannot be told from its best: interval, adjusted test and test over folds do not all speak"
     " for a difference. `differences.csv` has every two rows."
 )
+
+_REFERENCES = {
+    BACKGROUND: "`all background` predicts nothing at all: what it scores no model has earned.",
+    CEILING: (
+        "`truth, resized` is the reference itself, scaled to the network's input and back: what it lacks of a"
+        " perfect score resizing has taken away."
+    ),
+}
 
 
 def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
@@ -102,6 +111,7 @@ def write_tables(folder: ResultsFolder) -> Results:
     folder.write("folds.csv", to_csv(fold_table(results)))
     folder.write("summary.csv", to_csv(summary_table(results)))
     folder.write("cost.csv", to_csv(cost_table(results)))
+    folder.write("cost_summary.csv", to_csv(cost_summary(results)))
     folder.write("leaderboard.md", leaderboard_page(results))
     for name, title, table in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
         noted = f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
@@ -121,7 +131,10 @@ def leaderboard_page(results: Results, found: Sequence[Board] = ()) -> str:
     if results.manifest["phantom"]:
         lines += [f"**{PHANTOM_NOTE}**", ""]
     lines += [line for board in found for line in (plain_markdown(str(board.verdict)), "")]
-    lines += [to_markdown(leaderboard(results)), *_standing(found), *_reading(results), *_troubles(results)]
+    table = with_references(leaderboard(results), results)
+    lines += [to_markdown(table), *_standing(found), *_reading(results)]
+    lines += [line for name, text in _REFERENCES.items() if name in set(table["model"]) for line in (text, "")]
+    lines += _troubles(results)
     return "\n".join(lines).rstrip() + "\n"
 
 

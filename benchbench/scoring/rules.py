@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from benchbench.document import nearest
 from benchbench.errors import UsageError
-from benchbench.lesions import Challenge
+from benchbench.metric_names import Challenge
 from benchbench.protocol import EmptyPolicy
 
 Missing = Literal["refuse", "worst"]

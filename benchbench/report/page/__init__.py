@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.listings import listing_tables
 from benchbench.report.board_tables import difference_table
 from benchbench.report.figures import Figure
@@ -23,7 +24,7 @@ from benchbench.reproduction import Held
 from benchbench.rows import datasets, rows_of
 from benchbench.statistics import Friedman, friedman
 from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, Results, cost_table, pivot_tables
+from benchbench.tables import PHANTOM_NOTE, Results, pivot_tables
 
 Judged = tuple[Board, pd.DataFrame]
 """A board and its `sensitivity_table`."""
@@ -108,9 +109,10 @@ def _printed(results: Results) -> Iterator[tuple[str, PageTable]]:
         yield name, table_of(frame, caption=title.removeprefix(f"{results.manifest['title']}: "))
 
 
-def _cost(results: Results) -> PageTable:
-    frame = cost_table(results).drop(columns=["data"])
-    return table_of(frame, caption="Cost of every run")
+def _cost(results: Results) -> list[PageTable]:
+    """By model, then run by run."""
+    tables = ((cost_summary(results), "Cost of every model"), (cost_table(results), "Cost of every run"))
+    return [table_of(frame.drop(columns=["data"]), caption=caption) for frame, caption in tables]
 
 
 def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any]]:
@@ -135,5 +137,5 @@ def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any
 
 def _files(held: Sequence[Held]) -> list[str]:
     names = ["leaderboard.md", "standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"]
-    names += ["folds.csv", "summary.csv", "cost.csv"]
+    names += ["folds.csv", "summary.csv", "cost.csv", "cost_summary.csv"]
     return [*names, *(["reproduction.md", "reproduction.csv"] if held else []), "benchmark.json"]

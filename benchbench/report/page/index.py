@@ -35,7 +35,8 @@ def card(results: Results, boards: Sequence[Board]) -> dict[str, Any]:
 
 def write_index(root: Path) -> None:
     """Links every benchmark of a folder, and of the rehearsals in it, as HTML and Markdown."""
-    found = [each for each in map(_read, benchmark_folders(root)) if each is not None]
+    folders = [folder for folder in benchmark_folders(root) if (folder.path / CARD).exists()]
+    found = [{**read_card(each), "folder": each.path.name, "place": each.path.parent} for each in folders]
     for place in (root, root / "rehearsal"):
         inside = [each for each in found if each["place"] == place]
         if inside or (place == root and found):
@@ -46,11 +47,9 @@ def write_index(root: Path) -> None:
             write_atomic(place / "index.md", _markdown(title, inside, more=more).encode())
 
 
-def _read(folder: ResultsFolder) -> dict[str, Any] | None:
-    path = folder.path / CARD
-    if not path.exists():
-        return None
-    return {**json.loads(path.read_bytes()), "folder": folder.path.name, "place": folder.path.parent}
+def read_card(folder: ResultsFolder) -> dict[str, Any]:
+    """What was last said of a benchmark."""
+    return dict(json.loads((folder.path / CARD).read_bytes()))
 
 
 def _markdown(title: str, cards: Sequence[Mapping[str, Any]], *, more: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.references import BACKGROUND, CEILING, with_references
 from benchbench.report.page.cells import Cell, Heading, PageTable, cell_of, table_of
 from benchbench.report.page.meanings import meaning
 from benchbench.rows import rows_of
@@ -17,8 +18,8 @@ _LEFT_OUT = ("dataset", "rank")
 
 
 def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTable:
-    """Every row of a dataset, from the best; tiers and intervals where a board has them."""
-    frame = leaderboard(results)
+    """Every row of a dataset, from the best, then the references; tiers and intervals where a board has them."""
+    frame = with_references(leaderboard(results), results)
     frame = frame[frame["dataset"] == dataset]
     places = {row.group: (board, label) for board in boards for label, row in board.rows.items()}
     found = [places.get(group) for group in frame[GROUP].itertuples(index=False, name=None)]
@@ -27,7 +28,8 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     shown = shown.drop(columns=["variant"]) if (shown["variant"] == "default").all() else shown
     shown.insert(1, "tier", tiers)
     shown = shown[[*(name for name in shown if name != "runs"), "runs"]]
-    table = table_of(shown, caption=f"Leaderboard on {dataset}")
+    is_reference = frame["model"].isin([BACKGROUND, CEILING]).tolist()
+    table = table_of(shown, caption=f"Leaderboard on {dataset}", muted=is_reference)
     span = _range([board for board in boards if board.dataset == dataset])
     cells = [_interval(*each, span) if each else Cell("", is_number=True) for each in found]
     return _with_interval(table, cells, after=_first_metric(table, boards, dataset))

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
+
+from benchbench.cost_tables import cost_summary, cost_table
+from benchbench.report import write_report
+from benchbench.tables import leaderboard, read_results
+
+COST = {
+    "train_seconds": 10.0,
+    "gpu_hours": 0.5,
+    "energy_wh": 4.0,
+    "runs_per_device": 1,
+    "gmacs": 1.5,
+    "gmacs_per_case": 30.0,
+    "uncounted": ["scan", "embedding"],
+    "ms_per_case_p50": 20.0,
+    "ms_per_case_p90": 26.0,
+    "images_per_second": 300.0,
+}
+GPU = {"device": "cuda:0", "name": "Accelerator", "threads": 1, "precision": "bf16", "peak_memory_bytes": 99}
+
+
+def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    (line,) = table.to_dict("records")
+    return line
+
+
+def test_the_cost_of_a_run_stands_apart_from_its_scores(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
+    costs = cost_table(read_results(folder))
+    plain, grand = row(costs, model="plain", fold=0), row(costs, model="grand", fold=0)
+    assert (plain["seconds"], plain["device"], plain["precision"], plain["threads"]) == (1.235, "cpu", "fp32", 2)
+    assert (grand["device"], grand["precision"], grand["peak_memory_bytes"]) == ("Accelerator", "bf16", 99)
+    assert {name: grand[name] for name in COST} == {**COST, "uncounted": "scan; embedding"}
+    assert pd.isna(plain["peak_memory_bytes"])
+    assert all(pd.isna(plain[name]) for name in COST if name != "uncounted")
+
+
+def test_a_models_cost_is_over_its_runs(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
+    other = {"train_seconds": 14.0, "gpu_hours": 0.75, "energy_wh": 5.0, "ms_per_case_p50": 30.0}
+    end(folder, key("grand", 1), PERFECT_1, provenance={**GPU, "peak_memory_bytes": 101}, cost={**COST, **other})
+    grand = row(cost_summary(read_results(folder)), model="grand")
+    assert grand == {
+        "dataset": "discs",
+        "model": "grand",
+        "variant": "default",
+        "runs": 2,
+        "parameters": 1234,
+        "gmacs": 1.5,
+        "train_seconds": 12.0,
+        "gpu_hours": 1.25,
+        "ms_per_case_p50": 25.0,
+        "ms_per_case_p90": 26.0,
+        "images_per_second": 300.0,
+        "peak_memory_bytes": 101,
+        "energy_wh": 9.0,
+        "device": "Accelerator",
+        "data": "real",
+    }
+
+
+def test_a_number_that_a_run_lacks_or_that_differs_is_left_empty(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
+    end(folder, key("grand", 1), PERFECT_1, cost={**COST, "gmacs": 3.0, "gpu_hours": None, "energy_wh": None})
+    grand = row(cost_summary(read_results(folder)), model="grand")
+    assert all(pd.isna(grand[name]) for name in ("gmacs", "gpu_hours", "energy_wh", "peak_memory_bytes"))
+    assert (grand["train_seconds"], grand["device"]) == (10.0, "Accelerator, cpu")
+
+
+def test_runs_that_did_not_end_well_have_a_cost_but_count_in_no_summary(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("plain", 0), FOLD_0, status="diverged", reason="loss is nan", cost={"train_seconds": 3.0})
+    end(folder, key("plain", 1), FOLD_1, cost=COST)
+    end(folder, key("grand", 0), None, status="failed", reason="out of memory", parameters=None)
+    end(folder, key("grand", 1), None, status="failed", reason="out of memory", parameters=None)
+    results = read_results(folder)
+    assert row(cost_table(results), model="plain", fold=0)["train_seconds"] == 3.0
+    assert cost_table(results)["fold"].tolist() == [0, 1, 0, 1]
+    (line,) = cost_summary(results).to_dict("records")
+    assert (line["model"], line["runs"], line["train_seconds"]) == ("plain", 1, 10.0)
+
+
+def test_a_benchmark_of_which_nothing_is_done_has_empty_tables(tmp_path: Path) -> None:
+    results = read_results(plan(tmp_path, [key("plain", 0)]))
+    assert cost_table(results).empty
+    assert cost_summary(results).empty
+    assert {"gmacs", "data"} <= set(cost_summary(results))
+
+
+def test_only_what_is_the_same_on_every_machine_stands_among_the_scores(tmp_path: Path) -> None:
+    folders = [two_models(tmp_path / name) for name in ("one", "other")]
+    slower = {**COST, "train_seconds": 99.0, "ms_per_case_p50": 99.0, "images_per_second": 1.0, "energy_wh": None}
+    for folder, cost in zip(folders, (COST, slower), strict=True):
+        end(folder, key("grand", 0), PERFECT_0, cost=cost)
+        end(folder, key("grand", 1), PERFECT_1, cost=cost)
+        write_report(folder)
+    for name in ("folds.csv", "summary.csv", "leaderboard.md"):
+        assert (folders[0].path / name).read_bytes() == (folders[1].path / name).read_bytes()
+    costs = [(folder.path / "cost_summary.csv").read_bytes() for folder in folders]
+    assert costs[0] != costs[1]
+    board = leaderboard(read_results(folders[0]))
+    assert board.set_index("model")["gmacs"].to_dict() == pytest.approx(
+        {"grand": 1.5, "plain": math.nan}, nan_ok=True
+    )

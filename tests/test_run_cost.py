@@ -1,0 +1,111 @@
+"""What runs of the third-party plugin's models cost, in this process and in workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from test_ensembles import SHORT, pair_file, record_of
+from test_orchestrate import carry
+from torch import nn
+
+from benchbench import Geometry
+from benchbench.engine.predict import Predictor
+from benchbench.engine.timing import CaseClock
+from benchbench.protocol import Protocol
+from benchbench.run_cost import prediction_cost, training_cost
+
+__all__ = ["pair_file"]
+
+PLAIN_MACS = (1 * 4 + 4 * 1) * 9 * 32 * 32
+"""Two convolutions of 3x3 by way of four channels, on 32x32."""
+
+
+def test_a_run_and_an_ensemble_tell_what_they_cost(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    plain, other, both = (record_of(folder, name) for name in ("plain", "plain_too", "both"))
+    history = pd.read_csv(folder.run(plain.key).path / "history.csv")
+    assert plain.cost["train_seconds"] == pytest.approx(history["seconds"].sum())
+    assert 0 < plain.cost["train_seconds"] < plain.seconds
+    assert plain.cost["gmacs"] == PLAIN_MACS / 1e9
+    assert plain.cost["gmacs_per_case"] == pytest.approx(3 * PLAIN_MACS / 1e9)
+    assert plain.cost["uncounted"] == []
+    assert plain.cost["counter"].startswith("FlopCounterMode of torch ")
+    assert plain.cost["runs_per_device"] == 1
+    assert (plain.cost["gpu_hours"], plain.cost["energy_wh"]) == (None, None)
+    for record in (plain, other, both):
+        assert record.cost["ms_per_case_p50"] > 0
+        assert record.cost["ms_per_case_p90"] is None
+        assert record.cost["images_per_second"] > 0
+    assert "train_seconds" not in both.cost
+    assert both.cost["gmacs"] == pytest.approx(plain.cost["gmacs"] * 7 / 4)
+    assert both.cost["gmacs_per_case"] == pytest.approx(3 * both.cost["gmacs"])
+
+
+def test_a_run_that_diverged_at_once_has_the_cost_of_its_training_alone(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    _, (record, _), _ = carry(benchmark_file, squares, tmp_path, 'models.plain.explode="nan"')
+    assert record
+    assert record.status == "diverged"
+    assert record.cost["train_seconds"] == 0
+    assert "gmacs" not in record.cost
+
+
+def assigned(**changes: Any) -> Any:
+    settings = Protocol.model_validate(
+        {"patch": (8, 8), "epochs": 1, "batch": 1, "optimizer": {"name": "adam", "lr": 1.0}, "loss": "bce"}
+    )
+    case = SimpleNamespace(frame=SimpleNamespace(box=((0, 5), (0, 8), (0, 8))), placement=object())
+    fields = {"protocol": settings, "device": "cpu", "test": (case,), "runs_per_device": 1}
+    return SimpleNamespace(**{**fields, **changes})
+
+
+def test_hours_are_of_every_gpu_and_energy_only_of_one_that_a_run_has_to_itself() -> None:
+    spent = {"train_seconds": 1800.0, "energy_wh": 7.0}
+    alone = training_cost(assigned(device="cuda:0"), spent)
+    assert (alone["gpu_hours"], alone["energy_wh"], alone["train_seconds"]) == (0.5, 7.0, 1800.0)
+    pair = SimpleNamespace(world_size=2)
+    together = training_cost(assigned(device="cuda:0", protocol=pair, runs_per_device=3), spent)
+    assert (together["gpu_hours"], together["energy_wh"], together["runs_per_device"]) == (1.0, None, 3)
+    assert training_cost(assigned(), spent)["gpu_hours"] is None
+
+
+class Uncountable(nn.Module):
+    """Falls over wherever but on real images of one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not images.any():
+            raise self.error
+        return images[:, :1] * self.weight
+
+
+@pytest.mark.parametrize(
+    ("error", "named"), [(TypeError("an array, please"), "TypeError"), (RuntimeError("no"), "RuntimeError")]
+)
+def test_a_model_that_cannot_be_counted_has_no_gmacs_and_says_so(error: Exception, named: str) -> None:
+    assignment = assigned()
+    predictor = Predictor([Uncountable(error)], assignment.protocol, torch.device("cpu"))
+    cost = prediction_cost(assignment, [predictor], Geometry(1, 1, (32, 32)), CaseClock(torch.device("cpu")))
+    assert (cost["gmacs"], cost["gmacs_per_case"]) == (None, None)
+    assert cost["uncounted"] == [f"all: {named}"]
+    assert cost["images_per_second"] > 0
+
+
+def test_work_that_nothing_counts_is_blank_and_not_free() -> None:
+    model = Uncountable(RuntimeError())
+    model.forward = lambda images: images[:, :1] * model.weight  # type: ignore[method-assign]
+    assignment = assigned()
+    predictor = Predictor([model], assignment.protocol, torch.device("cpu"))
+    cost = prediction_cost(assignment, [predictor], Geometry(1, 1, (32, 32)), CaseClock(torch.device("cpu")))
+    assert (cost["gmacs"], cost["gmacs_per_case"]) == (None, None)
+    assert cost["uncounted"] == ["the model itself"]
