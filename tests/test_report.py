@@ -115,7 +115,14 @@ def test_every_file_of_a_rehearsal_says_that_its_data_are_made_up(tmp_path: Path
     write_report(two_models(tmp_path / "real", tables=[FOLD_BY_MODEL]))
     phantom, real = files(tmp_path / "phantom"), files(tmp_path / "real")
     names = {"folds.csv", "summary.csv", "cost.csv", "cost_summary.csv", "leaderboard.md"}
-    names |= {"standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"}
+    names |= {
+        "leaderboard.csv",
+        "leaderboard.tex",
+        "standings.csv",
+        "differences.csv",
+        "ranks.csv",
+        "sensitivity.csv",
+    }
     names |= {f"tables/1-dice-fold-by-model.{suffix}" for suffix in ("md", "csv", "tex")}
     assert names == phantom.keys() == real.keys()
     assert phantom.pop("ranks.csv") == "dataset,metric,row,rank,low,high,data\n"  # six patients are too few

@@ -113,8 +113,11 @@ def write_tables(folder: ResultsFolder) -> Results:
     folder.write("cost.csv", to_csv(cost_table(results)))
     folder.write("cost_summary.csv", to_csv(cost_summary(results)))
     folder.write("leaderboard.md", leaderboard_page(results))
+    board = with_references(leaderboard(results), results)
+    folder.write("leaderboard.csv", to_csv(board.assign(data=results.data)))
+    folder.write("leaderboard.tex", to_latex(board, caption=_noted(results, results.manifest["title"])))
     for name, title, table in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
-        noted = f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
+        noted = _noted(results, title)
         folder.write(f"tables/{name}.md", f"**{plain_markdown(noted)}**\n\n{to_markdown(table)}")
         folder.write(f"tables/{name}.tex", to_latex(table, caption=noted))
         table.insert(len(table.columns), "data", results.data, allow_duplicates=True)
@@ -123,6 +126,10 @@ def write_tables(folder: ResultsFolder) -> Results:
         folder.write("reproduction.md", reproduction_page(results, held))
         folder.write("reproduction.csv", to_csv(reproduction_table(results, held)))
     return results
+
+
+def _noted(results: Results, title: str) -> str:
+    return f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
 
 
 def leaderboard_page(results: Results, found: Sequence[Board] = ()) -> str:

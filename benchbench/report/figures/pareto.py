@@ -33,14 +33,16 @@ class Cost(NamedTuple):
     title: str
     is_timed: bool = False
     """Whether it says nothing across machines."""
+    is_of_training: bool = False
+    """Whether an ensemble, which trains nothing, has none."""
 
 
 _COSTS = (
     Cost("parameters", "parameters"),
     Cost("ms_per_case_p50", "inference, ms a case", is_timed=True),
-    Cost("train_seconds", "training, seconds a run", is_timed=True),
+    Cost("train_seconds", "training, seconds a run", is_timed=True, is_of_training=True),
     Cost("gmacs_per_case", "GMACs a case"),
-    Cost("seconds", "training and test, seconds a run", is_timed=True),
+    Cost("seconds", "training and test, seconds a run", is_timed=True, is_of_training=True),
 )
 
 
@@ -67,7 +69,7 @@ def draw_pareto(plate: Plate, results: Results) -> Figure | None:
 
 def costs_of(plate: Plate, results: Results) -> Iterator[tuple[Cost, dict[str, float]]]:
     """Each cost by label, the mean over runs; times only where all of them are of one machine."""
-    table = cost_table(results).assign(parameters=_parameters(results))
+    table = cost_table(results)
     ensembles = results.manifest["ensembles"]
     for cost in _COSTS:
         if cost.column not in table:
@@ -75,7 +77,7 @@ def costs_of(plate: Plate, results: Results) -> Iterator[tuple[Cost, dict[str, f
         rows = {
             label: row
             for label, row in plate.board.rows.items()
-            if not cost.is_timed or row.group[1] not in ensembles
+            if not cost.is_of_training or row.group[1] not in ensembles
         }
         lines = {label: of_runs(table, row.runs) for label, row in rows.items()}
         if cost.is_timed and _machines(lines.values()) > 1:
@@ -99,12 +101,6 @@ def front(costs: Sequence[float], means: Sequence[float], *, is_lower_better: bo
 def _mean(values: pd.Series) -> float:
     """Not a number where one is missing."""
     return float(pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan).mean())
-
-
-def _parameters(results: Results) -> list[float]:
-    """As the records have them, line by line of `cost_table`."""
-    records = [results.records[key] for key in results.planned if key in results.records]
-    return [np.nan if record.parameters is None else record.parameters for record in records]
 
 
 def _machines(tables: Iterable[pd.DataFrame]) -> int:
@@ -184,5 +180,5 @@ def _caption(plate: Plate, found: Sequence[Cost]) -> str:
     return (
         f"Mean {plate.metric} with its 95 % interval against cost. The dashed line joins the models"
         " than which none that costs as little is as good."
-        + (" Times are of one machine; ensembles, which train nothing, have none." if timed else "")
+        + (" Times are of one machine; ensembles train nothing." if timed else "")
     )

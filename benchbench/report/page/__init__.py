@@ -136,6 +136,14 @@ def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any
 
 
 def _files(held: Sequence[Held]) -> list[str]:
-    names = ["leaderboard.md", "standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"]
+    names = [
+        "leaderboard.md",
+        "leaderboard.csv",
+        "leaderboard.tex",
+        "standings.csv",
+        "differences.csv",
+        "ranks.csv",
+        "sensitivity.csv",
+    ]
     names += ["folds.csv", "summary.csv", "cost.csv", "cost_summary.csv"]
     return [*names, *(["reproduction.md", "reproduction.csv"] if held else []), "benchmark.json"]
