@@ -255,6 +255,7 @@ def test_twenty_models_fit_in_three_megabytes(tmp_path: Path) -> None:
         ("dice", 0.51236, "0.5124"),
         ("dice", np.nan, ""),
         ("n", 1234, "1,234"),
+        ("n", np.int64(1234), "1,234"),
         ("p_holm", 0.00001, "< 0.0001"),
         ("peak_memory_bytes", 3 * 2**20, "3 MiB"),
         ("difference", -0.25, "\N{MINUS SIGN}0.2500"),

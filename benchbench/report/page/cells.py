@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from benchbench.report.page.meanings import meaning
@@ -44,21 +45,20 @@ def table_of(
     frame: pd.DataFrame,
     *,
     caption: str,
-    named: Mapping[str, str] | None = None,
     muted: Sequence[bool] = (),
 ) -> PageTable:
-    """A page's table of a data frame, without columns that are empty throughout; `named` gives other headings."""
+    """A page's table of a data frame, without columns that are empty throughout."""
     kept = [at for at in range(len(frame.columns)) if frame.empty or not _is_blank(frame.iloc[:, at])]
     columns = [frame.iloc[:, at] for at in kept]
+    cells = [[cell_of(str(column.name), value) for value in column] for column in columns]
     headings = [
         Heading(
-            name=(named or {}).get(str(column.name), str(column.name)),
+            name=str(column.name),
             meaning=meaning(str(column.name)),
-            is_number=_is_numeric(column),
+            is_number=bool(shown) and all(cell.is_number for cell in shown),
         )
-        for column in columns
+        for column, shown in zip(columns, cells, strict=True)
     ]
-    cells = [[cell_of(str(column.name), value) for value in column] for column in columns]
     return PageTable(caption=caption, headings=headings, rows=list(zip(*cells, strict=True)), muted=muted)
 
 
@@ -66,6 +66,7 @@ def cell_of(name: str, value: Any) -> Cell:
     """A value of the column of this name, as people read it."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):  # noqa: PLR0124 nan
         return Cell("", is_number=True)
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool):
         return Cell("yes" if value else "no", str(int(value)))
     if isinstance(value, int | float):
@@ -87,8 +88,3 @@ def _number(name: str, value: float) -> str:
 
 def _is_blank(column: pd.Series) -> bool:
     return bool((column.isna() | (column.astype(str) == "")).all())
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    return bool(is_number)
