@@ -135,7 +135,7 @@ def test_tensorboard_reads_all_that_history_says_callbacks_included(
     history = pd.read_csv(run / "history.csv").set_index("epoch")
     assert {"lr", "is_best", "epochs_without_gain", "train_loss"} <= set(history)
     events = read_events(run)
-    assert events.keys() == set(history)
+    assert events.keys() == set(history.dropna(axis="columns", how="all"))  # a CPU has no energy meter
     for name, values in events.items():
         assert values == pytest.approx(dict(history[name]), rel=1e-5, nan_ok=True), name
 
