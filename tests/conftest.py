@@ -179,3 +179,9 @@ def squares(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     write_squares(folder, patients=4, size=32, seed=0)
     return folder.parent
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, which have tests of their own: seconds that other tests of reports need not pay."""
+    monkeypatch.setattr("benchbench.report.draw_figures", lambda *_, **__: [])

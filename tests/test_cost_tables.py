@@ -12,6 +12,8 @@ from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.report import write_report
 from benchbench.tables import leaderboard, read_results
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 COST = {
     "train_seconds": 10.0,
     "gpu_hours": 0.5,

@@ -20,6 +20,8 @@ from benchbench.orchestrate import Machine, _check_processes, _slots
 from benchbench.plan import RunKey
 from benchbench.store import ResultsFolder
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TWO = (Processes(0, 2), Processes(1, 2))
 EQUAL = (
     "models.plain.norm=false",

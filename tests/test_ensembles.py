@@ -19,6 +19,8 @@ from benchbench.plan import RunKey, select_runs
 from benchbench.spec import read_benchmark
 from benchbench.store import Record, ResultsFolder
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 BOTH = '[[ensembles]]\nname = "both"\n'
 TWO = VALID.replace("[protocol]", '[[models]]\nname = "grand"\n[protocol]')
 SHORT = ("protocol.epochs=1", "models.plain_too.width=3")

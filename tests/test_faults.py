@@ -30,6 +30,8 @@ from benchbench.plan import plan_runs
 from benchbench.plugins import discover
 from benchbench.spec import PhantomSize, read_benchmark
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TESTS = Path(__file__).parent
 
 COVERED: Mapping[int, tuple[str, ...]] = {

@@ -13,6 +13,8 @@ from benchbench.report import write_report
 from benchbench.store import ResultsFolder
 from benchbench.tables import read_results
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 SETTINGS = {
     "slow": {"protocol.optimizer.lr": 1e-05, "models.plain.norm=batch": True},
     "fast": {"protocol.optimizer.lr": 0.1, "models.plain.norm=batch": False},

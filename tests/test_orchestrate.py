@@ -20,6 +20,8 @@ from benchbench.plugins import discover
 from benchbench.spec import read_benchmark
 from benchbench.store import Record, ResultsFolder
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 TABLES = ["folds.csv", "summary.csv", "leaderboard.md", "tables/1-dice-fold-by-model.csv"]
 
 

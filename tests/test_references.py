@@ -15,6 +15,8 @@ from benchbench.report import leaderboard_page
 from benchbench.store import ResultsFolder
 from benchbench.tables import leaderboard, read_results
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 METRICS = ("dice", "accuracy", "sensitivity", "specificity")
 # of FOLD_0 and FOLD_1: one pixel of b and one of d are lost
 RESIZED_0: Scans = {

@@ -16,6 +16,8 @@ from benchbench.report import leaderboard_page, write_report
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.tables import PHANTOM_NOTE, pivot_tables, read_results
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 FOLD_BY_MODEL = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
 MODEL_BY_DATASET = {**FOLD_BY_MODEL, "rows": "model", "columns": "dataset"}
 

@@ -17,6 +17,8 @@ from benchbench.spec import read_benchmark
 from benchbench.store import ResultsFolder
 from benchbench.tables import read_results
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 COLUMNS = {
     "batch_norm": "models.plain.norm=batch",
     "lr": "protocol.optimizer.lr",

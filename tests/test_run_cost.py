@@ -19,6 +19,8 @@ from benchbench.engine.timing import CaseClock
 from benchbench.protocol import Protocol
 from benchbench.run_cost import count_network, prediction_cost, training_cost
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 __all__ = ["pair_file"]
 
 CPU = torch.device("cpu")
