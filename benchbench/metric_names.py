@@ -99,9 +99,14 @@ def is_overlap(name: str) -> bool:
     return name in OVERLAPS
 
 
+def without_unit(column: str) -> str:
+    """The metric of a column: a distance's has its unit behind it."""
+    return next((column.removesuffix(f"_{unit}") for unit in UNITS if column.endswith(f"_{unit}")), column)
+
+
 def is_lower_better(name: str) -> bool:
     """Whether a model with less of it is the better one: distances, in whatever unit."""
-    kind = name.removesuffix("_mm").removesuffix("_px").partition("@")[0]
+    kind = without_unit(name).partition("@")[0]
     return kind in DISTANCES or kind == "lesion_hd95"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchbench.metric_names import is_overlap
-from benchbench.tables import GROUP, KEYS, MARKS, Results, means_of, of_runs, summaries, whole_numbers
+from benchbench.tables import GROUP, KEYS, MARKS, Results, made_once, means_of, of_runs, summaries, whole_numbers
 
 BACKGROUND = "all background"
 """A prediction without a voxel; no distance is measured of it."""
@@ -21,6 +21,7 @@ CEILING = "truth, resized"
 _EVERY_VARIANT = "every variant"
 
 
+@made_once
 def references(results: Results) -> pd.DataFrame:
     """One row a dataset, reference and variant, with columns of a leaderboard; one for variants that agree.
 

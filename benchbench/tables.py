@@ -109,7 +109,7 @@ def read_results(folder: ResultsFolder) -> Results:
     return Results(manifest=manifest, records=records, cases=cases, slices=slices, ceilings=ceilings)
 
 
-def _once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
+def made_once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
     """Computes a table once for the same results; every caller has a copy of its own."""
 
     @functools.wraps(make)
@@ -134,7 +134,7 @@ def mixed_data(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-@_once
+@made_once
 def fold_table(results: Results) -> pd.DataFrame:
     """One row a planned run: its scores by every aggregate, how many cases, how it ended.
 
@@ -151,7 +151,7 @@ def fold_table(results: Results) -> pd.DataFrame:
     return marked(results, whole_numbers(table[[*(name for name in table if name not in last), *last]]))
 
 
-@_once
+@made_once
 def summary_table(results: Results) -> pd.DataFrame:
     """One row a dataset, model, variant, region, metric and aggregate.
 
@@ -178,7 +178,7 @@ def unmeasured(results: Results) -> dict[str, int]:
     return missing
 
 
-@_once
+@made_once
 def leaderboard(results: Results) -> pd.DataFrame:
     """One row a dataset, model and variant, best first.
 

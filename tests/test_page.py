@@ -234,6 +234,26 @@ def test_a_setting_that_differs_between_rows_is_named(tmp_path: Path) -> None:
     assert "rows differ beside their models in protocol.augment, protocol.augment[0:flip].name" in page_of(folder)
 
 
+def test_rows_of_other_data_are_not_said_to_have_seen_the_same(tmp_path: Path) -> None:
+    keys = [key("plain", fold, variant=variant) for variant in ("all", "few") for fold in (0, 1)]
+    folder = plan(tmp_path, keys)
+    for each in keys:
+        end(folder, each, (PERFECT_0, PERFECT_1)[each.fold], data_digest=f"files of {each.variant}")
+    page = page_of(folder)
+    assert "begins files of all for all; files of few for few: rows of other data are not ranked" in page
+    assert "the same for every row" not in page
+    assert "no variant has two rows that could be compared" in page
+
+
+def test_a_case_counts_once_however_many_seeds_there_are(tmp_path: Path) -> None:
+    keys = [key("plain", fold, seed=seed) for fold in (0, 1) for seed in (0, 1)]
+    folder = plan(tmp_path, keys)
+    for each in keys:
+        end(folder, each, (PERFECT_0, PERFECT_1)[each.fold])
+    (line,) = tables_of(page_of(folder))["dice on discs, fold by fold"]
+    assert (line["runs"], line["cases"]) == ("4", "6")
+
+
 def test_a_command_repeats_a_row_with_all_that_was_changed(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0, variant="lr 1")], overrides=["protocol.epochs=2"])
     end(folder, key("plain", 0, variant="lr 1"), PERFECT_0)

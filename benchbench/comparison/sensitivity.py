@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from benchbench.comparison.board import Board
-from benchbench.metric_names import is_lower_better, is_overlap
+from benchbench.metric_names import is_lower_better, is_overlap, without_unit
 from benchbench.protocol import EmptyPolicy
 from benchbench.statistics import tau_b
 from benchbench.tables import Results, columns_of, of_runs, summaries
@@ -90,7 +90,7 @@ def _others(results: Results, board: Board) -> Iterator[str]:
 
 def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> Mapping[Point, float]:
     """What every row has of a metric under a rule, by label, aggregate and value."""
-    name = metric.removesuffix("_mm").removesuffix("_px")
+    name = without_unit(metric)
     found: dict[Point, float] = {}
     for label, row in board.rows.items():
         cases, slices = of_runs(results.cases, row.runs), of_runs(results.slices, row.runs)

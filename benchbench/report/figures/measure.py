@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbench.metric_names import UNITS
+from benchbench.metric_names import UNITS, without_unit
 
 _NAMES = {"dice": "Dice", "iou": "IoU"}
 
@@ -14,7 +14,7 @@ def unit_of(column: str) -> str:
 
 def name_of(column: str) -> str:
     """As prose has it: Dice, HD95, NSD@2."""
-    name = column.removesuffix(f"_{unit_of(column)}")
+    name = without_unit(column)
     return _NAMES.get(name, name.upper() if name.startswith(("hd", "nsd", "assd", "masd")) else name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from benchbench.metric_names import without_unit
+
 MEANINGS = {
     "rank": "Order of the means among rows that may be compared. It says nothing of significance: see the tier.",
     "tier": "Places that a row shares with all that cannot be told from the best of its tier.",
@@ -68,5 +70,4 @@ MEANINGS = {
 
 def meaning(name: str) -> str:
     """Of a column; '' where the name says it."""
-    plain = name.removesuffix("_mm").removesuffix("_px").partition("@")[0]
-    return MEANINGS.get(plain, "")
+    return MEANINGS.get(without_unit(name).partition("@")[0], "")

@@ -48,7 +48,15 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable | None
         named: dict[str, object] = {"row": row.label}
         named |= {f"fold {fold}": value for fold, value in values.items()}
         mean, sd = values.mean(), values.std(ddof=1)
-        lines.append({**named, "mean": mean, "sd": sd, "runs": len(row.runs), "cases": int(mine["n_cases"].sum())})
+        lines.append(
+            {
+                **named,
+                "mean": mean,
+                "sd": sd,
+                "runs": len(row.runs),
+                "cases": int(mine.drop_duplicates("fold")["n_cases"].sum()),
+            }
+        )
     if not lines:
         return None
     frame = pd.DataFrame(lines)

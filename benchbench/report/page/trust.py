@@ -60,13 +60,26 @@ def _of_dataset(results: Results, dataset: str) -> Iterator[Fact]:
     records = _done(results, dataset)
     if not records:
         return
-    mixed = any(name == dataset for name, _ in mixed_data(results))
-    data = sorted({record.data_digest[:12] for record in records})
-    said = f"SHA-256 of all its files begins {', '.join(data)}; the same for every row"
-    yield Fact(f"Data, {dataset}", "rows saw different files or folds" if mixed else said, not mixed)
+    yield _data(results, dataset, records)
     splits = sorted({(record.fold, record.split_digest[:12]) for record in records})
     yield Fact(f"Splits, {dataset}", ", ".join(f"fold {fold}: {digest}" for fold, digest in splits))
     yield _tested_once(results, dataset)
+
+
+def _data(results: Results, dataset: str, records: Sequence[Record]) -> Fact:
+    """Whether rows saw the same files; variants may ask for other ones, such as fewer sequences."""
+    term = f"Data, {dataset}"
+    if any(name == dataset for name, _ in mixed_data(results)):
+        return Fact(term, "runs of one variant saw different files or folds", is_good=False)
+    variants: dict[str, list[str]] = {}
+    for record in records:
+        of_digest = variants.setdefault(record.data_digest[:12], [])
+        of_digest += [record.variant] if record.variant not in of_digest else []
+    begin = "SHA-256 of all its files begins"
+    if len(variants) == 1:
+        return Fact(term, f"{begin} {next(iter(variants))}; the same for every row", is_good=True)
+    said = "; ".join(f"{digest} for {', '.join(names)}" for digest, names in variants.items())
+    return Fact(term, f"{begin} {said}: rows of other data are not ranked against each other")
 
 
 def _tested_once(results: Results, dataset: str) -> Fact:
@@ -94,17 +107,22 @@ def _selection(results: Results) -> Iterator[Fact]:
 
 def _same_recipe(results: Results) -> Fact:
     """What differs between the recipes of a variant's rows, their models apart."""
-    found: set[str] = set()
+    compared, found = 0, set()
     for dataset in datasets(results):
         by_variant: dict[str, list[list[Record]]] = {}
         for row in rows_of(results, dataset):
             by_variant.setdefault(row.group[2], []).append(row.records(results))
         for first, *others in by_variant.values():
+            compared += len(others)
             found |= {each.key for other in others for each in differences(first, other)}
     unequal = sorted(key for key in found if not key.startswith((*_OF_A_MODEL, "on.")))
     if unequal:
         return Fact("Equal recipe", f"rows differ beside their models in {', '.join(unequal)}", is_good=False)
-    return Fact("Equal recipe", "rows of a variant differ in their models and in nothing else", is_good=True)
+    if not compared:
+        return Fact("Equal recipe", "no variant has two rows that could be compared")
+    return Fact(
+        "Equal recipe", "recipes of a variant's rows differ in their models and in nothing else", is_good=True
+    )
 
 
 def _environment(results: Results) -> Iterator[Fact]:
