@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from benchbench import Case, Dataset
 from benchbench.data.phantom import phantom_root
-from benchbench.plugins import discover
-from benchbench.spec import PhantomSize
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize
 
 OUT = Path(__file__).parent / "phantoms"
 PATIENTS = 3

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchbench.plan import RunKey
-from benchbench.store import Record, ResultsFolder
+from benchbench.plan.expand import RunKey
+from benchbench.results.run_folder import Record, ResultsFolder
 
 Slices = Sequence[tuple[int, int, int, int]]
 """tp, fp, fn, tn of each slice."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchbench import CaseRef
-from benchbench.engine.frame import whole_frame
-from benchbench.engine.placement import place
-from benchbench.engine.prepare import PreparedCase, labelled_places
+from benchbench.engine.preparation.frame import whole_frame
+from benchbench.engine.preparation.placement import place
+from benchbench.engine.preparation.prepare import PreparedCase, labelled_places
 
 
 def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:

@@ -7,10 +7,10 @@ from pathlib import Path
 from benchbench import Dataset
 from benchbench.data.folder import case_digests, open_dataset
 from benchbench.data.phantom import phantom_root
-from benchbench.engine.prepare import PreparedCase, prepare_cases
-from benchbench.plugins import Registry
-from benchbench.protocol import Protocol
-from benchbench.spec import PhantomSize
+from benchbench.engine.preparation.prepare import PreparedCase, prepare_cases
+from benchbench.registry.registry import Registry
+from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.protocol import Protocol
 
 
 def open_phantom(registry: Registry, name: str, size: PhantomSize, *, cache: Path) -> Dataset:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench import Geometry, IncompatibleError
-from benchbench.engine.network import count_parameters
+from benchbench.engine.network.network import count_parameters
 from benchbench_models.attention_unet import benchbench_models, build
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from benchbench.engine import geometry, intensity
-from benchbench.engine.augment import augment, check_patch
-from benchbench.engine.draw import draw_change, draw_matrices
+from benchbench.engine.augmentation import geometry_2d, intensity
+from benchbench.engine.augmentation.augment import augment, check_patch
+from benchbench.engine.augmentation.draw import draw_change, draw_matrices
 from benchbench.errors import IncompatibleError
-from benchbench.protocol import (
+from benchbench.spec.protocol import (
     AugmentStep,
     Blur,
     Brightness,
@@ -70,7 +70,7 @@ def amount(*values: float) -> Tensor:
 @pytest.fixture(params=[True, False], ids=["one by one", "in groups"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU takes the samples one by one, a GPU in groups; both do the same."""
-    monkeypatch.setattr(geometry, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -79,8 +79,10 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("transpose", [False, True])
 def test_mirrored_and_transposed_samples_keep_every_bit(mirror_x: bool, mirror_y: bool, transpose: bool) -> None:
     images, labels = batch()
-    mirror = geometry.zooming(torch.full((6,), 1 - 2 * mirror_x), torch.full((6,), 1 - 2 * mirror_y))
-    moved, moved_labels = geometry.move(images, labels, mirror @ geometry.transposing(torch.full((6,), transpose)))
+    mirror = geometry_2d.zooming(torch.full((6,), 1 - 2 * mirror_x), torch.full((6,), 1 - 2 * mirror_y))
+    moved, moved_labels = geometry_2d.move(
+        images, labels, mirror @ geometry_2d.transposing(torch.full((6,), transpose))
+    )
     for given_values, found in ((images, moved), (labels, moved_labels)):
         expected = given_values.numpy()
         expected = np.flip(expected, -1) if mirror_x else expected
@@ -121,16 +123,16 @@ def test_three_quarter_turns_are_as_likely_and_counter_clockwise() -> None:
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_rotating_by_a_right_angle_is_a_quarter_turn_counter_clockwise(quarters: int) -> None:
     images, labels = batch()
-    matrices = geometry.turning(torch.full((6,), quarters * math.pi / 2, dtype=torch.float64))
-    moved, moved_labels = geometry.move(images, labels, matrices)
+    matrices = geometry_2d.turning(torch.full((6,), quarters * math.pi / 2, dtype=torch.float64))
+    moved, moved_labels = geometry_2d.move(images, labels, matrices)
     torch.testing.assert_close(moved, images.rot90(quarters, (2, 3)), atol=1e-4, rtol=0)
     assert torch.equal(moved_labels, labels.rot90(quarters, (1, 2)))
 
 
 def test_rotating_an_oblong_patch_keeps_angles() -> None:
     images, labels = batch(size=(24, 40))
-    matrices = geometry.turning(torch.full((6,), math.pi / 2, dtype=torch.float64))
-    moved, moved_labels = geometry.move(images, labels, matrices)
+    matrices = geometry_2d.turning(torch.full((6,), math.pi / 2, dtype=torch.float64))
+    moved, moved_labels = geometry_2d.move(images, labels, matrices)
     torch.testing.assert_close(moved[..., 8:32], images[..., 8:32].rot90(1, (2, 3)), atol=1e-4, rtol=0)
     assert torch.equal(moved_labels[..., 8:32], labels[..., 8:32].rot90(1, (1, 2)))
     assert not moved_labels[..., :8].any()
@@ -138,34 +140,34 @@ def test_rotating_an_oblong_patch_keeps_angles() -> None:
 
 def test_a_turn_and_its_opposite_are_no_resampling() -> None:
     images, labels = batch()
-    quarter = geometry.turning(torch.full((6,), math.pi / 2, dtype=torch.float64)).round()
-    shift = geometry.shifting(amount(*range(6)), amount(*range(6)))
-    back = geometry.shifting(-amount(*range(6)), -amount(*range(6)))
-    moved, _ = geometry.move(images, labels, shift @ back @ quarter @ quarter @ quarter @ quarter)
+    quarter = geometry_2d.turning(torch.full((6,), math.pi / 2, dtype=torch.float64)).round()
+    shift = geometry_2d.shifting(amount(*range(6)), amount(*range(6)))
+    back = geometry_2d.shifting(-amount(*range(6)), -amount(*range(6)))
+    moved, _ = geometry_2d.move(images, labels, shift @ back @ quarter @ quarter @ quarter @ quarter)
     assert torch.equal(moved, images)
 
 
 def test_a_shift_moves_right_and_down_and_zeros_come_in() -> None:
     image = one([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
-    moved, label = geometry.move(image, image[:, 0].to(torch.uint8), geometry.shifting(amount(1), amount(0)))
+    moved, label = geometry_2d.move(image, image[:, 0].to(torch.uint8), geometry_2d.shifting(amount(1), amount(0)))
     torch.testing.assert_close(moved, one([[0, 1, 2], [0, 4, 5], [0, 7, 8]]), atol=1e-5, rtol=0)
     assert label[0].tolist() == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]
-    moved, _ = geometry.move(image, label, geometry.shifting(amount(0), amount(0.5)))
+    moved, _ = geometry_2d.move(image, label, geometry_2d.shifting(amount(0), amount(0.5)))
     torch.testing.assert_close(moved, one([[0.5, 1, 1.5], [2.5, 3.5, 4.5], [5.5, 6.5, 7.5]]), atol=1e-5, rtol=0)
 
 
 def test_a_zoom_of_two_doubles_the_middle() -> None:
     label = torch.arange(16, dtype=torch.uint8).view(1, 4, 4)
-    _, zoomed = geometry.move(label[None].float(), label, geometry.zooming(amount(2), amount(2)))
+    _, zoomed = geometry_2d.move(label[None].float(), label, geometry_2d.zooming(amount(2), amount(2)))
     assert zoomed[0].tolist() == [[5, 5, 6, 6], [5, 5, 6, 6], [9, 9, 10, 10], [9, 9, 10, 10]]
 
 
 def test_steps_are_composed_in_their_order() -> None:
     label = torch.zeros(1, 17, 17, dtype=torch.uint8)
     label[0, 8, 8] = 1
-    shift, zoom = geometry.shifting(amount(2), amount(0)), geometry.zooming(amount(2), amount(2))
-    _, shifted_first = geometry.move(label[None].float(), label, shift @ zoom)
-    _, zoomed_first = geometry.move(label[None].float(), label, zoom @ shift)
+    shift, zoom = geometry_2d.shifting(amount(2), amount(0)), geometry_2d.zooming(amount(2), amount(2))
+    _, shifted_first = geometry_2d.move(label[None].float(), label, shift @ zoom)
+    _, zoomed_first = geometry_2d.move(label[None].float(), label, zoom @ shift)
     assert shifted_first[0, 8, 12] == 1
     assert zoomed_first[0, 8, 10] == 1
     assert zoomed_first[0, 8, 12] == 0
@@ -286,7 +288,7 @@ def test_samples_in_groups_and_one_by_one_come_out_alike(monkeypatch: pytest.Mon
     images, labels = batch(count=24)
     steps = (*MOVES, *TINTS)
     singly = augment(images, labels, steps, generator=seeded())
-    monkeypatch.setattr(geometry, "one_by_one", lambda _: False)
+    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: False)
     grouped = augment(images, labels, steps, generator=seeded())
     torch.testing.assert_close(singly[0], grouped[0], atol=1e-5, rtol=0)
     assert torch.equal(singly[1], grouped[1])

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from benchbench.engine import geometry, intensity
-from benchbench.engine.augment import augment, check_patch
-from benchbench.engine.draw import draw_axis_moves
+from benchbench.engine.augmentation import geometry_2d, intensity
+from benchbench.engine.augmentation.augment import augment, check_patch
+from benchbench.engine.augmentation.draw import draw_axis_moves
 from benchbench.errors import IncompatibleError
-from benchbench.protocol import (
+from benchbench.spec.protocol import (
     Albumentations,
     AugmentStep,
     Blur,
@@ -61,7 +61,7 @@ def amount(*values: float) -> Tensor:
 @pytest.fixture(params=[True, False], ids=["one by one", "in batches"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU takes the samples one by one, a GPU in batches; both do the same."""
-    monkeypatch.setattr(geometry, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
 
 
 def test_a_cubic_or_linear_zoom_takes_its_factor_from_its_range() -> None:
@@ -147,7 +147,7 @@ def test_samples_in_batches_and_one_by_one_come_out_alike(monkeypatch: pytest.Mo
     images, labels = batch(count=12)
     steps = [step for step in ALL if step is not NOISE]
     singly = augment(images, labels, steps, generator=seeded())
-    monkeypatch.setattr(geometry, "one_by_one", lambda _: False)
+    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: False)
     together = augment(images, labels, steps, generator=seeded())
     torch.testing.assert_close(singly[0], together[0], atol=1e-5, rtol=0)
     assert torch.equal(singly[1], together[1])
@@ -258,7 +258,7 @@ def test_a_batch_is_blurred_each_sample_by_its_own_width(monkeypatch: pytest.Mon
     for image, sigma in zip(expected, (0.0, 0.7, 2.0), strict=True):
         intensity.blur(image[None], amount(sigma))
     for one_by_one in (True, False):
-        monkeypatch.setattr(geometry, "one_by_one", lambda _, way=one_by_one: way)
+        monkeypatch.setattr(geometry_2d, "one_by_one", lambda _, way=one_by_one: way)
         found = images.clone()
         intensity.blur(found, amount(0.0, 0.7, 2.0))
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchbench.engine.axes import multiply_all, multiply_one
+from benchbench.engine.augmentation.axes import multiply_all, multiply_one
 
 
 def seeded(seed: int = 0) -> torch.Generator:

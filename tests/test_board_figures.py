@@ -22,9 +22,9 @@ from benchbench.report.figures.plate import Plate, plates, scattered
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume, running_median, volumes_of
+from benchbench.results.run_folder import ResultsFolder
 from benchbench.statistics import Interval, RankStability
-from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, Results, read_results
+from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
 
 BETTER = {"low": 0.0, "high": 0.2, "same": 0.2}
 

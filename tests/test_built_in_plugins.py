@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchbench.cli.models_page import models_page
-from benchbench.plugins import discover
+from benchbench.registry.registry import discover
 from benchbench.testing import candidate, check_dataset, examine_model
 
 LITTLE = {"encoder": "tu-mobilenetv3_small_050"}

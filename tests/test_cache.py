@@ -11,8 +11,8 @@ import pytest
 
 from benchbench.data.cache import Entry, entries, in_use, mark_used, removable, remove, using
 from benchbench.data.phantom import phantom_root
-from benchbench.plugins import discover
-from benchbench.spec import PhantomSize
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize
 
 HOUR = 3600.0
 

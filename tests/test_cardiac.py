@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 
 from benchbench import CaseRef, DataError, DataNotFoundError, Dataset
-from benchbench.data.check import check_case
+from benchbench.data.case_names import check_case
 from benchbench.data.folder import case_digests
 from benchbench_datasets import acdc, cardiac, cardiac_phantom, hvsmr2
 from benchbench_datasets.acdc import Acdc

@@ -11,7 +11,7 @@ from benchbench.cli import cli
 from benchbench.cli.models_page import models_page
 from benchbench.contract import Geometry, ModelPlugin, Published
 from benchbench.errors import BenchbenchError, UsageError
-from benchbench.plugins import Installed, Origin, discover
+from benchbench.registry.registry import Installed, Origin, discover
 
 
 def invoke(*words: str) -> Result:

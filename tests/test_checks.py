@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from benchbench import DatasetPlugin, Download, Geometry, IncompatibleError, ModelPlugin, Task
-from benchbench.engine.checks import check_models, check_steps, refusals
 from benchbench.errors import SpecError
-from benchbench.plan import plan_runs
-from benchbench.plugins import Installed, Origin, Registry
-from benchbench.spec import Benchmark, read_benchmark
+from benchbench.launch.preflight import check_models, check_steps, refusals
+from benchbench.plan.expand import plan_runs
+from benchbench.registry.registry import Installed, Origin, Registry
+from benchbench.spec.benchmark import Benchmark, read_benchmark
 
 FILE = """title = "T"
 datasets = [{ name = "discs" }]

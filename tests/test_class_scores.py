@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchbench.class_scores import class_scores
+from benchbench.metrics.class_scores import class_scores
 
 # ten voxels; tp, fp, fn, tn of background, a and b
 COUNTS = np.array([[5, 1, 1, 3], [2, 1, 0, 7], [1, 0, 1, 8]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from handmade_case import keep_slices
 
-from benchbench.engine.class_totals import ClassTotals
+from benchbench.engine.inference.class_totals import ClassTotals
 
 LABEL = np.array([[[0, 0], [1, 2]]], dtype=np.uint8)  # background twice, a, b
 SURE = np.array(

@@ -13,8 +13,8 @@ from handmade import FOLD_0, FOLD_1, N_FOLDS, end, graded, key, plan, scans, two
 from benchbench.cli import cli
 from benchbench.comparison import compare_results
 from benchbench.errors import IncompatibleError, UsageError
+from benchbench.results.run_folder import ResultsFolder
 from benchbench.statistics import Interval, Unknown
-from benchbench.store import ResultsFolder
 
 
 def results(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.cost import measure_cost, measure_cost_of, measure_receptive_field
-from benchbench.engine.checks import refusals
+from benchbench.engine.cost.network_cost import measure_cost, measure_cost_of, measure_receptive_field
+from benchbench.launch.preflight import refusals
 
 FLAT = Geometry(3, 4, (8, 8))
 

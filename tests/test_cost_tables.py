@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
-from benchbench.cost_tables import cost_summary, cost_table
 from benchbench.report import write_report
-from benchbench.tables import leaderboard, read_results
+from benchbench.tables.cost_tables import cost_summary, cost_table
+from benchbench.tables.results import leaderboard, read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -9,8 +9,8 @@ from benchbench import DataError, DataNotFoundError
 from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root, write_phantom
 from benchbench.errors import UsageError
-from benchbench.plugins import discover
-from benchbench.spec import PhantomSize
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize
 
 SIZE = PhantomSize(patients=2, size=32)
 

@@ -14,8 +14,8 @@ from benchbench.cli.data import data_command
 from benchbench.data.cache import using
 from benchbench.data.phantom import phantom_root
 from benchbench.errors import BenchbenchError
-from benchbench.plugins import discover
-from benchbench.spec import PhantomSize
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize
 
 Run = Callable[..., Result]
 

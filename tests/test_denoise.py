@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchbench.engine.denoise import TotalVariation
-from benchbench.engine.normalise import normalise
+from benchbench.engine.preparation.denoise import TotalVariation
+from benchbench.engine.preparation.normalise import normalise
 
 
 def noisy_step(*, slices: int = 2, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchbench.metrics import Counts, distance, measure_regions, score
+from benchbench.metrics.scores import Counts, distance, measure_regions, score
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 NAN = float("nan")

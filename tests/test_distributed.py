@@ -12,13 +12,13 @@ from test_patches import protocol as volume_protocol
 from test_patches import volume
 from torch import Tensor
 
-from benchbench.engine.augment import augment
-from benchbench.engine.distributed import ALONE, Part, Processes
-from benchbench.engine.patches import Patches
+from benchbench.engine.augmentation.augment import augment
+from benchbench.engine.batches.patches import Patches
+from benchbench.engine.devices.distributed import ALONE, Part, Processes
 from benchbench.errors import SpecError, UsageError
-from benchbench.orchestrate import Machine, _check_processes, _slots
-from benchbench.plan import RunKey
-from benchbench.store import ResultsFolder
+from benchbench.launch.orchestrate import Machine, _check_processes, _slots
+from benchbench.plan.expand import RunKey
+from benchbench.results.run_folder import ResultsFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -46,7 +46,7 @@ def history(folder: ResultsFolder) -> pd.DataFrame:
 
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbench.orchestrate._cores", lambda: 2)
+    monkeypatch.setattr("benchbench.launch.orchestrate._cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchbench.document import Document, nearest, parse_value, read_document
 from benchbench.errors import SpecError
+from benchbench.spec.document import Document, nearest, parse_value, read_document
 
 
 def read(tmp_path: Path, text: str) -> Document:

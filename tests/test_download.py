@@ -23,8 +23,8 @@ from benchbench.data.download import can_download, download_dataset
 from benchbench.data.fetch import WAITS
 from benchbench.data.phantom import phantom_root
 from benchbench.errors import UsageError
-from benchbench.plugins import discover
-from benchbench.spec import PhantomSize
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize
 
 KAGGLE = "/api/v1/datasets.DatasetApiService/DownloadDataset"
 HANDLE = "someone/squares/versions/4"

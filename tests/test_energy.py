@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from benchbench.engine.energy import NO_METER, EnergyMeter, open_meter
+from benchbench.engine.cost.energy import NO_METER, EnergyMeter, open_meter
 
 
 class Nvml(ModuleType):

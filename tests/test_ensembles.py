@@ -15,9 +15,9 @@ from test_spec_errors import VALID, problems
 
 from benchbench.errors import SpecError
 from benchbench.launch import Outcome
-from benchbench.plan import RunKey, select_runs
-from benchbench.spec import read_benchmark
-from benchbench.store import Record, ResultsFolder
+from benchbench.plan.expand import RunKey, select_runs
+from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.spec.benchmark import read_benchmark
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -7,9 +7,9 @@ import nibabel as nib
 import numpy as np
 
 from benchbench import Case, CaseRef, Task
-from benchbench.engine.export import label_nifti, region_labels
-from benchbench.engine.prepare import PreparedCase, region_bits, write_prepared
-from benchbench.protocol import Protocol
+from benchbench.engine.inference.export import label_nifti, region_labels
+from benchbench.engine.preparation.prepare import PreparedCase, region_bits, write_prepared
+from benchbench.spec.protocol import Protocol
 
 REGIONS = {"whole_tumour": (1, 2, 4), "tumour_core": (1, 4), "enhancing": (4,)}
 

@@ -20,15 +20,15 @@ import pytest
 
 from benchbench import CaseRef, DataError, Dataset
 from benchbench.data import folder as folder_module
-from benchbench.data.check import name_problems
+from benchbench.data.case_names import name_problems
 from benchbench.data.patience import WAITS
 from benchbench.data.phantom import phantom_root
 from benchbench.data.verify import Verification, verify
-from benchbench.nifti import read_image
-from benchbench.orchestrate import Machine, carry_out
-from benchbench.plan import plan_runs
-from benchbench.plugins import discover
-from benchbench.spec import PhantomSize, read_benchmark
+from benchbench.images.nifti import read_image
+from benchbench.launch.orchestrate import Machine, carry_out
+from benchbench.plan.expand import plan_runs
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize, read_benchmark
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -422,7 +422,7 @@ def test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept(
         return digests
 
     original = first.read_bytes()
-    monkeypatch.setattr("benchbench.orchestrate.case_digests", digest_then_change)
+    monkeypatch.setattr("benchbench.launch.orchestrate.case_digests", digest_then_change)
     with pytest.raises(DataError, match=r"patient00-a\.npz changed since the start"):
         run(benchmark_file, squares)
     monkeypatch.undo()
@@ -462,7 +462,7 @@ def test_a_benchmark_refuses_such_a_name_before_anything_is_read(
 ) -> None:
     path = squares / "squares" / "patient00-a.npz"
     path.rename(path.with_name("PATIENT01-a.npz"))
-    monkeypatch.setattr("benchbench.orchestrate.case_digests", None)
+    monkeypatch.setattr("benchbench.launch.orchestrate.case_digests", None)
     with pytest.raises(DataError, match="'patient01-a': found 'PATIENT01-a' beside it"):
         run(benchmark_file, squares)
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchbench import CaseRef, DataError
-from benchbench.folds import PARTS, Fold, make_folds
+from benchbench.data.folds import PARTS, Fold, make_folds
 
 NAMES = st.lists(st.text(min_size=1, max_size=4), min_size=5, max_size=24, unique=True)
 FOLDS = st.integers(2, 6)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
-from benchbench.engine.frame import mask_box, nonzero_box, whole_frame
+from benchbench.engine.preparation.frame import mask_box, nonzero_box, whole_frame
 
 SHAPE = (2, 3, 4)
 CODES = ["LPS", "RAS", "PIR", "SAR", "ILA"]

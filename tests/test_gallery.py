@@ -16,16 +16,16 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, Scans, end, key, plan
 from PIL import Image
 
 from benchbench.cli.report import report_command
-from benchbench.masks import pack
-from benchbench.plan import RunKey
-from benchbench.planes import Plane
+from benchbench.images.planes import Plane
+from benchbench.metrics.masks import pack
+from benchbench.plan.expand import RunKey
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import style
 from benchbench.report.figures.gallery import MOST_MODELS, choice_of, draw_galleries
 from benchbench.report.figures.tint import PALETTE, colours_of, image_of, tint
-from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, read_results
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 SHAPE = (3, 24, 20)
 PLANES = (Plane("slice 2 of 3", 0, 1, (0, 24), (0, 20)),)

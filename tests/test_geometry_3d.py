@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
-from benchbench.engine import geometry
-from benchbench.engine.geometry_3d import AxisMoves, magnifying, move, shifting
+from benchbench.engine.augmentation import geometry_2d
+from benchbench.engine.augmentation.geometry_3d import AxisMoves, magnifying, move, shifting
 
 
 @pytest.fixture(params=[True, False], ids=["one by one", "in batches"], autouse=True)
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU takes the samples one by one, a GPU in batches; both do the same."""
-    monkeypatch.setattr(geometry, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
 
 
 def batch(count: int, *space: int, channels: int = 2) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from benchbench import DataError
-from benchbench.label_maps import read_label_map
+from benchbench.images.label_maps import read_label_map
 
 LABELS = np.array([[[0, 1, 2], [4, 0, 1]], [[0, 0, 0], [2, 2, 300]]], dtype=np.uint16)
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, -2, 0, 8], [0, 0, 3, 5], [0, 0, 0, 1]])

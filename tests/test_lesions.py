@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchbench.lesions import RULES, Rules, brats23_lesion
-from benchbench.metrics import Counts, distance, measure_regions, score
+from benchbench.metrics.lesions import RULES, Rules, brats23_lesion
+from benchbench.metrics.scores import Counts, distance, measure_regions, score
 
 GLI = RULES["gli"]
 SMALL = Rules(dilation=1, volume_mm3=0)

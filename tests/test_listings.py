@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, end, key, plan
 
-from benchbench.listings import Listed, listing_tables
 from benchbench.report import write_report
-from benchbench.store import ResultsFolder
-from benchbench.tables import read_results
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.listings import Listed, listing_tables
+from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

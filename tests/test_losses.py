@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchbench.engine.losses import compute_loss, deep_loss, predicted_masks, region_masks
+from benchbench.engine.network.losses import compute_loss, deep_loss, predicted_masks, region_masks
 
 LOGIT = math.log(3)  # a probability of 3/4
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError
 from benchbench.data.phantom import phantom_root
-from benchbench.engine.network import check_output, count_parameters, forward_with_loss, geometry
-from benchbench.plugins import discover
-from benchbench.protocol import Protocol
-from benchbench.spec import PhantomSize
+from benchbench.engine.network.network import check_output, count_parameters, forward_with_loss, geometry
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.protocol import Protocol
 from benchbench_models.mask_dino import benchbench_models, build
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "encoder_layers": 1, "decoder_layers": 2, "queries": 10}

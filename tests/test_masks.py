@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from benchbench.masks import filled_box, pack, unpack
+from benchbench.metrics.masks import filled_box, pack, unpack
 
 
 @settings(deadline=None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchbench.meaning import meanings
+from benchbench.registry.descriptions import meanings
 
 
 def build(

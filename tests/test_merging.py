@@ -11,9 +11,9 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_m
 
 from benchbench.cli import cli
 from benchbench.errors import IncompatibleError, IntegrityError
-from benchbench.merging import merge
-from benchbench.store import ResultsFolder
-from benchbench.tables import read_results
+from benchbench.results.merging import merge
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.results import read_results
 
 KEYS = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]
 SCANS = {("plain", 0): FOLD_0, ("plain", 1): FOLD_1, ("grand", 0): PERFECT_0, ("grand", 1): PERFECT_1}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from benchbench.metric_names import Metric, is_lower_better, is_overlap, parse_metric, parse_metrics
+from benchbench.spec.metric_names import Metric, is_lower_better, is_overlap, parse_metric, parse_metrics
 
 
 @pytest.mark.parametrize("name", ["dice", "accuracy", "hd", "hd95_pooled", "assd"])

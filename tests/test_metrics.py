@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchbench.metrics import METRICS, Counts, count, overlap, score
-from benchbench.protocol import EmptyPolicy, Metric
+from benchbench.metrics.scores import METRICS, Counts, count, overlap, score
+from benchbench.spec.protocol import EmptyPolicy, Metric
 
 NAN = float("nan")
 MASKS = arrays(np.bool_, (2, 3, 3))

@@ -9,7 +9,7 @@ from scipy import ndimage
 from benchbench import Case
 from benchbench.data.mirror import mirrored_axes
 from benchbench.data.verify import verify
-from benchbench.plugins import discover
+from benchbench.registry.registry import discover
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "lgg"
 

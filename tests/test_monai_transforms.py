@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchbench.engine import geometry, intensity
-from benchbench.engine.geometry_3d import magnifying, move
+from benchbench.engine.augmentation import geometry_2d, intensity
+from benchbench.engine.augmentation.geometry_3d import magnifying, move
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def monai() -> ModuleType:
 
 @pytest.fixture(params=[True, False], ids=["one by one", "in batches"], autouse=True)
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geometry, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
 
 
 def patch() -> tuple[Tensor, Tensor]:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.engine.losses import compute_loss, deep_loss
-from benchbench.engine.network import (
+from benchbench.engine.network.losses import compute_loss, deep_loss
+from benchbench.engine.network.network import (
     autocast,
     check_output,
     count_parameters,
@@ -16,7 +16,7 @@ from benchbench.engine.network import (
     forward_with_loss,
     geometry,
 )
-from benchbench.protocol import Protocol
+from benchbench.spec.protocol import Protocol
 
 
 def protocol(loss: str = "bce", patch: tuple[int, int] = (32, 32)) -> Protocol:

@@ -13,8 +13,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from benchbench import DataError, nifti
-from benchbench.nifti import Volume, check_same_grid, read_image, read_label
+from benchbench import DataError
+from benchbench.images import nifti
+from benchbench.images.nifti import Volume, check_same_grid, read_image, read_label
 
 VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 LPS = np.array([[-1.0, 0, 0, 0], [0, -2, 0, 239], [0, 0, 3, 5], [0, 0, 0, 1]])

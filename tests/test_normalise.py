@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchbench.engine.normalise import normalise
+from benchbench.engine.preparation.normalise import normalise
 
 
 def image(*channels: list[float], dtype: Any = np.int16) -> np.ndarray:

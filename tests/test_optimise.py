@@ -7,8 +7,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from benchbench.engine.optimise import build_optimizer, learning_rate
-from benchbench.protocol import Optimizer, Schedule
+from benchbench.engine.training.optimise import build_optimizer, learning_rate
+from benchbench.spec.protocol import Optimizer, Schedule
 
 
 def schedule(**fields: object) -> Schedule:

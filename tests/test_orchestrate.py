@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchbench.assignment import Assignment
 from benchbench.errors import BenchbenchError, DataError, SpecError
 from benchbench.launch import Outcome
-from benchbench.orchestrate import Machine, carry_out
-from benchbench.plan import RunKey, plan_runs, select_runs
-from benchbench.plugins import discover
-from benchbench.spec import read_benchmark
-from benchbench.store import Record, ResultsFolder
+from benchbench.launch.orchestrate import Machine, carry_out
+from benchbench.plan.expand import RunKey, plan_runs, select_runs
+from benchbench.registry.registry import discover
+from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.run.assignment import Assignment
+from benchbench.spec.benchmark import read_benchmark
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -341,7 +341,7 @@ def test_a_run_held_by_another_process_is_left_to_it(
     benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
-    monkeypatch.setattr("benchbench.execute._HELD_SECONDS", 0.1)
+    monkeypatch.setattr("benchbench.run.execute._HELD_SECONDS", 0.1)
     with folder.run(RunKey("squares", "plain", "default", 0, 0)).held(1):
         _, records, listener = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
     assert isinstance(listener.outcomes[0][1], BenchbenchError)
@@ -355,7 +355,7 @@ def test_resuming_goes_on_from_the_kept_state(
     whole, _, _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
     before = tables(whole)
     shutil.rmtree(whole.path)
-    monkeypatch.setattr("benchbench.execute._RESUME_SECONDS", 0.0)
+    monkeypatch.setattr("benchbench.run.execute._RESUME_SECONDS", 0.0)
     epochs: list[Any] = []
 
     def stop_after_three(self: Listener, key: RunKey, outcome: Outcome) -> None:

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
 
-from benchbench.references import BACKGROUND
 from benchbench.report import write_report
 from benchbench.report.page.cells import cell_of, table_of
 from benchbench.report.page.index import write_index
 from benchbench.report.page.repeat import command_of
-from benchbench.rows import rows_of
-from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, read_results
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.references import BACKGROUND
+from benchbench.tables.results import PHANTOM_NOTE, read_results
+from benchbench.tables.rows import rows_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BETTER = {"low": 0.0, "high": 0.2, "middle": 0.1}

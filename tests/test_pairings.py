@@ -13,18 +13,18 @@ from prepared_phantoms import open_phantom, prepare
 from small_models import MODELS
 
 from benchbench import Dataset
-from benchbench.engine.checks import check_models
-from benchbench.engine.export import region_labels
-from benchbench.engine.network import geometry
-from benchbench.engine.patches import open_source
-from benchbench.engine.predict import Predictor, count_case
-from benchbench.engine.prepare import PreparedCase
-from benchbench.engine.train import Training
+from benchbench.engine.batches.patches import open_source
+from benchbench.engine.inference.export import region_labels
+from benchbench.engine.inference.predict import Predictor, count_case
+from benchbench.engine.network.network import geometry
+from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.training.train import Training
 from benchbench.errors import SpecError
-from benchbench.plan import Run, plan_runs
-from benchbench.plugins import Registry, discover
-from benchbench.protocol import Protocol
-from benchbench.spec import PhantomSize, read_benchmark
+from benchbench.launch.preflight import check_models
+from benchbench.plan.expand import Run, plan_runs
+from benchbench.registry.registry import Registry, discover
+from benchbench.spec.benchmark import PhantomSize, read_benchmark
+from benchbench.spec.protocol import Protocol
 
 BENCHMARK = """
 title = "One pairing"

@@ -8,10 +8,10 @@ import pytest
 import torch
 from handmade_case import keep_slices, keep_volume
 
-from benchbench.engine.patches import Patches, cut, open_source
-from benchbench.engine.prepare import PreparedCase, labelled_places
-from benchbench.engine.sampling import Slices
-from benchbench.protocol import Protocol
+from benchbench.engine.batches.patches import Patches, cut, open_source
+from benchbench.engine.batches.sampling import Slices
+from benchbench.engine.preparation.prepare import PreparedCase, labelled_places
+from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
 

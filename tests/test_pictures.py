@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from handmade_case import keep_slices, keep_volume
 
-from benchbench.masks import unpack
-from benchbench.pictures import picture_rows
-from benchbench.planes import Plane
+from benchbench.images.planes import Plane
+from benchbench.metrics.masks import unpack
+from benchbench.run.gallery_pictures import picture_rows
 
 
 def bright(shape: tuple[int, ...]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchbench import Case, DataError, Dataset
-from benchbench.data.check import load_case
+from benchbench.data.case_names import load_case
 from benchbench.data.pinned import pin
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from benchbench import DatasetPlugin, Download, ModelPlugin
 from benchbench.errors import SpecError, UsageError
-from benchbench.plan import Run, plan_runs, select_runs
-from benchbench.plugins import Installed, Origin, Registry
-from benchbench.spec import read_benchmark
+from benchbench.plan.expand import Run, plan_runs, select_runs
+from benchbench.registry.registry import Installed, Origin, Registry
+from benchbench.spec.benchmark import read_benchmark
 
 FILE = """title = "T"
 datasets = [{ name = "discs" }, { name = "rings" }]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchbench.errors import PluginError
-from benchbench.plugins import Registry, check_params, discover, load, resolve_params, source_digest
+from benchbench.registry.registry import Registry, check_params, discover, load, resolve_params, source_digest
 
 NUMBERS = itertools.count()
 

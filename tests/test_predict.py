@@ -11,12 +11,12 @@ from handmade_case import keep_volume
 from torch import nn
 
 from benchbench import CaseRef
-from benchbench.engine.frame import whole_frame
-from benchbench.engine.placement import place
-from benchbench.engine.predict import Ensemble, Predictor, count_case
-from benchbench.engine.prepare import PreparedCase
-from benchbench.engine.preview import draw_preview
-from benchbench.protocol import Inference, Protocol
+from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
+from benchbench.engine.inference.preview import draw_preview
+from benchbench.engine.preparation.frame import whole_frame
+from benchbench.engine.preparation.placement import place
+from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.spec.protocol import Inference, Protocol
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchbench import Case, CaseRef, DataError, Task
-from benchbench.engine.placement import Placement, place
-from benchbench.engine.prepare import PreparedCase, prepare_cases, region_bits
-from benchbench.protocol import Protocol
+from benchbench.engine.preparation.placement import Placement, place
+from benchbench.engine.preparation.prepare import PreparedCase, prepare_cases, region_bits
+from benchbench.spec.protocol import Protocol
 
 
 class OneCase:

@@ -10,10 +10,10 @@ import pytest
 from handmade import FOLD_0, FOLD_1, Scans, end, key, plan
 from test_orchestrate import carry
 
-from benchbench.references import BACKGROUND, CEILING, references, with_references
 from benchbench.report import leaderboard_page
-from benchbench.store import ResultsFolder
-from benchbench.tables import leaderboard, read_results
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.references import BACKGROUND, CEILING, references, with_references
+from benchbench.tables.results import leaderboard, read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

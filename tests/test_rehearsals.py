@@ -13,17 +13,17 @@ from prepared_phantoms import open_phantom, prepare
 
 from benchbench.data.phantom import phantom_root
 from benchbench.data.verify import verify
-from benchbench.engine.export import label_nifti
-from benchbench.engine.network import geometry
-from benchbench.engine.patches import open_source
-from benchbench.engine.predict import Predictor
-from benchbench.engine.train import Training
-from benchbench.orchestrate import Machine, carry_out
-from benchbench.plan import plan_runs
-from benchbench.plugins import discover
-from benchbench.protocol import Protocol
-from benchbench.spec import PhantomSize, read_benchmark
-from benchbench.store import Record, ResultsFolder
+from benchbench.engine.batches.patches import open_source
+from benchbench.engine.inference.export import label_nifti
+from benchbench.engine.inference.predict import Predictor
+from benchbench.engine.network.network import geometry
+from benchbench.engine.training.train import Training
+from benchbench.launch.orchestrate import Machine, carry_out
+from benchbench.plan.expand import plan_runs
+from benchbench.registry.registry import discover
+from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.spec.benchmark import PhantomSize, read_benchmark
+from benchbench.spec.protocol import Protocol
 
 BENCHMARK = """
 title = "One dataset"

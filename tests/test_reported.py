@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.errors import SpecError
-from benchbench.reported import read_reported
+from benchbench.spec.reported import read_reported
 
 TABLE = """document = "D"
 dataset = "discs"

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from test_listings import BY_METRIC, BY_VARIANT, folder_of
 
-from benchbench.orchestrate import manifest_of
-from benchbench.plan import plan_runs
-from benchbench.plugins import discover
+from benchbench.launch.orchestrate import manifest_of
+from benchbench.plan.expand import plan_runs
+from benchbench.registry.registry import discover
 from benchbench.report import write_report
-from benchbench.reproduction import Held, line_of, reproductions
-from benchbench.spec import read_benchmark
-from benchbench.store import ResultsFolder
-from benchbench.tables import read_results
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.spec.benchmark import read_benchmark
+from benchbench.tables.reproduction import Held, line_of, reproductions
+from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

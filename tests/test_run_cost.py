@@ -14,10 +14,10 @@ from test_orchestrate import carry
 from torch import nn
 
 from benchbench import Geometry
-from benchbench.engine.predict import Predictor
-from benchbench.engine.timing import CaseClock
-from benchbench.protocol import Protocol
-from benchbench.run_cost import count_network, prediction_cost, training_cost
+from benchbench.engine.cost.timing import CaseClock
+from benchbench.engine.inference.predict import Predictor
+from benchbench.run.run_cost import count_network, prediction_cost, training_cost
+from benchbench.spec.protocol import Protocol
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from handmade_case import keep_slices
 
-from benchbench.engine.prepare import PreparedCase
-from benchbench.engine.sampling import Slices, epoch_order, in_order
+from benchbench.engine.batches.sampling import Slices, epoch_order, in_order
+from benchbench.engine.preparation.prepare import PreparedCase
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchbench.engine.postprocess import decide
-from benchbench.engine.search import SIZES, THRESHOLDS, Search, best_places
-from benchbench.metrics import count, overlap
-from benchbench.protocol import Postprocess
+from benchbench.engine.inference.postprocess import decide
+from benchbench.engine.inference.search import SIZES, THRESHOLDS, Search, best_places
+from benchbench.metrics.scores import count, overlap
+from benchbench.spec.protocol import Postprocess
 
 Cases = list[tuple[np.ndarray, np.ndarray]]
 

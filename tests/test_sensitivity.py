@@ -9,7 +9,7 @@ from handmade import end, key, plan, two_models
 
 from benchbench.comparison.board import boards
 from benchbench.comparison.sensitivity import sensitivity_table
-from benchbench.tables import read_results
+from benchbench.tables.results import read_results
 
 
 def test_an_order_that_never_changes_keeps_tau_at_one(tmp_path: Path) -> None:

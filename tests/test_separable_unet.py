@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench import Geometry, IncompatibleError
-from benchbench.engine.network import count_parameters
+from benchbench.engine.network.network import count_parameters
 from benchbench_models.separable_unet import benchbench_models, build
 
 CARDIAC = Geometry(in_channels=1, out_channels=3, patch=(256, 256))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from benchbench.errors import SpecError
-from benchbench.protocol import Adam, Albumentations, Constant, Flip, Protocol
-from benchbench.spec import Benchmark, PhantomSize, TableSpec, read_benchmark
+from benchbench.spec.benchmark import Benchmark, PhantomSize, TableSpec, read_benchmark
+from benchbench.spec.protocol import Adam, Albumentations, Constant, Flip, Protocol
 
 VALID = """title = "T"
 datasets = [{ name = "discs" }]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchbench.errors import SpecError
-from benchbench.spec import read_benchmark
+from benchbench.spec.benchmark import read_benchmark
 
 VALID = """title = "T"
 datasets = [{ name = "discs" }]

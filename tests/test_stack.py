@@ -7,8 +7,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from benchbench.nifti import Volume, read_image
-from benchbench.stack import Stack
+from benchbench.images.nifti import Volume, read_image
+from benchbench.images.stack import Stack
 
 
 def written(path: Path, voxels: np.ndarray, *, slope: float = 1.0) -> Path:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from benchbench.errors import IntegrityError
-from benchbench.plan import RECORD_SCHEMA, RunKey
-from benchbench.store import (
+from benchbench.plan.expand import RECORD_SCHEMA, RunKey
+from benchbench.results.run_folder import (
     Record,
     ResultsFolder,
     RunBusyError,
@@ -263,7 +263,7 @@ def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_
             write_atomic(path, content)
 
         with monkeypatch.context() as patch:
-            patch.setattr("benchbench.store.write_atomic", write)
+            patch.setattr("benchbench.results.run_folder.write_atomic", write)
             with pytest.raises(OSError, match="went down"):
                 run.replace_table("cases.parquet", new, record)
         kept = run.read_record()

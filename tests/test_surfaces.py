@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from benchbench.surfaces import element_sizes, element_surface, voxel_surface
+from benchbench.metrics.surfaces import element_sizes, element_surface, voxel_surface
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=5))
 ROOT2, ROOT3 = math.sqrt(2), math.sqrt(3)

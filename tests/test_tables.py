@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
-from benchbench.cost_tables import cost_table
-from benchbench.store import ResultsFolder
-from benchbench.tables import (
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.cost_tables import cost_table
+from benchbench.tables.results import (
     fold_table,
     leaderboard,
     pivot_tables,

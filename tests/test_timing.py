@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchbench.engine import timing
-from benchbench.engine.timing import CaseClock, images_per_second
-from benchbench.protocol import Protocol
+from benchbench.engine.cost import timing
+from benchbench.engine.cost.timing import CaseClock, images_per_second
+from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
 

@@ -9,12 +9,12 @@ import torch
 from handmade_case import keep_slices
 from torch import nn
 
-from benchbench.engine.energy import NO_METER
-from benchbench.engine.prepare import PreparedCase
-from benchbench.engine.sampling import Slices
-from benchbench.engine.train import DivergedError, Training
-from benchbench.engine.validate import count_voxels
-from benchbench.protocol import Protocol
+from benchbench.engine.batches.sampling import Slices
+from benchbench.engine.cost.energy import NO_METER
+from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.training.train import DivergedError, Training
+from benchbench.engine.training.validate import count_voxels
+from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
 

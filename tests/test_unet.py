@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812 torch's own name for it
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench import Geometry, IncompatibleError
-from benchbench.engine.network import count_parameters
+from benchbench.engine.network.network import count_parameters
 from benchbench_models.blocks import Norm, UShape
 from benchbench_models.drop_block import DropBlock
 from benchbench_models.unet import benchbench_models, build

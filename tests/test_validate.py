@@ -9,10 +9,10 @@ import torch
 from handmade_case import keep_slices, keep_volume
 from torch import nn
 
-from benchbench.engine.losses import compute_loss
-from benchbench.engine.patches import open_source
-from benchbench.engine.validate import count_predicted, validate
-from benchbench.protocol import Protocol
+from benchbench.engine.batches.patches import open_source
+from benchbench.engine.network.losses import compute_loss
+from benchbench.engine.training.validate import count_predicted, validate
+from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchbench.value_names import check_value, split_percent
+from benchbench.spec.value_names import check_value, split_percent
 
 
 @pytest.mark.parametrize(

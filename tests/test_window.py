@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchbench.engine.window import Importance, count_windows, lay_spans, predict_windows
+from benchbench.engine.inference.window import Importance, count_windows, lay_spans, predict_windows
 from benchbench.errors import IncompatibleError
 
 

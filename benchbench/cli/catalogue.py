@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchbench.contract import DatasetPlugin, ModelPlugin
-    from benchbench.plugins import Installed, Registry
+    from benchbench.registry.registry import Installed, Registry
 
 
 @click.command("list")
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--markdown", is_flag=True, help="Models: a page of what each costs, beside published counts.")
 def list_command(*, kind: str | None, as_json: bool, markdown: bool) -> None:
     """List the datasets and models that are installed, and the plugins that cannot be used."""
-    from benchbench.plugins import discover  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     registry = discover()
     if markdown:
@@ -65,7 +65,7 @@ def _entry(installed: Installed[Any]) -> dict[str, Any]:
 
 def parameters_of(factory: Callable[..., Any]) -> dict[str, str]:
     """Each parameter's type and default, as a line of source would have them."""
-    from benchbench.plugins import keyword_parameters  # noqa: PLC0415 as above
+    from benchbench.registry.registry import keyword_parameters  # noqa: PLC0415 as above
 
     return {
         name: f"{_type_name(each)} = {each.default!r}" if each.default is not each.empty else _type_name(each)

@@ -25,7 +25,7 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
     --data-root on the files there.
     """
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
-    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.testing import examine_dataset, examine_model  # noqa: PLC0415
 
     plugin = discover().find(name).plugin

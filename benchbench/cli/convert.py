@@ -16,7 +16,7 @@ def convert_command(model: str, file: Path) -> None:
     Nothing in FILE is run: what is not plain tensors is refused.
     """
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
-    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
 
     plugin = discover().model(model)
     if plugin.convert is None:

@@ -31,7 +31,7 @@ data_command.add_command(cache_command)
 @click.option("--fingerprint", "compute", is_flag=True, help="Read what has no known fingerprint yet.")
 def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compute: bool) -> None:
     """Say of every dataset, or of those named, whether it is there, whole and known, and where it is had."""
-    from benchbench.plugins import discover  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     registry = discover()
     for name in names or sorted(registry.datasets):
@@ -46,7 +46,7 @@ def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compu
 def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: bool) -> None:
     """Download the dataset NAME, or say what to do where only a person can."""
     from benchbench.data.download import can_download, download_dataset  # noqa: PLC0415 after --help has answered
-    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
 
     plugin = discover().dataset(name)
     root = _given(data_root)
@@ -71,7 +71,7 @@ def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: boo
 @data_root_option
 def path(name: str | None, *, data_root: Path | None) -> None:
     """Print the data root, or the folder of the dataset NAME in it."""
-    from benchbench.plugins import discover  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     click.echo(_given(data_root) / discover().dataset(name).name if name else _given(data_root))
 
@@ -87,7 +87,7 @@ def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
     from benchbench.data.folder import open_dataset  # noqa: PLC0415 after --help has answered
     from benchbench.data.verify import verify  # noqa: PLC0415
     from benchbench.errors import DataError  # noqa: PLC0415
-    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
 
     dataset = open_dataset(discover().dataset(name), {}, data_root=data_root)
     with click.progressbar(length=len(dataset.cases()), label=name, hidden=not sys.stderr.isatty()) as bar:
@@ -111,8 +111,8 @@ def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
 def phantom(name: str, folder: Path, *, patients: int, size: int, seed: int) -> None:
     """Write made-up cases of the dataset NAME, in its real layout, into FOLDER/NAME."""
     from benchbench.data.phantom import write_phantom  # noqa: PLC0415 after --help has answered
-    from benchbench.plugins import discover  # noqa: PLC0415
-    from benchbench.spec import PhantomSize  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
+    from benchbench.spec.benchmark import PhantomSize  # noqa: PLC0415
 
     write_phantom(discover().dataset(name), folder / name, PhantomSize(patients=patients, size=size, seed=seed))
     click.echo(f"{patients} phantom patients in {folder / name}; use them with --data-root {folder}")

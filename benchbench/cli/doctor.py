@@ -36,7 +36,7 @@ def doctor_command(*, data_root: Path | None, results: Path, cache: Path) -> int
 
 
 def _packages() -> Iterator[Finding]:
-    from benchbench.provenance import versions  # noqa: PLC0415 after --help has answered
+    from benchbench.results.provenance import versions  # noqa: PLC0415 after --help has answered
 
     for package, version in versions().items():
         missing = version == "not installed"
@@ -56,7 +56,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    from benchbench.plugins import discover  # noqa: PLC0415 as above
+    from benchbench.registry.registry import discover  # noqa: PLC0415 as above
 
     registry = discover()
     yield Finding("datasets", ", ".join(sorted(registry.datasets)) or "none")

@@ -18,8 +18,8 @@ def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -
 
     Runs of another protocol, code, data or split are refused. What lies in the target already stays.
     """
-    from benchbench.merging import merge  # noqa: PLC0415 after --help has answered
-    from benchbench.store import ResultsFolder  # noqa: PLC0415
+    from benchbench.results.merging import merge  # noqa: PLC0415 after --help has answered
+    from benchbench.results.run_folder import ResultsFolder  # noqa: PLC0415
 
     merged = merge([ResultsFolder(folder) for folder in folders], ResultsFolder(into), pictures=not no_pictures)
     for key in merged.twice:

@@ -7,9 +7,9 @@ from typing import Any
 
 from benchbench.cli.show import by, geometries
 from benchbench.contract import Geometry, ModelPlugin, Published
-from benchbench.cost import measure_cost
+from benchbench.engine.cost.network_cost import measure_cost
 from benchbench.errors import IncompatibleError
-from benchbench.plugins import Installed
+from benchbench.registry.registry import Installed
 
 _HEAD = """# Models
 

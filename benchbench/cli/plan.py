@@ -23,8 +23,8 @@ def plan_command(
     A run counts as done by its digest; `run` compares the data and the split as well.
     """
     from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
-    from benchbench.plugins import discover  # noqa: PLC0415
-    from benchbench.store import results_folder  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
+    from benchbench.results.run_folder import results_folder  # noqa: PLC0415
 
     (plan,) = read_plans([file], discover(), overrides=overrides, only=only, rehearse=rehearse)
     benchmark, runs = plan.benchmark, plan.selected

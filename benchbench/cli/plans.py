@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from benchbench.engine.checks import check_models, check_steps
 from benchbench.errors import UsageError
-from benchbench.plan import Run, plan_runs, select_runs
-from benchbench.plugins import Registry
-from benchbench.spec import Benchmark, read_benchmark
+from benchbench.launch.preflight import check_models, check_steps
+from benchbench.plan.expand import Run, plan_runs, select_runs
+from benchbench.registry.registry import Registry
+from benchbench.spec.benchmark import Benchmark, read_benchmark
 
 T = TypeVar("T")
 U = TypeVar("U")

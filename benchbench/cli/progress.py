@@ -10,11 +10,11 @@ from datetime import timedelta
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchbench.assignment import Assignment
-from benchbench.assignment import Progress as RunProgress
 from benchbench.launch import Outcome
-from benchbench.plan import RunKey
-from benchbench.store import Record
+from benchbench.plan.expand import RunKey
+from benchbench.results.run_folder import Record
+from benchbench.run.assignment import Assignment
+from benchbench.run.assignment import Progress as RunProgress
 
 
 @contextlib.contextmanager

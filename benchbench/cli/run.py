@@ -20,8 +20,8 @@ from benchbench.cli.options import (
 
 if TYPE_CHECKING:
     from benchbench.cli.plans import Plan
-    from benchbench.orchestrate import Machine
-    from benchbench.plugins import Registry
+    from benchbench.launch.orchestrate import Machine
+    from benchbench.registry.registry import Registry
 
 
 @click.command("run")
@@ -54,9 +54,9 @@ def run_command(
 ) -> int:
     """Carry out every benchmark FILE, in this order: what is done is skipped, what is not is done."""
     from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
-    from benchbench.engine.device import resolve_devices  # noqa: PLC0415
-    from benchbench.orchestrate import Machine  # noqa: PLC0415
-    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415
+    from benchbench.launch.orchestrate import Machine  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
 
     registry = discover()
     plans = read_plans(files, registry, overrides=overrides, only=only, rehearse=rehearse)
@@ -104,7 +104,7 @@ def _carry_out_all(plans: Sequence[Plan], carry_out: Callable[[Plan], Ending]) -
 def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> Ending:
     from benchbench.cli.progress import screen  # noqa: PLC0415 as above
     from benchbench.cli.summary import print_folds  # noqa: PLC0415
-    from benchbench.orchestrate import carry_out  # noqa: PLC0415
+    from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
 
     with screen(terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from benchbench.metric_names import CHALLENGES
-from benchbench.protocol import EmptyPolicy
+from benchbench.spec.metric_names import CHALLENGES
+from benchbench.spec.protocol import EmptyPolicy
 
 if TYPE_CHECKING:
     from benchbench.scoring import Scores
@@ -54,7 +54,7 @@ def score_command(reference: Path, prediction: Path, *, out: Path | None, **opti
 
     NIfTI, TIFF, PNG and NRRD. Distances are in mm by the header of the reference, or in pixels where it has none.
     """
-    from benchbench.label_maps import suffix_of  # noqa: PLC0415 after --help has answered
+    from benchbench.images.label_maps import suffix_of  # noqa: PLC0415 after --help has answered
     from benchbench.scoring import Scoring, read_regions, score_paths  # noqa: PLC0415
 
     how = Scoring(
@@ -96,7 +96,7 @@ def _write(scores: Scores, out: Path) -> None:
     import io  # noqa: PLC0415
 
     from benchbench.report.text import to_csv  # noqa: PLC0415
-    from benchbench.store import write_atomic  # noqa: PLC0415
+    from benchbench.results.run_folder import write_atomic  # noqa: PLC0415
 
     packed = io.BytesIO()
     scores.cases.to_parquet(packed, index=False)

@@ -14,7 +14,7 @@ from benchbench.cli.options import params_option, read_params
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin
-    from benchbench.plugins import Registry
+    from benchbench.registry.registry import Registry
 
 
 @click.command("show")
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def show_command(name: str, *, overrides: tuple[str, ...], text: str | None, regions: int) -> None:
     """Show the dataset or model NAME: parameters, source, licence; of a model, cost and what it fits."""
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
-    from benchbench.plugins import discover  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
 
     registry = discover()
     installed = registry.find(name)
@@ -70,7 +70,7 @@ def model_lines(plugin: ModelPlugin) -> Iterator[str]:
 
 def parameter_lines(factory: Any) -> Iterator[str]:
     """Each parameter with its type and default, and under it what it means."""
-    from benchbench.meaning import meanings  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.descriptions import meanings  # noqa: PLC0415 after --help has answered
 
     found, said = parameters_of(factory), meanings(factory)
     yield "parameters:" if found else "parameters: none"
@@ -101,7 +101,7 @@ def geometries(plugin: ModelPlugin, text: str | None, *, regions: int) -> list[G
 
 def cost_lines(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> Iterator[str]:
     """Parameters, multiply-adds and receptive field at a geometry, and what of them is not counted."""
-    from benchbench.cost import COUNTER, measure_cost  # noqa: PLC0415 torch, only where it counts
+    from benchbench.engine.cost.network_cost import COUNTER, measure_cost  # noqa: PLC0415 torch, only where it counts
     from benchbench.errors import IncompatibleError  # noqa: PLC0415
 
     try:
@@ -121,7 +121,7 @@ def cost_lines(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any
 
 def receptive_field(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], *, macs: int) -> str:
     """What moves the centre of the output, in words."""
-    from benchbench.cost import measure_receptive_field  # noqa: PLC0415 as above
+    from benchbench.engine.cost.network_cost import measure_receptive_field  # noqa: PLC0415 as above
     from benchbench.errors import IncompatibleError  # noqa: PLC0415
 
     try:
@@ -137,8 +137,8 @@ def fit_lines(
     plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], registry: Registry
 ) -> Iterator[str]:
     """The datasets that the model can be built for at the geometry's patch, and why it cannot for others."""
-    from benchbench.engine.checks import refusals  # noqa: PLC0415 torch, only where it counts
-    from benchbench.plugins import check_params, resolve_params  # noqa: PLC0415
+    from benchbench.launch.preflight import refusals  # noqa: PLC0415 torch, only where it counts
+    from benchbench.registry.registry import check_params, resolve_params  # noqa: PLC0415
 
     fits, reasons = [], []
     for name, installed in sorted(registry.datasets.items()):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from benchbench.report.page.index import read_card
-from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, fold_table, leaderboard, read_results
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.results import PHANTOM_NOTE, fold_table, leaderboard, read_results
 
 _SHOWN = ("dice", "iou", "accuracy")
 

@@ -11,9 +11,8 @@ import pandas as pd
 from benchbench.comparison.design import rope_of, test_over_train
 from benchbench.comparison.values import of_common_cases, scores_of
 from benchbench.comparison.verdict import Verdict, board_verdict
-from benchbench.metric_names import is_lower_better
-from benchbench.protocol import EmptyPolicy
-from benchbench.rows import Row, datasets, rows_of
+from benchbench.spec.metric_names import is_lower_better
+from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import (
     DRAWS,
     Comparison,
@@ -28,7 +27,8 @@ from benchbench.statistics import (
     rank_stability,
     tiers,
 )
-from benchbench.tables import Results, columns_of, of_runs
+from benchbench.tables.results import Results, columns_of, of_runs
+from benchbench.tables.rows import Row, datasets, rows_of
 
 _MANY_PAIRS = 28  # of eight models; a tenth of a second each
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchbench.metric_names import is_lower_better
-from benchbench.store import Record
+from benchbench.results.run_folder import Record
+from benchbench.spec.metric_names import is_lower_better
 
 ROPE, ROPE_FAR = 0.01, 1.0
 """What difference does not matter: of a share, and of a distance in mm or pixels."""

@@ -10,10 +10,10 @@ import pandas as pd
 from scipy import stats
 
 from benchbench.comparison.board import Board
-from benchbench.metric_names import is_lower_better, is_overlap, without_unit
-from benchbench.protocol import EmptyPolicy
+from benchbench.spec.metric_names import is_lower_better, is_overlap, without_unit
+from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import tau_b
-from benchbench.tables import Results, columns_of, of_runs, summaries
+from benchbench.tables.results import Results, columns_of, of_runs, summaries
 
 _WORST = 0.05
 _AGGREGATES = {"slice": "mean over slices", "pooled": "all voxels pooled"}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchbench.document import nearest
 from benchbench.errors import UsageError
-from benchbench.plan import RunKey
-from benchbench.store import Record, ResultsFolder, benchmark_folders
-from benchbench.tables import Results, of_runs, read_results
+from benchbench.plan.expand import RunKey
+from benchbench.results.run_folder import Record, ResultsFolder, benchmark_folders
+from benchbench.spec.document import nearest
+from benchbench.tables.results import Results, of_runs, read_results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchbench.protocol import EmptyPolicy
-from benchbench.tables import case_values
+from benchbench.spec.protocol import EmptyPolicy
+from benchbench.tables.results import case_values
 
 KEYS = ["fold", "seed", "patient", "case"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchbench.metric_names import is_lower_better
+from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Unknown
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchbench.contract import DatasetPlugin
 from benchbench.errors import UsageError
-from benchbench.plugins import source_digest
-from benchbench.spec import PhantomSize
+from benchbench.registry.registry import source_digest
+from benchbench.spec.benchmark import PhantomSize
 
 MARKER = "PHANTOM.json"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
-from benchbench.data.check import load_case, name_problems, twins, voxels_digest
+from benchbench.data.case_names import load_case, name_problems, twins, voxels_digest
 from benchbench.data.folder import dataset_digest, file_digest
+from benchbench.data.folds import PARTS, make_folds
 from benchbench.data.likeness import Thumbnail, near_twins, thumbnail
 from benchbench.data.mirror import mirrored_axes
 from benchbench.errors import DataError
-from benchbench.folds import PARTS, make_folds
 
 
 @dataclass(frozen=True, kw_only=True)

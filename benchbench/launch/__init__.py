@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from benchbench.assignment import Assignment, Progress
-from benchbench.plan import RunKey
-from benchbench.store import Record
+from benchbench.plan.expand import RunKey
+from benchbench.results.run_folder import Record
+from benchbench.run.assignment import Assignment, Progress
 
 Outcome = Progress | Record | Exception
 """How far a run is, how it ended, or what kept it from being begun."""

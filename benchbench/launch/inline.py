@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from benchbench.assignment import Assignment
-from benchbench.execute import execute
 from benchbench.launch import Listener
-from benchbench.store import RunBusyError
+from benchbench.results.run_folder import RunBusyError
+from benchbench.run.assignment import Assignment
+from benchbench.run.execute import execute
 
 
 def launch_inline(assignments: Sequence[Assignment], listen: Listener) -> None:

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from benchbench.assignment import Assignment, Progress
 from benchbench.errors import BenchbenchError
 from benchbench.launch import Listener
 from benchbench.launch.waiting import Waiting
-from benchbench.store import Record, RunBusyError
+from benchbench.results.run_folder import Record, RunBusyError
+from benchbench.run.assignment import Assignment, Progress
 
 _STOP_SECONDS = 5.0
 

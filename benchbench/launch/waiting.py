@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from benchbench.assignment import Assignment
-from benchbench.plan import RunKey
+from benchbench.plan.expand import RunKey
+from benchbench.run.assignment import Assignment
 
 
 class Waiting:

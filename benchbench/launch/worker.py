@@ -10,10 +10,10 @@ import threading
 import time
 from dataclasses import asdict
 
-from benchbench.assignment import Assignment, Progress
-from benchbench.execute import execute
 from benchbench.launch.process import BUSY
-from benchbench.store import RunBusyError
+from benchbench.results.run_folder import RunBusyError
+from benchbench.run.assignment import Assignment, Progress
+from benchbench.run.execute import execute
 
 _REPORT_SECONDS = 0.5
 

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 from benchbench.comparison.board import Board, boards
 from benchbench.comparison.sensitivity import sensitivity_table
-from benchbench.cost_tables import cost_summary, cost_table
-from benchbench.listings import listing_tables
-from benchbench.metric_names import is_overlap
-from benchbench.references import BACKGROUND, CEILING, with_references
 from benchbench.report.board_tables import choice_table, difference_table, rank_table, standing_table
 from benchbench.report.figures import Figure, draw_figures
 from benchbench.report.page import benchmark_page
 from benchbench.report.page.index import CARD, card
-from benchbench.report.reproduction import reproduction_page, reproduction_table
+from benchbench.report.reproduction_page import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
-from benchbench.reproduction import reproductions
-from benchbench.store import Record, ResultsFolder
-from benchbench.tables import (
+from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.spec.metric_names import is_overlap
+from benchbench.tables.cost_tables import cost_summary, cost_table
+from benchbench.tables.listings import listing_tables
+from benchbench.tables.references import BACKGROUND, CEILING, with_references
+from benchbench.tables.reproduction import reproductions
+from benchbench.tables.results import (
     PHANTOM_NOTE,
     Results,
     fold_table,

@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 
 from benchbench.errors import DataError, DataNotFoundError, UsageError
-from benchbench.metric_names import parse_metrics
 from benchbench.scoring.case import score_case
-from benchbench.scoring.pairs import pair
+from benchbench.scoring.pairing import pair
 from benchbench.scoring.rules import Scoring, read_regions
 from benchbench.scoring.summary import summarise, with_scores
+from benchbench.spec.metric_names import parse_metrics
 
 __all__ = ["Scores", "Scoring", "pair", "read_regions", "score_paths"]
 

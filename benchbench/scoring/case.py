@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchbench.errors import DataError
-from benchbench.label_maps import LabelMap, read_label_map
-from benchbench.lesions import RULES, brats23_lesion
-from benchbench.masks import Mask
-from benchbench.metrics import count, measure_regions
+from benchbench.images.label_maps import LabelMap, read_label_map
+from benchbench.metrics.lesions import RULES, brats23_lesion
+from benchbench.metrics.masks import Mask
+from benchbench.metrics.scores import count, measure_regions
 from benchbench.scoring.rules import Scoring
 
 _APART_MM = 1e-3

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench.document import nearest
 from benchbench.errors import UsageError
-from benchbench.metric_names import Challenge
-from benchbench.protocol import EmptyPolicy
+from benchbench.spec.document import nearest
+from benchbench.spec.metric_names import Challenge
+from benchbench.spec.protocol import EmptyPolicy
 
 Missing = Literal["refuse", "worst"]
 Regions = dict[str, tuple[int, ...]]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchbench.metric_names import is_overlap
-from benchbench.metrics import Counts, distance, overlap
+from benchbench.metrics.scores import Counts, distance, overlap
 from benchbench.scoring.rules import Scoring
+from benchbench.spec.metric_names import is_overlap
 from benchbench.statistics import Interval, Panel, mean_interval
-from benchbench.tables import columns_of, summaries
+from benchbench.tables.results import columns_of, summaries
 
 
 def with_scores(cases: pd.DataFrame, how: Scoring) -> pd.DataFrame:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.contract import Geometry, ModelPlugin
-from benchbench.engine.losses import predicted_masks, region_masks
-from benchbench.engine.network import forward_with_loss
+from benchbench.engine.network.losses import predicted_masks, region_masks
+from benchbench.engine.network.network import forward_with_loss
 from benchbench.errors import IncompatibleError
-from benchbench.protocol import Adam, Protocol
+from benchbench.spec.protocol import Adam, Protocol
 
 PATCHES = {
     2: ((64, 64), (128, 128), (256, 256)),

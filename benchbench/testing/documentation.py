@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchbench.meaning import meanings
-from benchbench.plugins import keyword_parameters
+from benchbench.registry.descriptions import meanings
+from benchbench.registry.registry import keyword_parameters
 from benchbench.testing.report import fault
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchbench.contract import ModelPlugin
-from benchbench.cost import measure_cost
+from benchbench.engine.cost.network_cost import measure_cost
 from benchbench.testing import behaviour_rules, output_rules
 from benchbench.testing.candidate import LEARNED, Candidate, candidates
 from benchbench.testing.documentation import undocumented

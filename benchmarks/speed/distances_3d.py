@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from race import race, report
 from torch.nn import functional
 
-from benchbench.metrics import score
+from benchbench.metrics.scores import score
 
 SHAPE, CLASSES, TOLERANCE_MM = (240, 240, 155), (1, 2, 3), 1.0
 

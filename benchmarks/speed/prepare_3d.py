@@ -28,11 +28,11 @@ from race import race, report
 
 from benchbench import Task
 from benchbench.contract import Dataset
-from benchbench.data.check import load_case
-from benchbench.engine.patches import Patches
-from benchbench.engine.prepare import PreparedCase, prepare_arrays, write_prepared
-from benchbench.plugins import discover
-from benchbench.protocol import Protocol
+from benchbench.data.case_names import load_case
+from benchbench.engine.batches.patches import Patches
+from benchbench.engine.preparation.prepare import PreparedCase, prepare_arrays, write_prepared
+from benchbench.registry.registry import discover
+from benchbench.spec.protocol import Protocol
 
 SIDE = 128
 Contender = Callable[[], object]

@@ -19,7 +19,7 @@ import torch
 from race import race, report
 from torch import Tensor
 
-from benchbench.engine.window import predict_windows
+from benchbench.engine.inference.window import predict_windows
 
 CHANNELS, REGIONS, OVERLAP = 4, 3, 0.5
 

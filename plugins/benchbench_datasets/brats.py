@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from benchbench import Case, DataError, DataNotFoundError, Task
-from benchbench.nifti import Volume, check_same_grid, other_values, read_image, read_label
-from benchbench.stack import Room, Stack
+from benchbench.images.nifti import Volume, check_same_grid, other_values, read_image, read_label
+from benchbench.images.stack import Room, Stack
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 SUFFIXES = (".nii.gz", ".nii")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchbench import Case, DataError
-from benchbench.nifti import Volume, check_same_grid, other_values, read_image, read_label
+from benchbench.images.nifti import Volume, check_same_grid, other_values, read_image, read_label
 
 SUFFIXES = (".nii.gz", ".nii")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchbench.report.figures.embedded import compacted
 from benchbench.report.figures.svg import themed
-from benchbench.tables import PHANTOM_NOTE
+from benchbench.tables.results import PHANTOM_NOTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, finish, listed, share_legend, short
-from benchbench.rows import datasets, name_for, rows_of
+from benchbench.results.run_folder import ResultsFolder
 from benchbench.statistics.panel import Floats
-from benchbench.store import ResultsFolder
-from benchbench.tables import Results
+from benchbench.tables.results import Results
+from benchbench.tables.rows import datasets, name_for, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

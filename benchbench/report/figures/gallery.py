@@ -10,18 +10,18 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from benchbench.comparison.values import scores_of
-from benchbench.masks import Mask, unpack
-from benchbench.metric_names import is_lower_better
-from benchbench.plan import RunKey
-from benchbench.planes import Plane
+from benchbench.images.planes import Plane
+from benchbench.metrics.masks import Mask, unpack
+from benchbench.plan.expand import RunKey
 from benchbench.report.figures.canvas import Figure, listed, short
 from benchbench.report.figures.chosen import MOST_DISPUTED, Chosen, choose
 from benchbench.report.figures.measure import axis_of, name_of, written
 from benchbench.report.figures.sheet import Cell, Line, Panel, Sheet
 from benchbench.report.figures.tint import colours_of
-from benchbench.rows import Row, datasets, name_for, rows_of
-from benchbench.store import ResultsFolder
-from benchbench.tables import KEYS, Results, columns_of, mixed_data
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.spec.metric_names import is_lower_better
+from benchbench.tables.results import KEYS, Results, columns_of, mixed_data
+from benchbench.tables.rows import Row, datasets, name_for, rows_of
 
 MOST_MODELS = 5
 _FILES = {"pictures.parquet", "predictions.parquet"}

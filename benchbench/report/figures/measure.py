@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbench.metric_names import UNITS, without_unit
+from benchbench.spec.metric_names import UNITS, without_unit
 
 _NAMES = {"dice": "Dice", "iou": "IoU"}
 

@@ -11,9 +11,9 @@ import numpy as np
 from benchbench.comparison.board import Board
 from benchbench.report.figures.canvas import INK, SERIES, Figure, canvas, finish, short
 from benchbench.report.figures.measure import axis_of, name_of
-from benchbench.rows import name_for
 from benchbench.statistics.panel import Floats
-from benchbench.tables import Results
+from benchbench.tables.results import Results
+from benchbench.tables.rows import name_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

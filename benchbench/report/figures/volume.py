@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchbench.report.figures.canvas import SERIES, Figure, canvas, listed, share_legend, short
 from benchbench.report.figures.plate import MANY_POINTS, Plate, spread_out
-from benchbench.tables import Results, case_values, of_runs
+from benchbench.tables.results import Results, case_values, of_runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

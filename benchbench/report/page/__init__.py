@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
-from benchbench.cost_tables import cost_summary, cost_table
-from benchbench.listings import listing_tables
 from benchbench.report.board_tables import difference_table
 from benchbench.report.figures import Figure
 from benchbench.report.page.cells import PageTable, table_of
@@ -19,12 +17,14 @@ from benchbench.report.page.render import render
 from benchbench.report.page.repeat import command_of, repeats
 from benchbench.report.page.standings import fold_scores, standings
 from benchbench.report.page.trust import endings, facts
-from benchbench.report.reproduction import reproduction_table
-from benchbench.reproduction import Held
-from benchbench.rows import datasets, rows_of
+from benchbench.report.reproduction_page import reproduction_table
+from benchbench.results.run_folder import ResultsFolder
 from benchbench.statistics import Friedman, friedman
-from benchbench.store import ResultsFolder
-from benchbench.tables import PHANTOM_NOTE, Results, pivot_tables
+from benchbench.tables.cost_tables import cost_summary, cost_table
+from benchbench.tables.listings import listing_tables
+from benchbench.tables.reproduction import Held
+from benchbench.tables.results import PHANTOM_NOTE, Results, pivot_tables
+from benchbench.tables.rows import datasets, rows_of
 
 Judged = tuple[Board, pd.DataFrame]
 """A board and its `sensitivity_table`."""

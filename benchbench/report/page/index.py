@@ -10,9 +10,9 @@ from typing import Any
 from benchbench.comparison.board import Board
 from benchbench.report.page.render import render
 from benchbench.report.text import plain_markdown
-from benchbench.rows import datasets
-from benchbench.store import ResultsFolder, benchmark_folders, write_atomic
-from benchbench.tables import PHANTOM_NOTE, Results
+from benchbench.results.run_folder import ResultsFolder, benchmark_folders, write_atomic
+from benchbench.tables.results import PHANTOM_NOTE, Results
+from benchbench.tables.rows import datasets
 
 CARD = "card.json"
 

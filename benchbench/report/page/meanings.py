@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbench.metric_names import without_unit
+from benchbench.spec.metric_names import without_unit
 
 MEANINGS = {
     "rank": "Order of the means among rows that may be compared. It says nothing of significance: see the tier.",

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from benchbench.plan import RunKey
-from benchbench.rows import Row, datasets, rows_of
-from benchbench.store import ResultsFolder
-from benchbench.tables import Results
+from benchbench.plan.expand import RunKey
+from benchbench.results.run_folder import ResultsFolder
+from benchbench.tables.results import Results
+from benchbench.tables.rows import Row, datasets, rows_of
 
 _FILES = {"run.json": "recipe", "history.csv": "history", "worker.log": "log", "cases.parquet": "cases"}
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from benchbench.comparison.board import Board
-from benchbench.references import BACKGROUND, CEILING, with_references
 from benchbench.report.page.cells import Cell, Heading, PageTable, cell_of, table_of
 from benchbench.report.page.meanings import meaning
-from benchbench.rows import rows_of
 from benchbench.statistics import Unknown
-from benchbench.tables import GROUP, Results, columns_of, fold_table, leaderboard, of_runs
+from benchbench.tables.references import BACKGROUND, CEILING, with_references
+from benchbench.tables.results import GROUP, Results, columns_of, fold_table, leaderboard, of_runs
+from benchbench.tables.rows import rows_of
 
 _LEFT_OUT = ("dataset", "rank")
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from benchbench.comparison.recipes import differences
-from benchbench.rows import datasets, rows_of
-from benchbench.store import Record
-from benchbench.tables import Results, mixed_data, of_runs
+from benchbench.results.run_folder import Record
+from benchbench.tables.results import Results, mixed_data, of_runs
+from benchbench.tables.rows import datasets, rows_of
 
 _OF_A_MODEL = ("model.", "members")
 _HONEST = "the checkpoint was chosen on the inner validation; test cases were scored once and chose nothing"

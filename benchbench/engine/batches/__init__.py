@@ -1,0 +1,1 @@
+"""Prepared cases -> batches of slices or patches on the device."""

@@ -1,0 +1,1 @@
+"""Parameters, multiply-adds, latency, throughput and energy of a network."""

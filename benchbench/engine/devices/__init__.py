@@ -1,0 +1,1 @@
+"""The devices that compute and the processes that share a training."""

@@ -1,0 +1,1 @@
+"""The network in its protocol: losses, autocast, forward pass, checks of its output."""

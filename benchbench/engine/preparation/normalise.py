@@ -1,0 +1,84 @@
+"""Intensities of a case on one scale, as they are kept in the cache."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchbench.engine.preparation.denoise import Denoiser, Floats
+from benchbench.spec.protocol import Intensity
+
+_PERCENTILES = (0.5, 99.5)
+
+
+def normalise(
+    image: NDArray[Any],
+    intensity: Intensity,
+    *,
+    denoise: Denoiser | None = None,
+    one_hot_foreground: bool = False,
+) -> NDArray[Any]:
+    """A new image (C, *space) of float16; one of 8 bits stays so where `unit` asks only for division by 255.
+
+    unit            8-bit images / 255, others from 0 to 1 by the range of the channel
+    zscore          mean 0 and standard deviation 1 of the channel
+    zscore_nonzero  the same of its voxels other than 0; 0 stays 0
+    percentile      clipped to its 0.5 and 99.5 percentiles, these to 0 and 1
+
+    A constant channel becomes 0. `denoise` is given the channels as scaled; in zscore_nonzero 0 stays 0 all the
+    same. With `one_hot_foreground` a channel is appended: 1 where any other is not 0.
+    """
+    is_8_bit = image.dtype == np.uint8
+    if intensity == "unit" and is_8_bit and not one_hot_foreground and denoise is None:
+        return np.ascontiguousarray(image)
+    scaled = torch.empty(len(image) + one_hot_foreground, *image.shape[1:], dtype=torch.float16)
+    foreground = np.zeros(image.shape[1:], dtype=bool)
+    for channel, stored in zip(scaled, image, strict=False):
+        values = np.array(stored, dtype=np.float32, order="C")
+        inside = values != 0
+        if one_hot_foreground:
+            foreground |= inside
+        _scale(values, intensity, inside=inside, is_8_bit=is_8_bit)
+        if denoise is not None:
+            values = denoise(values)
+            if intensity == "zscore_nonzero":
+                values *= inside
+        channel.copy_(torch.from_numpy(values))  # torch rounds to float16 many times faster than numpy
+    if one_hot_foreground:
+        scaled[-1].copy_(torch.from_numpy(foreground))
+    return scaled.numpy()
+
+
+def _scale(values: Floats, intensity: Intensity, *, inside: NDArray[np.bool_], is_8_bit: bool) -> None:
+    """Changes the values of a channel in place; `inside` is where they are not 0."""
+    match intensity:
+        case "unit":
+            low, high = (0.0, 255.0) if is_8_bit else (float(values.min()), float(values.max()))
+            values -= low
+            values *= _inverse(high - low)
+        case "zscore":
+            _standardise(values, values.size)
+        case "zscore_nonzero":
+            _standardise(values, int(np.count_nonzero(inside)), inside=inside)
+        case "percentile":
+            low, high = np.percentile(values, _PERCENTILES).tolist()
+            np.clip(values, low, high, out=values)
+            values -= low
+            values *= _inverse(high - low)
+
+
+def _standardise(values: Floats, count: int, *, inside: NDArray[np.bool_] | None = None) -> None:
+    """Over `count` values; those outside are 0 before and after."""
+    values -= values.sum() / max(count, 1)
+    if inside is not None:
+        values *= inside
+    flat = values.ravel()
+    values *= _inverse(math.sqrt(float(np.dot(flat, flat)) / max(count, 1)))
+
+
+def _inverse(span: float) -> float:
+    return 1 / span if span > 0 else 0.0

@@ -1,0 +1,1 @@
+"""Epochs of training and inner validation, learning rate schedules and checkpoints."""

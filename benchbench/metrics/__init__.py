@@ -1,0 +1,1 @@
+"""Scores of a predicted mask against a reference mask: overlaps, distances and lesions."""

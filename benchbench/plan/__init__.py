@@ -1,0 +1,1 @@
+"""A benchmark expanded into runs, each with the digest of everything that may change its numbers."""

@@ -1,0 +1,1 @@
+"""One run from its assignment to its record: train, choose the checkpoint, predict, score."""

@@ -1,0 +1,1 @@
+"""Tables of a benchmark, pure functions of its records."""
