@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.plan.run import RunKey
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
 
 Slices = Sequence[tuple[int, int, int, int]]
 """tp, fp, fn, tn of each slice."""

@@ -15,7 +15,7 @@ from benchbench.engine.augmentation import geometry_2d, intensity
 from benchbench.engine.augmentation.augment import augment, check_patch
 from benchbench.engine.augmentation.draw import draw_change, draw_matrices
 from benchbench.errors import IncompatibleError
-from benchbench.spec.protocol import (
+from benchbench.spec.augmentation import (
     AugmentStep,
     Blur,
     Brightness,

@@ -8,9 +8,10 @@ import pytest
 from handmade import FOLD_0, FOLD_1, N_FOLDS, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
 
 from benchbench.comparison.board import Board, boards
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import DRAWS, Interval, Unknown
-from benchbench.tables.results import read_results, summary_table
+from benchbench.tables.results import read_results
+from benchbench.tables.summaries import summary_table
 
 
 def board_of(folder: ResultsFolder) -> Board:

@@ -22,7 +22,7 @@ from benchbench.report.figures.plate import Plate, plates, scattered
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume, running_median, volumes_of
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import Interval, RankStability
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
 

@@ -13,7 +13,7 @@ from handmade import FOLD_0, FOLD_1, N_FOLDS, end, graded, key, plan, scans, two
 from benchbench.cli import cli
 from benchbench.comparison import compare_results
 from benchbench.errors import IncompatibleError, UsageError
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import Interval, Unknown
 
 

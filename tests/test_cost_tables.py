@@ -10,7 +10,8 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_m
 
 from benchbench.report import write_report
 from benchbench.tables.cost_tables import cost_summary, cost_table
-from benchbench.tables.results import leaderboard, read_results
+from benchbench.tables.leaderboard import leaderboard
+from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

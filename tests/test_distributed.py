@@ -17,8 +17,8 @@ from benchbench.engine.batches.patches import Patches
 from benchbench.engine.devices.distributed import ALONE, Part, Processes
 from benchbench.errors import SpecError, UsageError
 from benchbench.launch.orchestrate import Machine, _check_processes, _slots
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.plan.run import RunKey
+from benchbench.results.folder import ResultsFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -15,8 +15,10 @@ from test_spec_errors import VALID, problems
 
 from benchbench.errors import SpecError
 from benchbench.launch import Outcome
-from benchbench.plan.expand import RunKey, select_runs
-from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.plan.run import RunKey
+from benchbench.plan.select import select_runs
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
 from benchbench.spec.benchmark import read_benchmark
 
 pytestmark = pytest.mark.usefixtures("without_figures")

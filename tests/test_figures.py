@@ -13,7 +13,7 @@ from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import style
 from benchbench.report.figures.curves import curves_of, draw_curves
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 

@@ -18,13 +18,13 @@ from PIL import Image
 from benchbench.cli.report import report_command
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import pack
-from benchbench.plan.expand import RunKey
+from benchbench.plan.run import RunKey
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import style
 from benchbench.report.figures.gallery import MOST_MODELS, choice_of, draw_galleries
 from benchbench.report.figures.tint import PALETTE, colours_of, image_of, tint
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 SHAPE = (3, 24, 20)

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchbench.engine.augmentation.augment import augment
 from benchbench.engine.augmentation.host_augment import apply_albumentations, check_albumentations
 from benchbench.errors import IncompatibleError
-from benchbench.spec.protocol import Albumentations, AugmentStep, Flip, Gamma
+from benchbench.spec.augmentation import Albumentations, AugmentStep, Flip, Gamma
 
 
 def step(name: str, **params: Any) -> Albumentations:

@@ -9,7 +9,7 @@ import pytest
 from handmade import FOLD_0, FOLD_1, end, key, plan
 
 from benchbench.report import write_report
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.listings import Listed, listing_tables
 from benchbench.tables.results import read_results
 

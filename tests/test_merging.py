@@ -11,8 +11,9 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_m
 
 from benchbench.cli import cli
 from benchbench.errors import IncompatibleError, IntegrityError
+from benchbench.report import write_report
+from benchbench.results.folder import ResultsFolder
 from benchbench.results.merging import merge
-from benchbench.results.run_folder import ResultsFolder
 from benchbench.tables.results import read_results
 
 KEYS = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]
@@ -33,6 +34,7 @@ def test_the_parts_of_two_machines_give_the_tables_of_one(tmp_path: Path) -> Non
     other = machine(tmp_path / "other", ("plain", 1), ("grand", 0))
     target = ResultsFolder(tmp_path / "into")
     merged = merge([one, other], target)
+    write_report(target)
     assert (merged.copied, merged.kept, merged.planned, merged.twice) == (4, 0, 4, ())
     CliRunner().invoke(cli, ["report", str(whole.path)], catch_exceptions=False)
     for name in ("folds.csv", "summary.csv", "leaderboard.md"):

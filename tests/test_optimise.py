@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 
 from benchbench.engine.training.optimise import build_optimizer, learning_rate
-from benchbench.spec.protocol import Optimizer, Schedule
+from benchbench.spec.optimisation import Optimizer, Schedule
 
 
 def schedule(**fields: object) -> Schedule:

@@ -14,9 +14,12 @@ import pytest
 from benchbench.errors import BenchbenchError, DataError, SpecError
 from benchbench.launch import Outcome
 from benchbench.launch.orchestrate import Machine, carry_out
-from benchbench.plan.expand import RunKey, plan_runs, select_runs
+from benchbench.plan.expand import plan_runs
+from benchbench.plan.run import RunKey
+from benchbench.plan.select import select_runs
 from benchbench.registry.registry import discover
-from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import read_benchmark
 

@@ -19,7 +19,7 @@ from benchbench.report import write_report
 from benchbench.report.page.cells import cell_of, table_of
 from benchbench.report.page.index import write_index
 from benchbench.report.page.repeat import command_of
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.references import BACKGROUND
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 from benchbench.tables.rows import rows_of

@@ -21,7 +21,8 @@ from benchbench.engine.preparation.prepare import PreparedCase
 from benchbench.engine.training.train import Training
 from benchbench.errors import SpecError
 from benchbench.launch.preflight import check_models
-from benchbench.plan.expand import Run, plan_runs
+from benchbench.plan.expand import plan_runs
+from benchbench.plan.run import Run
 from benchbench.registry.registry import Registry, discover
 from benchbench.spec.benchmark import PhantomSize, read_benchmark
 from benchbench.spec.protocol import Protocol

@@ -11,7 +11,9 @@ import pytest
 
 from benchbench import DatasetPlugin, Download, ModelPlugin
 from benchbench.errors import SpecError, UsageError
-from benchbench.plan.expand import Run, plan_runs, select_runs
+from benchbench.plan.expand import plan_runs
+from benchbench.plan.run import Run
+from benchbench.plan.select import select_runs
 from benchbench.registry.registry import Installed, Origin, Registry
 from benchbench.spec.benchmark import read_benchmark
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from benchbench.engine.inference.postprocess import decide, find_components
-from benchbench.spec.protocol import Postprocess
+from benchbench.spec.inference import Postprocess
 
 REGIONS = ("whole", "core", "enhancing")
 VALUES = {"whole": (1, 2, 3), "core": (1, 3), "enhancing": (3,)}

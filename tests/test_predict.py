@@ -16,7 +16,8 @@ from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.frame import whole_frame
 from benchbench.engine.preparation.placement import place
 from benchbench.engine.preparation.prepare import PreparedCase
-from benchbench.spec.protocol import Inference, Protocol
+from benchbench.spec.inference import Inference
+from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,10 @@ from handmade import FOLD_0, FOLD_1, Scans, end, key, plan
 from test_orchestrate import carry
 
 from benchbench.report import leaderboard_page
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
+from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, CEILING, references, with_references
-from benchbench.tables.results import leaderboard, read_results
+from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

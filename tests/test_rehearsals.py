@@ -21,7 +21,8 @@ from benchbench.engine.training.train import Training
 from benchbench.launch.orchestrate import Machine, carry_out
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
-from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
 from benchbench.spec.benchmark import PhantomSize, read_benchmark
 from benchbench.spec.protocol import Protocol
 

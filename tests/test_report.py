@@ -14,7 +14,8 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_m
 from benchbench.errors import IntegrityError
 from benchbench.report import leaderboard_page, write_report
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
-from benchbench.tables.results import PHANTOM_NOTE, pivot_tables, read_results
+from benchbench.tables.pivots import pivot_tables
+from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -12,7 +12,7 @@ from benchbench.launch.orchestrate import manifest_of
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.report import write_report
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.tables.reproduction import Held, line_of, reproductions
 from benchbench.tables.results import read_results

@@ -10,7 +10,7 @@ from scipy import ndimage
 from benchbench.engine.inference.postprocess import decide
 from benchbench.engine.inference.search import SIZES, THRESHOLDS, Search, best_places
 from benchbench.metrics.scores import count, overlap
-from benchbench.spec.protocol import Postprocess
+from benchbench.spec.inference import Postprocess
 
 Cases = list[tuple[np.ndarray, np.ndarray]]
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from benchbench.errors import SpecError
+from benchbench.spec.augmentation import Albumentations, Flip
 from benchbench.spec.benchmark import Benchmark, PhantomSize, TableSpec, read_benchmark
-from benchbench.spec.protocol import Adam, Albumentations, Constant, Flip, Protocol
+from benchbench.spec.optimisation import Adam, Constant
+from benchbench.spec.protocol import Protocol
 
 VALID = """title = "T"
 datasets = [{ name = "discs" }]

@@ -10,17 +10,11 @@ import pyarrow as pa
 import pytest
 
 from benchbench.errors import IntegrityError
-from benchbench.plan.expand import RECORD_SCHEMA, RunKey
-from benchbench.results.run_folder import (
-    Record,
-    ResultsFolder,
-    RunBusyError,
-    RunFolder,
-    benchmark_folders,
-    results_folder,
-    slug,
-    write_atomic,
-)
+from benchbench.plan.run import RECORD_SCHEMA, RunKey
+from benchbench.results.files import slug, write_atomic
+from benchbench.results.folder import ResultsFolder, benchmark_folders, results_folder
+from benchbench.results.record import Record
+from benchbench.results.run_folder import RunBusyError, RunFolder
 
 KEY = RunKey("discs", "plain", "default", 0, 7)
 RECORD = Record(

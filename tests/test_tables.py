@@ -9,16 +9,13 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.cost_tables import cost_table
-from benchbench.tables.results import (
-    fold_table,
-    leaderboard,
-    pivot_tables,
-    read_results,
-    summary_table,
-    unmeasured,
-)
+from benchbench.tables.folds import fold_table
+from benchbench.tables.leaderboard import leaderboard
+from benchbench.tables.pivots import pivot_tables
+from benchbench.tables.results import read_results
+from benchbench.tables.summaries import summary_table, unmeasured
 
 
 def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:

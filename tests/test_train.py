@@ -11,9 +11,9 @@ from torch import nn
 
 from benchbench.engine.batches.sampling import Slices
 from benchbench.engine.cost.energy import NO_METER
+from benchbench.engine.inference.counting import count_voxels
 from benchbench.engine.preparation.prepare import PreparedCase
 from benchbench.engine.training.train import DivergedError, Training
-from benchbench.engine.training.validate import count_voxels
 from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")

@@ -10,8 +10,9 @@ from handmade_case import keep_slices, keep_volume
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
+from benchbench.engine.inference.counting import count_predicted
 from benchbench.engine.network.losses import compute_loss
-from benchbench.engine.training.validate import count_predicted, validate
+from benchbench.engine.training.validate import validate
 from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchbench.launch.waiting import Waiting
-from benchbench.plan.expand import RunKey
+from benchbench.plan.run import RunKey
 
 
 def assignment(model: str, *members: Any) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from benchbench.registry.descriptions import about, parameters_of
 
+if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, ModelPlugin
     from benchbench.registry.registry import Installed, Registry
 
@@ -61,25 +60,6 @@ def _entry(installed: Installed[Any]) -> dict[str, Any]:
         return {**common, "parameters": parameters_of(plugin.open), **had, "about": about(plugin.open)}
     ndims = {"ndims": sorted(plugin.ndims), "licence": plugin.licence}
     return {**common, "parameters": parameters_of(plugin.build), **ndims, "about": about(plugin.build)}
-
-
-def parameters_of(factory: Callable[..., Any]) -> dict[str, str]:
-    """Each parameter's type and default, as a line of source would have them."""
-    from benchbench.registry.registry import keyword_parameters  # noqa: PLC0415 as above
-
-    return {
-        name: f"{_type_name(each)} = {each.default!r}" if each.default is not each.empty else _type_name(each)
-        for name, each in keyword_parameters(factory).items()
-    }
-
-
-def _type_name(parameter: inspect.Parameter) -> str:
-    return str(getattr(parameter.annotation, "__name__", parameter.annotation))
-
-
-def about(factory: Callable[..., Any]) -> str:
-    """What the author says of a factory."""
-    return inspect.getdoc(factory) or ""
 
 
 def _signature(parameters: dict[str, str]) -> str:

@@ -18,10 +18,13 @@ def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -
 
     Runs of another protocol, code, data or split are refused. What lies in the target already stays.
     """
+    from benchbench.report import write_report  # noqa: PLC0415
+    from benchbench.results.folder import ResultsFolder  # noqa: PLC0415
     from benchbench.results.merging import merge  # noqa: PLC0415 after --help has answered
-    from benchbench.results.run_folder import ResultsFolder  # noqa: PLC0415
 
-    merged = merge([ResultsFolder(folder) for folder in folders], ResultsFolder(into), pictures=not no_pictures)
+    target = ResultsFolder(into)
+    merged = merge([ResultsFolder(folder) for folder in folders], target)
+    write_report(target, pictures=not no_pictures)
     for key in merged.twice:
         click.echo(f"note: {key}: done twice with different scores; the first folder's are taken")
     total = merged.copied + merged.kept

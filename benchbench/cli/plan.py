@@ -24,7 +24,7 @@ def plan_command(
     """
     from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
-    from benchbench.results.run_folder import results_folder  # noqa: PLC0415
+    from benchbench.results.folder import results_folder  # noqa: PLC0415
 
     (plan,) = read_plans([file], discover(), overrides=overrides, only=only, rehearse=rehearse)
     benchmark, runs = plan.benchmark, plan.selected

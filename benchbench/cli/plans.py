@@ -10,7 +10,9 @@ import click
 
 from benchbench.errors import UsageError
 from benchbench.launch.preflight import check_models, check_steps
-from benchbench.plan.expand import Run, plan_runs, select_runs
+from benchbench.plan.expand import plan_runs
+from benchbench.plan.run import Run
+from benchbench.plan.select import select_runs
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark, read_benchmark
 

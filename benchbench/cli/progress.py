@@ -11,8 +11,8 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchbench.launch import Outcome
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record
+from benchbench.plan.run import RunKey
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.assignment import Progress as RunProgress
 

@@ -17,7 +17,7 @@ def report_command(folder: Path, *, no_pictures: bool) -> None:
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
     from benchbench.report import write_report  # noqa: PLC0415
     from benchbench.report.page.index import write_index  # noqa: PLC0415
-    from benchbench.results.run_folder import benchmark_folders  # noqa: PLC0415
+    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
 
     found = benchmark_folders(folder)
     if not found:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.catalogue import about, parameters_of
 from benchbench.cli.options import params_option, read_params
+from benchbench.registry.descriptions import about, parameters_of
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin

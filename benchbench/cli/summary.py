@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from benchbench.report.page.index import read_card
-from benchbench.results.run_folder import ResultsFolder
-from benchbench.tables.results import PHANTOM_NOTE, fold_table, leaderboard, read_results
+from benchbench.results.folder import ResultsFolder
+from benchbench.tables.folds import fold_table
+from benchbench.tables.leaderboard import leaderboard
+from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 _SHOWN = ("dice", "iou", "accuracy")
 

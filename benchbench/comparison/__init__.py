@@ -16,7 +16,8 @@ from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Panel, compare_pairs, family_of, make_panel
-from benchbench.tables.results import PHANTOM_NOTE, columns_of
+from benchbench.tables.results import PHANTOM_NOTE
+from benchbench.tables.summaries import columns_of
 
 __all__ = ["Difference", "Outcome", "compare_results", "verdict"]
 

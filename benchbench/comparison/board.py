@@ -27,8 +27,9 @@ from benchbench.statistics import (
     rank_stability,
     tiers,
 )
-from benchbench.tables.results import Results, columns_of, of_runs
+from benchbench.tables.results import Results, of_runs
 from benchbench.tables.rows import Row, datasets, rows_of
+from benchbench.tables.summaries import columns_of
 
 _MANY_PAIRS = 28  # of eight models; a tenth of a second each
 
@@ -132,17 +133,17 @@ def _rule(results: Results, row: Row) -> tuple[object, ...] | None:
     metric = _metric(results, row)
     if metric is None or len(data) > 1 or len(splits) > len({fold for fold, _ in splits}):
         return None
-    variant = row.group[2]
+    variant = row.group.variant
     return metric, results.empty(variant), results.is_optimistic(variant), *sorted(splits), *data
 
 
 def _metric(results: Results, row: Row) -> str | None:
-    names = columns_of(results.metrics(row.group[2])[0], of_runs(results.cases, row.runs))
+    names = columns_of(results.metrics(row.group.variant)[0], of_runs(results.cases, row.runs))
     return names[0] if len(names) == 1 else None
 
 
 def _board(results: Results, dataset: str, rows: Sequence[Row], notes: tuple[str, ...]) -> Iterator[Board]:
-    metric, empty = str(_metric(results, rows[0])), results.empty(rows[0].group[2])
+    metric, empty = str(_metric(results, rows[0])), results.empty(rows[0].group.variant)
     scores = [
         scores_of(of_runs(results.cases, row.runs), metric=metric, empty=empty, model=row.label) for row in rows
     ]
@@ -158,7 +159,7 @@ def _board(results: Results, dataset: str, rows: Sequence[Row], notes: tuple[str
         dataset=dataset,
         metric=metric,
         empty=empty,
-        is_optimistic=results.is_optimistic(rows[0].group[2]),
+        is_optimistic=results.is_optimistic(rows[0].group.variant),
         rows={label: by_label[label] for label in order},
         panel=panel.of(order),
         seeds=min(len({key.seed for key in row.runs}) for row in rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbench.results.run_folder import Record
+from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_lower_better
 
 ROPE, ROPE_FAR = 0.01, 1.0

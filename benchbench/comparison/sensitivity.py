@@ -13,7 +13,8 @@ from benchbench.comparison.board import Board
 from benchbench.spec.metric_names import is_lower_better, is_overlap, without_unit
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import tau_b
-from benchbench.tables.results import Results, columns_of, of_runs, summaries
+from benchbench.tables.results import Results, of_runs
+from benchbench.tables.summaries import columns_of, summaries
 
 _WORST = 0.05
 _AGGREGATES = {"slice": "mean over slices", "pooled": "all voxels pooled"}
@@ -81,7 +82,7 @@ def _choices(results: Results, board: Board) -> Iterator[_Choice]:
 def _others(results: Results, board: Board) -> Iterator[str]:
     """The further metrics that every row has, by the names of their columns."""
     rows = list(board.rows.values())
-    asked = dict.fromkeys(metric for row in rows for metric in results.metrics(row.group[2]))
+    asked = dict.fromkeys(metric for row in rows for metric in results.metrics(row.group.variant))
     for metric in asked:
         named = [columns_of(metric, of_runs(results.cases, row.runs)) for row in rows]
         if len({tuple(names) for names in named}) == 1:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchbench.errors import UsageError
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record, ResultsFolder, benchmark_folders
+from benchbench.plan.run import RunKey
+from benchbench.results.folder import ResultsFolder, benchmark_folders
+from benchbench.results.record import Record
 from benchbench.spec.document import nearest
 from benchbench.tables.results import Results, of_runs, read_results
 
@@ -32,7 +33,7 @@ class Side:
     def keys(self) -> list[RunKey]:
         """The runs that are done."""
         group = (self.dataset, self.model, self.variant)
-        return [key for key in self.results.planned if key[:3] == group and self.results.is_done(key)]
+        return [key for key in self.results.planned if key.group == group and self.results.is_done(key)]
 
     @property
     def records(self) -> list[Record]:
@@ -79,7 +80,7 @@ def match(first: str, second: str, *, results: Path) -> list[tuple[Side, Side]]:
 
 def _of_folders(one: ResultsFolder, other: ResultsFolder, first: str, second: str) -> list[tuple[Side, Side]]:
     sides = [
-        {key[:3]: _side(read, key) for key in read.planned} for read in (read_results(one), read_results(other))
+        {key.group: _side(read, key) for key in read.planned} for read in (read_results(one), read_results(other))
     ]
     return [
         (
@@ -99,17 +100,17 @@ def _side(results: Results, key: RunKey) -> Side:
 def _of_model(word: str, results: Results) -> list[Side]:
     """`name` in every variant, or `name:variant`."""
     model, colon, variant = word.partition(":")
-    groups = sorted({key[:3] for key in results.planned})
-    models = sorted({group[1] for group in groups})
+    groups = sorted({key.group for key in results.planned})
+    models = sorted({group.model for group in groups})
     if model not in models:
         raise UsageError(f"{word}: no such model here; {nearest(model, models)}")
-    variants = sorted({group[2] for group in groups if group[1] == model})
+    variants = sorted({group.variant for group in groups if group.model == model})
     if colon and variant not in variants:
         raise UsageError(f"{word}: no such variant of '{model}'; {nearest(variant, variants)}")
     return [
         _side(results, RunKey(*group, fold=0, seed=0))
         for group in groups
-        if group[1] == model and (not colon or group[2] == variant)
+        if group.model == model and (not colon or group.variant == variant)
     ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.spec.protocol import EmptyPolicy
-from benchbench.tables.results import case_values
+from benchbench.tables.summaries import case_values
 
 KEYS = ["fold", "seed", "patient", "case"]
 

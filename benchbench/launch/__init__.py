@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record
+from benchbench.plan.run import RunKey
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment, Progress
 
 Outcome = Progress | Record | Exception

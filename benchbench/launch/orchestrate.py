@@ -22,11 +22,13 @@ from benchbench.errors import DataError, UsageError
 from benchbench.launch import Launcher, Outcome
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
-from benchbench.plan.expand import Chosen, Run, RunKey, shown_settings
+from benchbench.plan.run import Chosen, Run, RunKey
+from benchbench.plan.settings import shown_settings
 from benchbench.registry.registry import Registry
 from benchbench.report import write_page, write_tables
 from benchbench.report.page.index import write_index
-from benchbench.results.run_folder import Record, ResultsFolder, results_folder
+from benchbench.results.folder import ResultsFolder, results_folder
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import Benchmark
 

@@ -14,10 +14,10 @@ from benchbench.engine.augmentation.augment import check_patch
 from benchbench.engine.augmentation.host_augment import check_albumentations
 from benchbench.engine.network.network import geometry
 from benchbench.errors import IncompatibleError, SpecError
-from benchbench.plan.expand import Run
+from benchbench.plan.run import Run
 from benchbench.registry.registry import Registry
+from benchbench.spec.augmentation import Albumentations
 from benchbench.spec.benchmark import Benchmark
-from benchbench.spec.protocol import Albumentations
 
 
 def check_steps(benchmark: Benchmark) -> None:

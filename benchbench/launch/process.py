@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from benchbench.errors import BenchbenchError
 from benchbench.launch import Listener
 from benchbench.launch.waiting import Waiting
-from benchbench.results.run_folder import Record, RunBusyError
+from benchbench.results.record import Record
+from benchbench.results.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment, Progress
 
 _STOP_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from benchbench.plan.expand import RunKey
+from benchbench.plan.run import RunKey
 from benchbench.run.assignment import Assignment
 
 

@@ -54,3 +54,20 @@ def _field_docstrings(data_class: type) -> dict[str, str]:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 said[name] = " ".join(text.split())
     return said
+
+
+def parameters_of(factory: Callable[..., Any]) -> dict[str, str]:
+    """Each parameter's type and default, as a line of source would have them."""
+    return {
+        name: f"{_type_name(each)} = {each.default!r}" if each.default is not each.empty else _type_name(each)
+        for name, each in keyword_parameters(factory).items()
+    }
+
+
+def _type_name(parameter: inspect.Parameter) -> str:
+    return str(getattr(parameter.annotation, "__name__", parameter.annotation))
+
+
+def about(factory: Callable[..., Any]) -> str:
+    """What the author says of a factory."""
+    return inspect.getdoc(factory) or ""

@@ -13,23 +13,18 @@ from benchbench.report.page import benchmark_page
 from benchbench.report.page.index import CARD, card
 from benchbench.report.reproduction_page import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
-from benchbench.results.run_folder import Record, ResultsFolder
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_overlap
 from benchbench.tables.cost_tables import cost_summary, cost_table
+from benchbench.tables.folds import fold_table
+from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.listings import listing_tables
+from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.references import BACKGROUND, CEILING, with_references
 from benchbench.tables.reproduction import reproductions
-from benchbench.tables.results import (
-    PHANTOM_NOTE,
-    Results,
-    fold_table,
-    leaderboard,
-    mixed_data,
-    pivot_tables,
-    read_results,
-    summary_table,
-    unmeasured,
-)
+from benchbench.tables.results import PHANTOM_NOTE, Results, mixed_data, read_results
+from benchbench.tables.summaries import summary_table, unmeasured
 
 _DISTANCES = (
     "Distances are in mm by the voxel size of each case, or in pixels (`px`) where it is unknown. Where one mask"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbench.errors import IncompatibleError
-from benchbench.plan.expand import RunKey
-from benchbench.report import write_report
-from benchbench.results.run_folder import Record, ResultsFolder, RunFolder
-from benchbench.tables.results import KEYS
+from benchbench.plan.run import KEYS, RunKey
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
+from benchbench.results.run_folder import RunFolder
 
 _SHARED = ("name", "title", "phantom", "scores", "ensembles", "tables", "listings", "reported")
 _WORTH = {"failed": 1, "diverged": 2, "done": 2}
@@ -28,8 +28,8 @@ class Merged:
     """Done in two folders with different scores; the first folder's are taken."""
 
 
-def merge(sources: Sequence[ResultsFolder], target: ResultsFolder, *, pictures: bool = True) -> Merged:
-    """Copies the runs of the sources into the target and makes its report; what is in the target stays.
+def merge(sources: Sequence[ResultsFolder], target: ResultsFolder) -> Merged:
+    """Copy the runs of the sources into the target, whose own runs stay; its report is not written.
 
     Raises:
         IncompatibleError: the folders differ in protocol, code, data or split.
@@ -55,7 +55,6 @@ def merge(sources: Sequence[ResultsFolder], target: ResultsFolder, *, pictures: 
     copied = [each for each in best.values() if each.folder != target]
     for each in copied:
         each.run.copy_to(target.run(each.key))
-    write_report(target, pictures=pictures)
     return Merged(
         copied=len(copied), kept=len(best) - len(copied), planned=len(planned), twice=tuple(sorted(set(twice)))
     )

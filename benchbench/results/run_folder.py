@@ -27,69 +27,22 @@ import csv
 import hashlib
 import io
 import json
-import math
-import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from benchbench.errors import BenchbenchError, IntegrityError
-from benchbench.plan.expand import RECORD_SCHEMA, RunKey
+from benchbench.plan.run import RECORD_SCHEMA
+from benchbench.results.files import json_bytes, parquet_bytes, write_atomic
+from benchbench.results.record import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MANIFEST_SCHEMA = 2
-Status = Literal["done", "diverged", "failed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What is known of a run that ended."""
-
-    dataset: str
-    model: str
-    variant: str
-    fold: int
-    seed: int
-    status: Status
-    reason: str = ""
-    """Why a run did not end well, in one line."""
-    digest: str
-    data_digest: str
-    split_digest: str
-    resolved: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    seconds: float
-    parameters: int | None = None
-    pretrained: str = ""
-    """The weights that the model started from, if not from random ones."""
-    epochs: int = 0
-    """Epochs trained."""
-    best_epoch: int | None = None
-    shown: Mapping[str, float | str | None] = field(default_factory=dict)
-    """What tables may show beside scores (`value_names`): of the epoch that was chosen, and of the network."""
-    cost: Mapping[str, Any] = field(default_factory=dict)
-    """What training, a case and an image took, as `run_cost` has it."""
-    postprocess: Mapping[str, Any] | None = None
-    """The rules from probabilities to regions, as the inner validation chose them."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of the files the tables are made from."""
-    members: Mapping[str, str] = field(default_factory=dict)
-    """Of an ensemble: member -> SHA-256 of the weights that it predicted with."""
-    replacing: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of files about to take the place of those above: one of the two is right, whenever power fails."""
-    schema: int = RECORD_SCHEMA
-
-    @property
-    def key(self) -> RunKey:
-        return RunKey(self.dataset, self.model, self.variant, self.fold, self.seed)
 
 
 class RunBusyError(BenchbenchError):
@@ -143,11 +96,11 @@ class RunFolder:
             return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        self.write(name, _parquet(table))
+        self.write(name, parquet_bytes(table))
 
     def replace_table(self, name: str, table: pa.Table, record: Record) -> Record:
         """Puts a table in the place of one that the record vouches for; gives the record of the new one."""
-        content = _parquet(table)
+        content = parquet_bytes(table)
         digest = hashlib.sha256(content).hexdigest()
         self.write_record(replace(record, replacing={name: digest}))
         self.write(name, content)
@@ -163,7 +116,7 @@ class RunFolder:
         return list(pq.read_schema(path).names) if path.exists() else []
 
     def write_record(self, record: Record) -> None:
-        self.write("run.json", _json(asdict(record)))
+        self.write("run.json", json_bytes(asdict(record)))
 
     def write_resume(self, tag: str, state: bytes) -> None:
         """Keeps the state of a run under way, for a run of the same tag only."""
@@ -272,110 +225,3 @@ class RunFolder:
                 f"{path}: missing or changed since run.json was written; delete the folder to run again"
             )
         return pq.read_table(path)
-
-
-@dataclass(frozen=True)
-class ResultsFolder:
-    """The results of one benchmark."""
-
-    path: Path
-
-    def run(self, key: RunKey) -> RunFolder:
-        name = f"fold{key.fold}_seed{key.seed}"
-        return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
-
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        write_atomic(self.path / "benchmark.json", _json({**manifest, "schema": MANIFEST_SCHEMA}))
-
-    def read_manifest(self) -> dict[str, Any]:
-        """What was asked of this benchmark.
-
-        Raises:
-            IntegrityError: there is no readable manifest.
-        """
-        path = self.path / "benchmark.json"
-        try:
-            manifest = dict(json.loads(path.read_bytes()))
-        except (OSError, ValueError) as error:
-            raise IntegrityError(
-                f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
-            ) from error
-        if manifest.get("schema") != MANIFEST_SCHEMA:
-            raise IntegrityError(
-                f"{path}: written by another version of benchbench; `benchbench run` writes it anew"
-                " and keeps what is done"
-            )
-        return manifest
-
-    def write(self, name: str, content: str | bytes) -> None:
-        write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())
-
-    def discard_others(self, folder: str, pattern: str, *, kept: Container[str]) -> None:
-        """Removes the files of a folder that match the pattern, but for those that are kept."""
-        for path in (self.path / folder).glob(pattern):
-            if path.name not in kept:
-                path.unlink()
-
-
-def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:
-    """Where a benchmark's results lie; phantom ones apart from the real."""
-    return ResultsFolder(results / "rehearsal" / benchmark if phantom else results / benchmark)
-
-
-def benchmark_folders(results: Path) -> list[ResultsFolder]:
-    """The benchmarks recorded in a folder, or the one that the folder is."""
-    if (results / "benchmark.json").exists():
-        return [ResultsFolder(results)]
-    found = [*results.glob("*/benchmark.json"), *results.glob("rehearsal/*/benchmark.json")]
-    return [ResultsFolder(path.parent) for path in sorted(found)]
-
-
-def slug(label: str) -> str:
-    """A label as a folder name, with a hash where letters had to go."""
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:60]
-    return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file so that every reader, at any moment, finds the old or the new content whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
-
-    content = io.BytesIO()
-    pq.write_table(table, content, compression="zstd")
-    return content.getvalue()
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(_plain(content), indent=1, allow_nan=False) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types; a number that JSON cannot say becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchbench.engine.preparation.prepare import PreparedCase
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record, RunFolder, slug
+from benchbench.plan.run import RunKey
+from benchbench.results.files import slug
+from benchbench.results.record import Record
+from benchbench.results.run_folder import RunFolder
 from benchbench.spec.metric_names import UNITS, is_overlap
 from benchbench.spec.protocol import Protocol
 

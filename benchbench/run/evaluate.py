@@ -19,7 +19,7 @@ from benchbench.metrics.scores import Counts, overlap
 from benchbench.run.assignment import Assignment
 from benchbench.run.gallery_pictures import picture_rows
 from benchbench.run.predictions import distances, even_table, pack_case
-from benchbench.spec.protocol import Postprocess
+from benchbench.spec.inference import Postprocess
 
 
 def score_test_cases(

@@ -38,14 +38,14 @@ from benchbench.engine.training.train import RESUME_SCHEMA, DivergedError, Train
 from benchbench.errors import BenchbenchError
 from benchbench.registry.registry import discover
 from benchbench.results.provenance import code_state, machine, versions
-from benchbench.results.run_folder import Record
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment, Progress, Report
 from benchbench.run.evaluate import score_test_cases
 from benchbench.run.members import open_members, read_members
 from benchbench.run.predictions import export_masks, measure_unmeasured
 from benchbench.run.resized_truth import write_ceiling
 from benchbench.run.run_cost import count_network, prediction_cost, training_cost
-from benchbench.spec.protocol import Postprocess
+from benchbench.spec.inference import Postprocess
 
 _TABLES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet")
 _RESUME_SECONDS = 60.0

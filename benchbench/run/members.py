@@ -15,7 +15,7 @@ from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.network.network import place_on
 from benchbench.errors import BenchbenchError, IntegrityError
 from benchbench.registry.registry import discover
-from benchbench.results.run_folder import Record
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 
 

@@ -19,8 +19,9 @@ from benchbench.engine.inference.export import label_nifti
 from benchbench.engine.preparation.prepare import PreparedCase
 from benchbench.metrics.masks import pack, unpack
 from benchbench.metrics.scores import measure_regions
+from benchbench.results.files import slug
 from benchbench.results.provenance import code_state, versions
-from benchbench.results.run_folder import Record, slug
+from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 
 

@@ -12,7 +12,7 @@ from benchbench.metrics.scores import Counts, distance, overlap
 from benchbench.scoring.rules import Scoring
 from benchbench.spec.metric_names import is_overlap
 from benchbench.statistics import Interval, Panel, mean_interval
-from benchbench.tables.results import columns_of, summaries
+from benchbench.tables.summaries import columns_of, summaries
 
 
 def with_scores(cases: pd.DataFrame, how: Scoring) -> pd.DataFrame:

@@ -17,8 +17,9 @@ from benchbench.spec.document import Document, KeyPath, nearest, parse_value, re
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.spec.messages import describe
 from benchbench.spec.metric_names import Metric, is_overlap
-from benchbench.spec.protocol import Count, Protocol, Strict
+from benchbench.spec.protocol import Protocol
 from benchbench.spec.reported import read_reported
+from benchbench.spec.strict import Count, Strict
 from benchbench.spec.value_names import check_value
 
 Axis = Literal["dataset", "model", "variant", "fold", "seed"]

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from benchbench.spec.document import Document, nearest
-from benchbench.spec.protocol import Strict
+from benchbench.spec.strict import Strict
 
 
 class EnsembleSpec(Strict):

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchbench.errors import SpecError
 from benchbench.spec.document import nearest
-from benchbench.spec.protocol import NonNegative, Strict
+from benchbench.spec.strict import NonNegative, Strict
 
 Cell = str | bool | int | float
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record
-from benchbench.tables.results import GROUP, KEYS, Results, marked, whole_numbers
+from benchbench.plan.run import GROUP, KEYS, RunKey
+from benchbench.results.record import Record
+from benchbench.tables.marks import marked
+from benchbench.tables.results import Results, whole_numbers
 
 
 def cost_table(results: Results) -> pd.DataFrame:

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import slug
+from benchbench.plan.run import GROUP, KEYS, RunKey
+from benchbench.results.files import slug
 from benchbench.spec.benchmark import LABELS, SETTINGS, is_label
 from benchbench.spec.value_names import split_percent
-from benchbench.tables.results import GROUP, KEYS, Results, fold_table, pivot_tables, with_marks
+from benchbench.tables.folds import fold_table
+from benchbench.tables.marks import with_marks
+from benchbench.tables.pivots import pivot_tables
+from benchbench.tables.results import Results
 
 Values = Mapping[str, Any]
 """Name of a value -> what a run has of it."""
@@ -101,7 +104,7 @@ def _frame(
             settings = results.manifest["settings"][runs[0].variant]
             shown = [values.get(run, {}) for run in runs]
             lines.append({heading: _cell(source, named, settings, shown) for heading, source in sources.items()})
-            groups.append(runs[0][:3])
+            groups.append(runs[0].group)
     frame = pd.DataFrame(lines, columns=list(spec["columns"]), dtype=object)
     frame = frame.apply(lambda column: column if column.map(type).eq(str).any() else pd.to_numeric(column))
     return with_marks(results, frame, groups)

@@ -11,18 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from benchbench.plan.run import GROUP, KEYS
 from benchbench.spec.metric_names import is_overlap
-from benchbench.tables.results import (
-    GROUP,
-    KEYS,
-    MARKS,
-    Results,
-    made_once,
-    means_of,
-    of_runs,
-    summaries,
-    whole_numbers,
-)
+from benchbench.tables.leaderboard import means_of
+from benchbench.tables.marks import MARKS
+from benchbench.tables.results import Results, made_once, of_runs, whole_numbers
+from benchbench.tables.summaries import summaries
 
 BACKGROUND = "all background"
 """A prediction without a voxel; no distance is measured of it."""

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from benchbench.tables.listings import Listed, as_text, shown_tables
-from benchbench.tables.results import MARKS, Results
+from benchbench.tables.marks import MARKS
+from benchbench.tables.results import Results
 
 Verdict = Literal["reproduced", "gap", "not comparable"]
 COLUMNS = ("row", "column", "measured", "reported", "difference", "verdict", "why")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import Record, slug
-from benchbench.tables.results import KEYS, Group, Results
+from benchbench.plan.run import KEYS, Group, RunKey
+from benchbench.results.files import slug
+from benchbench.results.record import Record
+from benchbench.tables.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ def rows_of(results: Results, dataset: str) -> list[Row]:
     for run in results.manifest["runs"]:
         key = RunKey(*(run[name] for name in KEYS))
         if key.dataset == dataset:
-            planned.setdefault(key[:3], []).append(key)
+            planned.setdefault(key.group, []).append(key)
     done = {group: tuple(sorted(filter(results.is_done, keys))) for group, keys in planned.items()}
     begun = [group for group in planned if done[group]]
     models, variants = ({group[at] for group in begun} for at in (1, 2))

@@ -16,7 +16,8 @@ from benchbench.contract import Geometry, ModelPlugin
 from benchbench.engine.network.losses import predicted_masks, region_masks
 from benchbench.engine.network.network import forward_with_loss
 from benchbench.errors import IncompatibleError
-from benchbench.spec.protocol import Adam, Protocol
+from benchbench.spec.optimisation import Adam
+from benchbench.spec.protocol import Protocol
 
 PATCHES = {
     2: ((64, 64), (128, 128), (256, 256)),

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchbench.engine.augmentation.augment import augment
-from benchbench.spec.protocol import AugmentStep, Brightness, Contrast, Flip, Rotate, Transpose
+from benchbench.spec.augmentation import AugmentStep, Brightness, Contrast, Flip, Rotate, Transpose
 
 DEGREES, BRIGHTNESS, CONTRAST = 15.0, 0.2, (0.8, 1.2)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchbench.engine.augmentation.augment import augment
-from benchbench.spec.protocol import AugmentStep, Blur, Contrast, Flip, MultiplicativeBrightness, Noise, Scale
+from benchbench.spec.augmentation import AugmentStep, Blur, Contrast, Flip, MultiplicativeBrightness, Noise, Scale
 
 SHAPE = (135, 169, 136)
 CHANNELS, BATCH, FOREGROUND = 5, 2, 0.4

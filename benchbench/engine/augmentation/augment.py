@@ -24,7 +24,7 @@ from benchbench.engine.augmentation.draw import (
 from benchbench.engine.augmentation.host_augment import apply_albumentations
 from benchbench.engine.devices.distributed import Part, whole
 from benchbench.errors import IncompatibleError
-from benchbench.spec.protocol import Albumentations, AugmentStep, Rot90, Rotate, Scale, Transpose
+from benchbench.spec.augmentation import Albumentations, AugmentStep, Rot90, Rotate, Scale, Transpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

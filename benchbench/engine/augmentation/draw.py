@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchbench.engine.augmentation import geometry_2d, geometry_3d, intensity
-from benchbench.spec.protocol import (
+from benchbench.spec.augmentation import (
     Blur,
     Brightness,
     Contrast,

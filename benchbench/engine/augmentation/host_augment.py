@@ -19,7 +19,7 @@ from benchbench.spec.document import nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchbench.spec.protocol import Albumentations
+    from benchbench.spec.augmentation import Albumentations
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.uint8]

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchbench.engine.inference.counting import count_voxels, with_background
 from benchbench.engine.network.losses import region_masks
 from benchbench.engine.preparation.prepare import PreparedCase
-from benchbench.engine.training.validate import count_voxels, with_background
 from benchbench.metrics.class_scores import BACKGROUND, class_scores
 
 _LEAST = 1e-7  # a probability of 0 would make one voxel's cross-entropy infinite

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchbench.spec.protocol import Postprocess
+from benchbench.spec.inference import Postprocess
 
 THRESHOLD = 0.5
 """Of a region for which the protocol gives none."""

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchbench.engine.batches.sampling import Slices, in_order, to_float
+from benchbench.engine.inference.counting import count_voxels, with_background
 from benchbench.engine.inference.postprocess import decide
 from benchbench.engine.inference.window import count_windows, predict_windows, sum_mirrored
 from benchbench.engine.network.losses import region_masks
 from benchbench.engine.network.network import autocast, forward
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.prepare import PreparedCase
-from benchbench.engine.training.validate import count_voxels, with_background
-from benchbench.spec.protocol import Activation, Postprocess, Protocol
+from benchbench.spec.inference import Postprocess
+from benchbench.spec.protocol import Activation, Protocol
 
 _BATCH = 16  # in eval mode a slice's logits do not depend on the others
 

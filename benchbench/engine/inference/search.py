@@ -25,7 +25,7 @@ from benchbench.engine.inference.postprocess import (
     find_components,
 )
 from benchbench.metrics.scores import Counts, overlap
-from benchbench.spec.protocol import Postprocess
+from benchbench.spec.inference import Postprocess
 
 THRESHOLDS = tuple(round(0.3 + 0.05 * number, 2) for number in range(9))
 SIZES = tuple(range(101))

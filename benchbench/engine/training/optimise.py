@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from benchbench.spec.protocol import Adam, AdamW, Constant, Cosine, Optimizer, Plateau, Schedule, Sgd, WarmupCosine
+from benchbench.spec.optimisation import (
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Optimizer,
+    Plateau,
+    Schedule,
+    Sgd,
+    WarmupCosine,
+)
 
 
 def build_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

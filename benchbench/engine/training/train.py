@@ -17,9 +17,10 @@ from benchbench.engine.augmentation.augment import augment
 from benchbench.engine.batches.sampling import Source, epoch_order
 from benchbench.engine.cost.energy import NO_METER, EnergyMeter
 from benchbench.engine.devices.distributed import ALONE, Part, Processes
+from benchbench.engine.inference.counting import count_predicted, counted
 from benchbench.engine.network.network import forward_with_loss
 from benchbench.engine.training.optimise import build_optimizer, learning_rate
-from benchbench.engine.training.validate import count_predicted, counted, validate
+from benchbench.engine.training.validate import validate
 from benchbench.metrics.class_scores import BACKGROUND, class_scores
 from benchbench.metrics.scores import METRICS, Counts, overlap
 from benchbench.spec.protocol import Protocol

@@ -15,7 +15,7 @@ from benchbench.report.figures.plate import Plate, plates
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import Results
 
 __all__ = ["Figure", "draw_figures"]

@@ -12,16 +12,17 @@ import pyarrow.compute as pc
 from benchbench.comparison.values import scores_of
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import Mask, unpack
-from benchbench.plan.expand import RunKey
+from benchbench.plan.run import KEYS, RunKey
 from benchbench.report.figures.canvas import Figure, listed, short
 from benchbench.report.figures.chosen import MOST_DISPUTED, Chosen, choose
 from benchbench.report.figures.measure import axis_of, name_of, written
 from benchbench.report.figures.sheet import Cell, Line, Panel, Sheet
 from benchbench.report.figures.tint import colours_of
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.spec.metric_names import is_lower_better
-from benchbench.tables.results import KEYS, Results, columns_of, mixed_data
+from benchbench.tables.results import Results, mixed_data
 from benchbench.tables.rows import Row, datasets, name_for, rows_of
+from benchbench.tables.summaries import columns_of
 
 MOST_MODELS = 5
 _FILES = {"pictures.parquet", "predictions.parquet"}
@@ -72,7 +73,7 @@ def choice_of(results: Results, dataset: str) -> Choice | None:
     rows = [
         row
         for row in rows_of(results, dataset)
-        if _has_pictures(results, row) and (dataset, row.group[2]) not in mixed
+        if _has_pictures(results, row) and (dataset, row.group.variant) not in mixed
     ]
     if not rows:
         return None
@@ -100,13 +101,13 @@ def choice_of(results: Results, dataset: str) -> Choice | None:
 
 def _metric(results: Results, row: Row, cases: pd.DataFrame) -> str:
     """The first of the row; Dice where that is not known of every case in one unit."""
-    names = columns_of(results.metrics(row.group[2])[0], cases)
+    names = columns_of(results.metrics(row.group.variant)[0], cases)
     return names[0] if len(names) == 1 else "dice"
 
 
 def _scores(results: Results, row: Row, cases: pd.DataFrame, metric: str) -> pd.Series:
     """Case -> its score."""
-    found = scores_of(cases, metric=metric, empty=results.empty(row.group[2]), model=row.label)
+    found = scores_of(cases, metric=metric, empty=results.empty(row.group.variant), model=row.label)
     return found.set_index("case")["value"]
 
 

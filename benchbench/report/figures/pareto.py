@@ -77,7 +77,7 @@ def costs_of(plate: Plate, results: Results) -> Iterator[tuple[Cost, dict[str, f
         rows = {
             label: row
             for label, row in plate.board.rows.items()
-            if not cost.is_of_training or row.group[1] not in ensembles
+            if not cost.is_of_training or row.group.model not in ensembles
         }
         lines = {label: of_runs(table, row.runs) for label, row in rows.items()}
         if cost.is_timed and _machines(lines.values()) > 1:

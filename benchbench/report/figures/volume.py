@@ -9,7 +9,8 @@ import pandas as pd
 
 from benchbench.report.figures.canvas import SERIES, Figure, canvas, listed, share_legend, short
 from benchbench.report.figures.plate import MANY_POINTS, Plate, spread_out
-from benchbench.tables.results import Results, case_values, of_runs
+from benchbench.tables.results import Results, of_runs
+from benchbench.tables.summaries import case_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

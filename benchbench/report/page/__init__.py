@@ -18,12 +18,13 @@ from benchbench.report.page.repeat import command_of, repeats
 from benchbench.report.page.standings import fold_scores, standings
 from benchbench.report.page.trust import endings, facts
 from benchbench.report.reproduction_page import reproduction_table
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import Friedman, friedman
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.listings import listing_tables
+from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.reproduction import Held
-from benchbench.tables.results import PHANTOM_NOTE, Results, pivot_tables
+from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.tables.rows import datasets, rows_of
 
 Judged = tuple[Board, pd.DataFrame]
@@ -62,7 +63,9 @@ def benchmark_page(
 
 
 def _dataset(results: Results, judged: Sequence[Judged], name: str) -> dict[str, Any]:
-    metrics = dict.fromkeys(metric for row in rows_of(results, name) for metric in results.metrics(row.group[2]))
+    metrics = dict.fromkeys(
+        metric for row in rows_of(results, name) for metric in results.metrics(row.group.variant)
+    )
     by_fold = [fold_scores(results, name, metric) for metric in metrics]
     return {
         "name": name,

@@ -10,7 +10,8 @@ from typing import Any
 from benchbench.comparison.board import Board
 from benchbench.report.page.render import render
 from benchbench.report.text import plain_markdown
-from benchbench.results.run_folder import ResultsFolder, benchmark_folders, write_atomic
+from benchbench.results.files import write_atomic
+from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.tables.rows import datasets
 

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from benchbench.plan.expand import RunKey
-from benchbench.results.run_folder import ResultsFolder
+from benchbench.plan.run import RunKey
+from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, datasets, rows_of
 

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.plan.run import GROUP
 from benchbench.report.page.cells import Cell, Heading, PageTable, cell_of, table_of
 from benchbench.report.page.meanings import meaning
 from benchbench.statistics import Unknown
+from benchbench.tables.folds import fold_table
+from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, CEILING, with_references
-from benchbench.tables.results import GROUP, Results, columns_of, fold_table, leaderboard, of_runs
+from benchbench.tables.results import Results, of_runs
 from benchbench.tables.rows import rows_of
+from benchbench.tables.summaries import columns_of
 
 _LEFT_OUT = ("dataset", "rank")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from benchbench.comparison.recipes import differences
-from benchbench.results.run_folder import Record
+from benchbench.results.record import Record
 from benchbench.tables.results import Results, mixed_data, of_runs
 from benchbench.tables.rows import datasets, rows_of
 
@@ -111,7 +111,7 @@ def _same_recipe(results: Results) -> Fact:
     for dataset in datasets(results):
         by_variant: dict[str, list[list[Record]]] = {}
         for row in rows_of(results, dataset):
-            by_variant.setdefault(row.group[2], []).append(row.records(results))
+            by_variant.setdefault(row.group.variant, []).append(row.records(results))
         for first, *others in by_variant.values():
             compared += len(others)
             found |= {each.key for other in others for each in differences(first, other)}
