@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
-from benchbench.engine.preparation.frame import mask_box, nonzero_box, whole_frame
+from benchbench.engine.preparation.frame import nonzero_box, whole_frame
 
 SHAPE = (2, 3, 4)
 CODES = ["LPS", "RAS", "PIR", "SAR", "ILA"]
@@ -48,7 +48,6 @@ def test_the_box_holds_what_any_channel_has_and_no_more() -> None:
     image[0, 1, 2, 3], image[1, 3, 2, 5] = -1, 4
     assert nonzero_box(image) == ((1, 4), (2, 3), (3, 6))
     assert nonzero_box(image * 0) == ((0, 5), (0, 6), (0, 7))
-    assert mask_box(np.ones((2, 2), bool)) == ((0, 2), (0, 2))
 
 
 def test_a_cropped_part_is_pasted_back_between_zeros() -> None:

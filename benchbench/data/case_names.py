@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -49,14 +48,6 @@ def name_problems(cases: Iterable[CaseRef]) -> Iterator[str]:
                 f"{name!r}: found {first!r} beside it, expected names that differ in more than case or the coding"
                 " of accents; rename one"
             )
-
-
-def voxels_digest(case: Case) -> str:
-    """SHA-256 of the image's type, shape and voxels, whatever its files are called."""
-    image = np.ascontiguousarray(case.image)
-    digest = hashlib.sha256(f"{image.dtype.str} {image.shape}".encode())
-    digest.update(image.data)
-    return digest.hexdigest()
 
 
 def twins(cases: Iterable[tuple[CaseRef, str]]) -> Iterator[str]:

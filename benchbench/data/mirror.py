@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchbench.contract import Case
+from benchbench.images.arrays import Mask
 
 CLEAR = 0.6
 """Contrast across a label's edge, in standard deviations, that a mirrored label must show to be believed."""
@@ -31,7 +32,7 @@ def mirrored_axes(case: Case) -> list[int]:
     return found
 
 
-def _contrast(image: NDArray[np.generic], label: NDArray[np.bool_]) -> float:
+def _contrast(image: NDArray[np.generic], label: Mask) -> float:
     """Difference of the means within and without the label's edge, in SDs, of the channel that shows it best."""
     found = ndimage.find_objects(label.astype(np.uint8))[0]
     box = tuple(slice(max(0, part.start - 3), part.stop + 3) for part in found)
@@ -43,7 +44,7 @@ def _contrast(image: NDArray[np.generic], label: NDArray[np.bool_]) -> float:
     return max(_separation(channel[box], inner, outer) for channel in image)
 
 
-def _separation(channel: NDArray[np.generic], inner: NDArray[np.bool_], outer: NDArray[np.bool_]) -> float:
+def _separation(channel: NDArray[np.generic], inner: Mask, outer: Mask) -> float:
     within, without = channel[inner].astype(np.float64), channel[outer].astype(np.float64)
     spread = float(np.sqrt((within.var() + without.var()) / 2))
     return abs(float(within.mean() - without.mean())) / spread if spread > 0 else 0.0

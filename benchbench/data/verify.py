@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
-from benchbench.data.case_names import load_case, name_problems, twins, voxels_digest
+from benchbench.data.case_names import load_case, name_problems, twins
 from benchbench.data.folder import dataset_digest, file_digest
 from benchbench.data.folds import PARTS, make_folds
 from benchbench.data.likeness import Thumbnail, near_twins, thumbnail
 from benchbench.data.mirror import mirrored_axes
 from benchbench.errors import DataError
+from benchbench.images.arrays import voxel_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def _look(dataset: Dataset, case: CaseRef) -> _Finding:
     return _Finding(
         case=case,
         digest=digest,
-        voxels=voxels_digest(loaded),
+        voxels=voxel_digest(loaded.image),
         small=thumbnail(loaded),
         regions=_present(loaded, dataset.task),
         remarks=remarks,

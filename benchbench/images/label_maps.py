@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.errors import DataError
+from benchbench.images.arrays import Floats
 from benchbench.images.nifti import LARGEST_LABEL, read_label
 
 Header = Mapping[str, Any]
@@ -20,7 +21,7 @@ class LabelMap(NamedTuple):
 
     voxels: NDArray[Any]
     """(*space), two or three axes, unsigned."""
-    affine: NDArray[np.float64] | None
+    affine: Floats | None
     """(4, 4) voxel to world in mm; None where the format knows none."""
     spacing_mm: tuple[float, ...] | None
     """Voxel size along each array axis; None where unknown."""
@@ -100,7 +101,7 @@ READERS: dict[str, Callable[[Path], LabelMap]] = {
 }
 
 
-def _nrrd_place(path: Path, header: Header) -> tuple[NDArray[np.float64] | None, tuple[float, ...] | None]:
+def _nrrd_place(path: Path, header: Header) -> tuple[Floats | None, tuple[float, ...] | None]:
     directions = header.get("space directions")
     if directions is None:
         spacings = header.get("spacings")

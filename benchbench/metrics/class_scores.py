@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from benchbench.images.arrays import Integers
 from benchbench.metrics.scores import METRICS, Counts, overlap
 
 BACKGROUND = "background"
 
 
-def class_scores(counts: NDArray[np.int64], classes: Sequence[str], *, part: str) -> dict[str, float]:
+def class_scores(counts: Integers, classes: Sequence[str], *, part: str) -> dict[str, float]:
     """Each metric of counts (classes, 4): Dice and IoU as the mean over classes, the others of counts added up.
 
     Accuracy is the share of voxels in their class. A voxel is predicted to be in one class, so precision and

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from benchbench.metrics.masks import filled_box
-from benchbench.metrics.surfaces import Floats, Mask, Surface, element_surface, voxel_surface
+from benchbench.images.arrays import Floats, Mask, bounding_box
+from benchbench.metrics.surfaces import Surface, element_surface, voxel_surface
 from benchbench.spec.metric_names import MetricName
 
 _PERCENTILE = 95
@@ -54,7 +54,7 @@ def measure(
         return _of_empty(
             metrics, reference, prediction, _diagonal(reference, spacing) if penalty is None else penalty
         )
-    box = filled_box(reference | prediction)
+    box = bounding_box(reference | prediction)
     pair = _Pair(np.ascontiguousarray(reference[box]), np.ascontiguousarray(prediction[box]), spacing)
     return {name: pair.measure(metric) for name, metric in metrics.items()}
 

@@ -16,13 +16,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchbench.images.arrays import Floats, Mask, bounding_box
 from benchbench.metrics.distances import measure
-from benchbench.metrics.masks import filled_box
 from benchbench.metrics.overlaps import count, overlap
-from benchbench.metrics.surfaces import Mask
 from benchbench.spec.metric_names import Challenge, MetricName, parse_metrics
 
 PENALTY_MM = 374.0
@@ -130,7 +128,7 @@ def brats23_lesion(
 
 
 def _score(lesion: Mask, predicted: Mask, spacing_mm: tuple[float, ...]) -> _Lesion:
-    box = filled_box(lesion | predicted)
+    box = bounding_box(lesion | predicted)
     lesion, predicted = lesion[box], predicted[box]
     hd95_mm = measure(lesion, predicted, _HD95, spacing_mm=spacing_mm, penalty=PENALTY_MM)["hd95_surfel"]
     volume_mm3 = np.count_nonzero(lesion) * float(np.prod(spacing_mm))
@@ -138,5 +136,5 @@ def _score(lesion: Mask, predicted: Mask, spacing_mm: tuple[float, ...]) -> _Les
 
 
 def _mean(values: list[float], extra: int, *, worst: float, nothing: float) -> float:
-    total: NDArray[np.float64] = np.array([*values, *[worst] * extra])
+    total: Floats = np.array([*values, *[worst] * extra])
     return float(total.mean()) if len(total) else nothing

@@ -6,24 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-
-
-def filled_box(mask: Mask) -> tuple[slice, ...]:
-    """The smallest box that holds every voxel of a mask; of length 0 where there is none."""
-    box: list[slice] = []
-    for axis in range(mask.ndim):
-        inner = mask[tuple(box)]  # what is cut away already need not be read again
-        filled = np.flatnonzero(inner.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        box.append(slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, 0))
-    return tuple(box)
+from benchbench.images.arrays import Mask, bounding_box
 
 
 def pack(mask: Mask) -> dict[str, Any]:
     """A mask as columns of a table, from which `unpack` makes it anew."""
-    box = filled_box(mask)
+    box = bounding_box(mask)
     return {
         "shape": list(mask.shape),
         "start": [part.start for part in box],

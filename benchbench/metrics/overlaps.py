@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchbench.images.arrays import Floats
 from benchbench.spec.metric_names import OVERLAPS
 from benchbench.spec.protocol import EmptyPolicy
 
-Floats = NDArray[np.float64]
 METRICS = OVERLAPS
 """Those that counts alone give."""
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchbench.images.arrays import BitMasks, Floats, Mask
 from benchbench.metrics.distances import measure
 from benchbench.metrics.lesions import measure_lesions
-from benchbench.metrics.masks import Mask
-from benchbench.metrics.overlaps import METRICS, Counts, Floats, count, overlap
+from benchbench.metrics.overlaps import METRICS, Counts, count, overlap
 from benchbench.spec.metric_names import MetricName, is_lower_better, is_overlap, parse_metrics
 from benchbench.spec.protocol import EmptyPolicy
 
@@ -62,8 +62,8 @@ def score(
 
 
 def measure_regions(
-    bits: NDArray[np.uint8],
-    masks: NDArray[np.bool_],
+    bits: BitMasks,
+    masks: Mask,
     *,
     metrics: Iterable[str],
     spacing_mm: Sequence[float] | None,

@@ -10,10 +10,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+from benchbench.images.arrays import Floats, Mask
+
 Corner = tuple[int, ...]
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from benchbench.engine.cost.timing import CaseClock
 from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.run.assignment import Assignment
@@ -58,7 +58,7 @@ def score_test_cases(
 
 def _draw_previews(
     assignment: Assignment,
-    counts: Mapping[PreparedCase, NDArray[np.int64]],
+    counts: Mapping[PreparedCase, Integers],
     packed: Mapping[PreparedCase, Sequence[Mapping[str, Any]]],
 ) -> None:
     """Pictures of the best, the median and the worst case by Dice."""
@@ -75,7 +75,7 @@ def _draw_previews(
 
 def count_table(
     assignment: Assignment,
-    counts: Mapping[PreparedCase, NDArray[np.int64]],
+    counts: Mapping[PreparedCase, Integers],
     distances: Mapping[PreparedCase, Sequence[Mapping[str, float]]],
     *,
     by_slice: bool = False,

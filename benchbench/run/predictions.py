@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from benchbench.engine.inference.export import label_nifti
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Mask
 from benchbench.metrics.masks import pack, unpack
 from benchbench.metrics.scores import measure_regions
 from benchbench.results.files import slug
@@ -25,12 +25,12 @@ from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 
 
-def distances(prepared: PreparedCase, masks: NDArray[np.bool_], metrics: Sequence[str]) -> list[dict[str, float]]:
+def distances(prepared: PreparedCase, masks: Mask, metrics: Sequence[str]) -> list[dict[str, float]]:
     """The columns that masks (S, K, H, W) of a case add to its row of each region."""
     return measure_regions(prepared.native_label(), masks, metrics=metrics, spacing_mm=prepared.spacing_mm)
 
 
-def pack_case(prepared: PreparedCase, regions: Sequence[str], masks: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def pack_case(prepared: PreparedCase, regions: Sequence[str], masks: Mask) -> list[dict[str, Any]]:
     """A row for each region of a case: its mask (S, H, W) in few bytes."""
     named = zip(regions, np.moveaxis(masks, 1, 0), strict=True)
     return [{"case": prepared.case.id, "region": region, **pack(mask)} for region, mask in named]
@@ -84,7 +84,7 @@ def _of_kept_masks(
         yield from zip(named, lines, strict=True)
 
 
-def _kept_masks(assignment: Assignment, record: Record) -> Iterator[tuple[PreparedCase, NDArray[np.bool_]]]:
+def _kept_masks(assignment: Assignment, record: Record) -> Iterator[tuple[PreparedCase, Mask]]:
     """Each test case with its masks (S, K, H, W)."""
     kept = assignment.folder.read_table("predictions.parquet", record)
     for prepared in assignment.test:

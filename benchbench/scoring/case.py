@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchbench.errors import DataError
+from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
 from benchbench.metrics.lesions import RULES, brats23_lesion
-from benchbench.metrics.masks import Mask
 from benchbench.metrics.scores import count, measure_regions
 from benchbench.scoring.rules import Scoring
 

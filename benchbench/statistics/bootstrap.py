@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchbench.statistics.panel import Floats, Panel
+from benchbench.images.arrays import Floats
+from benchbench.statistics.panel import Panel
 
 DRAWS = 10_000
 _CELLS = 4_000_000  # patients times draws held at a time

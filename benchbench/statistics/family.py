@@ -10,10 +10,11 @@ from typing import TypeVar
 import numpy as np
 from scipy import stats
 
+from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import Unknown
 from benchbench.statistics.paired import Comparison, compare
-from benchbench.statistics.panel import Floats, Panel
+from benchbench.statistics.panel import Panel
 
 _FEWEST_DATASETS = 5
 Asked = TypeVar("Asked", bound=Hashable)

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
+from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
-from benchbench.statistics.panel import Floats, Panel
+from benchbench.statistics.panel import Panel
 
 LEVEL = 0.95
 FEWEST, FEW = 20, 50

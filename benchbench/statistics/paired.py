@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import FEWEST, Interval, Unknown, mean_interval, quantile_of_t, standard_error
-from benchbench.statistics.panel import Floats, Panel
+from benchbench.statistics.panel import Panel
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 ALPHA, POWER = 0.05, 0.8

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchbench.errors import IncompatibleError
-
-Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+from benchbench.images.arrays import Floats, Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +21,7 @@ class Panel:
 
     models: tuple[str, ...]
     patients: tuple[str, ...]
-    folds: Whole
+    folds: Integers
     """(P,) fold of each patient, numbered from 0 without gaps."""
     sums: Floats
     """(M, P) sum over the patient's cases, those that are defined."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
 from benchbench.statistics.intervals import FEWEST, LEVEL, Unknown
-from benchbench.statistics.panel import Floats, Panel
+from benchbench.statistics.panel import Panel
 
 
 @dataclass(frozen=True, kw_only=True)

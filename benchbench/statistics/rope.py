@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchbench.statistics.panel import Floats
+from benchbench.images.arrays import Floats
 
 DRAWS = 50_000
 _PRIOR = 0.5  # the weight of one made-up patient without a difference

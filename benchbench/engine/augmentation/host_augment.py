@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from benchbench.errors import IncompatibleError
+from benchbench.images.arrays import BitMasks
 from benchbench.spec.document import nearest
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from benchbench.spec.augmentation import Albumentations
 
 Pixels = NDArray[np.float32]
-Mask = NDArray[np.uint8]
 
 _FILLS_MASK = ("mask_interpolation", "fill_mask", "mask_drop_value")
 """Parameters that could put numbers into a mask that are no regions of it."""
@@ -43,8 +43,8 @@ def check_albumentations(step: Albumentations, *, shape: tuple[int, int, int] | 
 
 
 def apply_albumentations(
-    images: Pixels, labels: Mask, step: Albumentations, *, seeds: Sequence[int]
-) -> tuple[Pixels, Mask]:
+    images: Pixels, labels: BitMasks, step: Albumentations, *, seeds: Sequence[int]
+) -> tuple[Pixels, BitMasks]:
     """New images (B, H, W, C) and labels (B, H, W), each sample changed as its own seed decides.
 
     albumentations takes images in [0, 1]; one that exceeds them is rescaled by its range before, and back after.
@@ -134,7 +134,7 @@ def _try(transform: Any, shape: tuple[int, int, int]) -> None:
         raise IncompatibleError(f"{_named(transform)}: puts {strange.tolist()} into a mask that has 0, 1 and 3")
 
 
-def _apply(transform: Any, image: Pixels, label: Mask) -> tuple[Pixels, Mask]:
+def _apply(transform: Any, image: Pixels, label: BitMasks) -> tuple[Pixels, BitMasks]:
     low, high = float(image.min()), float(image.max())
     if 0 <= low <= high <= 1:
         return _call(transform, image, label)
@@ -144,7 +144,7 @@ def _apply(transform: Any, image: Pixels, label: Mask) -> tuple[Pixels, Mask]:
     return image if changed is scaled else changed * span + low, label
 
 
-def _call(transform: Any, image: Pixels, label: Mask) -> tuple[Pixels, Mask]:
+def _call(transform: Any, image: Pixels, label: BitMasks) -> tuple[Pixels, BitMasks]:
     height, width, channels = image.shape
     where = f"{_named(transform)} on {height} x {width} pixels with {channels} channels"
     try:

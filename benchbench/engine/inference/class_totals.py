@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.engine.inference.counting import count_voxels, with_background
 from benchbench.engine.network.losses import region_masks
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Mask
 from benchbench.metrics.class_scores import BACKGROUND, class_scores
 
 _LEAST = 1e-7  # a probability of 0 would make one voxel's cross-entropy infinite
@@ -26,7 +26,7 @@ class ClassTotals:
         self._entropy = np.zeros(len(self._classes))
         self._voxels = 0
 
-    def add(self, prepared: PreparedCase, probabilities: Tensor, masks: NDArray[np.bool_]) -> None:
+    def add(self, prepared: PreparedCase, probabilities: Tensor, masks: Mask) -> None:
         """A case: probabilities (1 + K, *kept) as a predictor gives them, masks of its whole grid (S, K, H, W)."""
         native, regions = prepared.native_label(), masks.shape[1]
         reference = with_background(region_masks(torch.from_numpy(native), regions))

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Mask
 
 
-def label_nifti(prepared: PreparedCase, masks: NDArray[np.bool_], regions: Mapping[str, tuple[int, ...]]) -> bytes:
+def label_nifti(prepared: PreparedCase, masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> bytes:
     """The content of a .nii.gz file: labels of 8 bits in the axes and with the affine of the case.
 
     masks (S, K, H, W) of the regions in their order. Where no affine is known it is the identity.
@@ -24,7 +25,7 @@ def label_nifti(prepared: PreparedCase, masks: NDArray[np.bool_], regions: Mappi
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
 
 
-def region_labels(masks: NDArray[np.bool_], regions: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:
+def region_labels(masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:
     """(K, *space) -> (*space): the label value that is in exactly the regions that a voxel is in.
 
     Where there is none, as for a voxel predicted as enhancing but not as tumour, the value whose regions differ in

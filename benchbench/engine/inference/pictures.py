@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Mask
 from benchbench.images.planes import Interval, Plane
 
 Picture = NDArray[np.uint8]
@@ -23,7 +24,7 @@ _NAMES = ("axial", "coronal", "sagittal")
 _STORED_UPRIGHT = (False, (False, False))
 
 
-def planes_through(prepared: PreparedCase, shown: NDArray[np.bool_]) -> list[Plane]:
+def planes_through(prepared: PreparedCase, shown: Mask) -> list[Plane]:
     """In 2D the slice where masks (S, K, H, W) are largest, in 3D the three planes through the middle of it.
 
     Where they are empty, the middle of what was kept of the case.
@@ -46,7 +47,7 @@ def picture(prepared: PreparedCase, plane: Plane) -> Picture:
     return coloured(plane.turn(prepared.image().take(plane.at - start, axis=1 + plane.axis)))
 
 
-def truth_masks(prepared: PreparedCase, *, regions: int) -> NDArray[np.bool_]:
+def truth_masks(prepared: PreparedCase, *, regions: int) -> Mask:
     """(S, K, H, W) of the whole case."""
     label = prepared.native_label()
     return np.stack([(label >> number) & 1 > 0 for number in range(regions)], 1)

@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchbench.images.arrays import Box, Floats, Integers, Mask, bounding_box
 from benchbench.spec.inference import Postprocess
 
 THRESHOLD = 0.5
 """Of a region for which the protocol gives none."""
 
-Mask = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Box = tuple[slice, ...]
 
 
 class Components(NamedTuple):
@@ -50,7 +47,7 @@ def decide(probabilities: Probabilities, rules: Postprocess, *, regions: Iterabl
 
 def find_components(mask: Mask, probabilities: Probabilities) -> Components:
     """The components of a mask (*space), with the sums of its region's probabilities (*space)."""
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     inside = mask[box]
     labels, count = ndimage.label(inside)
     found = labels[inside]
@@ -74,13 +71,3 @@ def _remove_all(mask: Mask, probabilities: Probabilities, *, smaller: int, sure:
     if size < smaller:
         total = probabilities[mask].sum(dtype=np.float64)
         mask &= ~are_doubtful(np.array(size), np.array(total), smaller=smaller, sure=sure)
-
-
-def _bounding_box(mask: Mask) -> Box:
-    """Where a mask has voxels; an empty box where it has none."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        places = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(places[0], places[-1] + 1) if len(places) else slice(0))
-    return tuple(box)

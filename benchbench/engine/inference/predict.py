@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchbench.engine.batches.sampling import Slices, in_order, to_float
@@ -19,6 +17,7 @@ from benchbench.engine.network.losses import region_masks
 from benchbench.engine.network.network import autocast, forward
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Integers, Mask
 from benchbench.spec.inference import Postprocess
 from benchbench.spec.protocol import Activation, Protocol
 
@@ -63,7 +62,7 @@ class Predictor:
         *,
         regions: Sequence[str],
         postprocess: Postprocess | None,
-    ) -> NDArray[np.bool_]:
+    ) -> Mask:
         """The regions on the whole of the case's own grid, in the axes of its frame: (S, K, H, W)."""
         if postprocess is None:
             kept = decide_masks(probabilities, self._activation).cpu().numpy()
@@ -130,7 +129,7 @@ class Ensemble:
         *,
         regions: Sequence[str],
         postprocess: Postprocess | None,
-    ) -> NDArray[np.bool_]:
+    ) -> Mask:
         """As a member alone decides them."""
         return self.members[0].masks(prepared, probabilities, regions=regions, postprocess=postprocess)
 
@@ -148,13 +147,13 @@ def decide_masks(probabilities: Tensor, activation: Activation) -> Tensor:
     return probabilities.argmax(0, keepdim=True) == classes.view(-1, *[1] * (probabilities.ndim - 1))
 
 
-def count_case(prepared: PreparedCase, masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+def count_case(prepared: PreparedCase, masks: Mask) -> Integers:
     """tp, fp, fn, tn of each slice and region (S, K, 4), on the case's own grid."""
     reference = region_masks(torch.from_numpy(prepared.native_label()), masks.shape[1])
     return count_voxels(reference, torch.from_numpy(masks)).numpy()
 
 
-def resized_truth(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> NDArray[np.bool_]:
+def resized_truth(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> Mask:
     """The truth of slices as a network is taught it, put back on the case's own grid: (S, K, H, W).
 
     It is taken for probabilities, 0 or 1, and decided on as a network's are.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from benchbench.engine.inference.pictures import Picture, picture, planes_through, truth_masks
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Mask
 
 _COLOURS = ((80, 200, 80), (60, 120, 240), (240, 160, 60), (200, 80, 200))  # red, green, blue of each region
 _GAP = 4
 _LEAST_WIDTH = 192  # of a panel: what is smaller is enlarged by a whole factor
 
 
-def draw_preview(prepared: PreparedCase, masks: NDArray[np.bool_]) -> bytes:
+def draw_preview(prepared: PreparedCase, masks: Mask) -> bytes:
     """A PNG of three panels: the image, the truth's outlines on it, the prediction's.
 
     masks (S, K, H, W) on the case's own grid. In 2D of the slice where truth, or else prediction, is largest; in
@@ -30,7 +30,7 @@ def draw_preview(prepared: PreparedCase, masks: NDArray[np.bool_]) -> bytes:
     return content.tobytes()
 
 
-def _panels(shown: Picture, truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> Picture:
+def _panels(shown: Picture, truth: Mask, found: Mask) -> Picture:
     factor = max(1, _LEAST_WIDTH // shown.shape[1])
     shown = shown.repeat(factor, 0).repeat(factor, 1)
     truth, found = (mask.repeat(factor, 1).repeat(factor, 2) for mask in (truth, found))
@@ -49,7 +49,7 @@ def _stacked(rows: list[Picture]) -> Picture:
     return whole
 
 
-def _outlined(shown: Picture, masks: NDArray[np.bool_]) -> Picture:
+def _outlined(shown: Picture, masks: Mask) -> Picture:
     drawn = shown.copy()
     for mask, colour in zip(masks, _COLOURS * 2, strict=False):
         outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from benchbench.engine.inference.postprocess import (
     THRESHOLD,
-    Floats,
-    Integers,
-    Mask,
     Probabilities,
     are_doubtful,
     decide,
     find_components,
 )
+from benchbench.images.arrays import Floats, Integers, Mask
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.spec.inference import Postprocess
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Denoiser = Callable[[Floats], Floats]
+Channel = NDArray[np.float32]
+"""One channel of an image, (*space)."""
+Denoiser = Callable[[Channel], Channel]
 """A channel (*space) -> the same with less noise."""
 
 
@@ -25,10 +26,10 @@ class TotalVariation:
     slice_by_slice: bool
     """Whether variation is that within the slices along the first axis."""
 
-    def __call__(self, channel: Floats) -> Floats:
+    def __call__(self, channel: Channel) -> Channel:
         from skimage.restoration import denoise_tv_chambolle  # noqa: PLC0415 only for those who ask for it
 
         parts = list(channel) if self.slice_by_slice else [channel]
         smooth = [denoise_tv_chambolle(part, weight=self.weight) for part in parts]
-        found: Floats = np.stack(smooth) if self.slice_by_slice else smooth[0]
+        found: Channel = np.stack(smooth) if self.slice_by_slice else smooth[0]
         return found

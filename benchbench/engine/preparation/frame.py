@@ -14,10 +14,12 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
+from benchbench.images.arrays import Floats, Mask, bounding_box
+from benchbench.images.planes import Interval
 from benchbench.spec.protocol import SliceAxis
 
-Box = tuple[tuple[int, int], ...]
-"""First index and the one after the last, for each axis."""
+Intervals = tuple[Interval, ...]
+"""The first index and the one after the last, for each axis."""
 Index = tuple[EllipsisType | slice, ...]
 
 _WORLD: dict[SliceAxis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # right, anterior, superior
@@ -32,7 +34,7 @@ class Frame(NamedTuple):
     """Which axes of the volume run the other way."""
     shape: tuple[int, ...]
     """Of the whole case, in the volume's axes."""
-    box: Box
+    box: Intervals
     """What of it is kept."""
 
     def orient(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -46,7 +48,7 @@ class Frame(NamedTuple):
         lead = array.ndim - 3
         return array[self._turned()].transpose(*range(lead), *(lead + self.axes.index(axis) for axis in range(3)))
 
-    def orient_box(self, box: Box) -> Box:
+    def orient_box(self, box: Intervals) -> Intervals:
         """A box of the case's axes in the volume's."""
         turned = []
         for axis, flip, size in zip(self.axes, self.flipped, self.shape, strict=True):
@@ -71,9 +73,7 @@ class Frame(NamedTuple):
         return whole
 
 
-def whole_frame(
-    shape: Sequence[int], affine: NDArray[np.float64] | None, *, slice_axis: SliceAxis | None
-) -> Frame:
+def whole_frame(shape: Sequence[int], affine: Floats | None, *, slice_axis: SliceAxis | None) -> Frame:
     """The frame of a case of three axes that keeps all of it.
 
     With `slice_axis` the named axis comes first and the others follow as they are stored; without, the axes are
@@ -95,28 +95,26 @@ def whole_frame(
     return Frame(axes, flipped, sizes, tuple((0, size) for size in sizes))
 
 
-def nonzero_box(image: NDArray[Any]) -> Box:
-    """The smallest box around what any channel of (C, *space) has other than 0; the whole space if none has."""
-    if image.dtype.kind in "iu":  # one comparison instead of one a channel
+def nonzero_box(image: NDArray[Any]) -> Intervals:
+    """Return the smallest box around the voxels of (C, *space) that some channel has other than 0.
+
+    It is the whole space where every voxel is 0.
+    """
+    inside = _is_nonzero(image)
+    box = bounding_box(inside)
+    if not inside[box].size:
+        return tuple((0, size) for size in inside.shape)
+    return tuple((part.start, part.stop) for part in box)
+
+
+def _is_nonzero(image: NDArray[Any]) -> Mask:
+    """Return where any channel of (C, *space) is not 0, (*space)."""
+    if image.dtype.kind in "iu":  # one comparison for all channels is faster than one for each
         any_bit = image[0].copy("K")
         for channel in image[1:]:
             any_bit |= channel
-        return mask_box(any_bit != 0)
+        return any_bit != 0
     inside = image[0] != 0
     for channel in image[1:]:
         inside |= channel != 0
-    return mask_box(inside)
-
-
-def mask_box(inside: NDArray[np.bool_]) -> Box:
-    """The smallest box around a mask; the whole space where it is empty."""
-    box = []
-    for axis in range(inside.ndim):
-        # over one axis after the other: each pass leaves less to look at
-        line: NDArray[np.bool_] = inside
-        for other in reversed(range(inside.ndim)):
-            if other != axis:
-                line = np.asarray(line.any(other))
-        found = np.flatnonzero(line)
-        box.append((int(found[0]), int(found[-1]) + 1) if len(found) else (0, inside.shape[axis]))
-    return tuple(box)
+    return inside

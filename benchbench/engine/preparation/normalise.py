@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchbench.engine.preparation.denoise import Denoiser, Floats
+from benchbench.engine.preparation.denoise import Channel, Denoiser
+from benchbench.images.arrays import Mask
 from benchbench.spec.protocol import Intensity
 
 _PERCENTILES = (0.5, 99.5)
@@ -53,7 +54,7 @@ def normalise(
     return scaled.numpy()
 
 
-def _scale(values: Floats, intensity: Intensity, *, inside: NDArray[np.bool_], is_8_bit: bool) -> None:
+def _scale(values: Channel, intensity: Intensity, *, inside: Mask, is_8_bit: bool) -> None:
     """Changes the values of a channel in place; `inside` is where they are not 0."""
     match intensity:
         case "unit":
@@ -71,7 +72,7 @@ def _scale(values: Floats, intensity: Intensity, *, inside: NDArray[np.bool_], i
             values *= _inverse(high - low)
 
 
-def _standardise(values: Floats, count: int, *, inside: NDArray[np.bool_] | None = None) -> None:
+def _standardise(values: Channel, count: int, *, inside: Mask | None = None) -> None:
     """Over `count` values; those outside are 0 before and after."""
     values -= values.sum() / max(count, 1)
     if inside is not None:

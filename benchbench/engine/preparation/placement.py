@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchbench.images.arrays import BitMasks
+
 
 class Placement(NamedTuple):
     """Where a slice lies in the patch: scaled by one factor to fit, then centred."""
@@ -32,7 +34,7 @@ def fit_image(slices: NDArray[Any], placement: Placement, patch: Sequence[int]) 
     return _fit(slices, placement, patch, method=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def fit_label(bits: NDArray[np.uint8], placement: Placement, patch: Sequence[int]) -> NDArray[np.uint8]:
+def fit_label(bits: BitMasks, placement: Placement, patch: Sequence[int]) -> BitMasks:
     """(S, H, W) -> (S, *patch), by the nearest pixel, zeros around."""
     return _fit(bits[:, None], placement, patch, method=cv2.INTER_NEAREST_EXACT)[:, 0]
 

@@ -34,6 +34,7 @@ from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
 from benchbench.engine.preparation.normalise import normalise
 from benchbench.engine.preparation.placement import Placement, fit_image, fit_label, place
 from benchbench.errors import DataError
+from benchbench.images.arrays import BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol
 
 PREPARATION = 3
@@ -56,12 +57,12 @@ class PreparedCase:
         """(S, C, *patch) or (C, *volume), uint8 or float16."""
         return self._stored("image")
 
-    def label(self) -> NDArray[np.uint8]:
+    def label(self) -> BitMasks:
         """Bit masks of the same space, (S, *patch) or (*volume)."""
         stored = self._stored("label")
         return stored if self.placement else self.frame.crop(stored)
 
-    def native_label(self) -> NDArray[np.uint8]:
+    def native_label(self) -> BitMasks:
         """Bit masks (S, H, W) of the whole case, in the axes of `frame`."""
         return self._stored("native" if "native" in self._described["arrays"] else "label")
 
@@ -86,7 +87,7 @@ class PreparedCase:
         return self.placement is not None and self.placement.scaled != self.placement.native
 
     @property
-    def affine(self) -> NDArray[np.float64] | None:
+    def affine(self) -> Floats | None:
         """Of the case's own axes, in mm."""
         stored = self._described["affine"]
         return None if stored is None else np.array(stored)
@@ -180,7 +181,7 @@ def write_prepared(
         "placement": placement._asdict() if placement else None,
         "affine": None if case.affine is None else case.affine.tolist(),
         "spacing_mm": _with_slice_axis(case.spacing_mm, case.label.ndim),
-        "voxels": _digest(arrays["image"]),
+        "voxels": voxel_digest(arrays["image"]),
     }
     _write(folder, arrays, described, compress=compress)
 
@@ -214,7 +215,7 @@ def _denoiser(protocol: Protocol) -> Denoiser | None:
     return TotalVariation(weight=protocol.denoise_weight, slice_by_slice=protocol.ndim == 2)
 
 
-def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
+def region_bits(label: NDArray[Any], task: Task) -> BitMasks:
     """A label volume as bit masks: bit k where the k-th region of the task is."""
     assert len(task.regions) <= 8, "a bit mask of eight bits"
     bits = np.zeros_like(label, dtype=np.uint8)
@@ -225,7 +226,7 @@ def region_bits(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
     return bits
 
 
-def labelled_places(bits: NDArray[np.uint8], *, regions: int) -> NDArray[np.int32]:
+def labelled_places(bits: BitMasks, *, regions: int) -> NDArray[np.int32]:
     """(N, 3) places of labelled voxels, evenly drawn from those of each region, at most some thousands of each."""
     labelled = np.flatnonzero(bits != 0)  # of truth values: several times faster than of numbers
     places = []
@@ -254,7 +255,7 @@ def _with_slice_axis(spacing_mm: tuple[float, ...] | None, ndim: int) -> list[fl
 
 
 def _fit(
-    image: NDArray[Any], bits: NDArray[np.uint8], frame: Frame, protocol: Protocol
+    image: NDArray[Any], bits: BitMasks, frame: Frame, protocol: Protocol
 ) -> tuple[dict[str, NDArray[Any]], Placement]:
     """Image (C, S, H, W) and labels as a stack of patches."""
     cropped = frame.crop(bits)
@@ -283,12 +284,6 @@ def _write(
         unfinished.rename(folder)
     except OSError:  # another process was quicker with the same content
         shutil.rmtree(unfinished)
-
-
-def _digest(image: NDArray[Any]) -> str:
-    digest = hashlib.sha256(f"{image.dtype.str} {image.shape}".encode())
-    digest.update(image.data)
-    return digest.hexdigest()
 
 
 def _tuples(stored: Any) -> Any:

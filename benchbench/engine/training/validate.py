@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchbench.engine.batches.sampling import Slices, Source, in_order, to_float
@@ -15,9 +13,10 @@ from benchbench.engine.inference.window import predict_windows
 from benchbench.engine.network.losses import compute_loss
 from benchbench.engine.network.network import autocast, forward
 from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
-Validation = tuple[float, NDArray[np.int64]]
+Validation = tuple[float, Integers]
 """Mean loss over slices or volumes; tp, fp, fn, tn of each case and region (N, K, 4), or class (N, 1 + K, 4)."""
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import INK, MUTED, SERIES, Figure, listed
 from benchbench.report.figures.plate import Plate, draw_mean, lines_of, scattered
 from benchbench.statistics import Interval
-from benchbench.statistics.panel import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, finish, listed, share_legend, short
 from benchbench.results.folder import ResultsFolder
-from benchbench.statistics.panel import Floats
 from benchbench.tables.results import Results
 from benchbench.tables.rows import datasets, name_for, rows_of
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import INK, MUTED, PAPER, Figure, listed, short
 from benchbench.report.figures.measure import written
 from benchbench.report.figures.plate import Plate, lines_of, scattered
 from benchbench.statistics import Interval
-from benchbench.statistics.panel import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from benchbench.comparison.values import scores_of
+from benchbench.images.arrays import Mask
 from benchbench.images.planes import Plane
-from benchbench.metrics.masks import Mask, unpack
+from benchbench.metrics.masks import unpack
 from benchbench.plan.run import KEYS, RunKey
 from benchbench.report.figures.canvas import Figure, listed, short
 from benchbench.report.figures.chosen import MOST_DISPUTED, Chosen, choose

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, listed, short
 from benchbench.report.figures.plate import Plate, spread_out
 from benchbench.statistics import Interval
-from benchbench.statistics.panel import Floats
 from benchbench.tables.cost_tables import cost_table
 from benchbench.tables.results import Results, of_runs
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbench.comparison.board import Board
+from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import INK, SERIES, Figure, canvas, finish, short
 from benchbench.report.figures.measure import axis_of, name_of
-from benchbench.statistics.panel import Floats
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for
 

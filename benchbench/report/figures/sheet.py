@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchbench.metrics.masks import Mask
+from benchbench.images.arrays import Mask
 from benchbench.report.figures.canvas import INK, WIDTH, Figure, canvas, finish, short
 from benchbench.report.figures.tint import image_of, tint
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from benchbench.metrics.masks import Mask
+from benchbench.images.arrays import Mask
 
 PALETTE = ("#ffd92f", "#4dc3ff", "#ff7256", "#c583ff", "#66dd66", "#ff8fd0")
 """For regions whose field has no colour for them; none of `SERIES`, which change with a page's theme."""
