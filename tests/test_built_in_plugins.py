@@ -1,4 +1,4 @@
-"""Every plugin that comes with benchbench keeps the rules of its kind; the page of models says what they cost."""
+"""Tests that every built-in plugin follows the rules of its kind, and that the page of models is up to date."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ SMALL: dict[str, dict[str, Any]] = {
     "unetr": {"width": 4, "hidden": 24, "mlp": 24, "heads": 2},
 }
 LARGE = {"monai_vnet", "smp_dpt"}
-"""No parameter makes these small enough to learn a batch in a test; `benchbench check` lets them."""
+"""Models that no parameter makes small enough to learn a batch in a test; `benchbench check` takes the time."""
 
 
-def own(kind: str) -> list[str]:
+def built_in(kind: str) -> list[str]:
     installed = getattr(discover(), kind)
-    return sorted(name for name, each in installed.items() if each.origin.distribution == "benchbench")
+    return sorted(name for name, plugin in installed.items() if plugin.origin.distribution == "benchbench")
 
 
-@pytest.mark.parametrize("name", own("models"))
-def test_a_built_in_model_keeps_every_rule(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize("name", built_in("models"))
+def test_a_built_in_model_follows_every_rule(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     if name in LARGE:
         monkeypatch.setattr(candidate, "_STEPS", 4)
     params = SMALL.get(name, LITTLE if name.startswith("smp_") else {})
     report = examine_model(discover().model(name), params)
-    assert set(report.broken) <= ({"overfits"} if name in LARGE else set()), list(report.lines())
+    assert set(report.failed) <= ({"overfits"} if name in LARGE else set()), list(report.lines())
 
 
-@pytest.mark.parametrize("name", own("datasets"))
-def test_a_built_in_dataset_keeps_every_rule(name: str) -> None:
+@pytest.mark.parametrize("name", built_in("datasets"))
+def test_a_built_in_dataset_follows_every_rule(name: str) -> None:
     check_dataset(discover().dataset(name))
 
 
-def test_the_page_of_models_is_what_its_command_makes_now() -> None:
+def test_the_page_of_models_is_up_to_date() -> None:
     page = Path(__file__).parent.parent / "docs" / "models.md"
     registry = discover()
     assert not registry.broken, "the page has a row for every model, so all of them must be installed"
-    models = {name: each for name, each in registry.models.items() if each.origin.distribution == "benchbench"}
+    models = {name: model for name, model in registry.models.items() if model.origin.distribution == "benchbench"}
     assert page.read_text(encoding="utf-8") == models_page(models)
     assert "**differs**" not in page.read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""`benchbench check`, `benchbench show` and the page of models, as a user meets them."""
+"""Tests of `benchbench check`, `benchbench show` and the page of models."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def invoke(*words: str) -> Result:
     return CliRunner().invoke(cli, words, standalone_mode=False)
 
 
-def test_a_model_that_keeps_the_rules_ends_with_0_and_a_line_a_rule() -> None:
+def test_checking_a_model_prints_one_line_per_rule() -> None:
     done = invoke("check", "plain", "--set", "width=3")
-    assert done.return_value == 1, "its factory says nothing of its parameters"
-    assert "ok    2D       overfits: one batch is learned to a Dice above 0.8" in done.output
-    assert "mend  2D       documented:" in done.output
-    assert "parameter 'width' is not spoken of, expected a sentence" in done.output
-    assert "plain: 12 rules kept, 1 broken" in done.output
+    assert done.return_value == 1, "its factory does not describe its parameters"
+    assert "ok    2D       overfits: it learns one batch to a Dice above 0.8" in done.output
+    assert "FAIL  2D       documented:" in done.output
+    assert "parameter 'width' is not described, expected a sentence" in done.output
+    assert "plain: 12 rules passed, 1 failed" in done.output
 
 
-def test_a_model_with_a_wrong_output_is_told_and_the_rest_is_not_looked_at() -> None:
+def test_a_wrong_output_is_reported_and_the_later_rules_are_skipped() -> None:
     done = invoke("check", "wrong")
     assert done.return_value == 1
     assert "images (2, 2, 64, 64): returned (2, 3, 64, 64), expected (2, 2, 64, 64)" in done.output
-    assert "-     2D       overfits: one batch is learned to a Dice above 0.8 (mend 'shapes' first)" in done.output
+    assert "-     2D       overfits: it learns one batch to a Dice above 0.8 (fix 'shapes' first)" in done.output
 
 
 def test_a_dataset_is_checked_on_a_phantom_or_on_its_files(squares: Path) -> None:

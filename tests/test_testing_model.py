@@ -1,4 +1,4 @@
-"""Every rule for models, broken by a model that breaks that rule alone."""
+"""Tests that every rule for models fails for a model that breaks this rule alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchbench.testing import ConformanceError, check_model, examine_model
 
 
 class Small(nn.Module):
-    """Two convolutions: keeps every rule, and is what the others change."""
+    """Two convolutions that follow every rule; the other classes change one thing."""
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ def plugin(build: Callable[..., Any], **changes: Any) -> ModelPlugin:
     return ModelPlugin(**{**fields, **changes})
 
 
-def broken(build: Callable[..., Any], **changes: Any) -> tuple[str, ...]:
-    return examine_model(plugin(build, **changes)).broken
+def failed(build: Callable[..., Any], **changes: Any) -> tuple[str, ...]:
+    return examine_model(plugin(build, **changes)).failed
 
 
 class NoParameters(nn.Module):
@@ -123,7 +123,7 @@ class Seeded(Small):
 class DrawsWithPython(Small):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
-        nn.init.constant_(self.head.bias, random.random())  # noqa: S311 that is what is wrong with it
+        nn.init.constant_(self.head.bias, random.random())  # noqa: S311 the fault under test
 
 
 class DropsWithPython(Small):
@@ -193,7 +193,7 @@ class Breaks(Small):
     ("build", "rule", "message"),
     [
         (lambda _: None, "builds", "build returned NoneType, expected an nn.Module; return the network"),
-        (NoParameters, "builds", "has no parameters, expected some; make layers attributes"),
+        (NoParameters, "builds", "has no parameters, expected at least one; make layers attributes"),
         (Halved, "shapes", "images (2, 2, 64, 64): returned (2, 2, 64, 32), expected (2, 2, 64, 64); crop or"),
         (OnlyEven, "shapes", "images (1, 2, 64, 64): raised RuntimeError"),
         (
@@ -208,51 +208,59 @@ class Breaks(Small):
             "training output",
             "the first head is (32, 32), expected the patch, (64, 64); put the finest",
         ),
-        (SameSize, "training output", "expected each smaller than the one before; sort them"),
-        (Breaks, "training output", "raised ValueError: the model fell over, expected no exception; run it under"),
+        (SameSize, "training output", "expected every head smaller than the one before; sort them"),
+        (
+            Breaks,
+            "training output",
+            "raised ValueError: the model fell over, expected no exception; debug the plugin",
+        ),
         (
             OddLoss,
             "own loss",
-            "loss(images, targets), expected loss(images, targets, criterion); take these three",
+            "loss(images, targets), expected loss(images, targets, criterion); use these three",
         ),
         (LossWithoutLogits, "own loss", "returned Tensor, expected two tensors; return loss and logits"),
         (LossOfManyNumbers, "own loss", "expected a finite scalar with a gradient; reduce it"),
-        (Idle, "gradient", "none reaches spare.weight, spare.bias, expected every parameter; use them"),
+        (Idle, "gradient", "no gradient reaches spare.weight, spare.bias, expected one for every parameter; use"),
         (CannotLearn, "overfits", "steps, expected above 0.8; look for a detached tensor"),
-        (Seeded, "seeded", "another seed gives the same weights, expected others; set neither a seed"),
-        (DrawsWithPython, "seeded", "one seed gives different weights in head.bias, expected the same; draw from"),
+        (Seeded, "seeded", "another seed gives the same weights, expected other weights; set neither a seed"),
+        (
+            DrawsWithPython,
+            "seeded",
+            "one seed gives different weights in head.bias, expected the same weights; draw",
+        ),
         (DropsWithPython, "seeded", "one seed gives training losses"),
         (
             AlwaysDrops,
             "eval",
-            "the same images give other logits the second time, expected the same; draw nothing",
+            "a second pass gives other logits, expected the same logits; draw no random numbers",
         ),
-        (BatchStatistics, "eval", "an image's logits change with its batch"),
+        (BatchStatistics, "eval", "an image's logits depend on its batch"),
         (CountsInEval, "eval", "a forward pass changes seen, expected no change in eval mode"),
-        (HiddenState, "round trip", "saved and loaded, logits change by"),
-        (Mutates, "inputs", "eval mode changes the images, expected them as they were; do nothing in place"),
-        (Tanh, "logits", "expected no bounds; return what the last layer gives"),
-        (Overflows, "bf16", "logits are nan or infinite, expected finite ones"),
+        (HiddenState, "round trip", "after saving and loading, logits change by"),
+        (Mutates, "inputs", "eval mode modifies the images, expected unchanged images; do no in-place"),
+        (Tanh, "logits", "expected no bounds; return the output of the last layer"),
+        (Overflows, "bf16", "logits are nan or infinite, expected finite logits"),
     ],
 )
-def test_a_model_that_breaks_one_rule_is_told_which_and_how_to_mend_it(
+def test_a_model_that_fails_one_rule_is_reported_with_the_fix(
     build: Callable[..., Any], rule: str, message: str
 ) -> None:
     report = examine_model(plugin(build))
-    assert report.broken == (rule,)
+    assert report.failed == (rule,)
     assert any(line.startswith(f"toy: 2D, {rule}: ") and message in line for line in report.lines())
     assert not any("\n" in line for line in report.lines())
 
 
-def test_a_model_that_breaks_no_rule_passes_in_2d_and_3d() -> None:
+def test_a_model_that_follows_every_rule_passes_in_2d_and_3d() -> None:
     check_model(plugin(Small, ndims=frozenset({2, 3})))
 
 
-def test_an_activation_keeps_a_model_from_learning_and_both_rules_say_so() -> None:
-    assert broken(Sigmoid) == ("overfits", "logits")
+def test_an_activation_prevents_learning_and_fails_both_rules() -> None:
+    assert failed(Sigmoid) == ("overfits", "logits")
 
 
-def test_all_broken_rules_are_listed_not_the_first() -> None:
+def test_every_failed_rule_is_listed() -> None:
     class Both(Tanh, Idle):
         pass
 
@@ -262,23 +270,23 @@ def test_all_broken_rules_are_listed_not_the_first() -> None:
     assert isinstance(caught.value, AssertionError)
 
 
-def test_what_rests_on_a_broken_shape_is_not_looked_at() -> None:
+def test_rules_after_a_failed_prerequisite_are_skipped() -> None:
     report = examine_model(plugin(Halved))
-    assert {outcome.lines for outcome in report.outcomes[2:]} == {("mend 'shapes' first",)}
+    assert {outcome.lines for outcome in report.outcomes[2:]} == {("fix 'shapes' first",)}
 
 
 def test_a_parameter_declared_unused_is_allowed_and_one_that_is_used_is_not() -> None:
-    assert broken(Idle, unused=("spare.*",)) == ()
-    assert broken(Small, unused=("head.*",)) == ("gradient",)
+    assert failed(Idle, unused=("spare.*",)) == ()
+    assert failed(Small, unused=("head.*",)) == ("gradient",)
 
 
-def test_a_part_that_begins_at_zero_does_not_hide_what_is_behind_it() -> None:
+def test_a_layer_that_begins_at_zero_does_not_hide_the_layers_before_it() -> None:
     class ZeroHead(Small):
         def __init__(self, geometry: Geometry) -> None:
             super().__init__(geometry)
             nn.init.zeros_(self.head.weight)
 
-    assert "gradient" not in broken(ZeroHead)
+    assert "gradient" not in failed(ZeroHead)
 
 
 def test_a_refusal_counts_as_refused_and_the_next_size_is_tried() -> None:
@@ -288,7 +296,7 @@ def test_a_refusal_counts_as_refused_and_the_next_size_is_tried() -> None:
         return Small(geometry)
 
     report = examine_model(plugin(build))
-    assert report.broken == ()
+    assert report.failed == ()
     assert report.refused == ("toy: patch is [64, 64], expected 128; enlarge it",)
 
 
@@ -297,7 +305,7 @@ def test_a_model_that_refuses_everything_does_not_pass() -> None:
         raise IncompatibleError("toy: found something, expected something else; change it")
 
     report = examine_model(plugin(build))
-    assert report.broken == ("builds",)
+    assert report.failed == ("builds",)
     assert "every input is refused" in next(report.lines())
 
 
@@ -313,23 +321,23 @@ def undocumented(geometry: Geometry, *, width=4, depth: int) -> nn.Module:  # ty
     return Small(geometry)
 
 
-def test_a_parameter_without_type_default_or_meaning_is_told() -> None:
+def test_a_parameter_without_type_default_or_description_is_reported() -> None:
     report = examine_model(plugin(undocumented), {"depth": 1})
-    assert report.broken == ("documented",)
+    assert report.failed == ("documented",)
     text = "\n".join(report.lines())
     assert "'width' has no annotation" in text
     assert "'depth' has no default" in text
-    assert "'depth' is not spoken of, expected a sentence of the docstring that names it" in text
+    assert "'depth' is not described, expected a sentence of the docstring that names it" in text
 
 
-def test_counts_are_held_against_what_is_published() -> None:
+def test_counts_are_compared_with_published_ones() -> None:
     # (2 * 9 + 1) * 6 + (6 * 9 + 1) * 1 numbers, (2 * 9 * 6 + 6 * 9) * 64 * 64 multiply-adds
     right = {"source": "a paper", "geometry": Geometry(2, 1, (64, 64)), "parameters": 169, "macs": 663_552}
-    assert broken(Small, published=(Published(**right),)) == ()
+    assert failed(Small, published=(Published(**right),)) == ()
     wrong = Published(**{**right, "parameters": 170})
     report = examine_model(plugin(Small, published=(wrong,)))
     assert list(report.lines()) == [
-        "toy: 2D, published: {} at 2 -> 1: 169 parameters, expected 170 as a paper has; compare layer by layer"
+        "toy: 2D, published: {} at 2 -> 1: 169 parameters, expected 170 as in a paper; compare layer by layer"
     ]
 
 
@@ -338,8 +346,8 @@ class Interpreted(Small):
         return super().forward(x) + (1 if torch.compiler.is_compiling() else 0)
 
 
-def test_a_model_that_compiles_to_something_else_must_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    # the compiler's front, which is what a model can upset; generating code takes a minute
+def test_a_model_that_compiles_to_something_else_must_declare_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # only the front end of the compiler, because generating code takes a minute
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda model: compile_(model, backend="eager"))
     for build, changes, expected in (
@@ -347,10 +355,10 @@ def test_a_model_that_compiles_to_something_else_must_say_so(monkeypatch: pytest
         (Interpreted, {}, ("compiles",)),
         (Interpreted, {"compiles": False}, ()),
     ):
-        assert examine_model(plugin(build, **changes), compiled=True).broken == expected
+        assert examine_model(plugin(build, **changes), compiled=True).failed == expected
 
 
-def test_the_check_leaves_the_random_numbers_of_its_caller_alone() -> None:
+def test_the_check_does_not_change_the_random_numbers_of_its_caller() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)

@@ -1,8 +1,8 @@
-"""Checks of a model or dataset plugin, for its author's own tests and for `benchbench check`.
+"""Conformance checks of a model or dataset plugin, for the author's own tests and for `benchbench check`.
 
 from benchbench.testing import check_model
 
-def test_my_network_keeps_the_rules() -> None:
+def test_my_network_follows_the_rules() -> None:
     check_model(plugin, {"width": 8})
 """
 

@@ -1,4 +1,4 @@
-"""A model under check: built for small inputs, fed with images that any network can learn."""
+"""A model under check: built for small inputs and trained on images that any network can learn."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ PATCHES = {
     2: ((64, 64), (128, 128), (256, 256)),
     3: ((16, 16, 16), (16, 16, 32), (32, 32, 32), (32, 32, 64), (64, 64, 64), (96, 96, 96)),
 }
-"""The first that a model does not refuse is what most rules look at."""
-LEARNED = 0.8
-"""Dice on the one batch, in training mode."""
+"""Number of axes -> patches to try; most rules use the first one that the model accepts."""
+LEARNED_DICE = 0.8
+"""Dice on the one batch, in training mode, above which it counts as learned."""
 
 _STEPS = 100
-_LOOKED_AT = 4  # steps: a part that begins at zero hides what is behind it from the gradient of the first
-_RATES = (1e-2, 1e-3)  # what suits convolutions; transformers
+_GRADIENT_STEPS = 4  # a layer that begins at zero blocks the gradient of the layers before it in the first step
+_LEARNING_RATES = (1e-2, 1e-3)  # suits convolutions; suits transformers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What a short training on one batch showed."""
+    """The result of a short training on one batch."""
 
     dice: float
-    """Best of all steps."""
+    """Highest Dice of all steps."""
     steps: int
     reached: frozenset[str]
-    """Parameters that a gradient other than zero reached."""
+    """Names of the parameters that received a gradient other than zero."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model with its parameters, and the input that it is looked at with."""
+    """A model with its parameters, and the input that the rules use."""
 
     plugin: ModelPlugin
     params: Mapping[str, Any]
     geometry: Geometry
 
     def build(self, *, seed: int = 0, geometry: Geometry | None = None) -> nn.Module:
-        """A new module, its weights drawn from the seed."""
+        """Build a new module with weights drawn from the seed."""
         torch.manual_seed(seed)
         return self.plugin.build(geometry or self.geometry, **self.params)
 
     def batch(self, count: int = 2) -> tuple[Tensor, Tensor]:
-        """Images (B, C, *patch) of a bright and a dark box in noise, and labels (B, *patch), their bit masks."""
+        """Return images (B, C, *patch) of bright and dark boxes in noise, and labels (B, *patch) as bit masks."""
         generator = torch.Generator().manual_seed(7)
         _, regions, patch = self.geometry
         images = torch.randn(count, self.geometry.in_channels, *patch, generator=generator) * 0.1
         labels = torch.zeros(count, *patch, dtype=torch.uint8)
         for number in range(count):
             for region, box in enumerate(_boxes(patch, regions)):
-                brightness = 1.0 if region % 2 == 0 else -1.0
-                images[(number, slice(None), *box)] += brightness * (1 + region // 2)
+                sign = 1.0 if region % 2 == 0 else -1.0
+                images[(number, slice(None), *box)] += sign * (1 + region // 2)
                 labels[(number, *box)] |= 1 << region
         return images, labels
 
     def step(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and finest logits, as a run computes them."""
+        """Return the loss and the finest logits, computed as in a run."""
         return forward_with_loss(model, images, labels, self.protocol, regions=self.geometry.out_channels)
 
     def is_unused(self, name: str) -> bool:
-        """Whether the plugin says that no gradient reaches this parameter."""
+        """Return True if the plugin declares that no gradient reaches this parameter."""
         return any(fnmatchcase(name, pattern) for pattern in self.plugin.unused)
 
     @property
@@ -84,93 +84,114 @@ class Candidate:
             patch=self.geometry.patch,
             epochs=1,
             batch=2,
-            optimizer=Adam(name="adam", lr=_RATES[0]),
+            optimizer=Adam(name="adam", lr=_LEARNING_RATES[0]),
             loss="bce+dice",
         )
 
     @cached_property
     def trace(self) -> Trace:
-        """A training on one batch until it is learned, at a high rate or, where that fails, at a low one."""
+        """Training on one batch until it is learned: with a high learning rate, then with a low one."""
         reached: set[str] = set()
-        best, taken = 0.0, 0
-        for rate in _RATES:
-            for step, (dice, names) in enumerate(self._steps(seed=0, count=_STEPS, rate=rate), start=1):
-                taken += 1
+        best = 0.0
+        steps = 0
+        for learning_rate in _LEARNING_RATES:
+            for step, (dice, names) in enumerate(self._train(steps=_STEPS, learning_rate=learning_rate), start=1):
+                steps += 1
                 best = max(best, dice)
                 reached |= names
-                if best > LEARNED and step >= _LOOKED_AT:
+                if best > LEARNED_DICE and step >= _GRADIENT_STEPS:
                     break
-            if best > LEARNED:
+            if best > LEARNED_DICE:
                 break
-        for seed in (1, 2):  # a rectifier may hide what is behind it, by the chance of one seed
-            if len(reached) < self._trainable:
-                trained = self._steps(seed=seed, count=_LOOKED_AT, rate=_RATES[0])
-                reached |= {name for _, names in trained for name in names}
-        return Trace(dice=best, steps=taken, reached=frozenset(reached))
+        for seed in (1, 2):  # with one seed, a rectifier may by chance block all gradients of a layer
+            if len(reached) >= self._trainable:
+                break
+            for _, names in self._train(seed=seed, steps=_GRADIENT_STEPS, learning_rate=_LEARNING_RATES[0]):
+                reached |= names
+        return Trace(dice=best, steps=steps, reached=frozenset(reached))
 
-    def _steps(self, *, seed: int, count: int, rate: float) -> Iterator[tuple[float, set[str]]]:
-        """Dice of the batch, and the parameters with a gradient other than zero, of every step of a training."""
+    def _train(self, *, steps: int, learning_rate: float, seed: int = 0) -> Iterator[tuple[float, set[str]]]:
+        """Yield, for every step, the Dice of the batch and the parameters with a gradient other than zero.
+
+        After the first few steps the set of parameters is empty.
+        """
         model = self.build(seed=seed).train()
         images, labels = self.batch()
         masks = region_masks(labels, self.geometry.out_channels)
-        named = {name: each for name, each in model.named_parameters() if each.requires_grad}
-        optimizer = torch.optim.Adam(named.values(), lr=rate)
-        for step in range(count):
+        trainable = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+        optimizer = torch.optim.Adam(trainable.values(), lr=learning_rate)
+        for step in range(steps):
             loss, logits = self.step(model, images.clone(), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            looked_at = named if step < _LOOKED_AT else {}
-            names = {name for name, each in looked_at.items() if _is_reached(each)}
+            reached: set[str] = set()
+            if step < _GRADIENT_STEPS:
+                reached = {name for name, weights in trainable.items() if _is_reached(weights)}
             optimizer.step()
-            yield _dice(predicted_masks(logits.detach(), "sigmoid"), masks), names
+            yield _worst_dice(predicted_masks(logits.detach(), "sigmoid"), masks), reached
 
     @cached_property
     def _trainable(self) -> int:
+        """Number of parameters that a gradient should reach."""
         named = self.build().named_parameters()
-        return sum(each.requires_grad and not self.is_unused(name) for name, each in named)
+        return sum(weights.requires_grad and not self.is_unused(name) for name, weights in named)
 
 
-def candidates(
-    plugin: ModelPlugin, params: Mapping[str, Any]
-) -> Iterator[tuple[int, Candidate | None, list[str]]]:
-    """For each number of axes, the model for the smallest input it takes, and the refusals of smaller ones."""
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The candidate for one number of axes."""
+
+    ndim: int
+    candidate: Candidate | None
+    """Built for the smallest patch that the model accepts; None if it refuses all."""
+    refusals: tuple[str, ...]
+    """Messages of the refused smaller patches."""
+
+
+def select_candidates(plugin: ModelPlugin, params: Mapping[str, Any]) -> Iterator[Selection]:
+    """Yield the candidate for each number of axes that the plugin declares."""
     for ndim in sorted(plugin.ndims):
-        refused: list[str] = []
-        found = None
-        for patch in PATCHES[ndim]:
-            candidate = Candidate(plugin, params, Geometry(2, 2, patch))
-            try:
-                candidate.build()
-            except IncompatibleError as error:
-                refused += error.problems
-            except Exception:  # noqa: BLE001 a rule tells of it
-                found = candidate
-                break
-            else:
-                found = candidate
-                break
-        yield ndim, found, refused
+        yield _select_candidate(plugin, params, ndim)
+
+
+def _select_candidate(plugin: ModelPlugin, params: Mapping[str, Any], ndim: int) -> Selection:
+    refusals: list[str] = []
+    for patch in PATCHES[ndim]:
+        candidate = Candidate(plugin, params, Geometry(2, 2, patch))
+        try:
+            candidate.build()
+        except IncompatibleError as error:
+            refusals += error.problems
+            continue
+        except Exception:  # noqa: BLE001, S110 the rule 'builds' reports it
+            pass
+        return Selection(ndim=ndim, candidate=candidate, refusals=tuple(refusals))
+    return Selection(ndim=ndim, candidate=None, refusals=tuple(refusals))
 
 
 def _boxes(patch: tuple[int, ...], regions: int) -> Iterator[tuple[slice, ...]]:
-    """One box a region, side by side along the last axis, half as long as the patch along the others."""
+    """Yield one box per region: in a row along the last axis, half as long as the patch along the others."""
     *others, last = patch
+    across = [slice(size // 4, size // 4 + math.ceil(size / 2)) for size in others]
     width = max(1, last // (regions + 1))
     for region in range(regions):
         start = region * width + max(1, width // (regions + 1))
-        yield (
-            *(slice(size // 4, size // 4 + math.ceil(size / 2)) for size in others),
-            slice(start, start + width - 1),
-        )
+        yield (*across, slice(start, start + width - 1))
 
 
 def _is_reached(parameter: Tensor) -> bool:
-    """Whether it has a gradient, of weights one other than zero: that of a bias may cancel out before a norm."""
-    return parameter.grad is not None and (parameter.ndim < 2 or bool(parameter.grad.any()))
+    """Return True if a parameter received a gradient.
+
+    The gradient of a weight must be other than zero; that of a bias may cancel out before a norm.
+    """
+    if parameter.grad is None:
+        return False
+    return parameter.ndim < 2 or bool(parameter.grad.any())
 
 
-def _dice(predicted: Tensor, masks: Tensor) -> float:
-    """Dice of all voxels of the batch, the worst region counting."""
+def _worst_dice(predicted: Tensor, masks: Tensor) -> float:
+    """Return the Dice over all voxels of the batch, of the region with the lowest one."""
     axes = [0, *range(2, masks.ndim)]
-    overlap, total = (predicted & masks).sum(axes), predicted.sum(axes) + masks.sum(axes)
+    overlap = (predicted & masks).sum(axes)
+    total = predicted.sum(axes) + masks.sum(axes)
     return float((2 * overlap / total.clamp(min=1)).min())

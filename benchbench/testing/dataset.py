@@ -1,4 +1,4 @@
-"""Holds a dataset against every rule: on a phantom that it writes, or on files that are there."""
+"""Applies every rule to a dataset: on a phantom that it writes, or on existing files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from benchbench.testing.report import Report, judge
 def check_dataset(
     plugin: DatasetPlugin, root: Path | None = None, params: Mapping[str, Any] | None = None
 ) -> None:
-    """Nothing, if the dataset keeps every rule, on the files under `root` or else on a phantom of its own.
+    """Return if the dataset passes every rule, on the files under `root` or else on its own phantom.
 
     Raises:
-        ConformanceError: with every rule that is broken and how to mend it, a line each.
+        ConformanceError: with one line per fault and how to fix it.
     """
     examine_dataset(plugin, root, params).require()
 
@@ -28,23 +28,25 @@ def check_dataset(
 def examine_dataset(
     plugin: DatasetPlugin, root: Path | None = None, params: Mapping[str, Any] | None = None
 ) -> Report:
-    """What becomes of every rule; those of the cases look at the first few."""
-    with tempfile.TemporaryDirectory() as scratch, _files(plugin, root, Path(scratch)) as folder:
+    """Return the outcome of every rule; the rules about cases use the first few cases only."""
+    where = "phantom" if root is None else str(root)
+    with tempfile.TemporaryDirectory() as scratch, _data_folder(plugin, root, Path(scratch)) as folder:
         recipe = Recipe(plugin, params or {}, Path(scratch))
-        outcomes = list(judge(plugin_rules(), recipe, where="plugin"))
-        where = "phantom" if root is None else str(root)
-        outcomes += judge(case_rules(), Files(recipe, folder), where=where)
+        outcomes = [
+            *judge(plugin_rules(), recipe, where="plugin"),
+            *judge(case_rules(), Files(recipe, folder), where=where),
+        ]
     return Report(plugin=plugin.name, outcomes=tuple(outcomes))
 
 
 @contextmanager
-def _files(plugin: DatasetPlugin, root: Path | None, scratch: Path) -> Iterator[Path]:
-    """The folder given, or one with a phantom; where none can be written, a rule tells of it."""
+def _data_folder(plugin: DatasetPlugin, root: Path | None, scratch: Path) -> Iterator[Path]:
+    """Yield the given folder, or a new one with a phantom as far as the plugin can write it."""
     if root is not None:
         yield root
         return
     folder = scratch / "phantom"
     folder.mkdir()
-    with suppress(Exception):  # the rule of the phantom tells of it
+    with suppress(Exception):  # the rule 'phantom' reports it
         plugin.phantom(folder, patients=3, size=32, seed=0)
     yield folder

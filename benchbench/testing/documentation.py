@@ -1,4 +1,4 @@
-"""What is asked of a plugin's factory: that its parameters are described."""
+"""The rule that the parameters of a plugin's factory are documented."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from benchbench.registry.registry import keyword_parameters
 from benchbench.testing.report import fault
 
 
-def undocumented(factory: Callable[..., Any]) -> Iterator[str]:
-    """A line for each parameter that lacks a type, a default or a meaning."""
-    said = meanings(factory)
+def documentation_faults(factory: Callable[..., Any]) -> Iterator[str]:
+    """Yield one line for each parameter that lacks a type, a default or a description."""
+    descriptions = meanings(factory)
     for name, parameter in keyword_parameters(factory).items():
         if parameter.annotation is parameter.empty:
-            mend = "annotate it, and benchmarks are checked against it"
-            yield fault(f"parameter '{name}' has no annotation", "a type", mend)
+            advice = "annotate it, so that benchmark files are checked against the type"
+            yield fault(f"parameter '{name}' has no annotation", "a type", advice)
         if parameter.default is parameter.empty:
-            yield fault(
-                f"parameter '{name}' has no default", "one that a benchmark may leave alone", "give it one"
-            )
-        if not said[name]:
-            mend = "say there what it means"
-            yield fault(f"parameter '{name}' is not spoken of", "a sentence of the docstring that names it", mend)
+            expected = "one that suits most benchmarks"
+            yield fault(f"parameter '{name}' has no default", expected, "add one")
+        if not descriptions[name]:
+            expected = "a sentence of the docstring that names it"
+            yield fault(f"parameter '{name}' is not described", expected, "describe it there")

@@ -1,4 +1,4 @@
-"""Holds a model against every rule."""
+"""Applies every rule to a model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from benchbench.contract import ModelPlugin
 from benchbench.engine.cost.network_cost import measure_cost
 from benchbench.testing import behaviour_rules, output_rules
-from benchbench.testing.candidate import LEARNED, Candidate, candidates
-from benchbench.testing.documentation import undocumented
+from benchbench.testing.candidate import LEARNED_DICE, Candidate, select_candidates
+from benchbench.testing.documentation import documentation_faults
 from benchbench.testing.report import Outcome, Report, Rule, fault, judge
 
 
 def check_model(plugin: ModelPlugin, params: Mapping[str, Any] | None = None, *, compiled: bool = False) -> None:
-    """Nothing, if the model keeps every rule; small `params` make it quick.
+    """Return if the model passes every rule; small `params` make the check quick.
 
     Raises:
-        ConformanceError: with every rule that is broken and how to mend it, a line each.
+        ConformanceError: with one line per fault and how to fix it.
     """
     examine_model(plugin, params, compiled=compiled).require()
 
@@ -27,56 +27,62 @@ def check_model(plugin: ModelPlugin, params: Mapping[str, Any] | None = None, *,
 def examine_model(
     plugin: ModelPlugin, params: Mapping[str, Any] | None = None, *, compiled: bool = False
 ) -> Report:
-    """What becomes of every rule, for 2D and 3D; `compiled` adds that of `torch.compile`, which takes a minute."""
+    """Return the outcome of every rule in 2D and 3D; `compiled` adds a check of `torch.compile` (a minute)."""
     outcomes: list[Outcome] = []
     refusals: list[str] = []
     rules = tuple(_rules(compiled=compiled))
     with torch.random.fork_rng(devices=[]):
-        for ndim, candidate, refused in candidates(plugin, params or {}):
-            refusals += refused
-            if candidate is not None:
-                outcomes += judge(rules, candidate, where=f"{ndim}D")
-                continue
-            line = fault("every input is refused", "one that is not", f"the last refusal: {refused[-1]}")
-            named = {"rule": rules[0].name, "asks": rules[0].asks}
-            outcomes.append(Outcome(**named, where=f"{ndim}D", state="broken", lines=(line,)))
+        for selection in select_candidates(plugin, params or {}):
+            where = f"{selection.ndim}D"
+            refusals += selection.refusals
+            if selection.candidate is None:
+                outcomes.append(_refused(rules[0], where, last=selection.refusals[-1]))
+            else:
+                outcomes += judge(rules, selection.candidate, where=where)
     return Report(plugin=plugin.name, outcomes=tuple(outcomes), refused=tuple(dict.fromkeys(refusals)))
 
 
+def _refused(rule: Rule[Candidate], where: str, *, last: str) -> Outcome:
+    """Return the outcome of the first rule for a model that refuses every patch."""
+    line = fault("every input is refused", "a patch that is accepted", f"the last refusal: {last}")
+    return Outcome(rule=rule.name, where=where, requirement=rule.requirement, state="failed", lines=(line,))
+
+
 def _rules(*, compiled: bool) -> Iterator[Rule[Candidate]]:
-    """From the ground up: the first mean nothing broken to those after them."""
     out, act = output_rules, behaviour_rules
-    yield Rule("builds", "it is built, or refuses with an IncompatibleError", out.builds, is_ground=True)
-    yield Rule("shapes", "logits are as large as images of any size and number", out.shapes, is_ground=True)
-    yield Rule("training output", "a tensor, or a list of them, finest first", out.training_output, is_ground=True)
-    yield Rule("own loss", "it takes and gives what the contract says", out.own_loss, is_ground=True)
-    yield Rule("gradient", "it reaches every parameter that is not declared unused", act.gradient)
-    yield Rule("overfits", f"one batch is learned to a Dice above {LEARNED}", act.overfits)
-    yield Rule("seeded", "weights and training follow torch's seed", act.seeded)
-    yield Rule("eval", "logits depend on their image alone, and change nothing", act.evaluates)
-    yield Rule("round trip", "the state dict says all that the logits depend on", act.round_trip)
-    yield Rule("inputs", "images and labels stay as they were", act.inputs)
-    yield Rule("logits", "no activation on the output", out.logits)
-    yield Rule("bf16", "logits are finite under bf16 autocast", out.half_precision)
-    yield Rule("documented", "every parameter has a type, a default and a meaning", _documented)
-    yield Rule("published", "it has the parameters and multiply-adds that are published", _published)
+    yield Rule("builds", "it is built, or raises an IncompatibleError", out.build_faults, is_prerequisite=True)
+    yield Rule("shapes", "logits have the size of the images", out.shape_faults, is_prerequisite=True)
+    yield Rule("training output", "a tensor or a list, finest first", out.training_faults, is_prerequisite=True)
+    yield Rule("own loss", "it has the signature of the contract", out.own_loss_faults, is_prerequisite=True)
+    yield Rule("gradient", "it reaches every parameter not declared unused", act.gradient_faults)
+    yield Rule("overfits", f"it learns one batch to a Dice above {LEARNED_DICE}", act.overfitting_faults)
+    yield Rule("seeded", "weights and training follow torch's seed", act.seed_faults)
+    yield Rule("eval", "logits depend on their own image only", act.eval_faults)
+    yield Rule("round trip", "the state dict holds all that logits depend on", act.round_trip_faults)
+    yield Rule("inputs", "images and labels are not modified", act.input_faults)
+    yield Rule("logits", "the output has no activation", out.activation_faults)
+    yield Rule("bf16", "logits are finite under bf16 autocast", out.half_precision_faults)
+    yield Rule("documented", "every parameter has a type, a default and a description", _description_faults)
+    yield Rule("published", "parameters and multiply-adds equal published counts", _count_faults)
     if compiled:
-        yield Rule("compiles", "torch.compile gives the same logits, or is declared not to", act.compiles)
+        yield Rule("compiles", "torch.compile gives the same logits", act.compilation_faults)
 
 
-def _documented(candidate: Candidate) -> Iterator[str]:
-    return undocumented(candidate.plugin.build)
+def _description_faults(candidate: Candidate) -> Iterator[str]:
+    return documentation_faults(candidate.plugin.build)
 
 
-def _published(candidate: Candidate) -> Iterator[str]:
-    for each in candidate.plugin.published:
-        if len(each.geometry.patch) != len(candidate.geometry.patch):
+def _count_faults(candidate: Candidate) -> Iterator[str]:
+    advice = "compare layer by layer"
+    for published in candidate.plugin.published:
+        geometry = published.geometry
+        if len(geometry.patch) != len(candidate.geometry.patch):
             continue
-        cost = measure_cost(candidate.plugin, each.geometry, each.params)
-        place = f"{dict(each.params)} at {each.geometry.in_channels} -> {each.geometry.out_channels}"
-        if cost.trainable != each.parameters:
-            expected = f"{each.parameters:,} as {each.source} has"
-            yield fault(f"{place}: {cost.trainable:,} parameters", expected, "compare layer by layer")
-        if each.macs is not None and cost.macs != each.macs:
-            expected = f"{each.macs:,} as {each.source} has"
-            yield fault(f"{place}: {cost.macs:,} multiply-adds", expected, "compare layer by layer")
+        cost = measure_cost(candidate.plugin, geometry, published.params)
+        place = f"{dict(published.params)} at {geometry.in_channels} -> {geometry.out_channels}"
+        if cost.trainable != published.parameters:
+            expected = f"{published.parameters:,} as in {published.source}"
+            yield fault(f"{place}: {cost.trainable:,} parameters", expected, advice)
+        if published.macs is not None and cost.macs != published.macs:
+            expected = f"{published.macs:,} as in {published.source}"
+            yield fault(f"{place}: {cost.macs:,} multiply-adds", expected, advice)

@@ -1,4 +1,4 @@
-"""What a check found: of every rule, whether it is kept, and of one that is not, what to mend."""
+"""The result of a conformance check: the outcome of every rule and the faults of those that failed."""
 
 from __future__ import annotations
 
@@ -9,108 +9,119 @@ from typing import Generic, Literal, TypeVar
 from benchbench.errors import BenchbenchError
 
 T = TypeVar("T")
-State = Literal["kept", "broken", "skipped"]
+State = Literal["passed", "failed", "skipped"]
 
 
 class ConformanceError(BenchbenchError, AssertionError):
-    """A plugin breaks rules; every one of them is named, a line each."""
+    """A plugin fails rules; the message has one line per fault."""
 
 
 @dataclass(frozen=True)
 class Rule(Generic[T]):
-    """One thing that is asked of a plugin."""
+    """One requirement of a plugin."""
 
     name: str
-    asks: str
-    """What is asked, in a few words."""
+    requirement: str
+    """The requirement in a few words."""
     faults: Callable[[T], Iterable[str]]
-    """A line for each way in which it is not so: what was found, what was expected; what to do."""
-    is_ground: bool = False
-    """Whether the rules after it mean nothing where it is broken."""
+    """Yields one line per fault (see `fault`), nothing if the rule is met."""
+    is_prerequisite: bool = False
+    """True if the rules after this one cannot be judged when it fails."""
 
 
 class SkipRuleError(Exception):
-    """Raised by a rule that does not concern a plugin, with the reason."""
+    """Raised by a rule that does not apply to a plugin; its message is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one rule."""
+    """The outcome of one rule."""
 
     rule: str
     where: str
-    """For what: 2D, 3D, or a dataset."""
-    asks: str
+    """The input that the rule was applied to: 2D, 3D, the plugin itself, a phantom or a data folder."""
+    requirement: str
     state: State
     lines: tuple[str, ...] = ()
-    """The faults, or why it was skipped."""
+    """The faults of a failed rule, the reason of a skipped one; otherwise empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a check of one plugin found."""
+    """The outcomes of all rules for one plugin."""
 
     plugin: str
     outcomes: tuple[Outcome, ...]
     refused: tuple[str, ...] = ()
-    """Inputs that a model rightly refuses, each with its reason."""
+    """Messages of the inputs that a model refused with an IncompatibleError, which is allowed."""
 
     @property
-    def broken(self) -> tuple[str, ...]:
-        """The names of the rules that are broken, each once."""
-        return tuple(dict.fromkeys(each.rule for each in self.outcomes if each.state == "broken"))
+    def failed(self) -> tuple[str, ...]:
+        """Names of the failed rules, without duplicates."""
+        names = [outcome.rule for outcome in self.outcomes if outcome.state == "failed"]
+        return tuple(dict.fromkeys(names))
 
     def lines(self) -> Iterator[str]:
-        """A line for each fault."""
+        """Yield one line per fault."""
         for outcome in self.outcomes:
-            if outcome.state == "broken":
-                yield from (f"{self.plugin}: {outcome.where}, {outcome.rule}: {line}" for line in outcome.lines)
+            if outcome.state != "failed":
+                continue
+            for line in outcome.lines:
+                yield f"{self.plugin}: {outcome.where}, {outcome.rule}: {line}"
 
     def require(self) -> None:
-        """Nothing, if all rules are kept.
+        """Return if no rule failed.
 
         Raises:
             ConformanceError: with every fault.
         """
-        if self.broken:
+        if self.failed:
             raise ConformanceError(*self.lines())
 
 
-def fault(found: str, expected: str, mend: str) -> str:
-    """A line that says all three."""
-    return f"{found}, expected {expected}; {mend}"
+def fault(finding: str, expected: str, advice: str) -> str:
+    """One line with a finding, the expectation that it misses and the advice to its author."""
+    return f"{finding}, expected {expected}; {advice}"
 
 
-def some(names: Sequence[str]) -> str:
-    """The first three, and how many more."""
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+def abbreviate(names: Sequence[str]) -> str:
+    """Return the first three names and the number of the others."""
+    first = ", ".join(names[:3])
+    if len(names) <= 3:
+        return first
+    return f"{first} and {len(names) - 3} more"
 
 
-def told(error: Exception) -> str:
-    """An exception in a few words."""
-    first = str(error).strip().splitlines()[:1]
-    return f"raised {type(error).__name__}: {first[0] if first else 'no message'}"
+def describe_exception(error: Exception) -> str:
+    """Return the type of an exception and the first line of its message."""
+    text = str(error).strip() or "no message"
+    return f"raised {type(error).__name__}: {text.splitlines()[0]}"
 
 
 def judge(rules: Iterable[Rule[T]], plugin: T, *, where: str) -> Iterator[Outcome]:
-    """The outcome of every rule; a plugin that raises breaks the rule under which it does."""
-    fallen = ""
+    """Yield the outcome of every rule; a plugin that raises an exception fails the rule in which it does."""
+    failed_prerequisite = ""
     for rule in rules:
-        state, lines = _outcome(rule, plugin) if not fallen else ("skipped", (f"mend '{fallen}' first",))
-        if state == "broken" and rule.is_ground:
-            fallen = rule.name
-        yield Outcome(rule=rule.name, where=where, asks=rule.asks, state=state, lines=lines)
+        if failed_prerequisite:
+            state: State = "skipped"
+            lines: tuple[str, ...] = (f"fix '{failed_prerequisite}' first",)
+        else:
+            state, lines = _apply(rule, plugin)
+        if state == "failed" and rule.is_prerequisite:
+            failed_prerequisite = rule.name
+        yield Outcome(rule=rule.name, where=where, requirement=rule.requirement, state=state, lines=lines)
 
 
-def _outcome(rule: Rule[T], plugin: T) -> tuple[State, tuple[str, ...]]:
+def _apply(rule: Rule[T], plugin: T) -> tuple[State, tuple[str, ...]]:
     try:
         faults = tuple(rule.faults(plugin))
     except SkipRuleError as reason:
         return "skipped", (str(reason),)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 whatever a plugin raises is a fault to be told
-        mend = "run it under a debugger with the input of this rule"
-        return "broken", (fault(told(error), "no exception", mend),)
-    return ("broken", faults) if faults else ("kept", ())
+    except Exception as error:  # noqa: BLE001 any exception of a plugin is a fault to report
+        advice = "debug the plugin with the input of this rule"
+        return "failed", (fault(describe_exception(error), "no exception", advice),)
+    if faults:
+        return "failed", faults
+    return "passed", ()
