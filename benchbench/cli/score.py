@@ -95,8 +95,8 @@ def _print(scores: Scores, empty: str) -> None:
 def _write(scores: Scores, out: Path) -> None:
     import io  # noqa: PLC0415
 
+    from benchbench.data.atomic import write_atomic  # noqa: PLC0415
     from benchbench.report.text import to_csv  # noqa: PLC0415
-    from benchbench.results.files import write_atomic  # noqa: PLC0415
 
     packed = io.BytesIO()
     scores.cases.to_parquet(packed, index=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchbench.contract import CaseRef, Dataset
+from benchbench.data.atomic import write_atomic
 from benchbench.data.folder import case_digests, dataset_digest, file_states
 from benchbench.errors import DataError
 
@@ -40,10 +40,7 @@ def fingerprint(dataset: Dataset, cases: Sequence[CaseRef], *, folder: Path, cac
     kept = {case: remembered[case] for case in states if case not in fresh}
     kept |= {case: (states[case], digest) for case, digest in fresh.items()}
     path = _memory(folder, cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(kept), encoding="utf-8")
-    unfinished.replace(path)
+    write_atomic(path, json.dumps(kept).encode())
     return dataset_digest({case: digest for case, (_, digest) in kept.items()})
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
 from benchbench.contract import DatasetPlugin
+from benchbench.data.atomic import new_folder
 from benchbench.errors import UsageError
 from benchbench.registry.registry import source_digest
 from benchbench.spec.benchmark import PhantomSize
@@ -29,15 +29,12 @@ def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> Non
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: not empty; name a new folder, so that made-up and real files never mix")
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    plugin.phantom(unfinished, patients=size.patients, size=size.size, seed=size.seed)
-    marker = {"phantom": True, "dataset": plugin.name, **size.model_dump()}
-    (unfinished / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     if folder.exists():
         folder.rmdir()
-    unfinished.rename(folder)
+    marker = {"phantom": True, "dataset": plugin.name, **size.model_dump()}
+    with new_folder(folder) as temporary:
+        plugin.phantom(temporary, patients=size.patients, size=size.size, seed=size.seed)
+        (temporary / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
 
 
 def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Path:

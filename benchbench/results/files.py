@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their names."""
+"""Names of folders, and tables and records as bytes of a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,30 +18,6 @@ def slug(label: str) -> str:
     """A label as a folder name, with a hash where letters had to go."""
     safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:60]
     return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file so that every reader, at any moment, finds the old or the new content whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

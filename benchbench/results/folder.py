@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbench.data.atomic import write_atomic
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import RunKey
-from benchbench.results.files import json_bytes, slug, write_atomic
+from benchbench.results.files import json_bytes, slug
 from benchbench.results.run_folder import RunFolder
 
 MANIFEST_SCHEMA = 2

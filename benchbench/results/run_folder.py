@@ -36,9 +36,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from benchbench.data.atomic import write_atomic
 from benchbench.errors import BenchbenchError, IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA
-from benchbench.results.files import json_bytes, parquet_bytes, write_atomic
+from benchbench.results.files import json_bytes, parquet_bytes
 from benchbench.results.record import Record
 
 if TYPE_CHECKING:

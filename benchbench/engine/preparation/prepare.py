@@ -12,10 +12,9 @@ Where a user asks for it, the arrays are compressed in arrays.npz: less disk, an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
+from benchbench.data.atomic import new_folder
 from benchbench.data.case_names import load_case
 from benchbench.engine.preparation.denoise import Denoiser, TotalVariation
 from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
@@ -272,18 +272,14 @@ def _fit(
 def _write(
     folder: Path, arrays: Mapping[str, NDArray[Any]], described: Mapping[str, Any], *, compress: bool
 ) -> None:
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    if compress:
-        np.savez_compressed(unfinished / "arrays.npz", **arrays)  # type: ignore[arg-type]
-    for name, array in arrays.items() if not compress else ():
-        np.save(unfinished / f"{name}.npy", array)
-    (unfinished / "case.json").write_text(json.dumps(described))
-    try:
-        unfinished.rename(folder)
-    except OSError:  # another process was quicker with the same content
-        shutil.rmtree(unfinished)
+    # another process that prepares the same case may be faster
+    with contextlib.suppress(FileExistsError), new_folder(folder) as temporary:
+        if compress:
+            np.savez_compressed(temporary / "arrays.npz", **arrays)  # type: ignore[arg-type]
+        else:
+            for name, array in arrays.items():
+                np.save(temporary / f"{name}.npy", array)
+        (temporary / "case.json").write_text(json.dumps(described))
 
 
 def _tuples(stored: Any) -> Any:

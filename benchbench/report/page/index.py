@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.comparison.board import Board
+from benchbench.data.atomic import write_atomic
 from benchbench.report.page.render import render
 from benchbench.report.text import plain_markdown
-from benchbench.results.files import write_atomic
 from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.tables.rows import datasets
