@@ -1,18 +1,18 @@
-"""Benchmarks of medical image segmentation whose numbers can be believed.
+"""Reproducible benchmarks of medical image segmentation.
 
-This module is the vocabulary that plugins import; importing it costs no torch.
+This module exports the names that plugins import; it does not import torch.
 """
 
 from benchbench.contract import (
     Archive,
     Case,
     CaseRef,
+    CustomLoss,
     Dataset,
     DatasetPlugin,
     Download,
     Geometry,
     ModelPlugin,
-    OwnLoss,
     Published,
     Task,
     hookimpl,
@@ -29,6 +29,7 @@ __all__ = [
     "BenchbenchError",
     "Case",
     "CaseRef",
+    "CustomLoss",
     "DataError",
     "DataNotFoundError",
     "Dataset",
@@ -37,7 +38,6 @@ __all__ = [
     "Geometry",
     "IncompatibleError",
     "ModelPlugin",
-    "OwnLoss",
     "Published",
     "Task",
     "hookimpl",

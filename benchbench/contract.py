@@ -1,7 +1,7 @@
-"""What a plugin gives benchbench, and what it is given in return.
+"""The public vocabulary of plugins: what a plugin returns to benchbench, and what benchbench passes to it.
 
-A dataset plugin reads cases; a model plugin builds an `nn.Module`. Neither learns of the other, nor of the
-fold, the seed or the protocol: whatever could favour one model over another stays out of their hands.
+A dataset plugin reads cases; a model plugin builds an `nn.Module`. Neither sees the other, the fold, the seed or
+the protocol, so that no plugin can favour one model over another.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ hookimpl = pluggy.HookimplMarker("benchbench")
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is segmented: the channels of every image and the regions that are scored."""
+    """A segmentation task: the channels of every image and the regions that are scored."""
 
     channels: tuple[str, ...]
-    """Every image channel, in array order."""
+    """Names of the image channels, in array order."""
     regions: Mapping[str, tuple[int, ...]]
-    """Scored region -> the label values it consists of; regions may overlap."""
+    """Name of each scored region -> the label values that belong to it. Regions may overlap."""
     colours: Mapping[str, str] = field(default_factory=dict)
-    """Region -> the colour of the field's pictures, as #rrggbb; a region without one has one of a palette.
+    """Region -> its usual colour in pictures, as #rrggbb. A region without an entry gets a colour of the palette.
 
-    Regions are painted in their order, the later over the earlier.
+    Regions are painted in the order of `regions`; a later region covers an earlier one.
     """
 
 
 class CaseRef(NamedTuple):
-    """One case, and the patient it comes from; all cases of a patient fall in one part of a fold."""
+    """The id of a case and of its patient. All cases of a patient belong to the same part of a fold."""
 
     id: str
     patient: str
@@ -48,16 +48,16 @@ class CaseRef(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One image with its label, as stored."""
+    """One image and its label, as stored in the files."""
 
     image: NDArray[Any]
-    """(C, *space), any numeric type."""
+    """(C, *space), of any numeric type."""
     label: NDArray[Any]
-    """(*space), 0 and the values that `Task.regions` names."""
+    """(*space), with the values 0 and those that `Task.regions` names."""
     affine: NDArray[np.float64] | None
-    """(4, 4) voxel to world in mm; None where unknown."""
+    """(4, 4) matrix from voxel indices to world coordinates in mm; None where unknown."""
     spacing_mm: tuple[float, ...] | None
-    """Voxel size along each array axis; None where unknown."""
+    """Voxel size in mm along each array axis; None where unknown."""
 
 
 class Dataset(Protocol):
@@ -67,15 +67,15 @@ class Dataset(Protocol):
     def task(self) -> Task: ...
 
     def cases(self) -> Sequence[CaseRef]:
-        """All cases, in a fixed order.
+        """Return all cases, always in the same order.
 
         Raises:
-            DataNotFoundError: there are none.
+            DataNotFoundError: the folder has no cases.
         """
         ...
 
     def files(self, case_id: str) -> Sequence[Path]:
-        """The files that the case consists of: what the case's content hash covers.
+        """Return the files of a case, from which its content hash is computed.
 
         Raises:
             DataError: a file is missing or has no counterpart.
@@ -83,7 +83,7 @@ class Dataset(Protocol):
         ...
 
     def load(self, case_id: str) -> Case:
-        """The decoded case.
+        """Read and decode a case.
 
         Raises:
             DataError: the files cannot be decoded or contradict each other.
@@ -91,76 +91,83 @@ class Dataset(Protocol):
         ...
 
     def metadata(self) -> Mapping[str, Mapping[str, str]]:
-        """Patient -> column -> value as written; empty where the dataset has none."""
+        """Return patient -> column -> value as written; empty for a dataset without metadata."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A zip or tar to download and unpack."""
+    """A zip or tar archive to download and unpack."""
 
     url: str
-    """An http address, or doi:<doi>/<file> of a repository that pooch knows."""
+    """An http(s) address, or doi:<doi>/<file> for a repository that pooch supports."""
     digest: str | None
-    """"md5:..." or "sha256:..."; None only for a DOI, whose repository then says it."""
+    """Checksum as "md5:..." or "sha256:..."; None only for a DOI, whose repository gives the checksum."""
     folder: str = ""
-    """Where its files belong below the dataset's folder, whether or not the archive itself names that."""
+    """Folder below the dataset's folder that the files go to, even if the archive does not contain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """How the files are had, and under which licence: by a program, by a person or by either."""
+    """Where the files come from and under which licence; a program, a person or both can get them."""
 
     licence: str
+    """Licence or terms of use of the data."""
     page: str
-    """Where a person finds the files."""
+    """Address of the page where a person finds the files."""
     kaggle: str | None = None
-    """kagglehub handle, <owner>/<dataset>/versions/<n>."""
+    """kagglehub handle, <owner>/<dataset>/versions/<n>; None if the data are not on Kaggle."""
     kaggle_file: str | None = None
-    """The one archive of it that is wanted; None for all files."""
+    """Name of the one file to download from Kaggle; None downloads all files."""
     archives: tuple[Archive, ...] = ()
+    """Archives that together hold the whole dataset."""
     steps: tuple[str, ...] = ()
-    """What a person does, alone or for the official copy; `{folder}` stands for the dataset's folder."""
+    """Instructions for a manual download; `{folder}` is replaced by the dataset's folder."""
     patients: int | None = None
-    """How many patients the whole dataset has; None where that is not published."""
+    """Number of patients in the whole dataset; None if it is not published."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetPlugin:
-    """A dataset that benchbench can open, and rehearse without."""
+    """A dataset that benchbench can open, and imitate with phantom data."""
 
     name: str
+    """Name in benchmark files and of the folder below the data root."""
     open: Callable[..., Dataset]
-    """open(root, **params); reads no voxels."""
+    """open(root, **params) returns the dataset in the folder `root`; it reads no voxels."""
     source: str
     """Paper or page that defines the data."""
     download: Download
+    """Where the files come from."""
     phantom: Callable[..., None]
-    """phantom(root, *, patients, size, seed) writes made-up cases in the real layout."""
+    """phantom(root, *, patients, size, seed) writes made-up cases in the layout of the real files."""
 
 
 class Geometry(NamedTuple):
-    """What a model is built for."""
+    """The input and output sizes that a model is built for."""
 
     in_channels: int
+    """Number of image channels."""
     out_channels: int
+    """Number of output channels: one for each region or class."""
     patch: tuple[int, ...]
-    """Spatial size of the input: in 2D every axis a multiple of 32, in 3D the protocol's patch as it is."""
+    """Spatial size of the input: in 2D every axis is a multiple of 32, in 3D it is the protocol's patch unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Counts that a paper or other code gives for a network, to hold this one against."""
+    """Sizes that a paper or another implementation reports for a network, to compare this one with."""
 
     source: str
-    """Who counted: code at a commit, a release, or a paper."""
+    """Origin of the numbers: code at a commit, a release, or a paper."""
     geometry: Geometry
+    """Input and output sizes for which the numbers hold."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """What `build` is given."""
+    """Parameters of `build` for which the numbers hold."""
     parameters: int
-    """Trainable numbers, shared ones once."""
+    """Number of trainable parameters; shared ones count once."""
     macs: int | None = None
-    """Multiply-adds of convolutions and matrix products for one image in eval mode; None where not given."""
+    """Multiply-adds of convolutions and matrix products for one image in eval mode; None if not reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,58 +176,59 @@ class ModelPlugin:
 
     The module maps (B, in_channels, *patch) to logits (B, out_channels, *patch), without an activation.
 
-    In training mode it may return a list of logits instead, finest first and the others smaller, for deep
-    supervision: the k-th is held against the label, reduced to its size by nearest neighbours, with a weight of
-    2^-k, the weights adding up to 1. In eval mode it returns the finest alone.
+    For deep supervision it may return a list of logits in training mode, the full resolution first and each
+    further output smaller. Output k is compared with the label, resized to its shape by nearest neighbours; its
+    weight is 2^-k, and the weights are scaled to add up to 1. In eval mode it returns the full resolution alone.
 
-    It may have a criterion of its own, the method of `OwnLoss`, and say in an attribute `pretrained: str` which
-    weights it starts from; a row that has such a start says so.
+    It may define its own training criterion, the method of `CustomLoss`. It may also have an attribute
+    `pretrained: str` that names the weights it starts from; tables mark a model that starts from weights.
     """
 
     name: str
+    """Name in benchmark files."""
     build: Callable[..., nn.Module]
-    """build(geometry, **params); raises IncompatibleError."""
+    """build(geometry, **params) returns the network; it raises IncompatibleError for an impossible geometry."""
     source: str
     """Paper or code that defines the network."""
     ndims: frozenset[int]
-    """{2}, {3} or both."""
+    """Supported numbers of spatial axes: {2}, {3} or both."""
     licence: str = ""
-    """Of the code, and of weights that it may start from, where they are not benchbench's own."""
+    """Licence of the code, and of weights it can start from, if it differs from benchbench's own."""
     needs: tuple[str, ...] = ()
-    """Modules that `build` imports; where one is not installed, the plugin is listed as unavailable."""
+    """Modules that `build` imports; if one is not installed, the plugin is listed as unavailable."""
     extra: str = ""
-    """The extra of the plugin's distribution that installs them."""
+    """The extra of the plugin's distribution that installs the modules in `needs`."""
     unused: tuple[str, ...] = ()
-    """Patterns (fnmatch) of parameter names that no gradient ever reaches, as in the source."""
+    """Patterns (fnmatch) of parameter names that receive no gradient, as in the source."""
     compiles: bool = True
-    """Whether `torch.compile` gives the same outputs."""
+    """True if `torch.compile` gives the same outputs."""
     published: tuple[Published, ...] = ()
-    """Counts that it is known to match."""
+    """Reported sizes that the network is known to match."""
     convert: Callable[[Path], str] | None = None
-    """convert(file) makes published weights ready; the name it returns, which `build` takes, says the content."""
+    """convert(file) stores published weights for `build` and returns their name, which identifies the content."""
 
 
-class OwnLoss(Protocol):
-    """What a model has that is trained by more than the protocol's loss of its logits."""
+class CustomLoss(Protocol):
+    """A model with a training criterion of its own, in addition to the protocol's loss of its logits."""
 
     def loss(
         self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The loss, a scalar, and the logits (B, out_channels, *patch) that training metrics are made from.
+        """Return the scalar loss and the logits (B, out_channels, *patch) that training metrics are computed from.
 
-        images (B, in_channels, *patch), targets (B, K, *patch) bool, one mask a region; `criterion(logits)` is the
-        protocol's loss against these targets.
+        images is (B, in_channels, *patch); targets is (B, K, *patch) bool, one mask for each region;
+        `criterion(logits)` is the protocol's loss against these targets.
         """
         ...
 
 
 @hookspec
 def benchbench_datasets() -> Iterable[DatasetPlugin]:
-    """The datasets of this plugin."""
+    """Return the datasets of this plugin."""
     return ()
 
 
 @hookspec
 def benchbench_models() -> Iterable[ModelPlugin]:
-    """The models of this plugin."""
+    """Return the models of this plugin."""
     return ()

@@ -1,21 +1,21 @@
-"""Every way a user can make benchbench fail, and the exit code of each.
+"""The errors that a user can cause, each with its exit code.
 
 BenchbenchError            1
-├── UsageError             2   a command line that cannot be carried out
-│   ├── SpecError          2   a benchmark file that does not say what it must
-│   ├── PluginError        2   a plugin that is missing, broken or named twice
-│   └── IncompatibleError  2   two choices that cannot go together
+├── UsageError             2   a command that cannot be carried out
+│   ├── SpecError          2   an invalid benchmark file
+│   ├── PluginError        2   a plugin that is missing, broken or installed twice under one name
+│   └── IncompatibleError  2   two choices that cannot be combined
 ├── DataError              3   files that cannot be used as they are
-│   └── DataNotFoundError  3   files that are not there
-└── IntegrityError         4   results that are not what was written
+│   └── DataNotFoundError  3   files that do not exist
+└── IntegrityError         4   results that changed after they were written
 
-A message says where, what was found, what was expected and what to do. One error carries every problem
-found, one a line, so that nobody mends them one run at a time.
+A message names the place, what was found, what was expected and what to do. One error carries every problem
+found, one per line, so that a user can correct all of them before the next attempt.
 """
 
 
 class BenchbenchError(Exception):
-    """A failure with a message meant for the person at the keyboard."""
+    """A failure with one or more messages for the user; str() joins them, one per line."""
 
     exit_code = 1
 
@@ -28,21 +28,21 @@ class BenchbenchError(Exception):
 
 
 class UsageError(BenchbenchError):
-    """A command line that cannot be carried out."""
+    """A command that cannot be carried out."""
 
     exit_code = 2
 
 
 class SpecError(UsageError):
-    """A benchmark file that does not say what it must."""
+    """An invalid benchmark file."""
 
 
 class PluginError(UsageError):
-    """A plugin that is missing, broken or named twice."""
+    """A plugin that is missing, broken or installed twice under one name."""
 
 
 class IncompatibleError(UsageError):
-    """Two choices that cannot go together, such as a 3D model under a 2D protocol."""
+    """Two choices that cannot be combined, such as a 3D model and a 2D protocol."""
 
 
 class DataError(BenchbenchError):
@@ -52,10 +52,10 @@ class DataError(BenchbenchError):
 
 
 class DataNotFoundError(DataError):
-    """Files that are not there."""
+    """Files that do not exist."""
 
 
 class IntegrityError(BenchbenchError):
-    """Results that are not what was written."""
+    """Results that changed after they were written."""
 
     exit_code = 4
