@@ -151,7 +151,7 @@ class Geometry(NamedTuple):
     out_channels: int
     """Number of output channels: one for each region or class."""
     patch: tuple[int, ...]
-    """Spatial size of the input: in 2D every axis is a multiple of 32, in 3D it is the protocol's patch unchanged."""
+    """Spatial size of the input: in 2D every axis is a multiple of 32, in 3D it is the protocol's patch as is."""
 
 
 @dataclass(frozen=True, kw_only=True)

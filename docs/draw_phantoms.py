@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchbench import Case, Dataset
 from benchbench.data.phantom import phantom_root
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 
 OUT = Path(__file__).parent / "phantoms"
 PATIENTS = 3

@@ -9,7 +9,7 @@ from benchbench.data.folder import case_digests, open_dataset
 from benchbench.data.phantom import phantom_root
 from benchbench.engine.preparation.prepare import PreparedCase, prepare_cases
 from benchbench.registry.registry import Registry
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 
 

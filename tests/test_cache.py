@@ -12,7 +12,7 @@ import pytest
 from benchbench.data.cache import Entry, entries, in_use, mark_used, removable, remove, using
 from benchbench.data.phantom import phantom_root
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 
 HOUR = 3600.0
 

@@ -10,7 +10,7 @@ from benchbench.data.folder import case_digests, dataset_digest, open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root, write_phantom
 from benchbench.errors import UsageError
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 
 SIZE = PhantomSize(patients=2, size=32)
 

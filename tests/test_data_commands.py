@@ -15,7 +15,7 @@ from benchbench.data.cache import using
 from benchbench.data.phantom import phantom_root
 from benchbench.errors import BenchbenchError
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 
 Run = Callable[..., Result]
 

@@ -81,16 +81,16 @@ def test_dotted_and_quoted_keys_are_paths(tmp_path: Path) -> None:
         pytest.param('[\n  { key = "[x]" },\n  { key = "]" },\n]', id="tables in an array"),
     ],
 )
-def test_the_lines_inside_a_long_value_are_not_taken_for_keys(tmp_path: Path, value: str) -> None:
+def test_lines_within_a_long_value_are_not_keys(tmp_path: Path, value: str) -> None:
     document = read(tmp_path, f"[one]\nlong = {value}\nnext = 1\n")
     assert lines(document) == {("one",): 1, ("one", "long"): 2, ("one", "next"): 3 + value.count("\n")}
 
 
-def test_a_letter_that_other_readers_take_for_a_line_end_does_not_shift_the_count(tmp_path: Path) -> None:
+def test_unicode_line_separators_do_not_change_line_numbers(tmp_path: Path) -> None:
     assert lines(read(tmp_path, 'a = "x\u2028y\u0085z"\nb = 1\n')) == {("a",): 1, ("b",): 2}
 
 
-def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     document = read(tmp_path, '\ufefftitle = "a"\r\n[protocol]\r\nepochs = 2\r\n')
     assert document.data == {"title": "a", "protocol": {"epochs": 2}}
     assert lines(document)["protocol", "epochs"] == 3
@@ -108,7 +108,7 @@ def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a = [1,\n", "a = 1\na = 2\n", "a = 1e\n", "\ta b\n"])
-def test_whatever_is_not_toml_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SpecError, match="not valid TOML"):
         read(tmp_path, text)
 
@@ -125,7 +125,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_document(tmp_path / "gone.toml")
 
 
-def test_a_place_falls_back_to_the_table_around_it_and_then_to_the_file(tmp_path: Path) -> None:
+def test_an_unknown_place_falls_back_to_its_table_and_then_to_the_file(tmp_path: Path) -> None:
     document = read(tmp_path, "a = 1\n[b]\nc = { d = 1 }\n")
     assert document.where(("b", "c", "d", "e")) == f"{tmp_path / 'file.toml'}:3"
     assert document.where(("b", "x")) == f"{tmp_path / 'file.toml'}:2"
@@ -135,25 +135,25 @@ def test_a_place_falls_back_to_the_table_around_it_and_then_to_the_file(tmp_path
 NESTED = Document("f.toml", {"a": {"b": {"c": 1}}, "m": [{"name": "x", "w": 1}, {"name": "y", "w": 2}], "t": "s"})
 
 
-def test_assigning_changes_one_value_and_says_who_did() -> None:
+def test_assigning_changes_one_value_and_records_its_origin() -> None:
     document = NESTED.assign("a.b.c", 2, origin="--set")
     assert document.data["a"] == {"b": {"c": 2}}
     assert document.where(("a", "b", "c")) == "--set"
     assert NESTED.data["a"] == {"b": {"c": 1}}
 
 
-def test_assigning_a_table_forgets_where_its_former_content_stood() -> None:
+def test_assigning_a_table_removes_the_origins_of_its_former_content() -> None:
     document = Document("f.toml", {"a": {"b": 1}}, {("a",): "f.toml:1", ("a", "b"): "f.toml:2"})
     assert document.assign("a", {"b": 2}, origin="--set").where(("a", "b")) == "--set"
 
 
-def test_assigning_below_an_entry_of_a_list_finds_it_by_name() -> None:
+def test_an_entry_of_a_list_is_addressed_by_its_name() -> None:
     document = NESTED.assign("m.y.w", 3, origin="--set")
     assert document.data["m"] == [{"name": "x", "w": 1}, {"name": "y", "w": 3}]
     assert document.where(("m", 1, "w")) == "--set"
 
 
-def test_assigning_makes_the_tables_on_the_way_and_says_who_did() -> None:
+def test_assigning_creates_missing_tables_and_records_their_origin() -> None:
     document = NESTED.assign("m.x.new.deep", 1, origin="--set")
     assert document.data["m"][0] == {"name": "x", "w": 1, "new": {"deep": 1}}
     assert NESTED.assign("q.r", 1, origin="--set").where(("q",)) == "--set"
@@ -162,22 +162,22 @@ def test_assigning_makes_the_tables_on_the_way_and_says_who_did() -> None:
 @pytest.mark.parametrize(
     ("dotted", "message"),
     [
-        ("a..c", "'a..c' is no path; write it like protocol.epochs"),
-        ("", "'' is no path; write it like protocol.epochs"),
+        ("a..c", "'a..c' is not a path; write it like protocol.epochs"),
+        ("", "'' is not a path; write it like protocol.epochs"),
         ("m.x", "'m.x' is an entry; name its parameter, like m.x.width"),
         ("m.xx.w", "m.xx.w: no 'xx' among m; did you mean 'x'?"),
-        ("t.u", "t.u: 't' is no table; set it as a whole"),
-        ("a.b.c.d", "a.b.c.d: 'c' is no table; set it as a whole"),
-        ("m.x.w.z", "m.x.w.z: 'w' is no table; set it as a whole"),
+        ("t.u", "t.u: 't' is not a table; set it as a whole"),
+        ("a.b.c.d", "a.b.c.d: 'c' is not a table; set it as a whole"),
+        ("m.x.w.z", "m.x.w.z: 'w' is not a table; set it as a whole"),
     ],
 )
-def test_a_path_that_leads_nowhere_is_refused(dotted: str, message: str) -> None:
+def test_an_invalid_path_is_refused(dotted: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         NESTED.assign(dotted, 1, origin="--set p")
     assert str(caught.value) == f"--set p: {message}"
 
 
-def test_overlaying_changes_the_leaves_and_keeps_their_neighbours() -> None:
+def test_overlaying_changes_only_the_listed_values() -> None:
     document = Document("f.toml", {"p": {"keep": 1, "deep": {"keep": 2, "change": 3}}})
     laid = document.overlay("p", {"deep": {"change": 4}, "new": [5]}, origin="f.toml:9")
     assert laid.data == {"p": {"keep": 1, "deep": {"keep": 2, "change": 4}, "new": [5]}}
@@ -200,12 +200,12 @@ def test_overlaying_changes_the_leaves_and_keeps_their_neighbours() -> None:
         ("", ""),
     ],
 )
-def test_a_value_is_toml_and_text_otherwise(text: str, value: object) -> None:
+def test_a_value_that_is_not_toml_is_text(text: str, value: object) -> None:
     found = parse_value(text)
     assert (found, type(found)) == (value, type(value))
 
 
-def test_a_hint_names_the_nearest_word_or_all_of_them() -> None:
+def test_a_hint_names_the_nearest_word_or_all_known_words() -> None:
     assert nearest("epoch", ["epochs", "batch"]) == "did you mean 'epochs'?"
     assert nearest("zzz", ["epochs", "batch"]) == "known: epochs, batch"
     assert nearest("zzz", []) == "known: none"

@@ -24,7 +24,7 @@ from benchbench.data.fetch import WAITS
 from benchbench.data.phantom import phantom_root
 from benchbench.errors import UsageError
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 
 KAGGLE = "/api/v1/datasets.DatasetApiService/DownloadDataset"
 HANDLE = "someone/squares/versions/4"

@@ -58,7 +58,7 @@ def record_of(folder: ResultsFolder, model: str, **place: int) -> Record:
         ),
         (
             'name = "both"\nmodels = ["plain", "plain"]',
-            "b.toml:15: ensembles.both.models: 'plain' stands here twice; name each member once",
+            "b.toml:15: ensembles.both.models: 'plain' is listed twice; name each member once",
         ),
         (
             'name = "both"\nmodels = ["plain"]',
@@ -78,8 +78,8 @@ def record_of(folder: ResultsFolder, model: str, **place: int) -> Record:
         (
             'name = "plain, grand"',
             (
-                "b.toml:14: ensembles.plain, grand.name: found 'plain, grand', expected a name without comma and =, which"
-                " --only could not tell"
+                "b.toml:14: ensembles.plain, grand.name: found 'plain, grand', expected a name without comma and =, so"
+                " that --only can select it"
             ),
         ),
         (

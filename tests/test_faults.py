@@ -28,7 +28,8 @@ from benchbench.images.nifti import read_image
 from benchbench.launch.orchestrate import Machine, carry_out
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize, read_benchmark
+from benchbench.spec.benchmark import read_benchmark
+from benchbench.spec.benchmark_file import PhantomSize
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -13,7 +13,7 @@ from benchbench import Geometry, IncompatibleError
 from benchbench.data.phantom import phantom_root
 from benchbench.engine.network.network import check_output, count_parameters, forward_with_loss, geometry
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 from benchbench_models.mask_dino import benchbench_models, build
 

@@ -24,7 +24,8 @@ from benchbench.launch.preflight import check_models
 from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import Run
 from benchbench.registry.registry import Registry, discover
-from benchbench.spec.benchmark import PhantomSize, read_benchmark
+from benchbench.spec.benchmark import read_benchmark
+from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 
 BENCHMARK = """

@@ -23,7 +23,8 @@ from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.record import Record
-from benchbench.spec.benchmark import PhantomSize, read_benchmark
+from benchbench.spec.benchmark import read_benchmark
+from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 
 BENCHMARK = """

@@ -19,7 +19,7 @@ rows = [["plain", 0.5]]
 SHIPPED = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_a_table_brings_its_document_and_protocol_along(tmp_path: Path) -> None:
+def test_a_reported_table_includes_its_document_and_protocol(tmp_path: Path) -> None:
     (tmp_path / "d.toml").write_text(TABLE)
     (table,) = read_reported(tmp_path, "b")
     assert (table["document"], table["protocol"], table["rows"]) == ("D", "as in the paper", [["plain", 0.5]])
@@ -35,13 +35,13 @@ def test_a_table_brings_its_document_and_protocol_along(tmp_path: Path) -> None:
         ('benchmark = "b"', 'benchmark = "bb"', "no table of benchmark 'b'; did you mean 'bb'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_an_invalid_reported_file_is_explained(tmp_path: Path, old: str, new: str, message: str) -> None:
     (tmp_path / "d.toml").write_text(TABLE.replace(old, new))
     with pytest.raises(SpecError, match=message):
         read_reported(tmp_path, "b")
 
 
-def test_the_shipped_tables_are_all_readable() -> None:
+def test_all_shipped_reported_tables_can_be_read() -> None:
     names = {path.stem for path in SHIPPED.glob("*.toml")}
     for name in ("brats20_modalities", "cardiac_separable", "lgg_batch_norm", "brats21_scaling"):
         assert read_reported(SHIPPED / "reported", name)

@@ -270,5 +270,5 @@ def test_the_command_prints_a_table_and_writes_the_rest(folders: tuple[Path, Pat
 
 
 def test_a_metric_that_is_none_is_a_usage_error(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(UsageError, match=r"--metrics: 'nsd' says no tolerance; write it in mm"):
+    with pytest.raises(UsageError, match=r"--metrics: 'nsd' has no tolerance; write it in mm"):
         score(folders, metrics=("dice", "nsd"))

@@ -7,9 +7,11 @@ import pytest
 
 from benchbench.errors import SpecError
 from benchbench.spec.augmentation import Albumentations, Flip
-from benchbench.spec.benchmark import Benchmark, PhantomSize, TableSpec, read_benchmark
+from benchbench.spec.benchmark import Benchmark, read_benchmark
+from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.optimisation import Adam, Constant
 from benchbench.spec.protocol import Protocol
+from benchbench.spec.table_specs import TableSpec
 
 VALID = """title = "T"
 datasets = [{ name = "discs" }]
@@ -39,7 +41,7 @@ def protocols(benchmark: Benchmark) -> dict[str, Protocol]:
     return {variant.label: variant.protocol for variant in benchmark.variants}
 
 
-def test_what_a_short_file_leaves_out_has_its_documented_default(tmp_path: Path) -> None:
+def test_missing_keys_take_their_documented_defaults(tmp_path: Path) -> None:
     benchmark = read(tmp_path, VALID)
     assert (benchmark.name, benchmark.title, benchmark.tables, benchmark.rehearsal) == ("b", "T", (), None)
     (variant,) = benchmark.variants
@@ -57,15 +59,15 @@ def test_what_a_short_file_leaves_out_has_its_documented_default(tmp_path: Path)
 @pytest.mark.parametrize(
     ("loss", "activation"), [("bce+dice", "sigmoid"), ("ce+dice", "softmax"), ("ce", "softmax")]
 )
-def test_the_loss_decides_the_activation(tmp_path: Path, loss: str, activation: str) -> None:
+def test_the_activation_follows_from_the_loss(tmp_path: Path, loss: str, activation: str) -> None:
     assert protocols(read(tmp_path, VALID.replace('"dice"', f'"{loss}"')))["default"].activation == activation
 
 
-def test_a_whole_number_may_stand_for_a_real_one(tmp_path: Path) -> None:
+def test_an_integer_is_accepted_for_a_float(tmp_path: Path) -> None:
     assert protocols(read(tmp_path, VALID.replace("1e-3", "1")))["default"].optimizer.lr == 1.0
 
 
-def test_parameters_of_an_albumentations_step_are_kept(tmp_path: Path) -> None:
+def test_an_albumentations_step_keeps_its_parameters(tmp_path: Path) -> None:
     text = VALID + 'augment = [{ name = "flip" }, { albumentations = "Blurry", p = 0.3, limits = [1, 2] }]\n'
     flip, blurry = protocols(read(tmp_path, text))["default"].augment
     assert flip == Flip(name="flip", p=0.5)
@@ -73,12 +75,12 @@ def test_parameters_of_an_albumentations_step_are_kept(tmp_path: Path) -> None:
     assert (blurry.albumentations, blurry.params) == ("Blurry", {"p": 0.3, "limits": [1, 2]})
 
 
-def test_a_table_is_of_case_means_unless_it_says_otherwise(tmp_path: Path) -> None:
+def test_a_table_aggregates_by_case_by_default(tmp_path: Path) -> None:
     text = VALID + '[[tables]]\nrows = "fold"\ncolumns = "model"\nvalue = "iou"\n'
     assert read(tmp_path, text).tables == (TableSpec(rows="fold", columns="model", value="iou", aggregate="case"),)
 
 
-def test_plugins_are_asked_about_the_parameters_beside_their_names(tmp_path: Path) -> None:
+def test_the_parameters_of_every_entry_are_checked(tmp_path: Path) -> None:
     asked = []
     text = VALID.replace('"plain"', '"plain"\nwidth = 8\nsizes = [1, 2]')
     benchmark = read(tmp_path, text, check=lambda *entry: asked.append(entry) or ())
@@ -87,7 +89,7 @@ def test_plugins_are_asked_about_the_parameters_beside_their_names(tmp_path: Pat
     assert benchmark.variants[0].models[0].params == {"width": 8, "sizes": [1, 2]}
 
 
-def test_a_variant_changes_only_what_it_names(tmp_path: Path) -> None:
+def test_a_variant_changes_only_the_settings_it_lists(tmp_path: Path) -> None:
     text = (
         VALID
         + """[[variants]]
@@ -105,7 +107,7 @@ set = {}
     assert plain.models[0].params == {}
 
 
-def test_a_grid_has_a_variant_for_every_combination(tmp_path: Path) -> None:
+def test_a_grid_gives_a_variant_for_every_combination(tmp_path: Path) -> None:
     found = protocols(read(tmp_path, VALID + '[grid]\n"protocol.epochs" = [1, 5]\n"protocol.batch" = [2, 3]\n'))
     assert {label: (each.epochs, each.batch) for label, each in found.items()} == {
         "epochs=1, batch=2": (1, 2),
@@ -115,7 +117,7 @@ def test_a_grid_has_a_variant_for_every_combination(tmp_path: Path) -> None:
     }
 
 
-def test_every_variant_stands_at_every_point_of_a_grid(tmp_path: Path) -> None:
+def test_every_variant_is_combined_with_every_point_of_the_grid(tmp_path: Path) -> None:
     text = (
         VALID
         + """[[variants]]
@@ -133,7 +135,7 @@ set = { "protocol.epochs" = 8 }
     assert [(each.epochs, each.batch) for each in found.values()] == [(7, 2), (7, 3), (8, 2), (8, 3)]
 
 
-def test_a_rehearsal_changes_the_leaves_it_names_and_keeps_their_neighbours(tmp_path: Path) -> None:
+def test_a_rehearsal_changes_only_the_values_it_lists(tmp_path: Path) -> None:
     benchmark = read(tmp_path, VALID + REHEARSE, rehearse=True)
     assert benchmark.rehearsal == PhantomSize(patients=3, size=64, seed=0)
     (variant,) = benchmark.variants
@@ -142,13 +144,13 @@ def test_a_rehearsal_changes_the_leaves_it_names_and_keeps_their_neighbours(tmp_
     assert variant.models[0].params == {"width": 2}
 
 
-def test_in_earnest_a_rehearsal_changes_nothing(tmp_path: Path) -> None:
+def test_the_rehearse_table_has_no_effect_without_rehearse(tmp_path: Path) -> None:
     benchmark = read(tmp_path, VALID + REHEARSE)
     assert benchmark.rehearsal is None
     assert benchmark.variants == read(tmp_path, VALID).variants
 
 
-def test_a_rehearsal_can_make_a_single_variant_small(tmp_path: Path) -> None:
+def test_a_rehearsal_can_change_a_single_variant(tmp_path: Path) -> None:
     text = (
         VALID
         + REHEARSE
@@ -172,7 +174,9 @@ set = {}
 
 
 @pytest.mark.parametrize("rehearse", [False, True])
-def test_a_rehearsal_of_an_unknown_variant_is_refused_with_the_nearest(tmp_path: Path, rehearse: bool) -> None:
+def test_a_rehearsal_of_an_unknown_variant_is_refused_with_the_nearest_label(
+    tmp_path: Path, rehearse: bool
+) -> None:
     text = VALID + '[grid]\n"protocol.epochs" = [1, 5]\n[rehearse.variants]\n"epochs=6" = {}\n'
     with pytest.raises(SpecError) as caught:
         read(tmp_path, text, rehearse=rehearse)
@@ -180,14 +184,14 @@ def test_a_rehearsal_of_an_unknown_variant_is_refused_with_the_nearest(tmp_path:
     assert caught.value.problems == (f"{tmp_path}/b.toml:14: {message}",)
 
 
-def test_a_rehearsal_of_a_variant_tells_where_a_wrong_value_stands(tmp_path: Path) -> None:
+def test_a_wrong_value_in_the_rehearsal_of_a_variant_is_reported_with_its_line(tmp_path: Path) -> None:
     text = VALID + '[grid]\n"protocol.epochs" = [1]\n[rehearse.variants]\n"epochs=1" = { "protocol.batch" = 0 }\n'
     with pytest.raises(SpecError, match=r"b\.toml:14: variant 'epochs=1': protocol\.batch: .*found 0"):
         read(tmp_path, text, rehearse=True)
     assert read(tmp_path, text).variants[0].protocol.batch == 4
 
 
-def test_the_command_line_has_the_last_word_over_file_and_rehearsal(tmp_path: Path) -> None:
+def test_overrides_replace_values_of_file_and_rehearsal(tmp_path: Path) -> None:
     overrides = ["protocol.epochs=9", "models.plain.width = 6", "protocol.loss=bce+dice", "protocol.epochs=11"]
     (variant,) = read(tmp_path, VALID + REHEARSE, rehearse=True, overrides=overrides).variants
     assert (variant.protocol.epochs, variant.protocol.loss) == (11, "bce+dice")
@@ -195,12 +199,12 @@ def test_the_command_line_has_the_last_word_over_file_and_rehearsal(tmp_path: Pa
     assert variant.models[0].params == {"width": 6}
 
 
-def test_the_command_line_can_set_a_table_as_a_whole(tmp_path: Path) -> None:
+def test_an_override_can_set_a_whole_table(tmp_path: Path) -> None:
     (variant,) = read(tmp_path, VALID, overrides=['models=[{ name = "other", depth = 3 }]']).variants
     assert [(each.name, each.params) for each in variant.models] == [("other", {"depth": 3})]
 
 
-def test_a_listing_may_show_only_what_runs_have(tmp_path: Path) -> None:
+def test_a_listing_with_an_unknown_value_is_refused(tmp_path: Path) -> None:
     listing = '[[listings]]\ntitle = "L"\nlines = {{ a = "dice" }}\ncolumns = {{ x = "{}" }}\n'
     assert read(tmp_path, VALID + listing.format("train_{metric}_pooled")).listings[0].rows is None
     with pytest.raises(
@@ -209,7 +213,7 @@ def test_a_listing_may_show_only_what_runs_have(tmp_path: Path) -> None:
         read(tmp_path, VALID + listing.format("train_{metric}_poled"))
 
 
-def test_a_file_that_reproduces_brings_the_printed_tables_from_beside_it(tmp_path: Path) -> None:
+def test_reproduce_loads_the_printed_tables_next_to_the_file(tmp_path: Path) -> None:
     text = VALID.replace('title = "T"\n', 'title = "T"\nreproduce = "b"\ndeviations = ["another split"]\n')
     with pytest.raises(SpecError, match=r"reported/\*.toml: no table of benchmark 'b'; known: none"):
         read(tmp_path, text)

@@ -54,12 +54,12 @@ def problems(tmp_path: Path, text: str, **options: Any) -> list[str]:
         ('[{ name = "discs" }]', "3", "b.toml:2: datasets: input should be a valid array, found 3"),
         ('[{ name = "discs" }]', '["discs"]', "b.toml:2: datasets.0: input should be an object, found 'discs'"),
         ('[{ name = "discs" }]', "[{}]", "b.toml:2: datasets.0.name: missing; this key must be given"),
-        ('{ name = "discs" }', '{ name = "discs" }, { name = "discs" }', "b.toml:2: datasets: 'discs' stands here twice; use [[variants]]"),
+        ('{ name = "discs" }', '{ name = "discs" }, { name = "discs" }', "b.toml:2: datasets: 'discs' is listed twice; use [[variants]]"),
         ("[protocol]", "[rehearse]\ndata = { size = 9 }\n[protocol]", "b.toml:6: rehearse.data.size: input should be greater than or equal to 32, found 9"),
         ("[protocol]", "[grid]\nprotocol.seeds = 3\n[protocol]", "b.toml:5: grid.protocol: input should be a valid array, found {'seeds': 3}"),
     ],
 )  # fmt: skip
-def test_a_fault_has_file_line_key_and_what_is_wrong(tmp_path: Path, old: str, new: str, expected: str) -> None:
+def test_a_problem_names_file_line_and_key(tmp_path: Path, old: str, new: str, expected: str) -> None:
     assert problems(tmp_path, VALID.replace(old, new, 1)) == [expected]
 
 
@@ -74,11 +74,11 @@ def test_a_fault_has_file_line_key_and_what_is_wrong(tmp_path: Path, old: str, n
         ("{ albumentations = 3 }", "0.albumentations: input should be a valid string, found 3"),
     ],
 )
-def test_a_fault_of_an_augmentation_names_the_step(tmp_path: Path, step: str, expected: str) -> None:
+def test_a_problem_in_an_augmentation_names_the_step(tmp_path: Path, step: str, expected: str) -> None:
     assert problems(tmp_path, f"{VALID}augment = [{step}]\n") == [f"b.toml:11: protocol.augment.{expected}"]
 
 
-def test_a_range_that_falls_is_refused(tmp_path: Path) -> None:
+def test_a_range_with_low_above_high_is_refused(tmp_path: Path) -> None:
     text = VALID + 'augment = [{ name = "flip" }, { name = "noise", sigma = [0.2, 0.1] }]\n'
     expected = "b.toml:5: protocol: augment[1].sigma must be [low, high], found [0.2, 0.1]"
     assert problems(tmp_path, text) == [expected]
@@ -89,19 +89,19 @@ def test_a_table_with_two_equal_axes_is_refused(tmp_path: Path) -> None:
     assert problems(tmp_path, text) == ["b.toml:11: tables.0: rows and columns are both 'fold'; choose two axes"]
 
 
-def test_an_empty_file_lacks_every_table(tmp_path: Path) -> None:
+def test_an_empty_file_misses_every_required_table(tmp_path: Path) -> None:
     tables = ("title", "datasets", "models", "protocol")
     assert problems(tmp_path, "") == [f"b.toml: {table}: missing; this key must be given" for table in tables]
 
 
-def test_a_misspelt_table_is_told_beside_the_one_that_is_missing(tmp_path: Path) -> None:
+def test_a_misspelt_table_is_reported_with_the_missing_one(tmp_path: Path) -> None:
     assert problems(tmp_path, VALID.replace("[protocol]", "[protocl]")) == [
         "b.toml: protocol: missing; this key must be given",
         "b.toml:5: protocl: no such key; did you mean 'protocol'?",
     ]
 
 
-def test_faults_of_tables_keys_and_plugins_are_told_together(tmp_path: Path) -> None:
+def test_problems_of_tables_keys_and_plugins_are_reported_together(tmp_path: Path) -> None:
     def check(kind: str, name: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
         if kind == "datasets":
             return [("", f"no dataset plugin '{name}' is installed; known: none")]
@@ -116,7 +116,7 @@ def test_faults_of_tables_keys_and_plugins_are_told_together(tmp_path: Path) -> 
     ]
 
 
-def test_a_fault_of_a_rehearsal_is_found_where_the_rehearsal_says_it(tmp_path: Path) -> None:
+def test_a_problem_in_the_rehearsal_is_reported_with_its_line(tmp_path: Path) -> None:
     text = VALID + "[rehearse.protocol]\nepochs = 1\nepoch = 1\n"
     assert problems(tmp_path, text, rehearse=True) == [
         "b.toml:11: protocol.epoch: no such key; did you mean 'epochs'?"
@@ -130,16 +130,16 @@ def test_a_fault_of_a_rehearsal_is_found_where_the_rehearsal_says_it(tmp_path: P
         ("protocol.epochs=two", "protocol.epochs: input should be a valid integer, found 'two'"),
         ("protocol.epoch=2", "protocol.epoch: no such key; did you mean 'epochs'?"),
         ("protocl.epochs=2", "protocl: no such key; did you mean 'protocol'?"),
-        ("protocol.epochs.x=2", "protocol.epochs.x: 'epochs' is no table; set it as a whole"),
+        ("protocol.epochs.x=2", "protocol.epochs.x: 'epochs' is not a table; set it as a whole"),
         ("models.plane.width=2", "models.plane.width: no 'plane' among models; did you mean 'plain'?"),
         ("models.plain=2", "'models.plain' is an entry; name its parameter, like models.plain.width"),
     ],
 )
-def test_a_fault_of_the_command_line_is_found_there(tmp_path: Path, override: str, expected: str) -> None:
+def test_a_problem_in_an_override_names_the_option(tmp_path: Path, override: str, expected: str) -> None:
     assert problems(tmp_path, VALID, overrides=[override]) == [f"--set {override}: {expected}"]
 
 
-def test_faults_of_all_variants_are_told_together_each_where_it_is_written(tmp_path: Path) -> None:
+def test_problems_of_all_variants_are_reported_together_with_their_lines(tmp_path: Path) -> None:
     text = (
         VALID
         + """[[variants]]
@@ -169,12 +169,12 @@ label = "two"
         ('[grid]\n"protocol.batch" = [1, 2, 1]\n', "12: two variants are called 'batch=1'"),
     ],
 )
-def test_two_variants_of_one_label_are_refused(tmp_path: Path, sweep: str, expected: str) -> None:
+def test_two_variants_with_one_label_are_refused(tmp_path: Path, sweep: str, expected: str) -> None:
     assert problems(tmp_path, VALID + sweep) == [f"b.toml:{expected}; give each its own label"]
 
 
 @pytest.mark.parametrize("name", ["rehearsal.toml", "Upper.toml", "sp ace.toml", "-x.toml"])
-def test_a_file_whose_name_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_file_name_that_is_no_valid_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(VALID)
     with pytest.raises(SpecError, match="names the results folder; use lower-case letters"):
         read_benchmark(tmp_path / name, check=lambda *_: ())
@@ -189,7 +189,7 @@ def test_a_file_whose_name_is_no_folder_name_is_refused(tmp_path: Path, name: st
         ),
         (
             'metrics = ["nsd"]',
-            "b.toml:11: protocol.metrics.0: 'nsd' says no tolerance; write it in mm behind an @, like 'nsd@2'",
+            "b.toml:11: protocol.metrics.0: 'nsd' has no tolerance; write it in mm after an @, like 'nsd@2'",
         ),
         (
             '[[tables]]\nrows = "fold"\ncolumns = "model"\nvalue = "hd95"\naggregate = "pooled"',
@@ -197,5 +197,5 @@ def test_a_file_whose_name_is_no_folder_name_is_refused(tmp_path: Path, name: st
         ),
     ],
 )
-def test_a_metric_that_cannot_be_had_is_told_with_its_place(tmp_path: Path, line: str, expected: str) -> None:
+def test_an_invalid_metric_is_reported_with_its_place(tmp_path: Path, line: str, expected: str) -> None:
     assert problems(tmp_path, VALID + line) == [expected]

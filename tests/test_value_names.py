@@ -13,7 +13,7 @@ from benchbench.spec.value_names import check_value, split_percent
         *("test_cross_entropy:background", "parameters", "best_epoch", "input", "output"),
     ],
 )
-def test_what_a_run_may_show_is_known_by_name(name: str) -> None:
+def test_every_value_of_a_run_is_a_known_name(name: str) -> None:
     check_value(name)
 
 
@@ -27,11 +27,11 @@ def test_what_a_run_may_show_is_known_by_name(name: str) -> None:
         ("test_loss", "no such value"),
     ],
 )
-def test_another_name_is_refused_with_the_nearest(name: str, hint: str) -> None:
+def test_an_unknown_value_name_is_refused_with_the_nearest_known_one(name: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
         check_value(name)
 
 
-def test_a_percentage_is_a_hundred_times_the_value_of_the_same_name() -> None:
+def test_a_percentage_is_the_value_times_one_hundred() -> None:
     assert split_percent("accuracy_percent:oedema") == ("accuracy:oedema", 100.0)
     assert split_percent("accuracy") == ("accuracy", 1.0)

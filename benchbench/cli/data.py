@@ -112,7 +112,7 @@ def phantom(name: str, folder: Path, *, patients: int, size: int, seed: int) -> 
     """Write made-up cases of the dataset NAME, in its real layout, into FOLDER/NAME."""
     from benchbench.data.phantom import write_phantom  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
-    from benchbench.spec.benchmark import PhantomSize  # noqa: PLC0415
+    from benchbench.spec.benchmark_file import PhantomSize  # noqa: PLC0415
 
     write_phantom(discover().dataset(name), folder / name, PhantomSize(patients=patients, size=size, seed=seed))
     click.echo(f"{patients} phantom patients in {folder / name}; use them with --data-root {folder}")

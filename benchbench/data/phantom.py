@@ -11,7 +11,7 @@ from benchbench.contract import DatasetPlugin
 from benchbench.data.atomic import new_folder
 from benchbench.errors import UsageError
 from benchbench.registry.registry import source_digest
-from benchbench.spec.benchmark import PhantomSize
+from benchbench.spec.benchmark_file import PhantomSize
 
 MARKER = "PHANTOM.json"
 

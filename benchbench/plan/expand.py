@@ -11,8 +11,10 @@ from benchbench.plan.problems import pairing_problems
 from benchbench.plan.run import Chosen, Run
 from benchbench.plan.settings import listing_problems, shown_settings
 from benchbench.registry.registry import Registry, resolve_params, source_digest
-from benchbench.spec.benchmark import Benchmark, Entry, Variant
+from benchbench.spec.benchmark import Benchmark
+from benchbench.spec.benchmark_file import Entry
 from benchbench.spec.ensembles import EnsembleSpec
+from benchbench.spec.variants import Variant
 
 
 def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:

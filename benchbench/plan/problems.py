@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchbench.registry.registry import Registry, resolve_params
-from benchbench.spec.benchmark import Benchmark, Variant
+from benchbench.spec.benchmark import Benchmark
+from benchbench.spec.variants import Variant
 
 
 def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:

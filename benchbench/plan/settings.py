@@ -7,8 +7,9 @@ from typing import Any
 
 from benchbench.errors import SpecError
 from benchbench.plan.run import Run
-from benchbench.spec.benchmark import SETTINGS, Benchmark
+from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.document import nearest
+from benchbench.spec.table_specs import SETTINGS
 
 
 def shown_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""A benchmark file as frozen, validated types: what is compared, under which protocol."""
+"""Benchmark files as frozen, validated types: what is compared, and under which protocol."""

@@ -1,4 +1,9 @@
-"""The augmentation steps that a protocol can name."""
+"""The augmentation steps of a protocol: `augment` in [protocol] is a list of them.
+
+Spatial steps are combined into one resampling: images by linear interpolation, labels by the nearest pixel, zeros
+beyond the border. Intensity steps change each sample (a slice or a patch) on the scale that `intensity` gives:
+values in [0, 1] or standard deviations. "With probability `p`" is drawn anew for every sample.
+"""
 
 from __future__ import annotations
 
@@ -14,133 +19,147 @@ Interval = tuple[NonNegative, NonNegative]
 
 
 class Flip(Strict):
-    """Mirrors each spatial axis with probability `p`."""
+    """Mirror the sample along each spatial axis, each with probability `p` independently of the others."""
 
     name: Literal["flip"]
     p: Probability = 0.5
+    """Probability of mirroring one axis of a sample."""
 
 
 class Rot90(Strict):
-    """A quarter, half or three-quarter turn of slices, each as likely."""
+    """Rotate a slice by 90, 180 or 270 degrees, with equal chances. 2D only; the patch must be square."""
 
     name: Literal["rot90"]
     p: Probability = 0.5
+    """Probability of rotating a sample."""
 
 
 class Transpose(Strict):
-    """Swaps the two spatial axes of slices."""
+    """Swap the two spatial axes of a slice. 2D only; the patch must be square."""
 
     name: Literal["transpose"]
     p: Probability = 0.5
+    """Probability of transposing a sample."""
 
 
 class Rotate(Strict):
-    """A turn of slices by an angle drawn from [-degrees, degrees]."""
+    """Rotate a slice about its centre by a random angle. 2D only."""
 
     name: Literal["rotate"]
     degrees: Positive
+    """Largest angle in degrees; the angle is drawn uniformly from [-degrees, degrees]."""
     p: Probability = 0.5
+    """Probability of rotating a sample."""
 
 
 class Shift(Strict):
-    """A move along each axis, drawn from [-fraction, fraction] of the patch."""
+    """Shift the sample by a random distance along each axis."""
 
     name: Literal["shift"]
     fraction: Probability
+    """Largest shift as a fraction of the patch size; drawn uniformly from [-fraction, fraction] for each axis."""
     p: Probability = 0.5
+    """Probability of shifting a sample."""
 
 
 class Scale(Strict):
-    """A zoom about the centre; above 1 magnifies. Of slices it is linear; labels take their nearest pixel."""
+    """Scale the sample about its centre by a random factor, the same for all axes."""
 
     name: Literal["scale"]
     range: PositiveInterval
+    """Lowest and highest factor; the factor is drawn uniformly. A factor above 1 magnifies."""
     interpolation: Literal["linear", "cubic"] = "linear"
+    """Interpolation of images: linear, or cubic for 3D patches. Labels always take the nearest voxel."""
     p: Probability = 0.5
+    """Probability of scaling a sample."""
 
 
 class Brightness(Strict):
-    """Adds a number drawn from [-limit, limit]; images are in [0, 1] or in standard deviations."""
+    """Add a random number to all values of the sample."""
 
     name: Literal["brightness"]
     limit: Positive
+    """Largest change, on the scale of the image; drawn uniformly from [-limit, limit]."""
     p: Probability = 0.5
+    """Probability of changing a sample."""
 
 
 class MultiplicativeBrightness(Strict):
-    """Multiplies by a number drawn from `range`."""
+    """Multiply all values of the sample by a random factor."""
 
     name: Literal["multiplicative_brightness"]
     range: Interval
+    """Lowest and highest factor; the factor is drawn uniformly."""
     p: Probability = 0.5
+    """Probability of changing a sample."""
 
 
 class Contrast(Strict):
-    """Stretches each channel about its mean or about 0, clipped to the range it had."""
+    """Multiply the distance of values from a centre by a random factor, clipped to the channel's former range."""
 
     name: Literal["contrast"]
     range: Interval
+    """Lowest and highest factor; the factor is drawn uniformly. A factor above 1 increases the contrast."""
     about: Literal["mean", "zero"] = "mean"
+    """Centre of the change: mean is the mean of each channel, zero is the value 0."""
     p: Probability = 0.5
+    """Probability of changing a sample."""
 
 
 class Gamma(Strict):
-    """Raises each channel, rescaled to [0, 1] by its own range and back, to a power."""
+    """Raise each channel, rescaled to [0, 1] by its own range, to a random power; then restore the range."""
 
     name: Literal["gamma"]
     range: PositiveInterval
+    """Lowest and highest power; the power is drawn uniformly."""
     p: Probability = 0.5
+    """Probability of changing a sample."""
 
 
 class Noise(Strict):
-    """Gaussian noise of a standard deviation drawn from `sigma`."""
+    """Add Gaussian noise with mean 0, independent in every voxel."""
 
     name: Literal["noise"]
     sigma: Interval
+    """Lowest and highest standard deviation on the scale of the image; the deviation is drawn uniformly."""
     p: Probability = 0.5
+    """Probability of changing a sample."""
 
 
 class Blur(Strict):
-    """A Gaussian blur of a width in pixels drawn from `sigma`."""
+    """Blur the sample with a Gaussian kernel."""
 
     name: Literal["blur"]
     sigma: Interval
+    """Lowest and highest standard deviation of the kernel in pixels; the deviation is drawn uniformly."""
     p: Probability = 0.5
-
-
-Transform = (
-    Flip
-    | Rot90
-    | Transpose
-    | Rotate
-    | Shift
-    | Scale
-    | Brightness
-    | MultiplicativeBrightness
-    | Contrast
-    | Gamma
-    | Noise
-    | Blur
-)
+    """Probability of changing a sample."""
 
 
 class Albumentations(BaseModel):
-    """Any albumentations transform by name, a step on the host; its parameters stand beside the name."""
+    """A transform of the albumentations library, applied on the CPU. 2D only.
+
+    Every other key of the step, such as `p`, is a parameter of the transform.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     albumentations: str
+    """Class name of the transform in albumentations, such as "ElasticTransform"."""
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """What is handed to the transform, `p` included."""
+        """Parameters that are passed to the transform, `p` included."""
         return self.model_extra or {}
 
 
 def _step_kind(step: object) -> object:
-    if isinstance(step, Mapping):
-        return "albumentations" if "albumentations" in step else step.get("name", "")
-    return getattr(step, "name", "albumentations")
+    """Return the tag of a step for the tagged union below; a step is a mapping or an instance."""
+    if not isinstance(step, Mapping):
+        return getattr(step, "name", "albumentations")
+    if "albumentations" in step:
+        return "albumentations"
+    return step.get("name", "")
 
 
 AugmentStep = Annotated[

@@ -1,4 +1,4 @@
-"""A TOML file as plain data that remembers where each key stands, and what was laid over it."""
+"""A TOML file as plain data that remembers the line of each key, and every change made to it afterwards."""
 
 from __future__ import annotations
 
@@ -20,30 +20,33 @@ _KEY = re.compile(r"""((?:[^"'=]|"(?:\\.|[^"\\])*"|'[^']*')+)=""")
 
 @dataclass(frozen=True)
 class Document:
-    """The data of one file after everything laid over it."""
+    """The data of one file after all changes to it."""
 
     name: str
-    """As the user wrote it."""
+    """Path of the file as the user wrote it."""
     data: Mapping[str, Any]
+    """The tables and values of the file."""
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
-    """Where the value at a path was written: `file.toml:9`, or `--set`."""
+    """Path of a value -> the place that set it: `file.toml:9`, or `--set protocol.epochs=2`."""
 
     def where(self, path: KeyPath) -> str:
-        """The nearest known place of `path`: its own, or that of the table around it."""
+        """Return the nearest known place of `path`: its own, or that of the table that contains it."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
         return self.name
 
     def assign(self, dotted: str, value: object, *, origin: str) -> Document:
-        """The document with `value` at a dotted path; entries of a list are addressed by their name.
+        """Return the document with `value` at a dotted path; an entry of a list is addressed by its name.
+
+        Tables that do not exist yet are created.
 
         Raises:
-            SpecError: the path leads nowhere.
+            SpecError: the path is invalid.
         """
         data = copy.deepcopy(dict(self.data))
         path = _resolve(data, dotted, origin)
-        # what stood below the path is gone, and so is where it stood
+        # values below the path are replaced, so that their places are no longer true
         origins = {known: place for known, place in self.origins.items() if known[: len(path)] != path}
         table: Any = data
         for depth, key in enumerate(path[:-1], start=1):
@@ -51,13 +54,15 @@ class Document:
                 table[key] = {}
                 origins[path[:depth]] = origin
             table = table[key]
-            if not isinstance(table, dict) and not (depth == 1 and isinstance(path[1], int)):
-                raise SpecError(f"{origin}: {dotted}: '{key}' is no table; set it as a whole")
+            is_list_of_tables = depth == 1 and isinstance(path[1], int)
+            if not isinstance(table, dict) and not is_list_of_tables:
+                raise SpecError(f"{origin}: {dotted}: '{key}' is not a table; set it as a whole")
         table[path[-1]] = value
-        return replace(self, data=data, origins={**origins, path: origin})
+        origins[path] = origin
+        return replace(self, data=data, origins=origins)
 
     def overlay(self, prefix: str, changes: Mapping[str, Any], *, origin: str) -> Document:
-        """The document with every leaf of `changes` laid over the table at `prefix`."""
+        """Return the document with every value of `changes` assigned below the table `prefix`."""
         document = self
         for dotted, value in _leaves(changes, prefix):
             document = document.assign(dotted, value, origin=origin)
@@ -65,7 +70,7 @@ class Document:
 
 
 def read_document(path: Path) -> Document:
-    """The data of a TOML file.
+    """Read a TOML file.
 
     Raises:
         SpecError: the file cannot be read or is not TOML.
@@ -84,13 +89,15 @@ def read_document(path: Path) -> Document:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint at the known word most like `word`, or the list of them."""
+    """Return a hint for an unknown word: the most similar known word, or all known words."""
     close = get_close_matches(word, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known) or 'none'}"
 
 
 def parse_value(text: str) -> object:
-    """A TOML value as written after `--set path=`; what is not TOML is text."""
+    """Parse the value of `--set path=value` as TOML; text that is not TOML is returned as a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -98,35 +105,36 @@ def parse_value(text: str) -> object:
 
 
 def _syntax_error(path: Path, message: str) -> str:
-    found = re.search(r"\(at line (\d+), column (\d+)\)", message)
-    place = f"{path}:{found[1]}" if found else str(path)
+    position = re.search(r"\(at line (\d+), column (\d+)\)", message)
+    place = f"{path}:{position[1]}" if position else str(path)
     return f"{place}: not valid TOML: {message}"
 
 
 def _key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
+    """Yield the path of every key and table with its line; tomllib does not report lines."""
     table: KeyPath = ()
-    last: dict[KeyPath, int] = {}
+    last_entries: dict[KeyPath, int] = {}  # array of tables -> index of its latest entry
     for number, statement in _statements(text):
         if statement.startswith("["):
-            *outer, name = _parts(statement)
-            table = (*_numbered(outer, last), name)
+            *outer, name = _keys_of(statement)
+            table = (*_numbered(outer, last_entries), name)
             if statement.startswith("[["):
-                last[table] = last.get(table, -1) + 1
-                table = (*table, last[table])
+                last_entries[table] = last_entries.get(table, -1) + 1
+                table = (*table, last_entries[table])
             yield table, number
         elif key := _KEY.match(statement):
-            yield (*table, *_parts(f"[{key[1]}]")), number
+            yield (*table, *_keys_of(f"[{key[1]}]")), number
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each header and each key with its value, however many lines it takes, and the line it begins on."""
-    began, statement = 1, ""
+    """Yield each header and each key with its value, which may span lines, with the number of its first line."""
+    first_line, statement = 1, ""
     for number, line in enumerate(text.split("\n"), start=1):
         statement += f"{line}\n"
         if _is_toml(statement):
             if not statement.lstrip().startswith("#"):
-                yield began, statement.strip()
-            began, statement = number + 1, ""
+                yield first_line, statement.strip()
+            first_line, statement = number + 1, ""
 
 
 def _is_toml(text: str) -> bool:
@@ -137,24 +145,25 @@ def _is_toml(text: str) -> bool:
     return True
 
 
-def _parts(header: str) -> list[str]:
-    """The keys of one header, unquoted."""
-    parts = []
-    inside: Any = tomllib.loads(header)
-    while inside:
-        ((key, inside),) = inside.items()
-        inside = inside[0] if isinstance(inside, list) else inside
-        parts.append(key)
-    return parts
+def _keys_of(header: str) -> list[str]:
+    """Return the unquoted keys of one header."""
+    keys: list[str] = []
+    table: Any = tomllib.loads(header)
+    while table:
+        ((key, table),) = table.items()
+        if isinstance(table, list):
+            table = table[0]
+        keys.append(key)
+    return keys
 
 
-def _numbered(parts: Sequence[str], last: Mapping[KeyPath, int]) -> KeyPath:
-    """The path of a table; where a part is an array of tables, the table is in its latest entry."""
+def _numbered(keys: Sequence[str], last_entries: Mapping[KeyPath, int]) -> KeyPath:
+    """Return the path of a table; below an array of tables, the table belongs to the latest entry."""
     path: KeyPath = ()
-    for part in parts:
-        path = (*path, part)
-        if path in last:
-            path = (*path, last[path])
+    for key in keys:
+        path = (*path, key)
+        if path in last_entries:
+            path = (*path, last_entries[path])
     return path
 
 
@@ -168,9 +177,10 @@ def _leaves(changes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]
 
 
 def _resolve(data: Mapping[str, Any], dotted: str, origin: str) -> KeyPath:
+    """Return the path of a dotted key; the name of a list's entry becomes its index."""
     keys = dotted.split(".")
     if not all(keys):
-        raise SpecError(f"{origin}: '{dotted}' is no path; write it like protocol.epochs")
+        raise SpecError(f"{origin}: '{dotted}' is not a path; write it like protocol.epochs")
     if len(keys) < 2 or not isinstance(data.get(keys[0]), list):
         return tuple(keys)
     if len(keys) == 2:

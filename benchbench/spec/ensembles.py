@@ -1,4 +1,4 @@
-"""The [[ensembles]] of a benchmark file: rows whose members predict together."""
+"""The [[ensembles]] of a benchmark file: rows of a table whose members predict together."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from benchbench.spec.strict import Strict
 
 
 class EnsembleSpec(Strict):
-    """A row of its own: the mean of its members' probabilities of the same test cases.
+    """A row that predicts with the mean of its members' probabilities; it trains nothing itself.
 
-    Members are of the dataset, the variant and the fold of the row, and are trained for their own rows anyway.
+    The members belong to the same dataset, variant and fold as the row and also have rows of their own.
     """
 
     name: Annotated[str, Field(min_length=1)]
-    """What stands in the column of models."""
+    """Name of the row in the model column of tables; without comma and =."""
     models: tuple[str, ...] = ()
-    """Members by name; every model of the file if none is named."""
+    """Names of the member models; empty means every model of the file."""
     seeds: bool = False
-    """Whether the members of all seeds are one ensemble, whose row has the least of the seeds; else each seed has
-    one of its own."""
+    """True to combine the members of all seeds into one ensemble, whose row has the lowest seed. False makes one
+    ensemble for each seed."""
     folds: bool = False
-    """Never: it is here to be refused with the reason."""
+    """Must be false: members of other folds were trained on cases that this fold tests."""
 
     @field_validator("name")
     @classmethod
-    def _can_be_selected(cls, name: str) -> str:
+    def _fits_only_option(cls, name: str) -> str:
         if {",", "="} & set(name) or name != name.strip():
-            raise ValueError(f"found '{name}', expected a name without comma and =, which --only could not tell")
+            raise ValueError(f"found '{name}', expected a name without comma and =, so that --only can select it")
         return name
 
     @field_validator("folds")
     @classmethod
-    def _not_over_folds(cls, folds: bool) -> bool:
+    def _is_within_fold(cls, folds: bool) -> bool:
         if folds:
             raise ValueError(
                 "found true, but members of other folds were trained on the cases that a fold tests; leave it out"
@@ -45,34 +45,39 @@ class EnsembleSpec(Strict):
         return folds
 
     def among(self, models: Sequence[str]) -> EnsembleSpec:
-        """The same with its members named."""
+        """Return the same ensemble with its members named, given the models of the file."""
         return self.model_copy(update={"models": self.models or tuple(models)})
 
     @property
     def described(self) -> str:
-        """What a table says the row consists of."""
-        return ", ".join(self.models) + (" (all seeds)" if self.seeds else "")
+        """The members in words, as tables show them."""
+        names = ", ".join(self.models)
+        return f"{names} (all seeds)" if self.seeds else names
 
 
 def ensemble_problems(
     document: Document, ensembles: Sequence[EnsembleSpec], models: Sequence[str]
 ) -> Iterator[str]:
-    """A line for each thing that is wrong with the ensembles of a file that has these models."""
-    known: list[str] = list(models)
+    """Yield a line for each problem in the ensembles of a file with these models."""
+    taken = list(models)
     for number, ensemble in enumerate(ensembles):
-        places = {key: document.where(("ensembles", number, key)) for key in ("name", "models")}
-        if ensemble.name in known:
+        if ensemble.name in taken:
+            place = document.where(("ensembles", number, "name"))
             yield (
-                f"{places['name']}: ensembles.{ensemble.name}: a model or another ensemble has this name;"
-                " choose another"
+                f"{place}: ensembles.{ensemble.name}: a model or another ensemble has this name; choose another"
             )
-        known.append(ensemble.name)
-        members = ensemble.among(models).models
-        path = f"{places['models']}: ensembles.{ensemble.name}.models"
-        for at, name in enumerate(members):
-            if name not in models:
-                yield f"{path}: no such model '{name}'; {nearest(name, models)}"
-            elif name in members[:at]:
-                yield f"{path}: '{name}' stands here twice; name each member once"
-        if len(members) < 2 and not ensemble.seeds:
-            yield f"{path}: found one member, '{members[0]}'; name another or set seeds = true"
+        taken.append(ensemble.name)
+        place = document.where(("ensembles", number, "models"))
+        for problem in _member_problems(ensemble.among(models), models):
+            yield f"{place}: ensembles.{ensemble.name}.models: {problem}"
+
+
+def _member_problems(ensemble: EnsembleSpec, models: Sequence[str]) -> Iterator[str]:
+    members = ensemble.models
+    for position, name in enumerate(members):
+        if name not in models:
+            yield f"no such model '{name}'; {nearest(name, models)}"
+        elif name in members[:position]:
+            yield f"'{name}' is listed twice; name each member once"
+    if len(members) < 2 and not ensemble.seeds:
+        yield f"found one member, '{members[0]}'; name another or set seeds = true"

@@ -1,8 +1,8 @@
-"""Inference of a protocol: sliding window, test-time augmentation, thresholds and components."""
+"""Inference of a protocol: sliding window, test-time augmentation, thresholds and removal of components."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -11,58 +11,64 @@ from pydantic import Field
 from benchbench.spec.document import nearest
 from benchbench.spec.strict import NonNegativeCount, Probability, Strict
 
-_MOST_SEARCHED = 6  # each nested region takes ten times the memory and time
+_MOST_SEARCHED_REGIONS = 6  # each further nested region multiplies memory and time by ten
 
 
 class Postprocess(Strict):
-    """How probabilities become masks, and which doubtful parts of these are removed.
+    """How probabilities become masks, and which uncertain parts of the masks are removed.
 
-    Region by region, in the task's order: where the probability is not below the threshold; then without small
-    components, face to face; then without the whole region, if what remains is small. Only what is unsure is
-    removed: what has a mean probability below `sure`.
+    For each region, in the order of the task: voxels whose probability reaches the threshold are foreground; then
+    small connected components (face neighbours) are removed; then the whole region is removed if few voxels
+    remain. A component or region is kept, whatever its size, if its mean probability is `sure` or more.
     """
 
     nested: bool = False
-    """The task's regions lie one in the other, the outermost first: a voxel is in none that an outer one lacks."""
+    """True if each region of the task is inside the previous one, listed from the outermost inwards. A voxel
+    outside a region is then removed from all regions inside it."""
     thresholds: dict[str, Probability] = Field(default_factory=dict)
-    """Region -> probability; 0.5 where none is given."""
+    """Region -> lowest probability of a foreground voxel; 0.5 for a region that is not listed."""
     components: dict[str, NonNegativeCount] = Field(default_factory=dict)
-    """Region -> voxels; smaller components are removed from it, and with it from those inside it."""
+    """Region -> voxels; components with fewer voxels are removed from it, and from the regions inside it if
+    `nested`. A region that is not listed keeps all components."""
     totals: dict[str, NonNegativeCount] = Field(default_factory=dict)
-    """Region -> voxels; if fewer are left of it, all of it is removed."""
+    """Region -> voxels; a region with fewer voxels in the whole case is removed. A region that is not listed is
+    always kept."""
     sure: Probability = 0.9
+    """Mean probability from which a component or region is never removed."""
     search: bool = False
-    """Thresholds of all regions from 0.3 to 0.7, then sizes of the `components` named from 0 to 100, are chosen by
-    their Dice on the inner validation; what is given here decides between equals."""
+    """True to choose the thresholds of all regions (0.3 to 0.7 in steps of 0.05), then the sizes of the regions in
+    `components` (0 to 100 voxels), by the mean Dice on the inner validation. Among equally good candidates the one
+    nearest to the values given here is chosen."""
 
     def check_regions(self, regions: Mapping[str, Sequence[int]]) -> list[str]:
-        """A line for each thing that cannot be said of a task's regions, region -> label values."""
-        named = [(key, region) for key in ("thresholds", "components", "totals") for region in getattr(self, key)]
-        problems = [
-            f"{key}.{region}: no such region; {nearest(region, list(regions))}"
-            for key, region in named
-            if region not in regions
-        ]
-        if not self.nested:
-            return problems
-        problems += [
-            f"nested: found '{inner}', which is not inside '{outer}'; list regions from outside to inside"
-            for outer, inner in pairwise(regions)
-            if not set(regions[inner]) <= set(regions[outer])
-        ]
-        if self.search and len(regions) > _MOST_SEARCHED:
-            problems.append(f"search: found {len(regions)} nested regions, expected {_MOST_SEARCHED} at most")
-        return problems
+        """Return a line for each rule that does not fit the regions of a task, region -> label values."""
+        return list(_region_problems(self, regions))
 
 
 class Inference(Strict):
-    """How a case is predicted from what the network sees at a time."""
+    """How the prediction of a whole case is computed from predictions of slices or patches."""
 
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Of neighbouring windows, as a share of the patch; 3D only."""
+    """3D only. Smallest overlap of neighbouring sliding windows, as a fraction of the patch size."""
     importance: Literal["gaussian", "constant"] = "gaussian"
-    """How much a window counts from its centre to its border."""
+    """3D only. Weights of the voxels of a window: gaussian falls from the window's centre to its border, with a
+    standard deviation of 1/8 of the patch size; constant weighs all voxels equally."""
     flips: bool = False
-    """Test-time augmentation: the mean over all flips of the spatial axes."""
+    """True for test-time augmentation: the mean over all combinations of flips of the spatial axes."""
     average: Literal["probabilities", "logits"] = "probabilities"
-    """What is averaged over flips, windows and checkpoints."""
+    """Values that are averaged over flips, windows and checkpoints: probabilities, or logits before the sigmoid
+    or softmax."""
+
+
+def _region_problems(rules: Postprocess, regions: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    for key in ("thresholds", "components", "totals"):
+        for region in getattr(rules, key):
+            if region not in regions:
+                yield f"{key}.{region}: no such region; {nearest(region, list(regions))}"
+    if not rules.nested:
+        return
+    for outer, inner in pairwise(regions):
+        if not set(regions[inner]) <= set(regions[outer]):
+            yield f"nested: found '{inner}', which is not inside '{outer}'; list regions from outside to inside"
+    if rules.search and len(regions) > _MOST_SEARCHED_REGIONS:
+        yield f"search: found {len(regions)} nested regions, expected {_MOST_SEARCHED_REGIONS} at most"

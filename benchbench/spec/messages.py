@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into one line each: file, line, key, what was found, what to do."""
+"""Turns pydantic's validation errors into one line each: file, line, key, what was found, what to do."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 
 def describe(error: ValidationError, document: Document, schema: type[BaseModel]) -> Iterator[str]:
-    """One line for each error."""
+    """Yield one line for each error."""
     for details in error.errors(include_url=False, include_context=True):
         if _is_consequence(details):
             continue
         path = _path_in(document.data, details)
         yield f"{document.where(path)}: {_dotted(path, document.data)}: {_message(details, schema)}"
+
+
+def _is_consequence(details: ErrorDetails) -> bool:
+    """Return True for a list that is too short only because pydantic does not count its invalid entries."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
 
 
 def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
@@ -33,9 +38,7 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     if kind == "missing":
         return "missing; this key must be given"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        tag = str(found.get("name", "")) if isinstance(found, Mapping) else ""
-        known = [str(_tag(member)) for member in _members(_kind_at(schema, details["loc"]))]
-        return f"no such name '{tag}'; {nearest(tag, known)}" if tag else f"name missing; {nearest(tag, known)}"
+        return _tag_message(details, schema)
     if kind == "literal_error":
         return f"found {found!r}, expected {context['expected']}"
     if kind == "value_error":
@@ -43,17 +46,21 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {found!r}"
 
 
-def _is_consequence(details: ErrorDetails) -> bool:
-    """Whether a list only seems too short, because pydantic counts the entries without faults."""
-    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+def _tag_message(details: ErrorDetails, schema: type[BaseModel]) -> str:
+    """Explain a `name` that selects no member of a union."""
+    found = details["input"]
+    name = str(found.get("name", "")) if isinstance(found, Mapping) else ""
+    known = [str(_tag(member)) for member in _members(_type_at(schema, details["loc"]))]
+    hint = nearest(name, known)
+    return f"no such name '{name}'; {hint}" if name else f"name missing; {hint}"
 
 
 def _path_in(data: Mapping[str, Any], details: ErrorDetails) -> KeyPath:
-    """The error's location without pydantic's union tags, which stand in no file."""
+    """Return the error's location without pydantic's union tags, which are in no file."""
     path: list[str | int] = []
     value: Any = data
     for part in details["loc"]:
-        if _holds(value, part):
+        if _contains(value, part):
             path.append(part)
             value = value[part]
     if details["type"] == "missing":
@@ -62,62 +69,80 @@ def _path_in(data: Mapping[str, Any], details: ErrorDetails) -> KeyPath:
 
 
 def _dotted(path: KeyPath, data: Mapping[str, Any]) -> str:
-    """The path as a reader writes it: entries of a list by their name."""
+    """Return the path as users write it; an entry of a list is shown by its name."""
     words: list[str] = []
     value: Any = data
     for part in path:
-        value = value[part] if _holds(value, part) else None
-        name = value.get("name") if isinstance(part, int) and isinstance(value, Mapping) else None
-        if isinstance(part, int):
-            words.append(str(name or part))
-        else:
+        value = value[part] if _contains(value, part) else None
+        if isinstance(part, str):
             words.append(part)
+            continue
+        name = value.get("name") if isinstance(value, Mapping) else None
+        words.append(str(name or part))
     return ".".join(words) or "the file"
 
 
-def _holds(value: object, part: str | int) -> bool:
+def _contains(value: object, part: str | int) -> bool:
     if isinstance(value, list):
         return isinstance(part, int) and part < len(value)
     return isinstance(value, Mapping) and part in value
 
 
 def _keys_at(schema: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """The keys of the table at a pydantic location."""
-    return [key for member in _members(_kind_at(schema, location)) for key in getattr(member, "model_fields", ())]
+    """Return the known keys of the table at a pydantic location."""
+    keys: list[str] = []
+    for member in _members(_type_at(schema, location)):
+        keys += getattr(member, "model_fields", ())
+    return keys
 
 
-def _kind_at(schema: type[BaseModel], location: Sequence[str | int]) -> Any:
-    kind: Any = schema
+def _type_at(schema: type[BaseModel], location: Sequence[str | int]) -> Any:
+    """Return the annotation at a pydantic location; None where it leads to no known type."""
+    annotation: Any = schema
     for part in location:
-        kind = _step(kind, part)
-    return kind
+        annotation = _type_below(annotation, part)
+    return annotation
 
 
-def _step(kind: Any, part: str | int) -> Any:
-    members = _members(kind)
-    tagged = [member for member in members if len(members) > 1 and _tag(member) == part]
-    if tagged:
-        return tagged[0]
+def _type_below(annotation: Any, part: str | int) -> Any:
+    members = _members(annotation)
+    if len(members) > 1:
+        for member in members:
+            if _tag(member) == part:
+                return member
     for member in members:
-        if get_origin(member) is tuple and isinstance(part, int):
-            return get_args(member)[0]
-        if isinstance(member, type) and issubclass(member, BaseModel) and part in member.model_fields:
-            return member.model_fields[str(part)].annotation
+        below = _part_of(member, part)
+        if below is not None:
+            return below
     return None
 
 
-def _members(kind: Any) -> list[Any]:
-    """The alternatives of an annotation, without Annotated and None."""
-    if get_origin(kind) is Annotated:
-        return _members(get_args(kind)[0])
-    if get_origin(kind) in {Union, UnionType}:
-        return [member for part in get_args(kind) if part is not type(None) for member in _members(part)]
-    return [kind]
+def _part_of(member: Any, part: str | int) -> Any:
+    """Return the type of a tuple's entries or of a model's field; None where there is no such part."""
+    if get_origin(member) is tuple and isinstance(part, int):
+        return get_args(member)[0]
+    if isinstance(member, type) and issubclass(member, BaseModel) and part in member.model_fields:
+        return member.model_fields[str(part)].annotation
+    return None
 
 
-def _tag(kind: Any) -> object:
-    """What a member of a tagged union is chosen by: its one possible name."""
-    field = getattr(kind, "model_fields", {}).get("name")
-    if field is not None and get_origin(field.annotation) is Literal:
-        return get_args(field.annotation)[0]
-    return "albumentations" if "albumentations" in getattr(kind, "model_fields", {}) else None
+def _members(annotation: Any) -> list[Any]:
+    """Return the alternatives of an annotation, without Annotated and None."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) not in {Union, UnionType}:
+        return [annotation]
+    members: list[Any] = []
+    for alternative in get_args(annotation):
+        if alternative is not type(None):
+            members += _members(alternative)
+    return members
+
+
+def _tag(member: Any) -> object:
+    """Return the value that selects this member of a tagged union: its only possible name."""
+    fields = getattr(member, "model_fields", {})
+    name = fields.get("name")
+    if name is not None and get_origin(name.annotation) is Literal:
+        return get_args(name.annotation)[0]
+    return "albumentations" if "albumentations" in fields else None

@@ -1,6 +1,6 @@
-"""The names of metrics: what each is called, whether it has a tolerance and which way is better.
+"""The names of metrics, their tolerances, and which direction is better.
 
-Definitions that differ have names that differ: `hd95` and `hd95_pooled` are never confused in a table.
+Definitions that differ have different names: `hd95` and `hd95_pooled` cannot be confused in a table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Distance = Literal["hd", "hd95", "hd95_pooled", "hd95_surfel", "assd", "masd"]
 SurfaceOverlap = Literal["nsd", "nsd_voxel"]
 LesionScore = Literal["lesion_dice", "lesion_hd95"]
 Challenge = Literal["gli", "ssa", "ped", "men", "men-rt", "met"]
-"""Of BraTS 2023: by whose rules lesions are told apart and counted."""
+"""A challenge of BraTS 2023, by whose rules lesions are separated and counted."""
 Unit = Literal["mm", "px"]
 
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
@@ -32,40 +32,39 @@ _KNOWN = (*OVERLAPS, *DISTANCES, *SURFACE_OVERLAPS, *LESION_SCORES)
 
 
 class MetricName(NamedTuple):
-    """A metric's name taken apart."""
+    """A metric's name, split into its parts."""
 
     kind: str
+    """The name before the @, such as "nsd"."""
     tolerance: float | None = None
-    """What still counts as the same surface, in the unit of the spacing."""
+    """Largest distance that counts as the same surface, in the unit of the spacing; None for other metrics."""
     challenge: Challenge | None = None
-    """Whose lesions are scored."""
+    """The challenge whose rules a lesion score follows; None for other metrics."""
 
     def __str__(self) -> str:
         if self.challenge is not None:
             return f"{self.kind}@{self.challenge}"
-        return self.kind if self.tolerance is None else f"{self.kind}@{self.tolerance:g}"
+        if self.tolerance is not None:
+            return f"{self.kind}@{self.tolerance:g}"
+        return self.kind
 
 
 def parse_metric(name: str) -> MetricName:
-    """The metric of a name: `dice`, `hd95`, `nsd@2`, `lesion_dice@gli`.
+    """Parse a metric's name: `dice`, `hd95`, `nsd@2`, `lesion_dice@gli`.
 
     Raises:
-        ValueError: no such metric, or a tolerance or challenge that is missing, wrong or out of place.
+        ValueError: the metric is unknown, or its tolerance or challenge is missing, invalid or out of place.
     """
-    kind, at, tolerance = name.partition("@")
+    kind, at, parameter = name.partition("@")
     if kind not in _KNOWN:
         raise ValueError(f"no such metric '{name}'; {nearest(kind, _KNOWN)}")
     if kind in LESION_SCORES:
-        return MetricName(kind, challenge=_parse_challenge(name, tolerance))
-    if kind not in SURFACE_OVERLAPS:
-        if at:
-            raise ValueError(f"'{name}': {kind} has no tolerance; write '{kind}'")
-        return MetricName(kind)
-    if not at:
-        raise ValueError(f"'{name}' says no tolerance; write it in mm behind an @, like '{name}@2'")
-    if not re.fullmatch(r"\d*\.?\d+", tolerance) or not math.isfinite(float(tolerance)):
-        raise ValueError(f"'{name}': found tolerance '{tolerance}', expected a number of mm, like '{kind}@2'")
-    return MetricName(kind, float(tolerance))
+        return MetricName(kind, challenge=_parse_challenge(name, parameter))
+    if kind in SURFACE_OVERLAPS:
+        return MetricName(kind, tolerance=_parse_tolerance(name, parameter))
+    if at:
+        raise ValueError(f"'{name}': {kind} has no tolerance; write '{kind}'")
+    return MetricName(kind)
 
 
 def _parse_challenge(name: str, written: str) -> Challenge:
@@ -74,16 +73,26 @@ def _parse_challenge(name: str, written: str) -> Challenge:
             return challenge
     if written:
         raise ValueError(f"'{name}': no such challenge '{written}'; {nearest(written, CHALLENGES)}")
-    raise ValueError(f"'{name}' says no challenge; write whose lesions are scored behind an @, like '{name}@gli'")
+    raise ValueError(f"'{name}' names no challenge; write whose rules apply after an @, like '{name}@gli'")
+
+
+def _parse_tolerance(name: str, written: str) -> float:
+    kind = name.partition("@")[0]
+    if "@" not in name:
+        raise ValueError(f"'{name}' has no tolerance; write it in mm after an @, like '{name}@2'")
+    if not re.fullmatch(r"\d*\.?\d+", written) or not math.isfinite(float(written)):
+        raise ValueError(f"'{name}': found tolerance '{written}', expected a number of mm, like '{kind}@2'")
+    return float(written)
 
 
 def parse_metrics(names: Iterable[str]) -> dict[str, MetricName]:
-    """The metric of each name as written.
+    """Parse several names; the keys are the names as written.
 
     Raises:
-        ValueError: with every name that is wrong.
+        ValueError: names every invalid metric.
     """
-    parsed, problems = {}, []
+    parsed: dict[str, MetricName] = {}
+    problems: list[str] = []
     for name in names:
         try:
             parsed[name] = parse_metric(name)
@@ -95,20 +104,23 @@ def parse_metrics(names: Iterable[str]) -> dict[str, MetricName]:
 
 
 def is_overlap(name: str) -> bool:
-    """Whether counts of voxels are all that the metric needs."""
+    """Return True if the metric needs only the counts of voxels."""
     return name in OVERLAPS
 
 
 def without_unit(column: str) -> str:
-    """The metric of a column: a distance's has its unit behind it."""
-    return next((column.removesuffix(f"_{unit}") for unit in UNITS if column.endswith(f"_{unit}")), column)
+    """Return the metric of a table column: `hd95` for `hd95_mm`, `dice` for `dice`."""
+    for unit in UNITS:
+        if column.endswith(f"_{unit}"):
+            return column.removesuffix(f"_{unit}")
+    return column
 
 
 def is_lower_better(name: str) -> bool:
-    """Whether a model with less of it is the better one: distances, in whatever unit."""
+    """Return True for distances, in whatever unit: less is better."""
     kind = without_unit(name).partition("@")[0]
     return kind in DISTANCES or kind == "lesion_hd95"
 
 
 Metric = Annotated[str, AfterValidator(lambda name: str(parse_metric(name)))]
-"""A metric's name in a file: checked, and written one way (`nsd@2.0` is `nsd@2`)."""
+"""A metric's name in a file: validated, and rewritten in one form (`nsd@2.0` becomes `nsd@2`)."""

@@ -1,4 +1,4 @@
-"""Optimisers, learning rate schedules and early stopping of a protocol."""
+"""The optimisers, learning rate schedules and early stopping of a protocol."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from benchbench.spec.strict import Count, NonNegative, Positive, Probability, St
 
 
 class Adam(Strict):
-    """Adam; weight decay enters the gradient.
+    """Adam with L2 regularisation: weight decay is added to the gradient.
 
     Source: Kingma and Ba 2015, arXiv:1412.6980.
     """
 
     name: Literal["adam"]
     lr: Positive
+    """Learning rate that the schedule starts from."""
     weight_decay: NonNegative = 0.0
+    """Factor of the weights that is added to their gradient."""
 
 
 class AdamW(Strict):
@@ -28,55 +30,67 @@ class AdamW(Strict):
 
     name: Literal["adamw"]
     lr: Positive
+    """Learning rate that the schedule starts from."""
     weight_decay: NonNegative = 0.01
+    """Fraction of the weights, times the learning rate, that each step subtracts from them."""
 
 
 class Sgd(Strict):
-    """Stochastic gradient descent; Nesterov's form where there is momentum."""
+    """Stochastic gradient descent, with Nesterov momentum if `momentum` is above 0."""
 
     name: Literal["sgd"]
     lr: Positive
+    """Learning rate that the schedule starts from."""
     momentum: Probability = 0.0
+    """Fraction of the previous update that is kept; 0 is gradient descent without momentum."""
     weight_decay: NonNegative = 0.0
+    """Factor of the weights that is added to their gradient."""
 
 
 Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="name")]
 
 
 class Constant(Strict):
-    """The optimiser's learning rate throughout."""
+    """Keep the optimiser's learning rate for the whole training."""
 
     name: Literal["constant"]
 
 
 class Cosine(Strict):
-    """Half a cosine from the optimiser's learning rate at the first epoch towards `min_lr`."""
+    """Lower the learning rate after each epoch, along half a cosine from the optimiser's rate towards `min_lr`."""
 
     name: Literal["cosine"]
     min_lr: NonNegative = 0.0
+    """Learning rate that the cosine reaches at the end of the training."""
 
 
 class WarmupCosine(Strict):
-    """A linear rise over `warmup_steps` optimiser steps, then half a cosine, step by step."""
+    """Raise the learning rate linearly to the optimiser's rate, then lower it along half a cosine, every step."""
 
     name: Literal["warmup_cosine"]
     warmup_steps: Count
+    """Number of optimiser steps (batches) of the linear rise."""
     min_lr: NonNegative = 0.0
+    """Learning rate that the cosine reaches at the end of the training."""
 
 
 class Plateau(Strict):
-    """Times `factor` whenever the validation loss has not fallen for more than `patience` epochs."""
+    """Multiply the learning rate by `factor` when the inner validation loss stops falling."""
 
     name: Literal["plateau"]
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Factor that the learning rate is multiplied by."""
     patience: Annotated[int, Field(ge=0)] = 10
+    """Number of validations without a lower loss that are tolerated; one more lowers the learning rate."""
     min_lr: NonNegative = 0.0
+    """Learning rate below which the schedule does not go."""
 
 
 Schedule = Annotated[Constant | Cosine | WarmupCosine | Plateau, Field(discriminator="name")]
 
 
 class EarlyStopping(Strict):
-    """Ends a run when `select` has not improved on the inner validation for more than `patience` epochs."""
+    """End the training when the value named by `select` stops improving on the inner validation."""
 
     patience: Count
+    """Number of epochs without an improvement that are tolerated; one more ends the training."""

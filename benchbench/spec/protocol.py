@@ -1,7 +1,7 @@
-"""The protocol: whatever could make two models' numbers differ unfairly, as data.
+"""The protocol: every setting that could make the scores of two models differ unfairly.
 
-Every field is written in the benchmark file's [protocol] table. Nothing here is code that a model or a
-dataset could bend.
+Every field belongs to the [protocol] table of the benchmark file and holds for all models. A model or dataset
+plugin cannot change the protocol.
 """
 
 from __future__ import annotations
@@ -25,65 +25,89 @@ Denoise = Literal["none", "tv"]
 
 
 class Protocol(Strict):
-    """How every model of a benchmark is trained, selected, run and scored."""
+    """How every model of a benchmark is trained, selected, applied and scored."""
 
     ndim: Literal[2, 3] = 2
-    """2: slices of the case; 3: patches of the volume."""
+    """Number of spatial axes of the network's input: 2 for slices, 3 for patches of the volume."""
     slice_axis: SliceAxis = "axial"
-    """Across which slices are cut, by the case's affine; its first axis where it has none."""
+    """2D only. The anatomical plane of the slices, found by the affine of the case; without an affine, slices are
+    cut across the first array axis."""
     patch: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)]
-    """What the network sees; slices are scaled to fit, padded, and predictions put back on the case's own grid."""
+    """Size of the network's input in pixels, one number for each axis. In 2D whole slices are resized by one
+    factor to fit the patch and padded with zeros, and predictions are resized back to the grid of the case. In 3D
+    the volume keeps its resolution, and the network sees parts of it of this size."""
     folds: Annotated[int, Field(ge=2)] = 5
+    """Number of cross-validation folds. Patients, not slices, are split; each patient is tested in one fold."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the training patients kept for selection."""
+    """Fraction of each fold's training patients that is set aside for the inner validation, which chooses the
+    checkpoint."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    """Random seeds; each is a training run of its own, on the same folds."""
     epochs: Count
-    """Times that every training slice, or `patches_per_case` patches of every training case, are seen."""
+    """Largest number of epochs. An epoch shows the network every training slice once (2D), or `patches_per_case`
+    random patches of every training case (3D)."""
     batch: Count
-    """Of an optimiser step, over all processes."""
+    """Number of slices or patches in an optimiser step, over all processes together."""
     world_size: Count = 1
-    """Processes that train a run together, each with as much of every batch and, if on GPUs, one of its own. The
-    loss, Dice included, is that of the whole batch. Unless a network synchronises them, the statistics of batch
-    normalisation are each process's own, of the part that it sees; the running ones of the first are kept."""
+    """Number of processes that train one run together, each with an equal part of every batch and, if GPUs are
+    used, its own GPU. The loss, Dice included, is that of the whole batch. Unless the network synchronises it,
+    batch normalisation uses the statistics of each process's own part of the batch; the running statistics of the
+    first process are kept."""
     patches_per_case: Count = 1
-    """3D only."""
+    """3D only. Number of random patches of each training case in an epoch."""
     oversample_foreground: Probability = 0.0
-    """Chance that a patch is drawn so that it holds a labelled voxel; 3D only."""
+    """3D only. Probability that a training patch is placed so that it contains a labelled voxel."""
     optimizer: Optimizer
+    """Optimiser and its learning rate: { name = "adam" | "adamw" | "sgd", lr = ... }."""
     schedule: Schedule = Constant(name="constant")
+    """Change of the learning rate: { name = "constant" | "cosine" | "warmup_cosine" | "plateau", ... }."""
     loss: Loss
+    """Training loss of the logits; parts joined by + are added with equal weights. bce: binary cross-entropy of
+    each region; ce: cross-entropy of mutually exclusive classes, background included; focal: focal loss with gamma
+    2; dice: soft Dice over the whole batch. ce and ce+dice use a softmax and need regions that do not overlap; all
+    others use a sigmoid for each region."""
     crop: Literal["none", "nonzero"] = "none"
-    """nonzero: to the smallest box around what is not 0 in every channel; scores are of the whole case."""
+    """nonzero: crop each case to the smallest box that contains every voxel that is not 0 in some channel. Scores
+    are always computed on the whole case."""
     intensity: Intensity = "unit"
-    """Per case and channel. unit: 8-bit images / 255, others by their range; zscore: mean 0 and standard deviation
-    1; zscore_nonzero: the same of what is not 0; percentile: 0.5 and 99.5 percent to 0 and 1, clipped."""
+    """Normalisation of each channel of each case. unit: 8-bit images divided by 255, others scaled from their own
+    range to [0, 1]; zscore: mean 0 and standard deviation 1; zscore_nonzero: the same, computed from the voxels
+    that are not 0, which stay 0; percentile: the 0.5th and 99.5th percentiles scaled to 0 and 1, values beyond
+    them clipped."""
     denoise: Denoise = "none"
-    """tv: total-variation denoising of each slice in 2D and of the volume in 3D, channel by channel, when a case
-    is prepared. It acts on what `intensity` gives: on values from 0 to 1 of unit and percentile, on standard
-    deviations of zscore. Labels stay as they are."""
+    """tv: total-variation denoising of each channel, of each slice in 2D and of the volume in 3D, after the
+    normalisation that `intensity` names and before training. Labels are not changed."""
     denoise_weight: Positive = 0.1
-    """Of the variation against likeness to the image, on the same scale; the larger, the smoother."""
+    """Weight of the total variation against the fidelity to the image, on the scale that `intensity` gives; a
+    larger weight gives a smoother image. Used only with `denoise`."""
     one_hot_foreground: bool = False
-    """Appends a channel that is 1 where any other is not 0."""
+    """True to append a channel that is 1 where any channel of the stored image is not 0."""
     augment: tuple[AugmentStep, ...] = ()
-    """Geometry first, as one resampling; then albumentations; then intensities."""
+    """Augmentation of training samples. All spatial transforms are applied first, as one resampling; then
+    albumentations transforms; then intensity transforms, each group in the order of the list."""
     validate_every: Count = 1
-    """Epochs between two looks at the inner validation; the last epoch has one in any case."""
+    """Number of epochs from one inner validation to the next; the last epoch is always validated."""
     keep: Count = 1
-    """How many of the best checkpoints predict together."""
+    """Number of best checkpoints whose predictions are averaged."""
     select: Literal["dice", "iou", "loss"] = "dice"
-    """What chooses the checkpoint on the inner validation: case mean, or the lowest loss."""
+    """Value on the inner validation that chooses the best checkpoint: the highest mean Dice or IoU over cases and
+    regions, or the lowest loss."""
     select_on: Literal["validation", "report"] = "validation"
-    """report: the checkpoint is chosen on the very cases that are scored, as publications without a third part do.
-    Such a row is marked in every table and ranked only among its like; the inner validation is left unused."""
+    """Cases on which the checkpoint is chosen: validation is the inner validation; report is the test cases
+    themselves, as in publications without a separate test set. Rows with report are marked in every table and
+    ranked only among each other, and the inner validation is not used."""
     early_stopping: EarlyStopping | None = None
+    """Ends the training early: { patience = <epochs> }. Without it, all epochs are trained."""
     gradient_clip: Positive | None = None
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient of all parameters together; without it, gradients are not clipped."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """Autocast on a GPU; a CPU always computes in fp32, and the record says which it was."""
+    """Number format of automatic mixed precision on a GPU; fp32 turns it off. A CPU always computes in fp32, and
+    the record of a run names the precision that was used."""
     inference: Inference = Inference()
+    """Sliding window and test-time augmentation: the table [protocol.inference]."""
     postprocess: Postprocess | None = None
-    """From probabilities to regions; without it, above one half or the most probable class."""
+    """Thresholds and removal of small components: the table [protocol.postprocess]. Without it, a voxel belongs to
+    a region if its probability is above 0.5 (sigmoid) or if the class is the most probable one (softmax)."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
         "dice",
         "iou",
@@ -92,21 +116,31 @@ class Protocol(Strict):
         "sensitivity",
         "specificity",
     )
+    """Metrics of the tables, in this order; the first one ranks the models. Distances need a tolerance where it is
+    part of the metric, such as nsd@2."""
     empty: EmptyPolicy = "score"
+    """Rule for the scores of empty masks; "left out" means left out of means and counts of cases.
+
+    score: Dice, IoU and precision of two empty masks are 1 and distances 0; if only one mask is empty they are 0,
+    and distances the diagonal of the image; a score that the reference alone leaves undefined, such as the
+    sensitivity of an empty reference, is left out. nnunet: scores without a denominator and distances of two empty
+    masks are left out. monai: Dice, IoU, precision, sensitivity and distances are left out if the reference is
+    empty. brats: as score, but the sensitivity of an empty reference is 1 if the prediction is empty too, else 0.
+    zero: scores without a denominator are 0. stratify: cases with an empty reference are left out everywhere."""
 
     @property
     def activation(self) -> Activation:
-        """What turns logits into probabilities: the loss decides."""
+        """The function that turns logits into probabilities; it follows from the loss."""
         return "softmax" if self.loss.startswith("ce") else "sigmoid"
 
     @model_validator(mode="after")
-    def _patch_has_the_axes(self) -> Protocol:
+    def _patch_has_ndim_axes(self) -> Protocol:
         if len(self.patch) != self.ndim:
             raise ValueError(f"patch has {len(self.patch)} axes, expected {self.ndim} as ndim says")
         return self
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Protocol:
+    def _batch_is_multiple_of_world_size(self) -> Protocol:
         if self.batch % self.world_size:
             raise ValueError(
                 f"batch is {self.batch}, expected a multiple of world_size, which is {self.world_size}"
@@ -114,7 +148,7 @@ class Protocol(Strict):
         return self
 
     @model_validator(mode="after")
-    def _ranges_rise(self) -> Protocol:
+    def _intervals_are_ordered(self) -> Protocol:
         for number, step in enumerate(self.augment):
             for key in ("range", "sigma"):
                 low, high = getattr(step, key, (0.0, 0.0))

@@ -1,4 +1,4 @@
-"""Numbers that a publication printed, as data beside the benchmark files: `reported/*.toml`."""
+"""Numbers that a publication printed, stored as data next to the benchmark files: `reported/*.toml`."""
 
 from __future__ import annotations
 
@@ -18,34 +18,40 @@ Cell = str | bool | int | float
 
 
 class Exempt(Strict):
-    """Printed numbers that nothing measured can be held against."""
+    """Printed numbers that are not compared with measured ones."""
 
     row: Cell | None = None
-    """The first cell of the row; without it, every row."""
+    """First cell of the exempt row; None means every row."""
     column: str | None = None
+    """Name of the exempt column; None means every column."""
     why: str
+    """Reason for the exemption."""
 
 
 class ReportedTable(Strict):
-    """A table as it was printed."""
+    """A table as a publication printed it."""
 
     benchmark: str
-    """Name of the benchmark that measures a table of this shape."""
+    """The `reproduce` name of the benchmark whose results are compared with this table."""
     where: dict[str, str] = Field(default_factory=dict)
-    """Which of several tables of one shape: axis -> dataset, model or variant."""
+    """Axis -> dataset, model or variant; chooses among several measured tables with the same columns."""
     variant: dict[str, Any] = Field(default_factory=dict)
-    """What the document says was varied."""
+    """Settings that the document varied; shown on the reproduction page."""
     protocol: str = ""
+    """Protocol of this table in words, if it differs from the one of the file."""
     columns: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Column headings; the first column identifies the row."""
     rows: Annotated[tuple[tuple[Cell, ...], ...], Field(min_length=1)]
+    """Rows of cells, one cell for each column."""
     tolerance: NonNegative
-    """How far a measured number may lie from the printed one and still count as the same."""
+    """Largest difference between a measured and a printed number that counts as reproduced."""
     exempt: tuple[Exempt, ...] = ()
+    """Printed numbers that are not compared."""
     note: str = ""
-    """Errors of the document itself."""
+    """Known errors of the document."""
 
     @model_validator(mode="after")
-    def _rows_fit(self) -> Self:
+    def _rows_match_columns(self) -> Self:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"row '{row[0]}' has {len(row)} cells, expected {len(self.columns)}")
@@ -56,40 +62,44 @@ class ReportedFile(Strict):
     """The tables of one document."""
 
     document: str
+    """Title or citation of the document."""
     dataset: str
+    """Name of the dataset."""
     metric: str = ""
+    """Name of the metric in the document."""
     protocol: str = ""
+    """Protocol of the document in words."""
     classes: tuple[str, ...] = ()
+    """Names of the classes in the document."""
     table: tuple[ReportedTable, ...]
+    """The printed tables."""
 
 
 def read_reported(folder: Path, benchmark: str) -> list[dict[str, Any]]:
-    """Every table that a benchmark reproduces, each with its document, metric and protocol, as plain data.
+    """Return every table for a `reproduce` name, with its document, metric and protocol, as plain data.
 
     Raises:
-        SpecError: a file is not what it should be, or no table is of this benchmark.
+        SpecError: a file is invalid, or no table has this name.
     """
-    found, known = [], []
+    tables: list[dict[str, Any]] = []
+    names: set[str] = set()
     for path in sorted(folder.glob("*.toml")):
         file = _read(path)
-        known += [table.benchmark for table in file.table]
-        found += list(_tables(file, benchmark))
-    if not found:
-        hint = nearest(benchmark, sorted(set(known)))
+        names.update(table.benchmark for table in file.table)
+        tables += _tables_of(file, benchmark)
+    if not tables:
+        hint = nearest(benchmark, sorted(names))
         raise SpecError(f"{folder}/*.toml: no table of benchmark '{benchmark}'; {hint}")
-    return found
+    return tables
 
 
-def _tables(file: ReportedFile, benchmark: str) -> Iterator[dict[str, Any]]:
+def _tables_of(file: ReportedFile, benchmark: str) -> Iterator[dict[str, Any]]:
     for table in file.table:
         if table.benchmark == benchmark:
             plain = table.model_dump(mode="json")
-            yield {
-                **plain,
-                "document": file.document,
-                "metric": file.metric,
-                "protocol": table.protocol or file.protocol,
-            }
+            plain |= {"document": file.document, "metric": file.metric}
+            plain["protocol"] = table.protocol or file.protocol
+            yield plain
 
 
 def _read(path: Path) -> ReportedFile:
@@ -99,6 +109,10 @@ def _read(path: Path) -> ReportedFile:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as TOML ({error}); copy it again") from error
     except ValidationError as error:
-        raise SpecError(
-            *(f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}; correct it" for each in error.errors())
-        ) from error
+        raise SpecError(*_validation_problems(path, error)) from error
+
+
+def _validation_problems(path: Path, error: ValidationError) -> Iterator[str]:
+    for details in error.errors():
+        key = ".".join(map(str, details["loc"]))
+        yield f"{path}: {key}: {details['msg']}; correct it"

@@ -1,4 +1,4 @@
-"""The base of every table of a benchmark file, and the number types of its fields."""
+"""The base class of every table of a benchmark file, and the number types of its fields."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ NonNegativeCount = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
-    """A table of the benchmark file: unknown keys and wrong types are errors."""
+    """A table of the benchmark file that refuses unknown keys and values of a wrong type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

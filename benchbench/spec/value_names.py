@@ -1,43 +1,42 @@
-"""The names of what a table may show of a run.
+"""The names of the values of a run that a table can show.
 
     dice, dice_slice, dice_pooled, hd95       scores of the test cases, by aggregate
-    train_loss, validation_loss               of the epoch that was chosen, as history.csv has them
-    train_dice_pooled, validation_dice_case   likewise, any metric of counts
-    train_dice_classes, test_dice_classes     mean over all classes, background one of them; softmax only
+    train_loss, validation_loss               of the chosen epoch, as in history.csv
+    train_dice_pooled, validation_dice_case   the same, for any metric of counts
+    train_dice_classes, test_dice_classes     mean over all classes, background included; softmax only
     test_cross_entropy                        of the classes of the test cases; softmax only
     parameters, epochs, best_epoch, input, output
 
-Behind a colon stands a region or class, `dice:edema`; `_percent` before it is a hundred times the value.
+A region or class follows a colon, `dice:edema`. With `_percent` before the colon, the value is multiplied by 100.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 from benchbench.spec.document import nearest
 from benchbench.spec.metric_names import OVERLAPS, is_overlap, parse_metric
 
-_OF_EPOCH = {"train": ("pooled", "classes"), "validation": ("pooled", "case", "classes")}
+_EPOCH_AGGREGATES = {"train": ("pooled", "classes"), "validation": ("pooled", "case", "classes")}
 _PERCENT = "_percent"
 
 
 def split_percent(name: str) -> tuple[str, float]:
-    """The name of what is recorded, and what it is multiplied by to be shown."""
+    """Return the name of the recorded value and the factor that it is multiplied by for display."""
     base, colon, region = name.partition(":")
     factor = 100.0 if base.endswith(_PERCENT) else 1.0
     return f"{base.removesuffix(_PERCENT)}{colon}{region}", factor
 
 
 def check_value(name: str) -> None:
-    """Whether a run can have such a value; its region is not looked at.
+    """Check that a run can have a value of this name; the region is not checked.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: a run cannot have such a value.
     """
     base = split_percent(name)[0].partition(":")[0]
-    known = list(_recorded())
-    if base in known:
+    recorded = list(_recorded_names())
+    if base in recorded:
         return
     score, _, aggregate = base.rpartition("_")
     if aggregate in {"slice", "pooled"} and is_overlap(score):
@@ -45,12 +44,15 @@ def check_value(name: str) -> None:
     try:
         parse_metric(base)
     except ValueError:
-        raise ValueError(f"no such value '{name}'; {nearest(base, [*known, *OVERLAPS])}") from None
+        raise ValueError(f"no such value '{name}'; {nearest(base, [*recorded, *OVERLAPS])}") from None
 
 
-def _recorded() -> Iterator[str]:
+def _recorded_names() -> Iterator[str]:
     yield from ("parameters", "epochs", "best_epoch", "input", "output", "test_cross_entropy")
-    for part, aggregates in _OF_EPOCH.items():
+    for part, aggregates in _EPOCH_AGGREGATES.items():
         yield f"{part}_loss"
-        yield from (f"{part}_{metric}_{each}" for metric, each in itertools.product(OVERLAPS, aggregates))
-    yield from (f"test_{metric}_classes" for metric in OVERLAPS)
+        for metric in OVERLAPS:
+            for aggregate in aggregates:
+                yield f"{part}_{metric}_{aggregate}"
+    for metric in OVERLAPS:
+        yield f"test_{metric}_classes"

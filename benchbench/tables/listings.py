@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchbench.plan.run import GROUP, KEYS, RunKey
 from benchbench.results.files import slug
-from benchbench.spec.benchmark import LABELS, SETTINGS, is_label
+from benchbench.spec.table_specs import LABELS, SETTINGS, is_label
 from benchbench.spec.value_names import split_percent
 from benchbench.tables.folds import fold_table
 from benchbench.tables.marks import with_marks

@@ -1,0 +1,147 @@
+"""The tables of a benchmark file, and the validation of a whole file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchbench.errors import SpecError
+from benchbench.spec.document import Document
+from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
+from benchbench.spec.messages import describe
+from benchbench.spec.protocol import Protocol
+from benchbench.spec.strict import Count, Strict
+from benchbench.spec.table_specs import ListingSpec, TableSpec
+
+Problem = tuple[str, str]
+"""A parameter and what is wrong with it; the parameter is '' if the entry as a whole is wrong."""
+EntryCheck = Callable[[str, str, Mapping[str, Any]], Sequence[Problem]]
+"""("datasets" or "models", plugin name, parameters) -> problems."""
+
+
+class Entry(BaseModel):
+    """A dataset or a model of the benchmark. Every key except `name` is a parameter of the plugin."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+    """Name of the plugin; `benchbench list` prints all names."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return self.model_extra or {}
+
+
+class VariantTable(Strict):
+    """A named set of changes to the benchmark."""
+
+    label: Annotated[str, Field(min_length=1)]
+    """Name of the variant in tables; unique in the file."""
+    set: dict[str, Any]
+    """Dotted path -> value, such as "protocol.optimizer.lr" = 1e-4 or "models.unet.width" = 16."""
+
+
+class PhantomSize(Strict):
+    """The amount of phantom data that a rehearsal generates."""
+
+    patients: Count = 12
+    """Number of patients of each dataset."""
+    size: Annotated[int, Field(ge=32)] = 64
+    """Size of the images along each axis, in pixels."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the random images."""
+
+
+class Rehearse(Strict):
+    """Changes that `--rehearse` makes, so that the benchmark runs in minutes on phantom data."""
+
+    data: PhantomSize = PhantomSize()
+    """Amount of phantom data."""
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the protocol that a rehearsal changes; fields that are not listed stay as they are."""
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name of a model -> parameters that a rehearsal changes."""
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Label of a variant -> dotted paths and values that a rehearsal sets after all other changes."""
+
+
+class BenchmarkFile(Strict):
+    """All tables of a benchmark file."""
+
+    title: str
+    """Title of the benchmark, for reports."""
+    datasets: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    """Datasets; every model is trained on each of them."""
+    models: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    """Models that are compared."""
+    protocol: Protocol
+    """Training, inference and scoring of all models."""
+    variants: tuple[VariantTable, ...] = ()
+    """Versions of the benchmark under different settings; without variants and grid there is one, `default`."""
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """Dotted path -> list of values. Every combination of values is a variant; with `variants`, each of them is
+    combined with every combination."""
+    ensembles: tuple[EnsembleSpec, ...] = ()
+    """Rows that average the probabilities of several models or seeds."""
+    tables: tuple[TableSpec, ...] = ()
+    """Pivot tables to print."""
+    listings: tuple[ListingSpec, ...] = ()
+    """Tables with freely chosen columns to print."""
+    reproduce: str = ""
+    """The `benchmark` name of the printed tables in `reported/*.toml`, next to this file, that the results are
+    compared with."""
+    deviations: tuple[str, ...] = ()
+    """Sentences on how this benchmark differs from the publication that it reproduces."""
+    rehearse: Rehearse = Rehearse()
+    """Changes that `--rehearse` makes."""
+
+
+def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
+    """Validate a document against the schema, and its datasets and models with `check`.
+
+    Raises:
+        SpecError: names every problem, each with file, line and key.
+    """
+    problems: list[str] = []
+    file = None
+    try:
+        # strict JSON mode reads TOML's arrays as tuples and still refuses "5" for 5
+        file = BenchmarkFile.model_validate_json(json.dumps(document.data, default=str))
+    except ValidationError as error:
+        problems += describe(error, document, BenchmarkFile)
+    for kind in ("datasets", "models"):
+        problems += _entry_problems(document, kind, check)
+    if file is not None:
+        problems += ensemble_problems(document, file.ensembles, [model.name for model in file.models])
+    if file is None or problems:
+        raise SpecError(*problems)
+    return file
+
+
+def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterator[str]:
+    """Yield what is wrong with the entries of a list; entries that the schema refuses are skipped."""
+    names: list[str] = []
+    for number, entry in enumerate(_named_entries(document.data.get(kind))):
+        if entry is None:
+            continue
+        name = entry["name"]
+        if name in names:
+            yield f"{document.where((kind, number))}: {kind}: '{name}' is listed twice; use [[variants]]"
+        names.append(name)
+        params = {key: value for key, value in entry.items() if key != "name"}
+        for key, message in check(kind, name, params):
+            place = document.where((kind, number, key or "name"))
+            path = f"{kind}.{name}.{key}" if key else f"{kind}.{name}"
+            yield f"{place}: {path}: {message}"
+
+
+def _named_entries(entries: object) -> Iterator[Mapping[str, Any] | None]:
+    """Yield each entry of a list that has a name, and None for one that has not."""
+    if not isinstance(entries, list):
+        return
+    for entry in entries:
+        is_named = isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
+        yield entry if is_named else None
