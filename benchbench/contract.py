@@ -109,7 +109,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """Where the files come from and under which licence; a program, a person or both can get them."""
+    """The origin and licence of the files; a program, a person or both can download them."""
 
     licence: str
     """Licence or terms of use of the data."""

@@ -2,7 +2,7 @@
 
 Spatial steps are combined into one resampling: images by linear interpolation, labels by the nearest pixel, zeros
 beyond the border. Intensity steps change each sample (a slice or a patch) on the scale that `intensity` gives:
-values in [0, 1] or standard deviations. "With probability `p`" is drawn anew for every sample.
+values in [0, 1] or standard deviations. Whether a step is applied is drawn for each sample separately.
 """
 
 from __future__ import annotations

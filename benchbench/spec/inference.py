@@ -15,7 +15,7 @@ _MOST_SEARCHED_REGIONS = 6  # each further nested region multiplies memory and t
 
 
 class Postprocess(Strict):
-    """How probabilities become masks, and which uncertain parts of the masks are removed.
+    """The rules that turn probabilities into masks and remove uncertain parts of the masks.
 
     For each region, in the order of the task: voxels whose probability reaches the threshold are foreground; then
     small connected components (face neighbours) are removed; then the whole region is removed if few voxels
@@ -46,7 +46,7 @@ class Postprocess(Strict):
 
 
 class Inference(Strict):
-    """How the prediction of a whole case is computed from predictions of slices or patches."""
+    """The rules that combine predictions of slices or patches into the prediction of a whole case."""
 
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """3D only. Smallest overlap of neighbouring sliding windows, as a fraction of the patch size."""

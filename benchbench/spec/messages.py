@@ -31,7 +31,7 @@ def _is_consequence(details: ErrorDetails) -> bool:
 
 
 def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
-    kind, found, context = details["type"], details["input"], details.get("ctx", {})
+    kind, value, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "extra_forbidden":
         key = str(details["loc"][-1])
         return f"no such key; {nearest(key, _keys_at(schema, details['loc'][:-1]))}"
@@ -40,16 +40,16 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         return _tag_message(details, schema)
     if kind == "literal_error":
-        return f"found {found!r}, expected {context['expected']}"
+        return f"found {value!r}, expected {context['expected']}"
     if kind == "value_error":
         return str(context["error"])
-    return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {found!r}"
+    return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {value!r}"
 
 
 def _tag_message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     """Explain a `name` that selects no member of a union."""
-    found = details["input"]
-    name = str(found.get("name", "")) if isinstance(found, Mapping) else ""
+    entry = details["input"]
+    name = str(entry.get("name", "")) if isinstance(entry, Mapping) else ""
     known = [str(_tag(member)) for member in _members(_type_at(schema, details["loc"]))]
     hint = nearest(name, known)
     return f"no such name '{name}'; {hint}" if name else f"name missing; {hint}"

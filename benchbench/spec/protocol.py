@@ -25,7 +25,7 @@ Denoise = Literal["none", "tv"]
 
 
 class Protocol(Strict):
-    """How every model of a benchmark is trained, selected, applied and scored."""
+    """The rules by which every model of a benchmark is trained, selected, applied and scored."""
 
     ndim: Literal[2, 3] = 2
     """Number of spatial axes of the network's input: 2 for slices, 3 for patches of the volume."""
