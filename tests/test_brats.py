@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchbench import BenchbenchError, DataError, DataNotFoundError, IncompatibleError
-from benchbench.registry.registry import check_params, resolve_params
+from benchbench.registry.parameters import check_params, resolve_params
 from benchbench_datasets import brats20, brats21
 from benchbench_datasets.brats20 import Brats20
 from benchbench_datasets.brats21 import Brats21

@@ -201,8 +201,8 @@ def test_overlaying_changes_only_the_listed_values() -> None:
     ],
 )
 def test_a_value_that_is_not_toml_is_text(text: str, value: object) -> None:
-    found = parse_value(text)
-    assert (found, type(found)) == (value, type(value))
+    parsed = parse_value(text)
+    assert (parsed, type(parsed)) == (value, type(value))
 
 
 def test_a_hint_names_the_nearest_word_or_all_known_words() -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from benchbench.errors import PluginError
-from benchbench.registry.registry import Registry, check_params, discover, load, resolve_params, source_digest
+from benchbench.registry.parameters import check_params, resolve_params
+from benchbench.registry.registry import Registry, discover, load
+from benchbench.registry.sources import source_digest
 
 NUMBERS = itertools.count()
 
@@ -47,7 +49,7 @@ Install = Callable[..., PathDistribution]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs a distribution of one module, never of a name used before, under an entry point."""
+    """Install a distribution with one module, always under a new name, and an entry point."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(distribution: str, source: str, *, entry_point: str | None = None) -> PathDistribution:
@@ -64,7 +66,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def loaded(*distributions: PathDistribution) -> Registry:
-    return load([point for each in distributions for point in each.entry_points])
+    return load([point for distribution in distributions for point in distribution.entry_points])
 
 
 def test_installed_plugins_are_found_with_their_origin(install: Install) -> None:
@@ -77,7 +79,7 @@ def test_installed_plugins_are_found_with_their_origin(install: Install) -> None
     assert registry.broken == ()
 
 
-def test_only_the_entry_points_asked_for_are_loaded(install: Install) -> None:
+def test_only_the_named_entry_points_are_loaded(install: Install) -> None:
     install("alpha", MODEL.replace("NAME", "alpha_net"))
     install("beta", "raise RuntimeError('not to be imported')")
     registry = discover(["alpha"])
@@ -107,7 +109,7 @@ def test_only_the_entry_points_asked_for_are_loaded(install: Install) -> None:
         (HOOK.format("return 1 / 0"), "ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_broken_plugin_is_set_aside_and_the_others_go_on(install: Install, source: str, reason: str) -> None:
+def test_a_broken_plugin_does_not_affect_the_others(install: Install, source: str, reason: str) -> None:
     registry = loaded(install("ill", source), install("well", MODEL.replace("NAME", "well_net")))
     (broken,) = registry.broken
     assert (broken.name, broken.origin.distribution) == ("ill", "ill")
@@ -118,14 +120,14 @@ def test_a_broken_plugin_is_set_aside_and_the_others_go_on(install: Install, sou
     assert str(caught.value) == f"model 'ill' cannot be used: {broken.reason} (ill 1.0, entry point 'ill')"
 
 
-def test_two_plugins_of_one_name_are_both_refused_and_both_owners_named(install: Install) -> None:
+def test_two_plugins_with_one_name_are_both_refused_with_their_origins(install: Install) -> None:
     registry = loaded(
         install("alpha", MODEL.replace("NAME", "net")),
         install("beta", MODEL.replace("NAME", "net")),
         install("gamma", MODEL.replace("NAME", "other")),
     )
     assert list(registry.models) == ["other"]
-    assert [(each.name, each.origin.distribution) for each in registry.broken] == [
+    assert [(broken.name, broken.origin.distribution) for broken in registry.broken] == [
         ("net", "alpha"),
         ("net", "beta"),
     ]
@@ -141,7 +143,7 @@ def test_a_dataset_and_a_model_may_share_a_name(install: Install) -> None:
     assert (registry.model("same").name, registry.dataset("same").name) == ("same", "same")
 
 
-def test_a_name_that_nobody_offers_has_a_hint(install: Install) -> None:
+def test_an_unknown_plugin_name_gets_a_hint(install: Install) -> None:
     registry = loaded(install("alpha", MODEL.replace("NAME", "alpha_net")))
     with pytest.raises(PluginError, match="no model plugin 'alpha_nett' is installed; did you mean 'alpha_net'"):
         registry.model("alpha_nett")
@@ -184,7 +186,7 @@ def test_parameters_are_checked_against_the_signature(
     assert check_params(build, params) == problems
 
 
-def test_a_type_that_no_file_can_give_is_a_fault_of_the_parameter_and_no_crash() -> None:
+def test_a_value_for_an_unknown_type_is_a_problem_of_the_parameter() -> None:
     def build_oddly(*, guide: NoSuchType = None) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     assert check_params(build_oddly, {}) == []
@@ -195,7 +197,7 @@ def test_a_type_that_no_file_can_give_is_a_fault_of_the_parameter_and_no_crash()
     )
 
 
-def test_resolved_parameters_are_complete_and_of_the_factorys_types() -> None:
+def test_resolved_parameters_are_complete_and_have_the_types_of_the_signature() -> None:
     resolved = resolve_params(build, {"width": 3, "depths": [4, 5], "rate": 1})
     assert resolved == {"width": 3, "depths": (4, 5), "rate": 1.0, "flag": False}
     assert (type(resolved["depths"]), type(resolved["rate"])) == (tuple, float)
@@ -203,7 +205,7 @@ def test_resolved_parameters_are_complete_and_of_the_factorys_types() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Callable[..., Any]]:
-    """A package's folder and a factory in it: net uses blocks, blocks uses sizes; nobody uses other."""
+    """The folder of a package and a factory in it: net imports blocks, blocks imports sizes; other is not imported."""
     name = f"made_up_{next(NUMBERS)}"
     folder = tmp_path / name
     folder.mkdir()
@@ -224,7 +226,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Call
 @pytest.mark.parametrize(
     ("module", "is_used"), [("net", True), ("blocks", True), ("sizes", True), ("lazy", True), ("other", False)]
 )
-def test_a_digest_changes_with_every_module_that_is_used_and_no_other(
+def test_the_digest_changes_only_with_modules_that_are_imported(
     package: tuple[Path, Callable[..., Any]], module: str, *, is_used: bool
 ) -> None:
     folder, factory = package
@@ -234,7 +236,7 @@ def test_a_digest_changes_with_every_module_that_is_used_and_no_other(
     assert (source_digest(factory) != before) == is_used
 
 
-def test_a_factory_with_settings_of_its_own_has_the_digest_of_its_module(
+def test_a_partial_has_the_digest_of_the_module_of_its_function(
     package: tuple[Path, Callable[..., Any]],
 ) -> None:
     _, factory = package

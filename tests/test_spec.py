@@ -45,7 +45,7 @@ def test_missing_keys_take_their_documented_defaults(tmp_path: Path) -> None:
     benchmark = read(tmp_path, VALID)
     assert (benchmark.name, benchmark.title, benchmark.tables, benchmark.rehearsal) == ("b", "T", (), None)
     (variant,) = benchmark.variants
-    assert (variant.label, [each.name for each in variant.models]) == ("default", ["plain"])
+    assert (variant.label, [model.name for model in variant.models]) == ("default", ["plain"])
     protocol = variant.protocol
     assert protocol.optimizer == Adam(name="adam", lr=1e-3, weight_decay=0.0)
     assert protocol.schedule == Constant(name="constant")
@@ -108,8 +108,8 @@ set = {}
 
 
 def test_a_grid_gives_a_variant_for_every_combination(tmp_path: Path) -> None:
-    found = protocols(read(tmp_path, VALID + '[grid]\n"protocol.epochs" = [1, 5]\n"protocol.batch" = [2, 3]\n'))
-    assert {label: (each.epochs, each.batch) for label, each in found.items()} == {
+    variants = protocols(read(tmp_path, VALID + '[grid]\n"protocol.epochs" = [1, 5]\n"protocol.batch" = [2, 3]\n'))
+    assert {label: (protocol.epochs, protocol.batch) for label, protocol in variants.items()} == {
         "epochs=1, batch=2": (1, 2),
         "epochs=1, batch=3": (1, 3),
         "epochs=5, batch=2": (5, 2),
@@ -130,9 +130,9 @@ set = { "protocol.epochs" = 8 }
 "protocol.batch" = [2, 3]
 """
     )
-    found = protocols(read(tmp_path, text))
-    assert list(found) == ["a, batch=2", "a, batch=3", "b, batch=2", "b, batch=3"]
-    assert [(each.epochs, each.batch) for each in found.values()] == [(7, 2), (7, 3), (8, 2), (8, 3)]
+    variants = protocols(read(tmp_path, text))
+    assert list(variants) == ["a, batch=2", "a, batch=3", "b, batch=2", "b, batch=3"]
+    assert [(protocol.epochs, protocol.batch) for protocol in variants.values()] == [(7, 2), (7, 3), (8, 2), (8, 3)]
 
 
 def test_a_rehearsal_changes_only_the_values_it_lists(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_overrides_replace_values_of_file_and_rehearsal(tmp_path: Path) -> None:
 
 def test_an_override_can_set_a_whole_table(tmp_path: Path) -> None:
     (variant,) = read(tmp_path, VALID, overrides=['models=[{ name = "other", depth = 3 }]']).variants
-    assert [(each.name, each.params) for each in variant.models] == [("other", {"depth": 3})]
+    assert [(model.name, model.params) for model in variant.models] == [("other", {"depth": 3})]
 
 
 def test_a_listing_with_an_unknown_value_is_refused(tmp_path: Path) -> None:

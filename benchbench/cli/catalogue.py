@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.registry.descriptions import about, parameters_of
+from benchbench.registry.descriptions import about, parameter_signatures
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, ModelPlugin
@@ -57,9 +57,9 @@ def _entry(installed: Installed[Any]) -> dict[str, Any]:
     common = {"name": plugin.name, "source": plugin.source, "from": str(installed.origin)}
     if isinstance(plugin, Dataset):
         had = {"licence": plugin.download.licence, "page": plugin.download.page}
-        return {**common, "parameters": parameters_of(plugin.open), **had, "about": about(plugin.open)}
+        return {**common, "parameters": parameter_signatures(plugin.open), **had, "about": about(plugin.open)}
     ndims = {"ndims": sorted(plugin.ndims), "licence": plugin.licence}
-    return {**common, "parameters": parameters_of(plugin.build), **ndims, "about": about(plugin.build)}
+    return {**common, "parameters": parameter_signatures(plugin.build), **ndims, "about": about(plugin.build)}
 
 
 def _signature(parameters: dict[str, str]) -> str:

@@ -68,7 +68,7 @@ def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict
         UsageError: with every parameter that is unknown or of another type.
     """
     from benchbench.errors import UsageError  # noqa: PLC0415
-    from benchbench.registry.registry import check_params, resolve_params  # noqa: PLC0415
+    from benchbench.registry.parameters import check_params, resolve_params  # noqa: PLC0415
     from benchbench.spec.document import parse_value  # noqa: PLC0415 after --help has answered
 
     given = {}

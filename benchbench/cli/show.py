@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchbench.cli.options import params_option, read_params
-from benchbench.registry.descriptions import about, parameters_of
+from benchbench.registry.descriptions import about, parameter_signatures
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin
@@ -70,9 +70,9 @@ def model_lines(plugin: ModelPlugin) -> Iterator[str]:
 
 def parameter_lines(factory: Any) -> Iterator[str]:
     """Each parameter with its type and default, and under it what it means."""
-    from benchbench.registry.descriptions import meanings  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.descriptions import parameter_descriptions  # noqa: PLC0415 after --help has answered
 
-    found, said = parameters_of(factory), meanings(factory)
+    found, said = parameter_signatures(factory), parameter_descriptions(factory)
     yield "parameters:" if found else "parameters: none"
     for name, described in found.items():
         yield f"  {name}: {described}"
@@ -138,7 +138,7 @@ def fit_lines(
 ) -> Iterator[str]:
     """The datasets that the model can be built for at the geometry's patch, and why it cannot for others."""
     from benchbench.launch.preflight import refusals  # noqa: PLC0415 torch, only where it counts
-    from benchbench.registry.registry import check_params, resolve_params  # noqa: PLC0415
+    from benchbench.registry.parameters import check_params, resolve_params  # noqa: PLC0415
 
     fits, reasons = [], []
     for name, installed in sorted(registry.datasets.items()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchbench.contract import DatasetPlugin
 from benchbench.data.atomic import new_folder
 from benchbench.errors import UsageError
-from benchbench.registry.registry import source_digest
+from benchbench.registry.sources import source_digest
 from benchbench.spec.benchmark_file import PhantomSize
 
 MARKER = "PHANTOM.json"

@@ -10,7 +10,9 @@ from benchbench.errors import SpecError
 from benchbench.plan.problems import pairing_problems
 from benchbench.plan.run import Chosen, Run
 from benchbench.plan.settings import listing_problems, shown_settings
-from benchbench.registry.registry import Registry, resolve_params, source_digest
+from benchbench.registry.parameters import resolve_params
+from benchbench.registry.registry import Registry
+from benchbench.registry.sources import source_digest
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.benchmark_file import Entry
 from benchbench.spec.ensembles import EnsembleSpec

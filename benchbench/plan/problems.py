@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchbench.registry.registry import Registry, resolve_params
+from benchbench.registry.parameters import resolve_params
+from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.variants import Variant
 

@@ -1,1 +1,1 @@
-"""Installed plugins: discovery through entry points, their parameters and what their authors say of them."""
+"""Installed plugins: their discovery through entry points, their parameters and their descriptions."""

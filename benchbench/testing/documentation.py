@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchbench.registry.descriptions import meanings
-from benchbench.registry.registry import keyword_parameters
+from benchbench.registry.descriptions import parameter_descriptions
+from benchbench.registry.parameters import keyword_parameters
 from benchbench.testing.report import fault
 
 
 def documentation_faults(factory: Callable[..., Any]) -> Iterator[str]:
     """Yield one line for each parameter that lacks a type, a default or a description."""
-    descriptions = meanings(factory)
+    descriptions = parameter_descriptions(factory)
     for name, parameter in keyword_parameters(factory).items():
         if parameter.annotation is parameter.empty:
             advice = "annotate it, so that benchmark files are checked against the type"
