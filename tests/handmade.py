@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from benchbench.plan.run import RunKey
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.manifest import Manifest
 from benchbench.results.record import Record
 
 Slices = Sequence[tuple[int, int, int, int]]
@@ -39,6 +41,24 @@ def key(model: str, fold: int, *, dataset: str = "discs", variant: str = "defaul
     return RunKey(dataset, model, variant, fold, seed)
 
 
+def manifest_from(content: Mapping[str, Any]) -> Manifest:
+    return Manifest.model_validate_json(json.dumps(content))
+
+
+def change_manifest(folder: ResultsFolder, **changes: Any) -> None:
+    """Write the manifest again with some of its keys changed."""
+    content = folder.read_manifest().model_dump(mode="json")
+    folder.write_manifest(manifest_from({**content, **changes}))
+
+
+def select_on_test_set(folder: ResultsFolder, *variants: str) -> None:
+    """Say in the manifest that checkpoints of these variants, and of no others, are chosen on the scored cases."""
+    scores = folder.read_manifest().model_dump(mode="json")["scores"]
+    for variant, rules in scores.items():
+        rules["select_on"] = "report" if variant in variants else "validation"
+    change_manifest(folder, scores=scores)
+
+
 def plan(
     path: Path,
     keys: Sequence[RunKey],
@@ -58,7 +78,7 @@ def plan(
     manifest |= changes
     manifest["tables"] = [{"sd": True, **table} for table in manifest["tables"]]
     manifest["listings"] = [{"where": {}, **listing} for listing in manifest["listings"]]
-    folder.write_manifest(manifest)
+    folder.write_manifest(manifest_from(manifest))
     return folder
 
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from handmade import FOLD_0, FOLD_1, N_FOLDS, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
+from handmade import (
+    FOLD_0,
+    FOLD_1,
+    N_FOLDS,
+    PERFECT_0,
+    PERFECT_1,
+    change_manifest,
+    end,
+    graded,
+    key,
+    plan,
+    scans,
+    two_models,
+)
 
 from benchbench.comparison.board import Board, boards
 from benchbench.results.folder import ResultsFolder
@@ -85,7 +98,7 @@ def test_rows_of_other_rules_or_other_splits_are_on_boards_of_their_own(tmp_path
         (["a"], False),
         (["b"], True),
     ]
-    folder.write_manifest({**folder.read_manifest(), "scores": {"a": rules, "b": rules}})
+    change_manifest(folder, scores={"a": rules, "b": rules})
     assert list(board_of(folder).rows) == ["a", "b"]
     end(folder, key("plain", 1, variant="b"), FOLD_1, split_digest="another")
     assert [list(each.rows) for each in boards(read_results(folder))] == [["a"], ["b"]]

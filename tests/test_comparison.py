@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from handmade import FOLD_0, FOLD_1, N_FOLDS, end, graded, key, plan, scans, two_models
+from handmade import FOLD_0, FOLD_1, N_FOLDS, end, graded, key, plan, scans, select_on_test_set, two_models
 
 from benchbench.cli import cli
 from benchbench.comparison import compare_results
@@ -128,9 +128,7 @@ def test_an_optimistic_selection_is_not_compared_with_an_honest_one(tmp_path: Pa
     folder = plan(tmp_path / "b", keys, metrics=["dice"])
     for each in keys:
         end(folder, each, scans(each.fold, better=0))
-    manifest = folder.read_manifest()
-    manifest["scores"]["dreamy"]["select_on"] = "report"
-    folder.write_manifest(manifest)
+    select_on_test_set(folder, "dreamy")
     with pytest.raises(IncompatibleError, match="chosen on the cases scored; run both under one"):
         compare_results("plain:honest", "plain:dreamy", results=folder.path)
 

@@ -14,6 +14,7 @@ from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import style
 from benchbench.report.figures.curves import curves_of, draw_curves
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.history import write_history
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 
@@ -23,7 +24,8 @@ def learnt(path: Path, models: Sequence[str], *, phantom: bool = False) -> Resul
     folder = plan(path, keys, phantom=phantom)
     for run in keys:
         end(folder, run, (PERFECT_0, PERFECT_1)[run.fold], best_epoch=1)
-        folder.run(run).write_history(
+        write_history(
+            folder.run(run),
             [
                 {
                     "epoch": epoch,
@@ -32,7 +34,7 @@ def learnt(path: Path, models: Sequence[str], *, phantom: bool = False) -> Resul
                     "validation_dice_case": 0.1 * epoch,
                 }
                 for epoch in range(4 - run.fold)
-            ]
+            ],
         )
     return folder
 

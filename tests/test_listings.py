@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import FOLD_0, FOLD_1, end, key, plan
+from handmade import FOLD_0, FOLD_1, end, key, plan, select_on_test_set
 
 from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
@@ -53,10 +53,7 @@ def folder_of(path: Path, *listings: dict[str, Any], optimistic: str = "") -> Re
     for each in keys:
         values = {**VALUES, "train_loss": 0.5 + each.fold}
         end(folder, each, (FOLD_0, FOLD_1)[each.fold], shown=values)
-    manifest = folder.read_manifest()
-    for variant, rules in manifest["scores"].items():
-        rules["select_on"] = "report" if variant == optimistic else "validation"
-    folder.write_manifest(manifest)
+    select_on_test_set(folder, optimistic)
     return folder
 
 

@@ -345,7 +345,7 @@ def test_a_run_held_by_another_process_is_left_to_it(
 ) -> None:
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
     monkeypatch.setattr("benchbench.run.execute._HELD_SECONDS", 0.1)
-    with folder.run(RunKey("squares", "plain", "default", 0, 0)).held(1):
+    with folder.run(RunKey("squares", "plain", "default", 0, 0)).lock(1):
         _, records, listener = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
     assert isinstance(listener.outcomes[0][1], BenchbenchError)
     assert records[1] is not None

@@ -20,6 +20,7 @@ from benchbench.report.page.cells import cell_of, table_of
 from benchbench.report.page.index import write_index
 from benchbench.report.page.repeat import command_of
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.history import write_history
 from benchbench.tables.references import BACKGROUND
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 from benchbench.tables.rows import rows_of
@@ -96,11 +97,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
     root = tmp_path_factory.mktemp("results")
     folder = graded(root / "b", BETTER, tables=[TABLE])
     for run in read_results(folder).planned:
-        folder.run(run).write_history(
+        write_history(
+            folder.run(run),
             [
                 {"epoch": epoch, "train_loss": 1.0, "validation_loss": 1.0, "validation_dice_case": 0.1 * epoch}
                 for epoch in range(5)
-            ]
+            ],
         )
     write_report(folder)
     write_index(root)

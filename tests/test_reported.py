@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).parent.parent / "benchmarks"
 def test_a_reported_table_includes_its_document_and_protocol(tmp_path: Path) -> None:
     (tmp_path / "d.toml").write_text(TABLE)
     (table,) = read_reported(tmp_path, "b")
-    assert (table["document"], table["protocol"], table["rows"]) == ("D", "as in the paper", [["plain", 0.5]])
+    assert (table.document, table.protocol, table.rows) == ("D", "as in the paper", (("plain", 0.5),))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from handmade import change_manifest
 from test_listings import BY_METRIC, BY_VARIANT, folder_of
 
-from benchbench.launch.orchestrate import manifest_of
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.manifest import plan_manifest
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.tables.reproduction import Held, line_of, reproductions
 from benchbench.tables.results import read_results
@@ -27,6 +28,7 @@ COLUMNS = {
 }
 LISTING = {**BY_VARIANT, "columns": COLUMNS}
 PRINTED = {
+    "benchmark": "b",
     "document": "D",
     "metric": "",
     "protocol": "P",
@@ -41,8 +43,8 @@ PRINTED = {
 
 
 def hold(folder: ResultsFolder, *reported: dict[str, Any], phantom: bool = False, **changes: Any) -> list[Held]:
-    manifest = {**folder.read_manifest(), "reported": list(reported), "deviations": ["another split"]}
-    folder.write_manifest({**manifest, "phantom": phantom, **changes})
+    content = {"reported": list(reported), "deviations": ["another split"], "phantom": phantom}
+    change_manifest(folder, **content, **changes)
     return reproductions(read_results(folder))
 
 
@@ -164,14 +166,14 @@ def held_of(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Held]:
     """The printed tables of a shipped benchmark beside those that it would measure, before anything is run."""
     registry = discover()
     benchmark = read_benchmark(BENCHMARKS / f"{name}.toml", check=registry.check, rehearse=rehearse)
-    folder.write_manifest(manifest_of(benchmark, plan_runs(benchmark, registry), phantom=rehearse))
+    folder.write_manifest(plan_manifest(benchmark, plan_runs(benchmark, registry), phantom=rehearse))
     return reproductions(read_results(folder))
 
 
 def places(held: Held) -> list[int | None]:
     """Where in the measured table each printed row stands."""
     assert held.measured
-    lines = [line_of(held.measured, held.reported, row) for row in held.reported["rows"]]
+    lines = [line_of(held.measured, held.reported, row) for row in held.reported.rows]
     of_all = [str(line) for line in held.measured.frame.to_dict("records")]
     return [of_all.index(str(line)) if line else None for line in lines]
 
@@ -188,7 +190,7 @@ def test_every_printed_table_has_a_measured_one_of_exactly_its_rows_and_columns(
     assert held
     for each in held:
         assert each.measured
-        assert list(each.measured.frame.columns) == each.reported["columns"]
+        assert list(each.measured.frame.columns) == list(each.reported.columns)
         assert places(each) == list(range(len(each.measured.frame)))
 
 
@@ -198,6 +200,6 @@ def test_a_rehearsal_has_the_columns_of_every_printed_table_and_no_row_beside_it
 ) -> None:
     for each in held_of(ResultsFolder(tmp_path), name, rehearse=True):
         assert each.measured
-        assert list(each.measured.frame.columns) == each.reported["columns"]
+        assert list(each.measured.frame.columns) == list(each.reported.columns)
         found = [place for place in places(each) if place is not None]  # a rehearsal has fewer folds
         assert found == list(range(len(each.measured.frame)))

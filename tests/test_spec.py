@@ -223,5 +223,5 @@ def test_reproduce_loads_the_printed_tables_next_to_the_file(tmp_path: Path) -> 
         'columns = ["model", "dice"]\nrows = [["plain", 0.5]]\n'
     )
     benchmark = read(tmp_path, text)
-    assert benchmark.reported[0]["rows"] == [["plain", 0.5]]
+    assert benchmark.reported[0].rows == (("plain", 0.5),)
     assert benchmark.deviations == ("another split",)

@@ -8,13 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from handmade import key, plan
 
 from benchbench.data.atomic import write_atomic
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, RunKey
 from benchbench.results.files import slug
 from benchbench.results.folder import ResultsFolder, benchmark_folders, results_folder
+from benchbench.results.history import write_history
 from benchbench.results.record import Record
+from benchbench.results.resume import read_resume, write_resume
 from benchbench.results.run_folder import RunBusyError, RunFolder
 
 KEY = RunKey("discs", "plain", "default", 0, 7)
@@ -121,14 +124,14 @@ def test_a_table_that_is_not_what_the_record_vouches_for_is_refused(run: RunFold
 
 
 def test_a_run_is_held_by_one_at_a_time(run: RunFolder) -> None:
-    with run.held(0), pytest.raises(RunBusyError, match="another process is at this run"), run.held(0):
+    with run.lock(0), pytest.raises(RunBusyError, match="another process is at this run"), run.lock(0):
         pytest.fail("two hold one run")
-    with run.held(0):
+    with run.lock(0):
         assert run.path.is_dir()
 
 
 def test_clearing_keeps_the_lock_and_the_log(run: RunFolder) -> None:
-    with run.held(0):
+    with run.lock(0):
         for name in ("worker.log", "run.json", "previews/best.png"):
             run.write(name, b"x")
         run.clear(keep_resume=False)
@@ -138,24 +141,24 @@ def test_clearing_keeps_the_lock_and_the_log(run: RunFolder) -> None:
 
 def test_the_state_of_a_run_is_read_under_its_own_tag_only(run: RunFolder) -> None:
     state = b"first line\nsecond line\n"
-    assert run.read_resume("tag a") is None
-    run.write_resume("tag a", state)
-    assert run.read_resume("tag a") == state
-    assert run.read_resume("tag b") is None
+    assert read_resume(run, "tag a") is None
+    write_resume(run, "tag a", state)
+    assert read_resume(run, "tag a") == state
+    assert read_resume(run, "tag b") is None
 
 
 @pytest.mark.parametrize("position", [0, 6, 40, -1])
 def test_a_state_with_a_flipped_bit_is_not_read(run: RunFolder, position: int) -> None:
-    run.write_resume("tag a", b"state of a run")
+    write_resume(run, "tag a", b"state of a run")
     path = run.path / "resume.pt"
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
-    assert run.read_resume("tag a") is None
+    assert read_resume(run, "tag a") is None
 
 
 def test_a_history_is_a_table_of_epochs(run: RunFolder) -> None:
-    run.write_history([{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}])
+    write_history(run, [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}])
     assert (run.path / "history.csv").read_bytes() == b"epoch,loss\n0,0.5\n1,0.25\n"
 
 
@@ -205,7 +208,8 @@ def test_benchmarks_are_found_with_rehearsals_apart(tmp_path: Path) -> None:
     (tmp_path / "no_benchmark").mkdir()
     assert benchmark_folders(tmp_path) == []
     for folder in (real, rehearsal):
-        folder.write_manifest({"name": "b"})
+        (folder.path).mkdir(parents=True)
+        (folder.path / "benchmark.json").write_text("{}")
     assert real.path == tmp_path / "b"
     assert rehearsal.path == tmp_path / "rehearsal" / "b"
     assert benchmark_folders(tmp_path) == [real, rehearsal]
@@ -218,6 +222,50 @@ def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, content: str | 
         (tmp_path / "benchmark.json").write_text(content)
     with pytest.raises(IntegrityError, match=r"benchmark\.json: cannot be read"):
         ResultsFolder(tmp_path).read_manifest()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": 3}, "name: Input should be a valid string"),
+        ({"added": 1}, "added: Extra inputs are not permitted"),
+        ({"runs": [{"dataset": "discs"}]}, r"runs\.0\.model: Field required and 4 more"),
+        (
+            {"tables": [{"rows": "fold", "columns": "model", "value": "x/../../ESC"}]},
+            r"tables\.0\.value: .*no such metric",
+        ),
+        ({"scores": {}}, "scores: nothing for variant 'default' of run discs/plain/default/fold0/seed0"),
+    ],
+)
+def test_an_edited_manifest_is_one_line_with_the_key(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    folder = plan(tmp_path, [key("plain", 0)])
+    path = tmp_path / "benchmark.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(IntegrityError, match=rf"benchmark\.json: {problem}.*`benchbench run`") as caught:
+        folder.read_manifest()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("plain", 0)], overrides=["protocol.epochs=2"])
+    content = (tmp_path / "benchmark.json").read_bytes()
+    folder.write_manifest(folder.read_manifest())
+    assert (tmp_path / "benchmark.json").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"fold": "one"}, "'fold'"),
+        ({"status": "well"}, "'status'"),
+        ({"files": {"cases.parquet": 1}}, "'files.cases"),
+    ],
+)
+def test_an_edited_record_is_one_line_with_the_key(run: RunFolder, change: dict[str, Any], problem: str) -> None:
+    edited(run, **change)
+    with pytest.raises(IntegrityError, match=rf"run\.json: not a run record \({problem}") as caught:
+        run.read_record()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_whole(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
+from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, select_on_test_set, two_models
 
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.cost_tables import cost_table
@@ -347,9 +347,7 @@ def test_tables_have_no_column_of_trained_weights_where_no_model_starts_from_the
 
 
 def optimistic(folder: ResultsFolder, variant: str) -> ResultsFolder:
-    manifest = folder.read_manifest()
-    manifest["scores"][variant]["select_on"] = "report"
-    folder.write_manifest(manifest)
+    select_on_test_set(folder, variant)
     return folder
 
 

@@ -20,10 +20,10 @@ def print_folds(folder: ResultsFolder) -> None:
 
     results = read_results(folder)
     console = Console()
-    note = f" ({PHANTOM_NOTE})" if results.manifest["phantom"] else ""
+    note = f" ({PHANTOM_NOTE})" if results.manifest.phantom else ""
     folds = fold_table(results)
     scores = [name for name in _SHOWN if name in folds]
-    table = Table(title=f"{results.manifest['title']}{note}", title_justify="left")
+    table = Table(title=f"{results.manifest.title}{note}", title_justify="left")
     for name in ("dataset", "model", "variant", "fold", "seed", *scores, "status"):
         table.add_column(name, justify="right" if name in {"fold", "seed", *scores} else "left")
     for line in folds.to_dict("records"):

@@ -135,7 +135,7 @@ def _check_same_data(one: Side, other: Side) -> None:
 
 
 def _notes(one: Side, other: Side) -> Iterator[str]:
-    if one.results.manifest["phantom"] or other.results.manifest["phantom"]:
+    if one.results.manifest.phantom or other.results.manifest.phantom:
         yield PHANTOM_NOTE
     folds = set(one.folds) | set(other.folds)
     if len(one.common) < len(folds):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Protocol as Interface
 
 from benchbench.contract import CaseRef, Dataset
@@ -23,11 +23,11 @@ from benchbench.launch import Launcher, Outcome
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.process import ProcessLauncher
 from benchbench.plan.run import Chosen, Run, RunKey
-from benchbench.plan.settings import shown_settings
 from benchbench.registry.registry import Registry
 from benchbench.report import write_page, write_tables
 from benchbench.report.page.index import write_index
 from benchbench.results.folder import ResultsFolder, results_folder
+from benchbench.results.manifest import plan_manifest
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import Benchmark
@@ -98,7 +98,7 @@ def _carry_out(
     assignments = [preparation.assign(run, folder) for run in selected]
     _discard_outdated(runs, assignments, folder)
     waiting = [each for each in assignments if _has_work(each)]
-    folder.write_manifest(manifest_of(benchmark, runs, phantom=preparation.phantom))
+    folder.write_manifest(plan_manifest(benchmark, runs, phantom=preparation.phantom))
     observer.starting(waiting, done=len(assignments) - len(waiting))
     try:
         if waiting:
@@ -279,39 +279,6 @@ def _launcher(machine: Machine, processes: int) -> Launcher:
     if machine.jobs == 0:
         return launch_inline
     return ProcessLauncher(slots=_slots(machine, processes), threads=threads_per_run(machine, processes))
-
-
-def manifest_of(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> dict[str, object]:
-    """What a report needs to know beside the records."""
-    return {
-        "name": benchmark.name,
-        "title": benchmark.title,
-        "phantom": phantom,
-        "file": _shown_path(benchmark.document.name),
-        "overrides": list(benchmark.overrides),
-        "rehearse": benchmark.rehearsal is not None,
-        "ensembles": {ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
-        "tables": [table.model_dump() for table in benchmark.tables],
-        "listings": [listing.model_dump() for listing in benchmark.listings],
-        "settings": shown_settings(benchmark, runs),
-        "reported": list(benchmark.reported),
-        "deviations": list(benchmark.deviations),
-        "scores": {
-            variant.label: {
-                "metrics": list(variant.protocol.metrics),
-                "empty": variant.protocol.empty,
-                "select_on": variant.protocol.select_on,
-            }
-            for variant in benchmark.variants
-        },
-        "runs": [{**run.key._asdict(), "digest": run.digest} for run in runs],
-    }
-
-
-def _shown_path(name: str) -> str:
-    """A file as a command may name it on another machine: where it lies here is nobody's business."""
-    path = PurePath(name)
-    return path.name if path.is_absolute() else path.as_posix()
 
 
 def _identity(chosen: Chosen) -> str:

@@ -149,7 +149,7 @@ def _outcome(assignment: Assignment, code: int) -> Record | Exception:
         return RunBusyError(f"{assignment.key}: another process is at this run; wait for it or stop it")
     record = assignment.record(status="failed", reason=_cause(code), provenance={}, seconds=0.0)
     try:
-        with assignment.folder.held(timeout_seconds=1):
+        with assignment.folder.lock(timeout_seconds=1):
             assignment.folder.write_record(record)
     except BenchbenchError as error:
         return error

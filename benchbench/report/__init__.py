@@ -110,7 +110,7 @@ def write_tables(folder: ResultsFolder) -> Results:
     folder.write("leaderboard.md", leaderboard_page(results))
     board = with_references(leaderboard(results), results)
     folder.write("leaderboard.csv", to_csv(board.assign(data=results.data)))
-    folder.write("leaderboard.tex", to_latex(board, caption=_noted(results, results.manifest["title"])))
+    folder.write("leaderboard.tex", to_latex(board, caption=_noted(results, results.manifest.title)))
     for name, title, table in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
         noted = _noted(results, title)
         folder.write(f"tables/{name}.md", f"**{plain_markdown(noted)}**\n\n{to_markdown(table)}")
@@ -124,13 +124,13 @@ def write_tables(folder: ResultsFolder) -> Results:
 
 
 def _noted(results: Results, title: str) -> str:
-    return f"{title} ({PHANTOM_NOTE})" if results.manifest["phantom"] else title
+    return f"{title} ({PHANTOM_NOTE})" if results.manifest.phantom else title
 
 
 def leaderboard_page(results: Results, found: Sequence[Board] = ()) -> str:
     """The leaderboard in Markdown, with what a reader must know to believe it."""
-    lines = [f"# {plain_markdown(results.manifest['title'])}", ""]
-    if results.manifest["phantom"]:
+    lines = [f"# {plain_markdown(results.manifest.title)}", ""]
+    if results.manifest.phantom:
         lines += [f"**{PHANTOM_NOTE}**", ""]
     lines += [line for board in found for line in (plain_markdown(str(board.verdict)), "")]
     table = with_references(leaderboard(results), results)
@@ -153,9 +153,9 @@ def _standing(found: Sequence[Board]) -> list[str]:
 
 
 def _reading(results: Results) -> list[str]:
-    policies = sorted({results.empty(variant) for variant in results.manifest["scores"]})
+    policies = sorted({results.empty(variant) for variant in results.manifest.scores})
     lines = [_READING.format(policies="`, `".join(policies)), ""]
-    asked = [metric for variant in results.manifest["scores"] for metric in results.metrics(variant)]
+    asked = [metric for variant in results.manifest.scores for metric in results.metrics(variant)]
     if not all(map(is_overlap, asked)):
         lines += [_DISTANCES, ""]
     if (share := _share_of_empty(results)) > _MANY_EMPTY:

@@ -22,8 +22,8 @@ _READING = (
 
 def reproduction_page(results: Results, held: Sequence[Held]) -> str:
     """Every printed table with the measured one beside it, and what is known to differ."""
-    lines = [f"# Reproduction: {plain_markdown(results.manifest['title'])}", ""]
-    if results.manifest["phantom"]:
+    lines = [f"# Reproduction: {plain_markdown(results.manifest.title)}", ""]
+    if results.manifest.phantom:
         lines += [f"**{PHANTOM_NOTE}.** {_REHEARSED}", ""]
     lines += [_READING, ""]
     for number, each in enumerate(held, start=1):
@@ -35,8 +35,7 @@ def reproduction_page(results: Results, held: Sequence[Held]) -> str:
 def reproduction_table(results: Results, held: Sequence[Held]) -> pd.DataFrame:
     """A line for each printed number, with the number of its table."""
     frames = [
-        each.frame.assign(table=number, tolerance=each.reported["tolerance"])
-        for number, each in enumerate(held, 1)
+        each.frame.assign(table=number, tolerance=each.reported.tolerance) for number, each in enumerate(held, 1)
     ]
     whole = pd.concat(frames, ignore_index=True)
     return whole[["table", *COLUMNS[:5], "tolerance", *COLUMNS[5:]]].assign(data=results.data)
@@ -44,18 +43,18 @@ def reproduction_table(results: Results, held: Sequence[Held]) -> pd.DataFrame:
 
 def _section(number: int, held: Held) -> list[str]:
     reported = held.reported
-    varied = "".join(f", {name} {value}" for name, value in reported["variant"].items())
-    lines = [f"## Table {number}: {plain_markdown(reported['document'] + varied)}", ""]
+    varied = "".join(f", {name} {value}" for name, value in reported.variant.items())
+    lines = [f"## Table {number}: {plain_markdown(reported.document + varied)}", ""]
     if held.measured is None:
         lines += ["No measured table has these rows and columns.", ""]
     else:
         lines += [f"Measured: {plain_markdown(held.measured.title)} (`tables/{held.measured.name}.csv`).", ""]
-    lines += [f"As printed: {plain_markdown(reported['protocol'])}.", ""]
-    if reported["metric"]:
-        lines += [f"Printed is: {plain_markdown(reported['metric'])}.", ""]
+    lines += [f"As printed: {plain_markdown(reported.protocol)}.", ""]
+    if reported.metric:
+        lines += [f"Printed is: {plain_markdown(reported.metric)}.", ""]
     lines += [to_markdown(held.frame), _count(held), ""]
-    if reported["note"]:
-        lines += [f"Error of the document: {plain_markdown(reported['note'])}.", ""]
+    if reported.note:
+        lines += [f"Error of the document: {plain_markdown(reported.note)}.", ""]
     return lines
 
 
@@ -64,12 +63,12 @@ def _count(held: Held) -> str:
     said = ", ".join(
         f"{counts[name]} {name}" for name in ("reproduced", "gap", "not comparable") if name in counts
     )
-    return f"Within {held.reported['tolerance']:g}: {said}."
+    return f"Within {held.reported.tolerance:g}: {said}."
 
 
 def _deviations(results: Results, held: Sequence[Held]) -> list[str]:
-    found = [*results.manifest["deviations"], *(line for each in held for line in each.deviations)]
-    if optimistic := sorted(filter(results.is_optimistic, results.manifest["scores"])):
+    found = [*results.manifest.deviations, *(line for each in held for line in each.deviations)]
+    if optimistic := sorted(filter(results.is_optimistic, results.manifest.scores)):
         found.append(
             f"optimistic selection, the checkpoint chosen on the cases that are scored: {', '.join(optimistic)}"
         )

@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LONGEST_NAME = 60
+
 
 def slug(label: str) -> str:
-    """A label as a folder name, with a hash where letters had to go."""
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:60]
-    return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
+    """Return a label as a file name, with a hash added where characters were replaced."""
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:_LONGEST_NAME]
+    if safe == label:
+        return safe
+    return f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
+    """Return a table as a Parquet file; the same table gives the same bytes."""
     import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
 
     content = io.BytesIO()
@@ -29,13 +34,15 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(_plain(content), indent=1, allow_nan=False) + "\n").encode()
+    """Return a JSON file; numbers that JSON cannot express are null."""
+    return (json.dumps(_json_values(content), indent=1, allow_nan=False) + "\n").encode()
 
 
-def _plain(value: Any) -> Any:
-    """JSON's own types; a number that JSON cannot say becomes null."""
+def _json_values(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _json_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_json_values(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,20 +1,18 @@
-"""The results folder of a benchmark."""
+"""The results folder of a benchmark: its manifest, its runs and its reports."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchbench.data.atomic import write_atomic
-from benchbench.errors import IntegrityError
 from benchbench.plan.run import RunKey
 from benchbench.results.files import json_bytes, slug
+from benchbench.results.manifest import Manifest, read_manifest
 from benchbench.results.run_folder import RunFolder
 
-MANIFEST_SCHEMA = 2
+MANIFEST_NAME = "benchmark.json"
 
 
 @dataclass(frozen=True)
@@ -27,47 +25,44 @@ class ResultsFolder:
         name = f"fold{key.fold}_seed{key.seed}"
         return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        write_atomic(self.path / "benchmark.json", json_bytes({**manifest, "schema": MANIFEST_SCHEMA}))
+    @property
+    def has_manifest(self) -> bool:
+        return (self.path / MANIFEST_NAME).exists()
 
-    def read_manifest(self) -> dict[str, Any]:
-        """What was asked of this benchmark.
+    def write_manifest(self, manifest: Manifest) -> None:
+        self.write(MANIFEST_NAME, json_bytes(manifest.dump()))
+
+    def read_manifest(self) -> Manifest:
+        """Read the manifest.
 
         Raises:
-            IntegrityError: there is no readable manifest.
+            IntegrityError: the file is missing, was damaged or edited, or is of another version.
         """
-        path = self.path / "benchmark.json"
-        try:
-            manifest = dict(json.loads(path.read_bytes()))
-        except (OSError, ValueError) as error:
-            raise IntegrityError(
-                f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
-            ) from error
-        if manifest.get("schema") != MANIFEST_SCHEMA:
-            raise IntegrityError(
-                f"{path}: written by another version of benchbench; `benchbench run` writes it anew"
-                " and keeps what is done"
-            )
-        return manifest
+        return read_manifest(self.path / MANIFEST_NAME)
 
     def write(self, name: str, content: str | bytes) -> None:
-        write_atomic(self.path / name, content if isinstance(content, bytes) else content.encode())
+        if isinstance(content, str):
+            content = content.encode()
+        write_atomic(self.path / name, content)
 
     def discard_others(self, folder: str, pattern: str, *, kept: Container[str]) -> None:
-        """Removes the files of a folder that match the pattern, but for those that are kept."""
+        """Remove the files of a subfolder that match the pattern and are not among `kept`."""
         for path in (self.path / folder).glob(pattern):
             if path.name not in kept:
                 path.unlink()
 
 
 def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:
-    """Where a benchmark's results lie; phantom ones apart from the real."""
-    return ResultsFolder(results / "rehearsal" / benchmark if phantom else results / benchmark)
+    """Return the results folder of a benchmark; results on phantom data have a folder of their own."""
+    if phantom:
+        return ResultsFolder(results / "rehearsal" / benchmark)
+    return ResultsFolder(results / benchmark)
 
 
 def benchmark_folders(results: Path) -> list[ResultsFolder]:
-    """The benchmarks recorded in a folder, or the one that the folder is."""
-    if (results / "benchmark.json").exists():
-        return [ResultsFolder(results)]
-    found = [*results.glob("*/benchmark.json"), *results.glob("rehearsal/*/benchmark.json")]
-    return [ResultsFolder(path.parent) for path in sorted(found)]
+    """Return the results folders inside a folder, or the folder itself where it is one."""
+    folder = ResultsFolder(results)
+    if folder.has_manifest:
+        return [folder]
+    paths = [*results.glob(f"*/{MANIFEST_NAME}"), *results.glob(f"rehearsal/*/{MANIFEST_NAME}")]
+    return [ResultsFolder(path.parent) for path in sorted(paths)]

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, versions, machine; nothing that names a person, a host or a path."""
+"""Provenance of a run: code, versions and machine, without the name of a person, a host or a path."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ _PACKAGES = ("benchbench", "torch", "numpy", "albumentations", "opencv-python-he
 
 @cache
 def code_state() -> dict[str, Any]:
-    """The commit of benchbench's checkout and whether it has changes; None where it is installed without one."""
-    root = Path(__file__).parents[1]
+    """Return the commit of benchbench's checkout and if it has changes; None where there is no checkout."""
+    root = Path(__file__).parents[2]
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
-    changes = _git(root, "status", "--porcelain") if commit else None
-    return {"commit": commit, "dirty": bool(changes) if commit else None}
+    if commit is None:
+        return {"commit": None, "dirty": None}
+    changes = _git(root, "status", "--porcelain")
+    return {"commit": commit, "dirty": bool(changes)}
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Python and the packages that numbers depend on."""
+    """Return the versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -35,7 +37,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Kind of system and processor, without its name."""
+    """Return the kind of system and processor, without the name of the machine."""
     return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
 
 
@@ -50,4 +52,6 @@ def _git(root: Path, *words: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    return done.stdout.strip()

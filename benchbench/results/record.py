@@ -1,19 +1,29 @@
-"""The record of a run that ended."""
+"""The record of a run that ended: `run.json`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, RunKey
 
 Status = Literal["done", "diverged", "failed"]
+Value = int | float | str | None
+"""A number or text that tables can show next to scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of a run that ended."""
+    """Everything that is known of a run that ended."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     dataset: str
     model: str
@@ -22,33 +32,76 @@ class Record:
     seed: int
     status: Status
     reason: str = ""
-    """Why a run did not end well, in one line."""
+    """Why the run failed or diverged, in one line."""
     digest: str
+    """SHA-256 of everything in the plan that may change a number of the run."""
     data_digest: str
+    """SHA-256 of the files of the dataset."""
     split_digest: str
+    """SHA-256 of the cases in each part of the fold."""
     resolved: Mapping[str, Any]
+    """The settings that `digest` is computed from."""
     provenance: Mapping[str, Any]
+    """Commit, versions, machine, device, precision and seeds."""
     seconds: float
+    """Wall time of the process that ended the run."""
     parameters: int | None = None
+    """Number of parameters of the network, or of all members of an ensemble."""
     pretrained: str = ""
-    """The weights that the model started from, if not from random ones."""
+    """The pretrained weights that the model started from; empty where it started from random ones."""
     epochs: int = 0
-    """Epochs trained."""
+    """Number of epochs trained."""
     best_epoch: int | None = None
-    shown: Mapping[str, float | str | None] = field(default_factory=dict)
-    """What tables may show beside scores (`value_names`): of the epoch that was chosen, and of the network."""
+    """The epoch of the checkpoint that was selected, counted from 0."""
+    shown: Mapping[str, Value] = field(default_factory=dict)
+    """Values of the selected epoch and of the network that tables can show next to scores (`value_names`)."""
     cost: Mapping[str, Any] = field(default_factory=dict)
-    """What training, a case and an image took, as `run_cost` has it."""
+    """Time, energy and multiply-adds of training, of a case and of an image (`run_cost`)."""
     postprocess: Mapping[str, Any] | None = None
-    """The rules from probabilities to regions, as the inner validation chose them."""
+    """The post-processing rules, with the thresholds and sizes that the inner validation selected."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of the files the tables are made from."""
+    """SHA-256 of each file that tables are made from."""
     members: Mapping[str, str] = field(default_factory=dict)
-    """Of an ensemble: member -> SHA-256 of the weights that it predicted with."""
+    """Member of an ensemble -> SHA-256 of the weights that it predicted with."""
     replacing: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of files about to take the place of those above: one of the two is right, whenever power fails."""
+    """SHA-256 of files that are about to replace those in `files`: after a power cut, one of the two is right."""
     schema: int = RECORD_SCHEMA
 
     @property
     def key(self) -> RunKey:
         return RunKey(self.dataset, self.model, self.variant, self.fold, self.seed)
+
+
+def record_fields(record: Record) -> dict[str, Any]:
+    """Return the content of `run.json`."""
+    return asdict(record)
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a record file; None where there is none or another version of benchbench wrote it.
+
+    Raises:
+        IntegrityError: the file was damaged or edited.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != RECORD_SCHEMA:
+            return None
+        return _adapter().validate_python(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise _no_record(path, f"'{key}': {problem['msg']}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise _no_record(path, str(error)) from error
+
+
+def _no_record(path: Path, problem: str) -> IntegrityError:
+    return IntegrityError(f"{path}: not a run record ({problem}); delete the folder to run it again")
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)

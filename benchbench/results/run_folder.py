@@ -1,53 +1,52 @@
-"""Keeps records under `results/`, each file written whole or not at all.
+"""The folder of a run: its files, each written whole or not at all.
 
-    results/<benchmark>/benchmark.json            what was asked: tables, metrics, every planned run
+    results/<benchmark>/benchmark.json            the manifest: tables, metrics, every planned run
     results/<benchmark>/runs/<dataset>/<model>/<variant>/fold0_seed0/
-        run.json          status, digest, resolved spec, provenance; written last, so a run without it is not done
-        cases.parquet     voxel counts and distances by case and region: the primary record
-        slices.parquet    the same by slice
-        ceiling.parquet   the same by case of the truth, scaled to the network's input and back; if that scales
-        predictions.parquet  the predicted masks of the test cases, from which other distances can be measured
-        pictures.parquet  of each test case the slice, or planes, that galleries show, with the truth
-        history.csv       of every epoch losses, metrics, the learning rate (lr), whether it is the best so far
-                          (is_best) and, under early stopping, how many came since the best (epochs_without_gain)
-        best.safetensors  weights of the epoch that the inner validation chose; best_2 and so on if more are kept
-        resume.pt         present only while a run is under way
-        events.out.*      TensorBoard
-        predictions/      labels of the test cases as NIfTI, if they are asked for
-        previews/         image | truth | prediction of the best, median and worst case
-        worker.log        what the run's process printed
+        run.json             status, digest, settings, provenance; written last: a run without it is not done
+        cases.parquet        voxel counts and distances by case and region: the primary record
+        slices.parquet       voxel counts by slice and region
+        ceiling.parquet      counts of the reference resized to the network's input and back, where that applies
+        predictions.parquet  predicted masks of the test cases, from which further metrics can be measured
+        pictures.parquet     the slice, or the planes, of each test case that galleries show, with its reference
+        history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far
+                             (is_best) and, under early stopping, epochs since then (epochs_without_gain)
+        best.safetensors     weights of the epoch that the inner validation chose; best_2 and so on for the next
+        resume.pt            state of a run that is under way
+        events.out.*         TensorBoard
+        predictions/         labels of the test cases as NIfTI, on request
+        previews/            image, reference and prediction of the best, median and worst case
+        worker.log           output of the process of the run
 
-Rehearsals go the same way under `results/rehearsal/`.
+Rehearsals have the same layout under `results/rehearsal/`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
-import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from benchbench.data.atomic import write_atomic
 from benchbench.errors import BenchbenchError, IntegrityError
-from benchbench.plan.run import RECORD_SCHEMA
 from benchbench.results.files import json_bytes, parquet_bytes
-from benchbench.results.record import Record
+from benchbench.results.record import Record, read_record, record_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+RESUME_NAME = "resume.pt"
+_RECORD_NAME = "run.json"
+_LOCK_NAME = ".lock"
+
 
 class RunBusyError(BenchbenchError):
-    """Another process holds this run."""
+    """Another process works on this run."""
 
 
 @dataclass(frozen=True)
@@ -57,50 +56,72 @@ class RunFolder:
     path: Path
 
     @contextlib.contextmanager
-    def held(self, timeout_seconds: float) -> Iterator[None]:
-        """Keeps other processes off this run; the system lets go when the process dies, however it dies.
+    def lock(self, timeout_seconds: float) -> Iterator[None]:
+        """Keep other processes off this run; the system frees the lock when the process dies, however it dies.
 
         Raises:
-            RunBusyError: another process keeps it.
+            RunBusyError: another process has the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / ".lock", timeout=timeout_seconds):
+            with FileLock(self.path / _LOCK_NAME, timeout=timeout_seconds):
                 yield
         except Timeout as error:
             raise RunBusyError(f"{self.path}: another process is at this run; wait for it or stop it") from error
 
     def clear(self, *, keep_resume: bool) -> None:
-        """Removes everything but the lock and the log, and the kept state if it is to be gone on from."""
-        kept = {".lock", "worker.log", *(["resume.pt"] if keep_resume else [])}
+        """Remove everything but the lock, the log and, if asked, the state to resume from."""
+        remaining = {_LOCK_NAME, "worker.log"}
+        if keep_resume:
+            remaining.add(RESUME_NAME)
         for entry in self.path.iterdir():
-            if entry.name in kept:
+            if entry.name in remaining:
                 continue
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
 
     def write(self, name: str, content: bytes) -> None:
         write_atomic(self.path / name, content)
 
-    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self.write("history.csv", text.getvalue().encode())
+    def discard(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
 
-    def read_history(self) -> list[dict[str, float]]:
-        """The numbers of every epoch, nan where one was not measured; none where there is no such file."""
-        path = self.path / "history.csv"
-        if not path.exists():
-            return []
-        with path.open(encoding="utf-8", newline="") as file:
-            return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+    def names_in(self, name: str) -> set[str]:
+        """Return the names of the files in a subfolder; an empty set where there is none."""
+        folder = self.path / name
+        if not folder.is_dir():
+            return set()
+        return {path.name for path in folder.iterdir()}
+
+    def digest_of(self, name: str) -> str:
+        """Return the SHA-256 of a file of the run."""
+        return hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+
+    def digests(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the SHA-256 of each of these files that exists."""
+        return {name: self.digest_of(name) for name in names if (self.path / name).exists()}
+
+    def read_record(self) -> Record | None:
+        """Read the record; None where the run has not ended or was recorded by another version.
+
+        Raises:
+            IntegrityError: the file was damaged or edited.
+        """
+        return read_record(self.path / _RECORD_NAME)
+
+    def write_record(self, record: Record) -> None:
+        self.write(_RECORD_NAME, json_bytes(record_fields(record)))
 
     def write_table(self, name: str, table: pa.Table) -> None:
         self.write(name, parquet_bytes(table))
 
     def replace_table(self, name: str, table: pa.Table, record: Record) -> Record:
-        """Puts a table in the place of one that the record vouches for; gives the record of the new one."""
+        """Replace a table that the record lists and return the record of the new one.
+
+        The record lists both digests while the file changes, so that a power cut leaves a valid run.
+        """
         content = parquet_bytes(table)
         digest = hashlib.sha256(content).hexdigest()
         self.write_record(replace(record, replacing={name: digest}))
@@ -110,109 +131,16 @@ class RunFolder:
         return record
 
     def columns_of(self, name: str) -> list[str]:
-        """The columns of a table; none where there is no such file."""
-        import pyarrow.parquet as pq  # noqa: PLC0415 as above
+        """Return the columns of a table; an empty list where there is no such file."""
+        import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
 
         path = self.path / name
-        return list(pq.read_schema(path).names) if path.exists() else []
-
-    def write_record(self, record: Record) -> None:
-        self.write("run.json", json_bytes(asdict(record)))
-
-    def write_resume(self, tag: str, state: bytes) -> None:
-        """Keeps the state of a run under way, for a run of the same tag only."""
-        head = f"{tag} {hashlib.sha256(state).hexdigest()}\n".encode()
-        self.write("resume.pt", head + state)
-
-    def read_resume(self, tag: str) -> bytes | None:
-        """The state kept under this tag; None where there is none, or not in the bytes that were written."""
-        path = self.path / "resume.pt"
         if not path.exists():
-            return None
-        head, _, state = path.read_bytes().partition(b"\n")
-        return state if head.decode(errors="replace") == f"{tag} {hashlib.sha256(state).hexdigest()}" else None
-
-    @contextlib.contextmanager
-    def events(self) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
-        """A function that adds an epoch's numbers to TensorBoard's event file."""
-        from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 half a second, needed by runs only
-        from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
-        from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
-
-        # tensorboard's own file writer would put the host's name into the file's
-        with (self.path / f"events.out.tfevents.{time.time_ns()}").open("wb") as file:
-            records = RecordWriter(file)
-            records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-
-            def add(step: int, row: Mapping[str, Any]) -> None:
-                values = [
-                    Summary.Value(tag=name, simple_value=value)
-                    for name, value in row.items()
-                    if name != "epoch" and value is not None
-                ]
-                event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-                records.write(event.SerializeToString())
-                records.flush()
-
-            yield add
-
-    def names_in(self, name: str) -> set[str]:
-        """The files of a folder of the run; none where there is no such folder."""
-        folder = self.path / name
-        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-
-    def discard(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
-
-    def read_record(self) -> Record | None:
-        """The record; None where the run has not ended or was recorded by another version.
-
-        Raises:
-            IntegrityError: the file is not what was written.
-        """
-        path = self.path / "run.json"
-        if not path.exists():
-            return None
-        try:
-            fields = json.loads(path.read_bytes())
-            return Record(**fields) if fields["schema"] == RECORD_SCHEMA else None
-        except (ValueError, TypeError, KeyError) as error:
-            raise IntegrityError(
-                f"{path}: not a run record ({error}); delete the folder to run it again"
-            ) from error
-
-    def copy_to(self, other: RunFolder) -> None:
-        """Puts a copy of a run that ended in another's place, its record last."""
-        with other.held(0):
-            other.discard("run.json")
-            other.clear(keep_resume=False)
-            for path in sorted(self.path.rglob("*")):
-                name = path.relative_to(self.path).as_posix()
-                if path.is_file() and name not in {"run.json", ".lock", "resume.pt"}:
-                    write_atomic(other.path / name, path.read_bytes())
-            other.write("run.json", (self.path / "run.json").read_bytes())
-
-    def weights(self) -> list[str]:
-        """The names of the weights that were kept, best first."""
-        return sorted(
-            (path.name for path in self.path.glob("best*.safetensors")), key=lambda name: (len(name), name)
-        )
-
-    def weights_digest(self) -> str:
-        """SHA-256 of all weights that were kept; '' where there are none."""
-        digests = [self.digest_of(name) for name in self.weights()]
-        return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else ""
-
-    def digests(self, names: Sequence[str]) -> dict[str, str]:
-        """SHA-256 of those of these files that there are."""
-        return {name: self.digest_of(name) for name in names if (self.path / name).exists()}
-
-    def digest_of(self, name: str) -> str:
-        """SHA-256 of a file of the run."""
-        return hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+            return []
+        return list(pq.read_schema(path).names)
 
     def read_table(self, name: str, record: Record) -> pa.Table:
-        """A table of the run, as the record vouches for it.
+        """Read a table whose digest the record lists.
 
         Raises:
             IntegrityError: the file is missing or was changed since it was written.
@@ -220,9 +148,20 @@ class RunFolder:
         import pyarrow.parquet as pq  # noqa: PLC0415 as above
 
         path = self.path / name
-        vouched = {record.files.get(name), record.replacing.get(name)}
-        if not path.exists() or self.digest_of(name) not in vouched:
+        expected = {record.files.get(name), record.replacing.get(name)}
+        if not path.exists() or self.digest_of(name) not in expected:
             raise IntegrityError(
                 f"{path}: missing or changed since run.json was written; delete the folder to run again"
             )
         return pq.read_table(path)
+
+    def copy_to(self, other: RunFolder) -> None:
+        """Copy a run that ended over another folder, its record last."""
+        with other.lock(0):
+            other.discard(_RECORD_NAME)
+            other.clear(keep_resume=False)
+            for path in sorted(self.path.rglob("*")):
+                name = path.relative_to(self.path).as_posix()
+                if path.is_file() and name not in {_RECORD_NAME, _LOCK_NAME, RESUME_NAME}:
+                    other.write(name, path.read_bytes())
+            other.write(_RECORD_NAME, (self.path / _RECORD_NAME).read_bytes())

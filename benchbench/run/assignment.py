@@ -11,6 +11,7 @@ from benchbench.plan.run import RunKey
 from benchbench.results.files import slug
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
+from benchbench.results.weights import weights_digest
 from benchbench.spec.metric_names import UNITS, is_overlap
 from benchbench.spec.protocol import Protocol
 
@@ -65,7 +66,7 @@ class Assignment:
 
     def member_weights(self) -> dict[str, str]:
         """Member -> SHA-256 of its weights; without those whose weights were removed since or never kept."""
-        found = {str(member.key): member.folder.weights_digest() for member in self.members}
+        found = {str(member.key): weights_digest(member.folder) for member in self.members}
         return {name: digest for name, digest in found.items() if digest}
 
     def unmeasured(self) -> list[str]:

@@ -37,8 +37,11 @@ from benchbench.engine.network.network import (
 from benchbench.engine.training.train import RESUME_SCHEMA, DivergedError, Training
 from benchbench.errors import BenchbenchError
 from benchbench.registry.registry import discover
+from benchbench.results.events import open_events
+from benchbench.results.history import write_history
 from benchbench.results.provenance import code_state, machine, versions
 from benchbench.results.record import Record
+from benchbench.results.resume import read_resume, write_resume
 from benchbench.run.assignment import Assignment, Progress, Report
 from benchbench.run.evaluate import score_test_cases
 from benchbench.run.members import open_members, read_members
@@ -59,7 +62,7 @@ def execute(assignment: Assignment, report: Report) -> Record:
         RunBusyError: another process is at this run.
     """
     began = time.monotonic()
-    with assignment.folder.held(_HELD_SECONDS):
+    with assignment.folder.lock(_HELD_SECONDS):
         earlier = assignment.folder.read_record()
         if earlier is not None and assignment.is_done_by(earlier):
             record = measure_unmeasured(assignment, earlier)
@@ -197,7 +200,7 @@ def _training(assignment: Assignment, model: nn.Module, device: torch.device, pr
         processes=processes,
         meter=open_meter(assignment.devices or [assignment.device]) if processes.is_first else NO_METER,
     )
-    saved = processes.told_by_first(lambda: assignment.folder.read_resume(_resume_tag(assignment)))
+    saved = processes.told_by_first(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
     if processes.is_first:
         assignment.folder.clear(keep_resume=saved is not None)
     if saved is not None:
@@ -212,18 +215,18 @@ def _train(assignment: Assignment, training: Training, report: Report) -> None:
             _run_epoch(assignment, training, report)
         return
     saved = time.monotonic()
-    with assignment.folder.events() as events:
+    with open_events(assignment.folder) as events:
         for earlier in training.history:  # a run that goes on has a new file
             events(earlier["epoch"], earlier)
         while not training.is_over:
             row = _run_epoch(assignment, training, report)
             if any(checkpoint.epoch == row["epoch"] for checkpoint in training.kept):
                 _keep(assignment, training)
-            assignment.folder.write_history(training.history)
+            write_history(assignment.folder, training.history)
             events(row["epoch"], row)
             report(Progress(row["epoch"] + 1, assignment.protocol.epochs, _note(row)))
             if time.monotonic() - saved > _RESUME_SECONDS:
-                assignment.folder.write_resume(_resume_tag(assignment), training.save())
+                write_resume(assignment.folder, _resume_tag(assignment), training.save())
                 saved = time.monotonic()
     if not training.kept:
         raise DivergedError("no epoch was good enough to keep")

@@ -16,6 +16,7 @@ from benchbench.engine.network.network import place_on
 from benchbench.errors import BenchbenchError, IntegrityError
 from benchbench.registry.registry import discover
 from benchbench.results.record import Record
+from benchbench.results.weights import weight_files
 from benchbench.run.assignment import Assignment
 
 
@@ -54,7 +55,7 @@ def open_members(assignment: Assignment, wanted: Geometry, device: torch.device)
     predictors = []
     for member in assignment.members:
         plugin = discover([member.entry_point]).model(member.key.model)
-        names = member.folder.weights()
+        names = weight_files(member.folder)
         if not names:
             raise MemberError(f"member {member.key}: no best.safetensors in its folder; delete it to run it again")
         models: list[nn.Module] = []

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchbench.errors import SpecError
 from benchbench.spec.benchmark_file import EntryCheck, PhantomSize, validate
 from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
-from benchbench.spec.reported import read_reported
+from benchbench.spec.reported import PrintedTable, read_reported
 from benchbench.spec.table_specs import ListingSpec, TableSpec
 from benchbench.spec.variants import Variant, expand_variants
 
@@ -29,7 +28,7 @@ class Benchmark:
     """Ensembles, with all their members named."""
     tables: tuple[TableSpec, ...]
     listings: tuple[ListingSpec, ...]
-    reported: tuple[Mapping[str, Any], ...]
+    reported: tuple[PrintedTable, ...]
     """Printed tables of a publication that the results are compared with."""
     deviations: tuple[str, ...]
     """Sentences on how the benchmark differs from that publication."""
@@ -64,7 +63,7 @@ def read_benchmark(
     base = validate(document, check)
     variants = expand_variants(document, base, check, rehearse=rehearse)
     model_names = [model.name for model in base.models]
-    reported: list[Mapping[str, Any]] = []
+    reported: list[PrintedTable] = []
     if base.reproduce:
         reported += read_reported(path.parent / "reported", base.reproduce)
     return Benchmark(

@@ -75,13 +75,21 @@ class ReportedFile(Strict):
     """The printed tables."""
 
 
-def read_reported(folder: Path, benchmark: str) -> list[dict[str, Any]]:
-    """Return every table for a `reproduce` name, with its document, metric and protocol, as plain data.
+class PrintedTable(ReportedTable):
+    """A reported table together with what holds for its whole document."""
+
+    document: str
+    metric: str = ""
+    """The document's own name for what is printed."""
+
+
+def read_reported(folder: Path, benchmark: str) -> list[PrintedTable]:
+    """Return every table for a `reproduce` name, with its document, metric and protocol.
 
     Raises:
         SpecError: a file is invalid, or no table has this name.
     """
-    tables: list[dict[str, Any]] = []
+    tables: list[PrintedTable] = []
     names: set[str] = set()
     for path in sorted(folder.glob("*.toml")):
         file = _read(path)
@@ -93,13 +101,11 @@ def read_reported(folder: Path, benchmark: str) -> list[dict[str, Any]]:
     return tables
 
 
-def _tables_of(file: ReportedFile, benchmark: str) -> Iterator[dict[str, Any]]:
+def _tables_of(file: ReportedFile, benchmark: str) -> Iterator[PrintedTable]:
     for table in file.table:
         if table.benchmark == benchmark:
-            plain = table.model_dump(mode="json")
-            plain |= {"document": file.document, "metric": file.metric}
-            plain["protocol"] = table.protocol or file.protocol
-            yield plain
+            fields = {**dict(table), "protocol": table.protocol or file.protocol}
+            yield PrintedTable(**fields, document=file.document, metric=file.metric)
 
 
 def _read(path: Path) -> ReportedFile:

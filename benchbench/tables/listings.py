@@ -1,17 +1,17 @@
-"""Tables of one line a point, with columns of settings and values: the shape in which documents print them."""
+"""Listings: tables with a line per variant, model or dataset, and columns of settings and values."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
-from benchbench.plan.run import GROUP, KEYS, RunKey
+from benchbench.plan.run import KEYS, Group, RunKey
 from benchbench.results.files import slug
-from benchbench.spec.table_specs import LABELS, SETTINGS, is_label
+from benchbench.spec.table_specs import LABELS, SETTINGS, GroupAxis, ListingSpec, is_label
 from benchbench.spec.value_names import split_percent
 from benchbench.tables.folds import fold_table
 from benchbench.tables.marks import with_marks
@@ -19,106 +19,151 @@ from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.results import Results
 
 Values = Mapping[str, Any]
-"""Name of a value -> what a run has of it."""
+"""Name of a value -> the value of a run."""
+Point = Mapping[GroupAxis, str]
+"""Axis -> value."""
+
+_SEVERAL = "several"
+"""Cell of a line whose runs have different texts."""
 
 
 class Listed(NamedTuple):
-    """A table, with what tells its lines apart."""
+    """A table, with the columns that identify its lines."""
 
     name: str
     title: str
     frame: pd.DataFrame
     labels: tuple[str, ...]
-    """Columns that say which line it is; the others were measured."""
-    where: Mapping[str, str]
-    """Axis -> value, of what stands nowhere in the table."""
+    """Columns that identify a line; the other columns were measured."""
+    where: Point
+    """Values of the axes that are constant in the table and no column of it."""
 
 
 def listing_tables(results: Results) -> Iterator[Listed]:
-    """Every listing that the benchmark asks for.
+    """Yield every listing that the benchmark asks for.
 
-    A value is the mean over the folds and seeds of its line, and empty as long as one of these runs has none; what
-    all of them have is shown as it is. Other axes have a table for each of their values.
+    A value is the mean over the folds and seeds of its line, and empty as long as one of these runs has none; a
+    value that all of them share is shown unchanged. An axis that is not the rows has a table per value.
     """
     values = _run_values(results)
-    for number, spec in enumerate(results.manifest["listings"], start=1):
-        rows = [spec["rows"]] if spec["rows"] else []
-        others = [axis for axis in GROUP if axis not in rows and len(_known(results, axis)) > 1]
-        for point in itertools.product(*(_listed(results, spec, axis) for axis in others)):
-            where = dict(zip(others, point, strict=True))
-            name = "-".join(["listing", str(number), *map(slug, point)])
-            title = "".join([spec["title"], *(f", {axis} {value}" for axis, value in where.items())])
-            labels = tuple(heading for heading, source in spec["columns"].items() if is_label(source))
+    for number, spec in enumerate(results.manifest.listings, start=1):
+        others = _other_axes(results, spec)
+        labels = tuple(heading for heading, source in spec.columns.items() if is_label(source))
+        for names in itertools.product(*(_listed_values(results, spec, axis) for axis in others)):
+            where = dict(zip(others, names, strict=True))
+            name = "-".join(["listing", str(number), *map(slug, names)])
+            title = ", ".join([spec.title, *(f"{axis} {value}" for axis, value in where.items())])
             yield Listed(name, title, _frame(results, spec, values, where), labels, where)
 
 
 def shown_tables(results: Results) -> list[Listed]:
-    """Listings and pivots, without marks on their labels."""
-    pivots = [Listed(*each, (str(each[2].columns[0]),), {}) for each in pivot_tables(results, marked=False)]
-    return [*listing_tables(results), *pivots]
+    """Return listings and pivots, without marks on their labels."""
+    tables = list(listing_tables(results))
+    for pivot in pivot_tables(results, marked=False):
+        label = str(pivot.table.columns[0])
+        tables.append(Listed(pivot.name, pivot.title, pivot.table, (label,), {}))
+    return tables
 
 
 def as_text(value: object) -> str:
-    """A label as documents print it."""
+    """Return a label as papers print it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
         return " ".join(map(as_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
 
 
-def _known(results: Results, axis: str) -> list[str]:
-    """The values of an axis, in the order of the file."""
-    return list(dict.fromkeys(run[axis] for run in results.manifest["runs"]))
+def _values_of(results: Results, axis: GroupAxis) -> list[str]:
+    return [str(value) for value in results.manifest.values_of(axis)]
 
 
-def _listed(results: Results, spec: Mapping[str, Any], axis: str) -> list[str]:
-    """Those that a listing is of."""
-    return [name for name in _known(results, axis) if name in spec["where"].get(axis, [name])]
+def _other_axes(results: Results, spec: ListingSpec) -> list[GroupAxis]:
+    axes: tuple[GroupAxis, ...] = get_args(GroupAxis)
+    return [axis for axis in axes if axis != spec.rows and len(_values_of(results, axis)) > 1]
+
+
+def _listed_values(results: Results, spec: ListingSpec, axis: GroupAxis) -> list[str]:
+    """Return the values of an axis that the listing includes."""
+    values = _values_of(results, axis)
+    included = spec.where.get(axis, values)
+    return [value for value in values if value in included]
 
 
 def _run_values(results: Results) -> dict[RunKey, Values]:
-    """What every run that is done has to show."""
-    found: dict[RunKey, Values] = {}
+    """Return the scores, the values next to them and the sizes of every run that is done."""
+    values: dict[RunKey, Values] = {}
     for line in fold_table(results).to_dict("records"):
         key = RunKey(*(line[name] for name in KEYS))
         if results.is_done(key):
             record = results.records[key]
-            sizes = {name: getattr(record, name) for name in ("parameters", "epochs", "best_epoch")}
-            found[key] = {**line, **record.shown, **sizes}
-    return found
+            sizes = {
+                "parameters": record.parameters,
+                "epochs": record.epochs,
+                "best_epoch": record.best_epoch,
+            }
+            values[key] = {**line, **record.shown, **sizes}
+    return values
 
 
-def _frame(
-    results: Results, spec: Mapping[str, Any], values: Mapping[RunKey, Values], where: Mapping[str, str]
-) -> pd.DataFrame:
-    points = [{spec["rows"]: each} for each in _listed(results, spec, spec["rows"])] if spec["rows"] else [{}]
-    lines, groups = [], []
-    for point in points:
-        runs = [key for key in results.planned if {**key._asdict(), **where, **point} == key._asdict()]
+def _frame(results: Results, spec: ListingSpec, values: Mapping[RunKey, Values], where: Point) -> pd.DataFrame:
+    lines: list[dict[str, Any]] = []
+    groups: list[Group] = []
+    for point in _points(results, spec):
+        runs = _runs_at(results, {**where, **point})
         if not runs:
             continue
-        for name, metric in (spec["lines"] or {"": ""}).items():
-            sources = {heading: source.replace("{metric}", metric) for heading, source in spec["columns"].items()}
-            named = {**runs[0]._asdict(), "metric": name}
-            settings = results.manifest["settings"][runs[0].variant]
-            shown = [values.get(run, {}) for run in runs]
-            lines.append({heading: _cell(source, named, settings, shown) for heading, source in sources.items()})
+        settings = results.manifest.settings[runs[0].variant]
+        measured = [values.get(run, {}) for run in runs]
+        for name, metric in (spec.lines or {"": ""}).items():
+            labels = {**runs[0]._asdict(), "metric": name}
+            line = {}
+            for heading, source in spec.columns.items():
+                line[heading] = _cell(source.replace("{metric}", metric), labels, settings, measured)
+            lines.append(line)
             groups.append(runs[0].group)
-    frame = pd.DataFrame(lines, columns=list(spec["columns"]), dtype=object)
-    frame = frame.apply(lambda column: column if column.map(type).eq(str).any() else pd.to_numeric(column))
-    return with_marks(results, frame, groups)
+    frame = pd.DataFrame(lines, columns=list(spec.columns), dtype=object)
+    return with_marks(results, frame.apply(_as_numbers), groups)
 
 
-def _cell(source: str, named: Values, settings: Values, runs: Sequence[Values]) -> Any:
+def _points(results: Results, spec: ListingSpec) -> list[Point]:
+    """Return the point of each line: one per value of the rows, or a single one where the listing has no rows."""
+    if spec.rows is None:
+        return [{}]
+    return [{spec.rows: value} for value in _listed_values(results, spec, spec.rows)]
+
+
+def _runs_at(results: Results, point: Point) -> list[RunKey]:
+    return [key for key in results.planned if point.items() <= key._asdict().items()]
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """Return a column without texts as numbers."""
+    has_text = column.map(type).eq(str).any()
+    if has_text:
+        return column
+    return pd.to_numeric(column)
+
+
+def _cell(source: str, labels: Values, settings: Values, runs: Sequence[Values]) -> Any:
+    """Return a label, a setting, or the value that the runs of a line have in common or on average."""
     if source in LABELS:
-        return as_text(named[source])
+        return as_text(labels[source])
     if source.startswith(SETTINGS):
         return as_text(settings[source])
     name, factor = split_percent(source)
-    found: list[Any] = [run.get(name) for run in runs]
-    if any(value is None or value != value for value in found):  # noqa: PLR0124 nan
+    values: list[Any] = [run.get(name) for run in runs]
+    if any(_is_missing(value) for value in values):
         return math.nan
-    if len(set(found)) == 1:
-        return found[0] if factor == 1 else found[0] * factor
-    return factor * sum(found) / len(found) if not any(isinstance(each, str) for each in found) else "several"
+    if len(set(values)) == 1:
+        # without a factor the value keeps its type: a count stays a count
+        return values[0] if factor == 1 else values[0] * factor
+    if any(isinstance(value, str) for value in values):
+        return _SEVERAL
+    return factor * sum(values) / len(values)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -34,7 +34,7 @@ def with_marks(
     """
     starts = {key.group: record.pretrained for key, record in results.records.items() if record.pretrained}
     marks = {
-        "ensemble_of": [results.manifest["ensembles"].get(model, "") for _, model, _ in groups],
+        "ensemble_of": [results.manifest.ensembles.get(model, "") for _, model, _ in groups],
         "pretrained": [starts.get(group, "") for group in groups],
         "selection": [OPTIMISTIC_NOTE if results.is_optimistic(variant) else "" for _, _, variant in groups],
     }

@@ -3,79 +3,125 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
-from benchbench.plan.run import GROUP, KEYS
 from benchbench.results.files import slug
+from benchbench.spec.table_specs import Axis, GroupAxis, TableSpec
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import names_with_units
 from benchbench.tables.marks import MARKS, OPTIMISTIC_NOTE
 from benchbench.tables.results import Results
 
 _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
+_NOTES = dict(zip(MARKS, ("ensemble", "pretrained", OPTIMISTIC_NOTE), strict=True))
+
+Orders = Mapping[Axis, Sequence[str | int]]
+"""Axis -> its values in the order of the plan."""
 
 
-def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Name, title and table of every pivot that the benchmark asks for, labels marked where they have to be.
+class Pivot(NamedTuple):
+    """A pivot table and how it is named."""
 
-    A cell is the mean of the values of its runs, and empty as long as one of them has none. What stands on neither
-    axis is averaged if it is fold or seed, and has a table for each of its values otherwise.
+    name: str
+    title: str
+    table: pd.DataFrame
+
+
+def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[Pivot]:
+    """Yield every pivot that the benchmark asks for, with marked labels where rows need a mark.
+
+    A cell is the mean of the values of its runs, and empty as long as one of them has none. An axis that is
+    neither rows nor columns is averaged if it is fold or seed; otherwise each of its values has a table.
     """
     folds = fold_table(results)
-    folds = folds if marked else folds.drop(columns=[name for name in MARKS if name in folds])
-    orders = {axis: list(dict.fromkeys(run[axis] for run in results.manifest["runs"])) for axis in KEYS}
-    for number, spec in enumerate(results.manifest["tables"], start=1):
-        axes = [spec["rows"], spec["columns"]]
-        others = [axis for axis in GROUP if axis not in axes and len(orders[axis]) > 1]
-        points = list(itertools.product(*(orders[axis] for axis in others)))
-        for metric, values in itertools.product(names_with_units(spec["value"], folds) or [spec["value"]], points):
-            column = metric if spec["aggregate"] == "case" else f"{metric}_{spec['aggregate']}"
-            chosen = folds[(folds[others] == list(values)).all(axis=1)] if others else folds
-            where = "".join(f", {axis} {value}" for axis, value in zip(others, values, strict=True))
-            name = "-".join([str(number), column, spec["rows"], "by", spec["columns"], *map(slug, values)])
-            subject = f"{metric} ({_MEANS[spec['aggregate']]}), {spec['rows']} by {spec['columns']}{where}"
-            subject += (
-                f", {OPTIMISTIC_NOTE}" if "selection" in chosen and (chosen["selection"] != "").all() else ""
-            )
-            table = _pivot(chosen, axes, column, orders, sd=spec["sd"])
-            yield name, f"{results.manifest['title']}: {subject}", table
+    if not marked:
+        folds = folds.drop(columns=[name for name in MARKS if name in folds])
+    orders: dict[Axis, list[str | int]] = {axis: results.manifest.values_of(axis) for axis in get_args(Axis)}
+    for number, spec in enumerate(results.manifest.tables, start=1):
+        others = _other_axes(spec, orders)
+        for metric in names_with_units(spec.value, folds) or [spec.value]:
+            for values in itertools.product(*(orders[axis] for axis in others)):
+                point = dict(zip(others, values, strict=True))
+                yield _pivot(results, folds, spec, metric=metric, point=point, number=number, orders=orders)
+
+
+def _other_axes(spec: TableSpec, orders: Orders) -> list[GroupAxis]:
+    axes: tuple[GroupAxis, ...] = get_args(GroupAxis)
+    return [axis for axis in axes if axis not in {spec.rows, spec.columns} and len(orders[axis]) > 1]
 
 
 def _pivot(
-    runs: pd.DataFrame, axes: list[str], column: str, orders: Mapping[str, list[Any]], *, sd: bool
-) -> pd.DataFrame:
-    rows, columns = axes
-    scores = runs[column].where(runs["status"] == "done") if column in runs else np.nan
-    cells = runs.assign(score=scores).groupby(axes)["score"].agg(_strict_mean)
-    order = sorted(orders[rows]) if rows in {"fold", "seed"} else orders[rows]
+    results: Results,
+    folds: pd.DataFrame,
+    spec: TableSpec,
+    *,
+    metric: str,
+    point: Mapping[GroupAxis, str | int],
+    number: int,
+    orders: Orders,
+) -> Pivot:
+    """Return the pivot of one metric at one point of the axes that are neither rows nor columns."""
+    column = metric
+    if spec.aggregate != "case":
+        column = f"{metric}_{spec.aggregate}"
+    runs = folds
+    for axis, value in point.items():
+        runs = runs[runs[axis] == value]
+    values = [slug(str(value)) for value in point.values()]
+    name = "-".join([str(number), column, spec.rows, "by", spec.columns, *values])
+    title = f"{results.manifest.title}: {metric} ({_MEANS[spec.aggregate]}), {spec.rows} by {spec.columns}"
+    for axis, value in point.items():
+        title += f", {axis} {value}"
+    if "selection" in runs and (runs["selection"] != "").all():
+        title += f", {OPTIMISTIC_NOTE}"
+    return Pivot(name, title, _table(runs, spec, column, orders))
+
+
+def _table(runs: pd.DataFrame, spec: TableSpec, column: str, orders: Orders) -> pd.DataFrame:
+    rows, columns = spec.rows, spec.columns
+    scores: pd.Series | float = np.nan
+    if column in runs:
+        scores = runs[column].where(runs["status"] == "done")
+    cells = runs.assign(score=scores).groupby([rows, columns])["score"].agg(_strict_mean)
+    order = list(orders[rows])
+    if rows in {"fold", "seed"}:
+        order.sort()
     table: pd.DataFrame = cells.unstack().reindex(index=order, columns=orders[columns])  # noqa: PD010 one a cell
-    table = table.set_axis([_label(runs, rows, name) for name in order])
+    table = table.set_axis([_label(runs, rows, value) for value in order])
     if rows == "fold":
         table.loc["mean"] = cells.groupby(columns).agg(_strict_mean)
-    if rows == "fold" and sd:
-        table.loc["sd"] = cells.groupby(columns).agg(_strict_sd)
-    table = table.set_axis([_label(runs, columns, name) for name in orders[columns]], axis=1)
+        if spec.sd:
+            table.loc["sd"] = cells.groupby(columns).agg(_strict_sd)
+    table = table.set_axis([_label(runs, columns, value) for value in orders[columns]], axis=1)
     table.insert(0, rows, table.index, allow_duplicates=True)
     return table.reset_index(drop=True)
 
 
-def _label(runs: pd.DataFrame, axis: str, name: object) -> str:
-    """A name on an axis, marked where it is of ensembles or trained weights, or was chosen on the cases scored."""
-    label = str(name)
-    for column, note in zip(MARKS, ("ensemble", "pretrained", OPTIMISTIC_NOTE), strict=True):
-        if axis in {"model", "variant"} and column in runs:
-            has = runs.loc[runs[axis] == name, column] != ""
-            label += (f" ({note})" if has.all() else f" (some {note})") if has.any() else ""
+def _label(runs: pd.DataFrame, axis: Axis, value: str | int) -> str:
+    """Return a value of an axis with the notes that its runs need: all of them, or some."""
+    label = str(value)
+    if axis not in {"model", "variant"}:
+        return label
+    for column, note in _NOTES.items():
+        if column not in runs:
+            continue
+        has_mark = runs.loc[runs[axis] == value, column] != ""
+        if has_mark.all():
+            label += f" ({note})"
+        elif has_mark.any():
+            label += f" (some {note})"
     return label
 
 
 def _strict_mean(values: pd.Series) -> float:
+    """Return the mean; nan if one value is missing."""
     return float(values.mean(skipna=False))
 
 
 def _strict_sd(values: pd.Series) -> float:
+    """Return the standard deviation with n - 1; nan if one value is missing."""
     return float(values.std(skipna=False))

@@ -34,7 +34,7 @@ def references(results: Results) -> pd.DataFrame:
     rows = [row for dataset in sorted({key.dataset for key in results.planned}) for row in _rows(results, dataset)]
     table = pd.DataFrame(rows, columns=None if rows else ["rank", *GROUP])
     # a distance that is known has its unit in its name
-    asked = {metric for variant in results.manifest["scores"] for metric in results.metrics(variant)}
+    asked = {metric for variant in results.manifest.scores for metric in results.metrics(variant)}
     return whole_numbers(table.drop(columns=[name for name in asked if name in table and not is_overlap(name)]))
 
 
@@ -47,7 +47,7 @@ def with_references(board: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def _rows(results: Results, dataset: str) -> Iterator[dict[str, Any]]:
-    variants = list(dict.fromkeys(run["variant"] for run in results.manifest["runs"] if run["dataset"] == dataset))
+    variants = list(dict.fromkeys(run.variant for run in results.manifest.runs if run.dataset == dataset))
     for name, table in ((BACKGROUND, _nothing_predicted(results.cases)), (CEILING, results.ceilings)):
         scored: dict[str, tuple[dict[str, Any], list[str]]] = {}
         for variant in variants:

@@ -13,6 +13,7 @@ import pandas as pd
 from benchbench.metrics.scores import Counts
 from benchbench.plan.run import GROUP, KEYS, Group, RunKey
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.manifest import Manifest
 from benchbench.results.record import Record
 from benchbench.spec.protocol import EmptyPolicy
 
@@ -38,7 +39,7 @@ class Rules(TypedDict):
 class Results:
     """All that the tables of a benchmark are made from."""
 
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     records: Mapping[RunKey, Record]
     """Of the planned runs, those whose record has the planned digest."""
     cases: pd.DataFrame
@@ -51,23 +52,22 @@ class Results:
 
     @property
     def planned(self) -> list[RunKey]:
-        return sorted(RunKey(*(run[key] for key in KEYS)) for run in self.manifest["runs"])
+        return sorted(run.key for run in self.manifest.runs)
 
     @property
     def data(self) -> str:
         """What every table says of its data."""
-        return PHANTOM_NOTE if self.manifest["phantom"] else "real"
+        return PHANTOM_NOTE if self.manifest.phantom else "real"
 
     def metrics(self, variant: str) -> list[str]:
-        return list(self.manifest["scores"][variant]["metrics"])
+        return list(self.manifest.scores[variant].metrics)
 
     def empty(self, variant: str) -> EmptyPolicy:
-        policy: EmptyPolicy = self.manifest["scores"][variant]["empty"]
-        return policy
+        return self.manifest.scores[variant].empty
 
     def is_optimistic(self, variant: str) -> bool:
         """Whether checkpoints are chosen on the cases that are scored."""
-        return bool(self.manifest["scores"][variant]["select_on"] == "report")
+        return self.manifest.scores[variant].select_on == "report"
 
     def rules(self, variant: str) -> Rules:
         """What `summaries` asks for."""
@@ -84,7 +84,7 @@ def read_results(folder: ResultsFolder) -> Results:
         IntegrityError: a file is not what was written.
     """
     manifest = folder.read_manifest()
-    digests = {RunKey(*(run[name] for name in KEYS)): run["digest"] for run in manifest["runs"]}
+    digests = {run.key: run.digest for run in manifest.runs}
     records: dict[RunKey, Record] = {}
     tables: dict[str, list[pd.DataFrame]] = {"cases": [], "slices": [], "ceiling": []}
     for key in sorted(digests):

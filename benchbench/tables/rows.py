@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchbench.plan.run import KEYS, Group, RunKey
+from benchbench.plan.run import Group, RunKey
 from benchbench.results.files import slug
 from benchbench.results.record import Record
 from benchbench.tables.results import Results
@@ -28,14 +28,14 @@ class Row:
 
 def datasets(results: Results) -> list[str]:
     """Those of the plan, in its order."""
-    return list(dict.fromkeys(run["dataset"] for run in results.manifest["runs"]))
+    return results.manifest.datasets
 
 
 def rows_of(results: Results, dataset: str) -> list[Row]:
     """In the order of the plan, those with a run that is done; named as shortly as tells them apart."""
     planned: dict[Group, list[RunKey]] = {}
-    for run in results.manifest["runs"]:
-        key = RunKey(*(run[name] for name in KEYS))
+    for run in results.manifest.runs:
+        key = run.key
         if key.dataset == dataset:
             planned.setdefault(key.group, []).append(key)
     done = {group: tuple(sorted(filter(results.is_done, keys))) for group, keys in planned.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, finish, listed, share_legend, short
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.history import read_history
 from benchbench.tables.results import Results
 from benchbench.tables.rows import datasets, name_for, rows_of
 
@@ -54,13 +55,13 @@ def draw_curves(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
         if not found:
             continue
         draw = _shared if len(found) <= len(SERIES) else _apart
-        yield from draw(found, dataset, name_for("curves", dataset, results), bool(results.manifest["phantom"]))
+        yield from draw(found, dataset, name_for("curves", dataset, results), results.manifest.phantom)
 
 
 def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator[Curves]:
     """Of every row with a history."""
     for row in rows_of(results, dataset):
-        histories = [(key, folder.run(key).read_history()) for key in row.runs]
+        histories = [(key, read_history(folder.run(key))) for key in row.runs]
         histories = [(key, history) for key, history in histories if history]
         if not histories:
             continue

@@ -137,7 +137,7 @@ def _draw(folder: ResultsFolder, results: Results, dataset: str, choice: Choice)
         title=f"Predictions on {dataset}",
         caption=_caption(choice),
         alt=f"Image, truth and predictions of {listed(choice.shown)}, of the {_rules(choice)} case.",
-        phantom=bool(results.manifest["phantom"]),
+        phantom=results.manifest.phantom,
     )
 
 

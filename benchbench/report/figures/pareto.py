@@ -70,7 +70,7 @@ def draw_pareto(plate: Plate, results: Results) -> Figure | None:
 def costs_of(plate: Plate, results: Results) -> Iterator[tuple[Cost, dict[str, float]]]:
     """Each cost by label, the mean over runs; times only where all of them are of one machine."""
     table = cost_table(results)
-    ensembles = results.manifest["ensembles"]
+    ensembles = results.manifest.ensembles
     for cost in _COSTS:
         if cost.column not in table:
             continue

@@ -81,7 +81,7 @@ def plates(results: Results, boards: Iterable[Board]) -> Iterator[Plate]:
     for board in boards:
         seen[board.dataset] = number = seen.get(board.dataset, 0) + 1
         suffix = name_for("", board.dataset, results) + (f"-{number}" if number > 1 else "")
-        yield Plate(board=board, suffix=suffix, phantom=bool(results.manifest["phantom"]))
+        yield Plate(board=board, suffix=suffix, phantom=results.manifest.phantom)
 
 
 def lines_of(models: list[str], *, height: float) -> tuple[Drawing, Axes]:

@@ -44,8 +44,8 @@ def benchmark_page(
     boards = [board for board, _ in judged]
     return render(
         "benchmark.html",
-        title=results.manifest["title"],
-        phantom=PHANTOM_NOTE if results.manifest["phantom"] else "",
+        title=results.manifest.title,
+        phantom=PHANTOM_NOTE if results.manifest.phantom else "",
         boards=boards,
         datasets=[_dataset(results, judged, name) for name in datasets(results)],
         over_datasets=_over_datasets(boards),
@@ -109,7 +109,7 @@ def _over_datasets(boards: Sequence[Board]) -> dict[str, Any] | None:
 
 def _printed(results: Results) -> Iterator[tuple[str, PageTable]]:
     for name, title, frame in [*pivot_tables(results), *(each[:3] for each in listing_tables(results))]:
-        yield name, table_of(frame, caption=title.removeprefix(f"{results.manifest['title']}: "))
+        yield name, table_of(frame, caption=title.removeprefix(f"{results.manifest.title}: "))
 
 
 def _cost(results: Results) -> list[PageTable]:
@@ -124,10 +124,10 @@ def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any
     whole = reproduction_table(results, held)
     return [
         {
-            "document": each.reported["document"],
-            "variant": each.reported["variant"],
-            "printed_as": each.reported["protocol"],
-            "note": each.reported["note"],
+            "document": each.reported.document,
+            "variant": each.reported.variant,
+            "printed_as": each.reported.protocol,
+            "note": each.reported.note,
             "deviations": each.deviations,
             "table": table_of(
                 whole[whole["table"] == number].drop(columns=["table", "data"]),

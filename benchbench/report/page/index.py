@@ -21,13 +21,13 @@ CARD = "card.json"
 def card(results: Results, boards: Sequence[Board]) -> dict[str, Any]:
     """What the page over all benchmarks says of one."""
     done = sum(map(results.is_done, results.planned))
-    models = dict.fromkeys(run["model"] for run in results.manifest["runs"])
+    models = results.manifest.values_of("model")
     return {
-        "name": results.manifest["name"],
-        "title": results.manifest["title"],
-        "phantom": results.manifest["phantom"],
+        "name": results.manifest.name,
+        "title": results.manifest.title,
+        "phantom": results.manifest.phantom,
         "datasets": datasets(results),
-        "models": list(models),
+        "models": models,
         "done": done,
         "planned": len(results.planned),
         "verdicts": [str(board.verdict) for board in boards],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchbench.plan.run import RunKey
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.manifest import Manifest
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, datasets, rows_of
 
@@ -40,11 +40,11 @@ def repeats(folder: ResultsFolder, results: Results) -> list[Repeat]:
     ]
 
 
-def command_of(manifest: Mapping[str, Any], row: Row | None = None) -> str:
+def command_of(manifest: Manifest, row: Row | None = None) -> str:
     """The command for one row, or for the whole benchmark."""
-    words = ["benchbench", "run", manifest["file"]]
-    words += ["--rehearse"] if manifest["rehearse"] else []
-    for override in manifest["overrides"]:
+    words = ["benchbench", "run", manifest.file]
+    words += ["--rehearse"] if manifest.rehearse else []
+    for override in manifest.overrides:
         words += ["--set", override]
     if row is not None:
         dataset, model, variant = row.group

@@ -31,7 +31,7 @@ def facts(results: Results) -> list[Fact]:
         *_selection(results),
         _same_recipe(results),
         *_environment(results),
-        *(Fact("Known deviation", line) for line in results.manifest["deviations"]),
+        *(Fact("Known deviation", line) for line in results.manifest.deviations),
     ]
 
 
@@ -98,7 +98,7 @@ def _tested_once(results: Results, dataset: str) -> Fact:
 
 
 def _selection(results: Results) -> Iterator[Fact]:
-    variants = list(results.manifest["scores"])
+    variants = list(results.manifest.scores)
     for variant in variants:
         name = "Selection" if len(variants) == 1 else f"Selection, {variant}"
         is_honest = not results.is_optimistic(variant)

@@ -1,0 +1,173 @@
+"""The manifest of a results folder: what was asked of its benchmark, and every planned run.
+
+A report needs the manifest and the records of the runs, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from benchbench.errors import IntegrityError
+from benchbench.plan.run import Run, RunKey
+from benchbench.plan.settings import shown_settings
+from benchbench.spec.benchmark import Benchmark
+from benchbench.spec.metric_names import Metric
+from benchbench.spec.protocol import EmptyPolicy
+from benchbench.spec.reported import PrintedTable
+from benchbench.spec.strict import Strict
+from benchbench.spec.table_specs import Axis, ListingSpec, TableSpec
+
+MANIFEST_SCHEMA = 2
+"""Version of the layout of `benchmark.json`."""
+
+
+class PlannedRun(Strict):
+    """A run of the plan and the digest that its record must have."""
+
+    dataset: str
+    model: str
+    variant: str
+    fold: int
+    seed: int
+    digest: str
+
+    @property
+    def key(self) -> RunKey:
+        return RunKey(self.dataset, self.model, self.variant, self.fold, self.seed)
+
+
+class ScoringRules(Strict):
+    """The rules by which the runs of a variant are scored."""
+
+    metrics: tuple[Metric, ...]
+    empty: EmptyPolicy
+    """Rule for empty masks."""
+    select_on: Literal["validation", "report"]
+    """Cases that chose the checkpoint: the inner validation, or the very cases that are scored."""
+
+
+class Manifest(Strict):
+    """The content of `benchmark.json`."""
+
+    name: str
+    title: str
+    phantom: bool
+    """True where the data are phantom data."""
+    file: str
+    """The benchmark file, as a command names it."""
+    overrides: tuple[str, ...]
+    """Changes to the file, as `path=value`."""
+    rehearse: bool
+    ensembles: dict[str, str]
+    """Name of an ensemble -> its members in words."""
+    tables: tuple[TableSpec, ...]
+    listings: tuple[ListingSpec, ...]
+    settings: dict[str, dict[str, Any]]
+    """Variant -> source of a listing's column -> setting."""
+    reported: tuple[PrintedTable, ...]
+    """Tables of a publication, to compare with the measured ones."""
+    deviations: tuple[str, ...]
+    """Known differences from that publication."""
+    scores: dict[str, ScoringRules]
+    """Variant -> its rules."""
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets, in the order of the plan."""
+        return [str(name) for name in self.values_of("dataset")]
+
+    def values_of(self, axis: Axis) -> list[str | int]:
+        """Return the values of an axis, in the order of the plan."""
+        return list(dict.fromkeys(getattr(run, axis) for run in self.runs))
+
+    def dump(self) -> dict[str, Any]:
+        """Return the content as `benchmark.json` holds it."""
+        return {**self.model_dump(mode="json"), "schema": MANIFEST_SCHEMA}
+
+
+def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> Manifest:
+    """Return the manifest of a benchmark and its planned runs."""
+    scores = {
+        variant.label: ScoringRules(
+            metrics=variant.protocol.metrics,
+            empty=variant.protocol.empty,
+            select_on=variant.protocol.select_on,
+        )
+        for variant in benchmark.variants
+    }
+    return Manifest(
+        name=benchmark.name,
+        title=benchmark.title,
+        phantom=phantom,
+        file=_portable_path(benchmark.document.name),
+        overrides=benchmark.overrides,
+        rehearse=benchmark.rehearsal is not None,
+        ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
+        tables=benchmark.tables,
+        listings=benchmark.listings,
+        settings=shown_settings(benchmark, runs),
+        reported=benchmark.reported,
+        deviations=benchmark.deviations,
+        scores=scores,
+        runs=tuple(PlannedRun(**run.key._asdict(), digest=run.digest) for run in runs),
+    )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest file.
+
+    Raises:
+        IntegrityError: the file is missing, was edited into something else, or is of another version.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError(
+            f"{path}: cannot be read ({error}); is this the results folder of a benchmark?"
+        ) from error
+    if not isinstance(content, dict) or content.pop("schema", None) != MANIFEST_SCHEMA:
+        raise IntegrityError(
+            f"{path}: written by another version of benchbench; `benchbench run` writes it again"
+            " and keeps the runs that are done"
+        )
+    try:
+        # strict JSON mode reads arrays as tuples
+        manifest = Manifest.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise IntegrityError(f"{path}: {_first_problem(error)}; `benchbench run` writes the file again") from error
+    _check_consistency(path, manifest)
+    return manifest
+
+
+def _check_consistency(path: Path, manifest: Manifest) -> None:
+    """Refuse a manifest in which a variant of the runs has no scoring rules or no settings."""
+    needed: dict[str, Mapping[str, Any]] = {"scores": manifest.scores}
+    if manifest.listings:
+        needed["settings"] = manifest.settings
+    for key, by_variant in needed.items():
+        for run in manifest.runs:
+            if run.variant not in by_variant:
+                raise IntegrityError(
+                    f"{path}: {key}: nothing for variant '{run.variant}' of run {run.key};"
+                    " `benchbench run` writes the file again"
+                )
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    more = error.error_count() - 1
+    others = f" and {more} more" if more else ""
+    return f"{key}: {problem['msg']}{others}"
+
+
+def _portable_path(name: str) -> str:
+    """Return the path of a benchmark file as a command on another machine can name it."""
+    path = PurePath(name)
+    return path.name if path.is_absolute() else path.as_posix()

@@ -1,0 +1,21 @@
+"""The weights that a run kept: `best.safetensors`, and `best_2.safetensors` and so on where several are kept."""
+
+from __future__ import annotations
+
+import hashlib
+
+from benchbench.results.run_folder import RunFolder
+
+
+def weight_files(folder: RunFolder) -> list[str]:
+    """Return the names of the weight files, best first."""
+    names = [path.name for path in folder.path.glob("best*.safetensors")]
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def weights_digest(folder: RunFolder) -> str:
+    """Return the SHA-256 of all weight files; an empty string where there are none."""
+    digests = [folder.digest_of(name) for name in weight_files(folder)]
+    if not digests:
+        return ""
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
