@@ -132,7 +132,12 @@ set = { "protocol.epochs" = 8 }
     )
     variants = protocols(read(tmp_path, text))
     assert list(variants) == ["a, batch=2", "a, batch=3", "b, batch=2", "b, batch=3"]
-    assert [(protocol.epochs, protocol.batch) for protocol in variants.values()] == [(7, 2), (7, 3), (8, 2), (8, 3)]
+    assert [(protocol.epochs, protocol.batch) for protocol in variants.values()] == [
+        (7, 2),
+        (7, 3),
+        (8, 2),
+        (8, 3),
+    ]
 
 
 def test_a_rehearsal_changes_only_the_values_it_lists(tmp_path: Path) -> None:

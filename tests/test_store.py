@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, RunKey
 from benchbench.results.files import slug
 from benchbench.results.folder import ResultsFolder, benchmark_folders, results_folder
-from benchbench.results.history import write_history
+from benchbench.results.history import read_history, write_history
 from benchbench.results.record import Record
 from benchbench.results.resume import read_resume, write_resume
 from benchbench.results.run_folder import RunBusyError, RunFolder
@@ -297,3 +298,48 @@ def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_
     assert not done.replacing
     assert run.columns_of("cases.parquet") == ["tp", "hd95_mm"]
     assert run.columns_of("nothing.parquet") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["epoch,loss\n0,low\n", "epoch,loss\n0\n", "epoch,loss\n0,1,2\n", 'epoch,loss\n0,"1\n']
+)
+def test_a_damaged_history_is_named_with_its_line(run: RunFolder, text: str) -> None:
+    run.write("history.csv", text.encode())
+    with pytest.raises(IntegrityError, match=r"history\.csv: line 2: not a row of numbers"):
+        read_history(run)
+
+
+def test_a_history_is_read_as_it_was_written(run: RunFolder) -> None:
+    assert read_history(run) == []
+    write_history(run, [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": None}])
+    first, second = read_history(run)
+    assert first == {"epoch": 0, "loss": 0.5}
+    assert second["epoch"] == 1
+    assert math.isnan(second["loss"])
+
+
+def test_a_table_that_is_no_parquet_file_is_refused_though_its_digest_is_right(run: RunFolder) -> None:
+    run.write("cases.parquet", b"PAR1 and no more")
+    record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
+    with pytest.raises(IntegrityError, match=r"cases\.parquet: not a Parquet file"):
+        run.read_table("cases.parquet", record)
+
+
+def test_a_folder_with_a_symbolic_link_is_not_copied(run: RunFolder, tmp_path: Path) -> None:
+    run.write_record(RECORD)
+    (tmp_path / "secret").write_text("of another folder")
+    (run.path / "worker.log").symlink_to(tmp_path / "secret")
+    target = RunFolder(tmp_path / "copy")
+    with pytest.raises(IntegrityError, match=r"worker\.log: a symbolic link"):
+        run.copy_to(target)
+    assert not target.path.exists()
+
+
+@pytest.mark.parametrize(
+    "label", ["../x", "/etc", "a\0b", "a\nb", "x" * 300, "CON", "nul.txt", "Lpt1", "..", "ab\u2215c", ""]
+)
+def test_a_name_from_data_is_one_safe_part_of_a_path(label: str) -> None:
+    name = slug(label)
+    assert re.fullmatch(r"[A-Za-z0-9._=+-]{1,67}", name)
+    assert name not in {".", ".."}
+    assert name.lower().partition(".")[0] not in {"con", "nul", "lpt1"}

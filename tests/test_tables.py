@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, select_on_test_set, two_models
 
+from benchbench.errors import IntegrityError
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.cost_tables import cost_table
 from benchbench.tables.folds import fold_table
@@ -376,3 +378,31 @@ def test_a_pivot_that_shows_no_variant_says_in_its_title_how_checkpoints_were_ch
     table = {"rows": "fold", "columns": "dataset", "value": "dice", "aggregate": "case"}
     folder = optimistic(two_models(tmp_path, tables=[table]), "default")
     assert all(title.endswith(", optimistic selection") for _, title, _ in pivot_tables(read_results(folder)))
+
+
+def forge(folder: ResultsFolder, name: str, **columns: Any) -> None:
+    """Change columns of a recorded table, and correct its digest."""
+    run = folder.run(key("plain", 0))
+    record = run.read_record()
+    assert record is not None
+    table = run.read_table(name, record).to_pandas().assign(**columns)
+    run.replace_table(name, pa.Table.from_pandas(table, preserve_index=False), record)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "problem"),
+    [
+        ("cases.parquet", {"fp": 0, "fn": 0}, "case b, region disc: differs from the sum of slices"),
+        ("slices.parquet", {"tp": 3}, r"cases\.parquet: case .*: differs from the sum"),
+        ("cases.parquet", {"model": "grand"}, "model is not 'plain' in every row"),
+        ("cases.parquet", {"tp": -1}, "are not counts of voxels"),
+        ("slices.parquet", {"tp": 0.5}, "are not counts of voxels"),
+    ],
+)
+def test_forged_scores_are_noticed_though_their_digest_is_right(
+    tmp_path: Path, name: str, columns: dict[str, Any], problem: str
+) -> None:
+    folder = two_models(tmp_path)
+    forge(folder, name, **columns)
+    with pytest.raises(IntegrityError, match=problem):
+        read_results(folder)

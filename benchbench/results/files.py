@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LONGEST_NAME = 60
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, with any suffix."""
 
 
 def slug(label: str) -> str:
     """Return a label as a file name, with a hash added where characters were replaced."""
     safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:_LONGEST_NAME]
-    if safe == label:
+    if _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    if safe and safe == label:
         return safe
     return f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 

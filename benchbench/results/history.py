@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchbench.errors import IntegrityError
 from benchbench.results.run_folder import RunFolder
 
 _NAME = "history.csv"
@@ -22,13 +23,27 @@ def write_history(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_history(folder: RunFolder) -> list[dict[str, float]]:
-    """Read the numbers of every epoch, nan where one was not measured; an empty list where there is no file."""
+    """Read the numbers of every epoch, nan where one was not measured; an empty list where there is no file.
+
+    Raises:
+        IntegrityError: the file was damaged or edited.
+    """
     path = folder.path / _NAME
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [_numbers(row) for row in csv.DictReader(file)]
+    rows: list[dict[str, float]] = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, strict=True):
+                rows.append(_numbers(row))  # noqa: PERF401 the error counts the lines before it
+    except (ValueError, TypeError, csv.Error) as error:
+        line = len(rows) + 2
+        problem = f"line {line}: not a row of numbers ({error})"
+        raise IntegrityError(f"{path}: {problem}; delete the folder to run it again") from error
+    return rows
 
 
 def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    if None in row or None in row.values():
+        raise ValueError("its number of cells is not that of the first line")
     return {name: float(text or "nan") for name, text in row.items()}

@@ -153,10 +153,22 @@ class RunFolder:
             raise IntegrityError(
                 f"{path}: missing or changed since run.json was written; delete the folder to run again"
             )
-        return pq.read_table(path)
+        try:
+            return pq.read_table(path)
+        except (OSError, ValueError) as error:  # those of pyarrow are one or the other
+            raise IntegrityError(
+                f"{path}: not a Parquet file ({type(error).__name__}); delete the folder to run again"
+            ) from error
 
     def copy_to(self, other: RunFolder) -> None:
-        """Copy a run that ended over another folder, its record last."""
+        """Copy a run that ended over another folder, its record last.
+
+        Raises:
+            IntegrityError: the folder holds a symbolic link, which could bring in any file of the machine.
+        """
+        for path in self.path.rglob("*"):
+            if path.is_symlink():
+                raise IntegrityError(f"{path}: a symbolic link; replace it by the file itself or delete it")
         with other.lock(0):
             other.discard(_RECORD_NAME)
             other.clear(keep_resume=False)

@@ -15,7 +15,9 @@ from benchbench.plan.run import GROUP, KEYS, Group, RunKey
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.manifest import Manifest
 from benchbench.results.record import Record
+from benchbench.results.run_folder import RunFolder
 from benchbench.spec.protocol import EmptyPolicy
+from benchbench.tables.integrity import check_counts, check_sums
 
 PHANTOM_NOTE = "phantom data, not a result"
 
@@ -23,6 +25,9 @@ _WHOLE = (
     *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
     *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "runs_per_device"),
 )
+
+_TABLES = ("cases", "slices", "ceiling")
+"""Tables of counts that a run records."""
 
 Line = Mapping[Any, Any]
 """A row of a table."""
@@ -86,17 +91,29 @@ def read_results(folder: ResultsFolder) -> Results:
     manifest = folder.read_manifest()
     digests = {run.key: run.digest for run in manifest.runs}
     records: dict[RunKey, Record] = {}
-    tables: dict[str, list[pd.DataFrame]] = {"cases": [], "slices": [], "ceiling": []}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in _TABLES}
     for key in sorted(digests):
         record = folder.run(key).read_record()
         if record is None or record.digest != digests[key]:
             continue
         records[key] = record
-        for name, found in tables.items():
-            if f"{name}.parquet" in record.files:
-                found.append(folder.run(key).read_table(f"{name}.parquet", record).to_pandas())
+        for name, table in _read_counts(folder.run(key), record).items():
+            tables[name].append(table)
     cases, slices, ceilings = map(_together, tables.values())
     return Results(manifest=manifest, records=records, cases=cases, slices=slices, ceilings=ceilings)
+
+
+def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
+    """Return the recorded tables of a run by name."""
+    tables: dict[str, pd.DataFrame] = {}
+    for name in _TABLES:
+        file = f"{name}.parquet"
+        if file in record.files:
+            tables[name] = folder.read_table(file, record).to_pandas()
+            check_counts(folder.path / file, tables[name], record.key)
+    if "cases" in tables and "slices" in tables:
+        check_sums(folder.path / "cases.parquet", tables["cases"], tables["slices"])
+    return tables
 
 
 def made_once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
