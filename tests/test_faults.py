@@ -43,43 +43,43 @@ COVERED: Mapping[int, tuple[str, ...]] = {
         "test_brats::test_a_real_file_that_was_cut_short_is_named",
     ),
     2: (
-        "test_nifti::test_one_flipped_bit_in_a_gzip_is_found",
-        "test_nifti::test_a_wrong_checksum_alone_is_found",
+        "test_nifti::test_one_flipped_bit_in_a_gzip_stream_is_detected",
+        "test_nifti::test_a_wrong_gzip_checksum_is_detected",
         "test_faults::test_a_flipped_bit_where_no_checksum_is_stored_changes_the_fingerprint",
     ),
     3: (
-        "test_nifti::test_what_was_saved_under_the_name_of_an_image_is_named",
+        "test_nifti::test_the_actual_content_of_a_wrong_file_is_named",
         "test_lgg::test_a_web_page_saved_as_tiff_is_named",
     ),
     4: (
-        "test_nifti::test_the_content_and_not_the_name_tells_gzip",
+        "test_nifti::test_gzip_is_recognised_by_content_not_by_name",
         "test_faults::test_a_suffix_in_capitals_is_told_and_never_passed_over",
     ),
-    5: ("test_nifti::test_fewer_voxels_than_the_header_says_are_told_with_both_sizes",),
-    6: ("test_nifti::test_more_voxels_than_the_header_says_are_told_with_both_sizes",),
+    5: ("test_nifti::test_a_file_with_too_few_voxels_is_refused_with_both_sizes",),
+    6: ("test_nifti::test_a_file_with_too_many_voxels_is_refused_with_both_sizes",),
     7: (
-        "test_nifti::test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated",
-        "test_nifti::test_a_header_that_asks_for_more_than_the_file_can_hold_allocates_nothing",
+        "test_nifti::test_an_oversized_header_is_refused_before_memory_is_allocated",
+        "test_nifti::test_a_header_larger_than_its_file_is_refused_before_memory_is_allocated",
     ),
     8: (
-        "test_nifti::test_a_gzip_bomb_is_not_unpacked_beyond_what_its_header_says",
+        "test_nifti::test_a_gzip_bomb_is_not_unpacked_beyond_its_header",
         "test_unpack::test_a_bomb_is_refused_by_its_ratio",
     ),
-    9: ("test_nifti::test_other_axes_than_three_are_refused",),
-    10: ("test_nifti::test_a_voxel_size_that_cannot_be_is_refused",),
-    11: ("test_nifti::test_voxel_sizes_by_affine_and_header_must_agree",),
+    9: ("test_nifti::test_another_number_of_axes_than_three_is_refused",),
+    10: ("test_nifti::test_an_impossible_voxel_size_is_refused",),
+    11: ("test_nifti::test_voxel_sizes_of_affine_and_header_must_agree",),
     12: (
-        "test_nifti::test_the_sform_goes_before_the_qform",
-        "test_faults::test_which_affine_is_taken_is_said_where_the_header_leaves_it_open",
+        "test_nifti::test_the_sform_has_priority_over_the_qform",
+        "test_faults::test_an_ambiguous_affine_is_logged_with_the_one_that_is_used",
     ),
     13: (
-        "test_nifti::test_a_transposed_file_is_told_as_such",
-        "test_nifti::test_the_file_of_another_shape_than_most_is_named_whichever_it_is",
+        "test_nifti::test_a_transposed_file_is_recognised",
+        "test_nifti::test_the_file_whose_shape_differs_from_most_is_named",
         "test_cardiac::test_a_label_of_another_shape_is_refused_with_both_shapes_and_its_values",
         "test_lgg::test_a_mask_of_another_size_is_told_with_both_sizes",
     ),
     14: (
-        "test_nifti::test_another_place_is_told_with_what_differs",
+        "test_nifti::test_a_different_orientation_spacing_or_origin_is_named",
         "test_cardiac::test_a_label_that_lies_elsewhere_is_refused",
     ),
     15: (
@@ -98,7 +98,7 @@ COVERED: Mapping[int, tuple[str, ...]] = {
         "test_brats::test_label_3_in_data_of_2020_is_refused",
     ),
     18: (
-        "test_nifti::test_labels_that_are_all_but_whole_are_rounded",
+        "test_nifti::test_labels_that_are_nearly_whole_are_rounded",
         "test_nifti::test_fractional_labels_are_counted",
         "test_nifti::test_labels_halved_by_a_slope_are_refused",
         "test_nifti::test_a_mask_stored_with_slope_and_intercept_is_read_as_0_and_1",
@@ -125,8 +125,8 @@ COVERED: Mapping[int, tuple[str, ...]] = {
     ),
     24: (
         "test_nifti::test_a_fourth_axis_of_one_is_dropped",
-        "test_nifti::test_other_axes_than_three_are_refused",
-        "test_nifti::test_voxels_that_are_not_one_number_each_are_refused",
+        "test_nifti::test_another_number_of_axes_than_three_is_refused",
+        "test_nifti::test_voxels_of_a_type_that_is_no_single_number_are_refused",
         "test_prepare::test_an_image_of_two_dimensions_is_one_slice",
     ),
     25: (
@@ -140,14 +140,14 @@ COVERED: Mapping[int, tuple[str, ...]] = {
         "test_prepare::test_a_larger_slice_is_scaled_by_one_factor_and_centred",
     ),
     27: (
-        "test_nifti::test_every_type_and_byte_order_gives_the_same_numbers_in_native_order",
-        "test_nifti::test_unsigned_values_beyond_a_signed_range_stay_positive",
+        "test_nifti::test_every_type_and_byte_order_is_read_in_native_order",
+        "test_nifti::test_large_unsigned_values_stay_positive",
     ),
     28: ("test_faults::test_dicom_where_nifti_is_expected_is_told",),
     29: (
         "test_nifti::test_a_file_without_permission_is_named",
-        "test_nifti::test_a_link_that_leads_nowhere_is_named",
-        "test_nifti::test_a_pipe_is_named_and_not_waited_for",
+        "test_nifti::test_a_broken_link_to_an_image_is_named",
+        "test_nifti::test_a_pipe_is_refused_without_waiting",
         "test_nifti::test_a_folder_with_the_name_of_a_file_is_named",
         "test_lgg::test_a_broken_link_is_named",
         "test_faults::test_a_loop_of_links_is_told",
@@ -312,7 +312,7 @@ def test_a_suffix_in_capitals_is_told_and_never_passed_over(
     assert all(name in problem and last.partition("_")[0] in problem for problem in found.problems)
 
 
-def test_which_affine_is_taken_is_said_where_the_header_leaves_it_open(
+def test_an_ambiguous_affine_is_logged_with_the_one_that_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
@@ -328,7 +328,7 @@ def test_which_affine_is_taken_is_said_where_the_header_leaves_it_open(
             caplog.clear()
             read_image(path)
         remarks[name] = caplog.messages
-    assert remarks.pop("apart") == [f"{path}: found sform and qform up to 3 mm apart; taken is the sform"]
+    assert remarks.pop("apart") == [f"{path}: found sform and qform up to 3 mm apart; the sform is used"]
     (none,) = remarks.pop("none")
     assert "neither sform nor qform" in none
     assert list(remarks.values()) == [[], [], []]

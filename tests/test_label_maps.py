@@ -1,4 +1,4 @@
-"""Reading label maps of every format, and refusing what is none."""
+"""Reading label maps of every format, and refusing other files."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ LABELS = np.array([[[0, 1, 2], [4, 0, 1]], [[0, 0, 0], [2, 2, 300]]], dtype=np.u
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, -2, 0, 8], [0, 0, 3, 5], [0, 0, 0, 1]])
 
 
-def test_nifti_has_a_place_in_the_world(tmp_path: Path) -> None:
+def test_nifti_has_an_affine_and_spacing(tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
     nibabel.save(nibabel.Nifti1Image(LABELS, AFFINE), path)
-    found = read_label_map(path)
-    assert np.array_equal(found.voxels, LABELS)
-    assert found.affine is not None
-    assert np.allclose(found.affine, AFFINE)
-    assert found.spacing_mm == (1, 2, 3)
+    label_map = read_label_map(path)
+    assert np.array_equal(label_map.voxels, LABELS)
+    assert label_map.affine is not None
+    assert np.allclose(label_map.affine, AFFINE)
+    assert label_map.spacing_mm == (1, 2, 3)
 
 
 @pytest.mark.parametrize(("name", "labels"), [("a.tif", LABELS), ("a.TIFF", LABELS[0]), ("a.png", LABELS[0])])
-def test_tiff_and_png_have_labels_as_stored_and_no_spacing(tmp_path: Path, name: str, labels: np.ndarray) -> None:
+def test_tiff_and_png_have_stored_labels_and_no_spacing(tmp_path: Path, name: str, labels: np.ndarray) -> None:
     path = tmp_path / name
     if name.endswith("png"):
         cv2.imwrite(str(path), labels)
     else:
         tifffile.imwrite(path, labels, photometric="minisblack")
-    found = read_label_map(path)
-    assert np.array_equal(found.voxels, labels)
-    assert (found.affine, found.spacing_mm) == (None, None)
+    label_map = read_label_map(path)
+    assert np.array_equal(label_map.voxels, labels)
+    assert (label_map.affine, label_map.spacing_mm) == (None, None)
 
 
 def test_whole_numbers_stored_as_floats_are_labels(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(np.float32), photometric="minisblack")
-    found = read_label_map(tmp_path / "a.tif").voxels
-    assert np.array_equal(found, LABELS)
-    assert found.dtype == np.uint16
+    voxels = read_label_map(tmp_path / "a.tif").voxels
+    assert np.array_equal(voxels, LABELS)
+    assert voxels.dtype == np.uint16
 
 
-def test_nrrd_in_the_world_of_slicer_lies_where_the_same_nifti_does(tmp_path: Path) -> None:
+def test_nrrd_in_lps_coordinates_has_the_affine_of_the_same_nifti(tmp_path: Path) -> None:
     nrrd = pytest.importorskip("nrrd")
     header = {
         "space": "left-posterior-superior",
@@ -54,16 +54,18 @@ def test_nrrd_in_the_world_of_slicer_lies_where_the_same_nifti_does(tmp_path: Pa
         "space origin": np.array([-9.0, -8, 5]),
     }
     nrrd.write(str(tmp_path / "a.seg.nrrd"), LABELS, header)
-    found = read_label_map(tmp_path / "a.seg.nrrd")
-    assert np.array_equal(found.voxels, LABELS)
-    assert found.affine is not None
-    assert np.allclose(found.affine, AFFINE)
-    assert found.spacing_mm == (1, 2, 3)
+    label_map = read_label_map(tmp_path / "a.seg.nrrd")
+    assert np.array_equal(label_map.voxels, LABELS)
+    assert label_map.affine is not None
+    assert np.allclose(label_map.affine, AFFINE)
+    assert label_map.spacing_mm == (1, 2, 3)
     nrrd.write(str(tmp_path / "b.nrrd"), LABELS, {"spacings": [0.5, 0.5, 2]})
     assert read_label_map(tmp_path / "b.nrrd")[1:] == (None, (0.5, 0.5, 2))
 
 
-def test_without_pynrrd_an_nrrd_file_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nrrd_without_pynrrd_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "nrrd", None)
     with pytest.raises(
         DataError, match=r"a\.nrrd: NRRD needs a package that is not installed; pip install pynrrd"
@@ -78,11 +80,11 @@ def test_without_pynrrd_an_nrrd_file_says_what_to_install(tmp_path: Path, monkey
         (np.full((8, 8), np.nan, np.float32), "found fractional values"),
         (np.full((8, 8), -1, np.int16), "found int16 from -1 to -1, expected labels from 0 to 65535"),
         (np.full((8, 8), 70000, np.uint32), "found uint32 from 70000 to 70000"),
-        (np.zeros((8, 8, 3), np.uint8), "found 3 samples a pixel, expected one; save the label values"),
+        (np.zeros((8, 8, 3), np.uint8), "found 3 samples per pixel, expected one; save the label values"),
         (np.zeros((2, 2, 2, 2), np.uint8), r"shape \(2, 2, 2, 2\)"),
     ],
 )
-def test_what_is_no_label_map_is_refused(tmp_path: Path, voxels: np.ndarray, message: str) -> None:
+def test_arrays_that_are_no_label_maps_are_refused(tmp_path: Path, voxels: np.ndarray, message: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", voxels)
     with pytest.raises(DataError, match=message):
         read_label_map(tmp_path / "a.tif")
@@ -90,9 +92,7 @@ def test_what_is_no_label_map_is_refused(tmp_path: Path, voxels: np.ndarray, mes
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.nii", "a.nii.gz", "a.nrrd"])
 @pytest.mark.parametrize("content", [None, b"", b"<!doctype html>"])
-def test_a_file_that_is_missing_or_something_else_is_told_by_name(
-    tmp_path: Path, name: str, content: bytes | None
-) -> None:
+def test_a_missing_or_foreign_file_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None) -> None:
     if name.endswith("nrrd"):
         pytest.importorskip("nrrd")
     if content is not None:
@@ -103,10 +103,10 @@ def test_a_file_that_is_missing_or_something_else_is_told_by_name(
 
 def test_a_coloured_png_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match="found 3 samples a pixel, expected one"):
+    with pytest.raises(DataError, match="found 3 samples per pixel, expected one"):
         read_label_map(tmp_path / "a.png")
 
 
-def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.mha: found a name of an unknown format, expected \.nii\.gz, \.nii"):
         read_label_map(tmp_path / "a.mha")

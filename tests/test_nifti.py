@@ -1,4 +1,4 @@
-"""Reading NIfTI files, whole and broken in every way that has been seen."""
+"""Reading NIfTI files, valid ones and all kinds of damaged ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchbench.images.nifti import Volume, check_same_grid, read_image, read_la
 
 VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 LPS = np.array([[-1.0, 0, 0, 0], [0, -2, 0, 239], [0, 0, 3, 5], [0, 0, 0, 1]])
-# where the fields of a NIfTI-1 header lie
+# offsets of the fields of a NIfTI-1 header in bytes
 DIM, DATATYPE, PIXDIM, VOX_OFFSET, SLOPE, INTER, UNITS = 40, 70, 76, 108, 112, 116, 123
 QFORM_CODE, SFORM_CODE, QUATERN, SROW, MAGIC = 252, 254, 256, 280, 344
 
@@ -27,7 +27,7 @@ Patch = tuple[int, str, float]
 
 
 def nifti_bytes(voxels: np.ndarray = VOXELS, *patches: Patch, affine: np.ndarray = LPS) -> bytes:
-    """A file of these voxels, then (offset, struct format, value) written over it."""
+    """Return a file of these voxels, with each (offset, struct format, value) written over it."""
     data = bytearray(nibabel.Nifti1Image(voxels, affine, dtype=voxels.dtype).to_bytes())
     for offset, kind, value in patches:
         struct.pack_into(f"<{kind}", data, offset, value)
@@ -45,7 +45,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 def fault(path: Path, *, read: Callable[[Path], Volume] = read_image) -> str:
-    """The one problem that reading raises, without the path it begins with."""
+    """Return the one problem that reading raises, without the path at its start."""
     with pytest.raises(DataError) as caught:
         read(path)
     (problem,) = caught.value.problems
@@ -53,11 +53,11 @@ def fault(path: Path, *, read: Callable[[Path], Volume] = read_image) -> str:
     return problem.removeprefix(f"{path}: ")
 
 
-# what a good file gives
+# valid files
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_an_image_comes_as_stored(write: Callable[..., Path], name: str) -> None:
+def test_voxels_affine_and_spacing_are_read_as_stored(write: Callable[..., Path], name: str) -> None:
     volume = read_image(write(nifti_bytes(), name))
     assert volume.voxels.dtype == np.int16
     assert np.array_equal(volume.voxels, VOXELS)
@@ -67,7 +67,7 @@ def test_an_image_comes_as_stored(write: Callable[..., Path], name: str) -> None
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.NII.GZ", "a"])
 @pytest.mark.parametrize("is_gzip", [True, False])
-def test_the_content_and_not_the_name_tells_gzip(tmp_path: Path, name: str, is_gzip: bool) -> None:
+def test_gzip_is_recognised_by_content_not_by_name(tmp_path: Path, name: str, is_gzip: bool) -> None:
     (tmp_path / name).write_bytes(gzip.compress(nifti_bytes()) if is_gzip else nifti_bytes())
     assert np.array_equal(read_image(tmp_path / name).voxels, VOXELS)
 
@@ -76,7 +76,7 @@ def test_the_content_and_not_the_name_tells_gzip(tmp_path: Path, name: str, is_g
     "dtype", ["i1", "u1", "<i2", ">i2", ">u2", "<u4", ">i4", "<i8", ">u8", ">f4", "<f8", ">f8"]
 )
 @pytest.mark.parametrize("image", [nibabel.Nifti1Image, nibabel.Nifti2Image])
-def test_every_type_and_byte_order_gives_the_same_numbers_in_native_order(
+def test_every_type_and_byte_order_is_read_in_native_order(
     tmp_path: Path, dtype: str, image: type[nibabel.Nifti1Image]
 ) -> None:
     header = image.header_class(endianness=">" if dtype.startswith(">") else "<")
@@ -89,16 +89,16 @@ def test_every_type_and_byte_order_gives_the_same_numbers_in_native_order(
     assert np.array_equal(volume.affine, LPS)
 
 
-def test_unsigned_values_beyond_a_signed_range_stay_positive(write: Callable[..., Path]) -> None:
+def test_large_unsigned_values_stay_positive(write: Callable[..., Path]) -> None:
     assert read_image(write(nifti_bytes(np.full((2, 2, 2), 65535, np.uint16)))).voxels.max() == 65535
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_an_image_can_be_written_to(write: Callable[..., Path], name: str) -> None:
+def test_the_array_of_an_image_is_writeable(write: Callable[..., Path], name: str) -> None:
     assert read_image(write(nifti_bytes(), name)).voxels.flags.writeable
 
 
-def test_values_are_scaled_where_the_header_says_so(write: Callable[..., Path]) -> None:
+def test_slope_and_intercept_of_the_header_are_applied(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(VOXELS, (SLOPE, "f", 0.5), (INTER, "f", 3)))
     assert np.array_equal(read_image(path).voxels, VOXELS * 0.5 + 3)
 
@@ -116,28 +116,28 @@ def test_a_fourth_axis_of_one_is_dropped(write: Callable[..., Path]) -> None:
     assert np.array_equal(read_image(write(nifti_bytes(VOXELS[..., None]))).voxels, VOXELS)
 
 
-def test_an_extension_before_the_voxels_is_passed_over(tmp_path: Path) -> None:
+def test_a_header_extension_is_skipped(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(VOXELS, LPS)
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 100))
     nibabel.save(image, tmp_path / "a.nii.gz")
     assert np.array_equal(read_image(tmp_path / "a.nii.gz").voxels, VOXELS)
 
 
-def test_a_gzip_in_several_members_is_read_as_one(tmp_path: Path) -> None:
+def test_a_gzip_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
     data = nifti_bytes()
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(data[:360]) + gzip.compress(data[360:]))
     assert np.array_equal(read_image(tmp_path / "a.nii.gz").voxels, VOXELS)
 
 
-# where it lies
+# orientation and position
 
 
-def test_the_sform_goes_before_the_qform(write: Callable[..., Path]) -> None:
+def test_the_sform_has_priority_over_the_qform(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(VOXELS, (QFORM_CODE, "h", 1), (SROW + 12, "f", 77)))
     assert read_image(path).affine[0, 3] == 77
 
 
-def test_without_sform_the_qform_is_read(tmp_path: Path) -> None:
+def test_the_qform_is_used_without_an_sform(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(VOXELS, LPS)
     image.set_sform(None, code=0)
     image.set_qform(LPS, code=1)
@@ -145,7 +145,7 @@ def test_without_sform_the_qform_is_read(tmp_path: Path) -> None:
     assert np.allclose(read_image(tmp_path / "a.nii").affine, LPS)
 
 
-def test_a_qfac_of_0_counts_as_1(write: Callable[..., Path]) -> None:
+def test_a_qfac_of_0_means_1(write: Callable[..., Path]) -> None:
     codes = [(SFORM_CODE, "h", 0), (QFORM_CODE, "h", 1), (PIXDIM, "f", 0), (QUATERN + 8, "f", 1)]
     assert np.allclose(np.diag(read_image(write(nifti_bytes(VOXELS, *codes))).affine), [-1, -2, 3, 1])
 
@@ -155,35 +155,35 @@ def test_without_sform_and_qform_the_affine_is_the_voxel_size(write: Callable[..
     assert np.array_equal(volume.affine, np.diag([1, 2, 3, 1]))
 
 
-def test_a_qform_that_is_no_rotation_is_named(write: Callable[..., Path]) -> None:
+def test_a_qform_that_is_no_rotation_is_refused(write: Callable[..., Path]) -> None:
     codes = [(SFORM_CODE, "h", 0), (QFORM_CODE, "h", 1), (QUATERN, "f", 5)]
     assert fault(write(nifti_bytes(VOXELS, *codes))).startswith("found a qform that is no rotation")
 
 
-def test_voxel_sizes_by_affine_and_header_must_agree(write: Callable[..., Path]) -> None:
+def test_voxel_sizes_of_affine_and_header_must_agree(write: Callable[..., Path]) -> None:
     for length in (1.02, 2):
-        found = fault(write(nifti_bytes(VOXELS, (PIXDIM + 4, "f", length))))
+        problem = fault(write(nifti_bytes(VOXELS, (PIXDIM + 4, "f", length))))
         expected = f"expected ({length:g}, 2, 3) mm as in pixdim; "
-        assert found.startswith(f"found voxels of (1, 2, 3) mm by the affine, {expected}")
+        assert problem.startswith(f"found voxels of (1, 2, 3) mm by the affine, {expected}")
 
 
-def test_voxel_sizes_may_differ_by_less_than_a_hundredth(write: Callable[..., Path]) -> None:
+def test_voxel_sizes_may_differ_by_less_than_one_percent(write: Callable[..., Path]) -> None:
     assert read_image(write(nifti_bytes(VOXELS, (PIXDIM + 4, "f", 1.009)))).affine[0, 0] == -1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_an_affine_that_leads_nowhere_is_refused(write: Callable[..., Path], value: float) -> None:
+def test_an_affine_with_an_invalid_number_is_refused(write: Callable[..., Path], value: float) -> None:
     assert "by the affine" in fault(write(nifti_bytes(VOXELS, (SROW, "f", value))))
 
 
 def test_an_affine_without_three_directions_is_refused(write: Callable[..., Path]) -> None:
     flat = [(SROW, "f", 0.0), (SROW + 16, "f", 1.0)]
-    assert "axes lie in a plane" in fault(write(nifti_bytes(VOXELS, *flat)))
+    assert "axes are in one plane" in fault(write(nifti_bytes(VOXELS, *flat)))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf, 1e-9, 1e6])
 @pytest.mark.parametrize("axis", [1, 2, 3])
-def test_a_voxel_size_that_cannot_be_is_refused(write: Callable[..., Path], value: float, axis: int) -> None:
+def test_an_impossible_voxel_size_is_refused(write: Callable[..., Path], value: float, axis: int) -> None:
     assert fault(write(nifti_bytes(VOXELS, (PIXDIM + 4 * axis, "f", value)))).startswith("found spacing (")
 
 
@@ -194,7 +194,7 @@ def test_a_unit_other_than_mm_is_refused(write: Callable[..., Path], unit: int, 
     )
 
 
-# what is no NIfTI file
+# files that are not NIfTI
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_unit_other_than_mm_is_refused(write: Callable[..., Path], unit: int, 
         (b"\0", "another format"),
     ],
 )
-def test_what_was_saved_under_the_name_of_an_image_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
+def test_the_actual_content_of_a_wrong_file_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
     (tmp_path / "a.nii.gz").write_bytes(data)
     assert kind in fault(tmp_path / "a.nii.gz")
 
@@ -217,7 +217,7 @@ def test_a_gzip_of_something_else_is_named(write: Callable[..., Path]) -> None:
     assert fault(write(b"Patient,age\n" * 99, "a.nii.gz")).startswith("found a gzip of something else")
 
 
-def test_a_header_without_its_voxels_in_the_file_is_named(write: Callable[..., Path]) -> None:
+def test_a_header_of_a_separate_image_file_is_refused(write: Callable[..., Path]) -> None:
     assert "a pair of .hdr and .img" in fault(write(nifti_bytes(VOXELS, (MAGIC + 1, "b", ord("i")))))
 
 
@@ -226,22 +226,22 @@ def test_a_folder_with_the_name_of_a_file_is_named(tmp_path: Path) -> None:
     assert fault(tmp_path / "a.nii").startswith("found a folder")
 
 
-def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.nii")
     assert fault(tmp_path / "a.nii").startswith("found a pipe")
 
 
 @pytest.mark.parametrize(
-    ("target", "found"),
+    ("target", "finding"),
     [
         ("absent.nii", "found a broken link to absent.nii"),
         ("a.nii", "found a broken link to a.nii"),
         (".git/annex/objects/4X/SHA256E-s9.nii", "found a git-annex link without its content"),
     ],
 )
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, target: str, found: str) -> None:
+def test_a_broken_link_to_an_image_is_named(tmp_path: Path, target: str, finding: str) -> None:
     (tmp_path / "a.nii").symlink_to(target)
-    assert fault(tmp_path / "a.nii").startswith(found)
+    assert fault(tmp_path / "a.nii").startswith(finding)
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
@@ -257,20 +257,20 @@ def test_a_file_without_permission_is_named(write: Callable[..., Path], monkeypa
     assert fault(path).startswith("found a file that cannot be read (Permission denied)")
 
 
-# what is damaged
+# damaged files
 
 
-@pytest.mark.parametrize("kept", [20, 0.5, 0.9, -8, -1])
-def test_a_truncated_gzip_is_named(write: Callable[..., Path], kept: float) -> None:
+@pytest.mark.parametrize("size", [20, 0.5, 0.9, -8, -1])
+def test_a_truncated_gzip_is_named(write: Callable[..., Path], size: float) -> None:
     noise = np.random.default_rng(0).integers(0, 999, (20, 20, 20)).astype(np.int16)
     path = write(nifti_bytes(noise), "a.nii.gz")
     data = path.read_bytes()
-    path.write_bytes(data[: int(kept * len(data)) if 0 < kept < 1 else int(kept)])
+    path.write_bytes(data[: int(size * len(data)) if 0 < size < 1 else int(size)])
     assert fault(path).startswith("found a truncated gzip stream of ")
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.99, -6, -2])
-def test_one_flipped_bit_in_a_gzip_is_found(write: Callable[..., Path], place: float) -> None:
+def test_one_flipped_bit_in_a_gzip_stream_is_detected(write: Callable[..., Path], place: float) -> None:
     noise = np.random.default_rng(0).integers(0, 999, (20, 20, 20)).astype(np.int16)
     path = write(nifti_bytes(noise), "a.nii.gz")
     data = bytearray(path.read_bytes())
@@ -279,38 +279,38 @@ def test_one_flipped_bit_in_a_gzip_is_found(write: Callable[..., Path], place: f
     assert re.match(r"found a (damaged|truncated) gzip|found at least", fault(path))
 
 
-def test_a_wrong_checksum_alone_is_found(write: Callable[..., Path]) -> None:
+def test_a_wrong_gzip_checksum_is_detected(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(), "a.nii.gz")
     data = path.read_bytes()
     path.write_bytes(data[:-8] + bytes([data[-8] ^ 1]) + data[-7:])
     assert fault(path).startswith("found a damaged gzip stream (CRC check failed")
 
 
-def test_what_follows_a_gzip_stream_is_not_passed_over(write: Callable[..., Path]) -> None:
+def test_bytes_after_a_gzip_stream_are_refused(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(), "a.nii.gz")
     path.write_bytes(path.read_bytes() + b"garbage")
     assert re.match(r"found a (damaged|truncated) gzip stream", fault(path))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_fewer_voxels_than_the_header_says_are_told_with_both_sizes(write: Callable[..., Path], name: str) -> None:
-    found = fault(write(nifti_bytes(VOXELS, (DIM + 6, "h", 5)), name))
-    assert re.search(r"found (at most )?400 bytes, expected the 412 bytes of int16 \(2, 3, 5\)", found)
+def test_a_file_with_too_few_voxels_is_refused_with_both_sizes(write: Callable[..., Path], name: str) -> None:
+    problem = fault(write(nifti_bytes(VOXELS, (DIM + 6, "h", 5)), name))
+    assert re.search(r"found (at most )?400 bytes, expected the 412 bytes of int16 \(2, 3, 5\)", problem)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_more_voxels_than_the_header_says_are_told_with_both_sizes(write: Callable[..., Path], name: str) -> None:
-    found = fault(write(nifti_bytes(VOXELS, (DIM + 6, "h", 3)), name))
-    assert found.startswith("found 400 bytes, expected the 388 bytes of int16 (2, 3, 3) in its header; ")
+def test_a_file_with_too_many_voxels_is_refused_with_both_sizes(write: Callable[..., Path], name: str) -> None:
+    problem = fault(write(nifti_bytes(VOXELS, (DIM + 6, "h", 3)), name))
+    assert problem.startswith("found 400 bytes, expected the 388 bytes of int16 (2, 3, 3) in its header; ")
 
 
-@pytest.mark.parametrize("kept", [4, 100, 347, 350])
-def test_a_file_that_ends_in_its_header_is_named(write: Callable[..., Path], kept: int) -> None:
-    assert re.match(r"found (at most )?\d+ bytes", fault(write(nifti_bytes()[:kept])))
+@pytest.mark.parametrize("size", [4, 100, 347, 350])
+def test_a_file_that_ends_in_its_header_is_named(write: Callable[..., Path], size: int) -> None:
+    assert re.match(r"found (at most )?\d+ bytes", fault(write(nifti_bytes()[:size])))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated(
+def test_an_oversized_header_is_refused_before_memory_is_allocated(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delattr(np, "empty")
@@ -319,7 +319,7 @@ def test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_a_header_that_asks_for_more_than_the_file_can_hold_allocates_nothing(
+def test_a_header_larger_than_its_file_is_refused_before_memory_is_allocated(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delattr(np, "empty")
@@ -327,21 +327,21 @@ def test_a_header_that_asks_for_more_than_the_file_can_hold_allocates_nothing(
     assert "expected the 2,000,000,352 bytes" in fault(path)
 
 
-def test_a_gzip_bomb_is_not_unpacked_beyond_what_its_header_says(tmp_path: Path) -> None:
+def test_a_gzip_bomb_is_not_unpacked_beyond_its_header(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(nifti_bytes() + bytes(50_000_000)))
     assert fault(tmp_path / "a.nii.gz").startswith("found at least 1,048,976 bytes, expected the 400 bytes")
 
 
 @pytest.mark.parametrize("offset", [-1, 100, 352.5, np.nan, np.inf, 1e30])
-def test_voxels_must_begin_behind_the_header(write: Callable[..., Path], offset: float) -> None:
+def test_voxels_must_begin_after_the_header(write: Callable[..., Path], offset: float) -> None:
     assert fault(write(nifti_bytes(VOXELS, (VOX_OFFSET, "f", offset)))).startswith("found vox_offset ")
 
 
-# what is no three-dimensional image of numbers
+# images of another shape or type
 
 
 @pytest.mark.parametrize(
-    ("dim", "found"),
+    ("dim", "finding"),
     [
         ((3, 0, 3, 4), "shape (0, 3, 4) of 3 axes"),
         ((3, 2, -3, 4), "shape (2, -3, 4) of 3 axes"),
@@ -352,13 +352,15 @@ def test_voxels_must_begin_behind_the_header(write: Callable[..., Path], offset:
         ((-1, 2, 3, 4), "of -1 axes"),
     ],
 )
-def test_other_axes_than_three_are_refused(write: Callable[..., Path], dim: tuple[int, ...], found: str) -> None:
+def test_another_number_of_axes_than_three_is_refused(
+    write: Callable[..., Path], dim: tuple[int, ...], finding: str
+) -> None:
     data = nifti_bytes(VOXELS, *((DIM + 2 * at, "h", length) for at, length in enumerate(dim)))
-    assert found in fault(write(data))
+    assert finding in fault(write(data))
 
 
 @pytest.mark.parametrize("code", [1, 32, 128, 1536, 1792, 2304, 0, 999])
-def test_voxels_that_are_not_one_number_each_are_refused(write: Callable[..., Path], code: int) -> None:
+def test_voxels_of_a_type_that_is_no_single_number_are_refused(write: Callable[..., Path], code: int) -> None:
     assert f"found voxels of NIfTI type {code} " in fault(write(nifti_bytes(VOXELS, (DATATYPE, "h", code))))
 
 
@@ -369,7 +371,7 @@ def test_nan_and_infinite_voxels_are_counted(write: Callable[..., Path]) -> None
 
 
 @pytest.mark.parametrize(("slope", "inter"), [(np.inf, 0), (1, np.nan), (2, np.inf)])
-def test_a_scaling_that_is_no_number_is_refused(write: Callable[..., Path], slope: float, inter: float) -> None:
+def test_a_scaling_that_is_not_finite_is_refused(write: Callable[..., Path], slope: float, inter: float) -> None:
     path = write(nifti_bytes(VOXELS, (SLOPE, "f", slope), (INTER, "f", inter)))
     assert fault(path).startswith("found scl_slope ")
 
@@ -378,7 +380,7 @@ def test_a_scaling_that_is_no_number_is_refused(write: Callable[..., Path], slop
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i8", "f4", "f8"])
-def test_labels_come_in_the_smallest_unsigned_type(write: Callable[..., Path], dtype: str) -> None:
+def test_labels_are_read_in_the_smallest_unsigned_type(write: Callable[..., Path], dtype: str) -> None:
     volume = read_label(write(nifti_bytes(VOXELS.astype(dtype)), "a.nii.gz"))
     assert volume.voxels.dtype == np.uint8
     assert np.array_equal(volume.voxels, VOXELS)
@@ -389,7 +391,7 @@ def test_labels_beyond_255_are_kept(write: Callable[..., Path]) -> None:
     assert (volume.voxels.dtype, volume.voxels.max()) == (np.uint16, 300)
 
 
-def test_labels_that_are_all_but_whole_are_rounded(write: Callable[..., Path]) -> None:
+def test_labels_that_are_nearly_whole_are_rounded(write: Callable[..., Path]) -> None:
     voxels = np.array([0, 0.99999997, 1.00005, 3.99995], np.float64).reshape(1, 2, 2)
     assert read_label(write(nifti_bytes(voxels))).voxels.ravel().tolist() == [0, 1, 1, 4]
 
@@ -405,19 +407,19 @@ def test_a_mask_stored_with_slope_and_intercept_is_read_as_0_and_1(write: Callab
 def test_fractional_labels_are_counted(write: Callable[..., Path], value: float) -> None:
     voxels = VOXELS.astype(np.float64)
     voxels[0, 0, :2] = value
-    found = fault(write(nifti_bytes(voxels)), read=read_label)
-    assert found.startswith(f"found fractional labels, {value:g} (2 voxels), expected whole numbers, ")
+    problem = fault(write(nifti_bytes(voxels)), read=read_label)
+    assert problem.startswith(f"found fractional labels, {value:g} (2 voxels), expected whole numbers, ")
 
 
 def test_labels_halved_by_a_slope_are_refused(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(VOXELS, (SLOPE, "f", 0.5), (INTER, "f", 0)))
-    found = fault(path, read=read_label)
-    assert "0.5 (1 voxels)" in found
-    assert "and 8 other values" in found
+    problem = fault(path, read=read_label)
+    assert "0.5 (1 voxels)" in problem
+    assert "and 8 other values" in problem
 
 
 @pytest.mark.parametrize("value", [65536.0, 1e30])
-def test_labels_that_can_be_no_labels_are_counted(write: Callable[..., Path], value: float) -> None:
+def test_labels_out_of_range_are_counted(write: Callable[..., Path], value: float) -> None:
     path = write(nifti_bytes(np.full((2, 2, 2), value, np.float64)))
     assert fault(path, read=read_label).startswith(
         f"found labels out of range, {value:g} (8 voxels), expected 0 to 6"
@@ -450,7 +452,7 @@ def test_files_on_one_grid_have_no_problem() -> None:
     assert check_same_grid({}) == []
 
 
-def test_the_file_of_another_shape_than_most_is_named_whichever_it_is() -> None:
+def test_the_file_whose_shape_differs_from_most_is_named() -> None:
     for odd in ("t1", "t2", "seg"):
         volumes = {name: volume((2, 3, 5) if name == odd else (2, 3, 4)) for name in ("t1", "t2", "seg")}
         like = "t2" if odd == "t1" else "t1"
@@ -459,26 +461,26 @@ def test_the_file_of_another_shape_than_most_is_named_whichever_it_is() -> None:
         assert "transpose" not in problem
 
 
-def test_a_transposed_file_is_told_as_such() -> None:
+def test_a_transposed_file_is_recognised() -> None:
     (problem,) = check_same_grid({"t1": volume(), "seg": volume((4, 3, 2))})
     assert problem.startswith("seg: found shape (4, 3, 2), expected (2, 3, 4) like t1; ")
     assert problem.endswith("transpose it")
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "finding"),
     [
         (np.diag([-1, 1, 1, 1]), "orientation RPS"),
         (np.diag([1, 1, 2, 1]), "spacing (1, 2, 6) mm"),
         (np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.01], [0, 0, 0, 1]]), "origin (0, 239, 5.03)"),
     ],
 )
-def test_another_place_is_told_with_what_differs(change: np.ndarray, found: str) -> None:
+def test_a_different_orientation_spacing_or_origin_is_named(change: np.ndarray, finding: str) -> None:
     (problem,) = check_same_grid({"t1": volume(), "seg": volume(affine=LPS @ change)})
     assert problem.startswith("seg: found ")
-    assert found in problem.partition(", expected ")[0]
+    assert finding in problem.partition(", expected ")[0]
     assert "expected orientation LPS, spacing (1, 2, 3) mm, origin (0, 239, 5) like t1" in problem
 
 
-def test_the_limit_is_that_of_the_documentation() -> None:
+def test_the_size_limit_is_8_gib() -> None:
     assert nifti.LIMIT_BYTES == 8 * 1024**3

@@ -1,4 +1,4 @@
-"""Volumes decoded side by side are what they are one by one, and are copied only where they have to be."""
+"""Volumes that are decoded into one array have the same values as alone, and are not copied."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def read(paths: list[Path]) -> tuple[Stack, list[Volume]]:
     return stack, [read_image(path, room=stack.room(number)) for number, path in enumerate(paths)]
 
 
-def test_volumes_of_one_shape_and_type_lie_side_by_side_without_a_copy(tmp_path: Path) -> None:
+def test_volumes_of_one_shape_and_type_are_stacked_without_a_copy(tmp_path: Path) -> None:
     voxels = np.random.default_rng(0).integers(0, 99, (3, 5, 4, 2)).astype(np.int16)
-    stack, volumes = read([written(tmp_path / f"{n}.nii.gz", each) for n, each in enumerate(voxels)])
+    stack, volumes = read([written(tmp_path / f"{n}.nii.gz", volume) for n, volume in enumerate(voxels)])
     stacked = stack.stacked([volume.voxels for volume in volumes])
     assert np.array_equal(stacked, voxels)
     assert all(np.shares_memory(stacked, volume.voxels) for volume in volumes)
 
 
-def test_a_volume_of_another_type_is_stacked_with_its_own_values(tmp_path: Path) -> None:
+def test_a_volume_of_another_type_is_stacked_with_its_values(tmp_path: Path) -> None:
     one, other = np.full((5, 4, 2), 7, np.int16), np.full((5, 4, 2), 0.5, np.float32)
     stack, volumes = read([written(tmp_path / "a.nii.gz", one), written(tmp_path / "b.nii.gz", other)])
     assert np.array_equal(stack.stacked([volume.voxels for volume in volumes]), np.stack([one, other]))
 
 
-def test_a_scaled_volume_is_stacked_as_scaled(tmp_path: Path) -> None:
+def test_a_scaled_volume_is_stacked_with_its_scaled_values(tmp_path: Path) -> None:
     voxels = np.full((5, 4, 2), 7, np.int16)
     paths = [written(tmp_path / "a.nii.gz", voxels), written(tmp_path / "b.nii.gz", voxels, slope=2.0)]
     stack, volumes = read(paths)

@@ -1,4 +1,4 @@
-"""Reads label maps of any tool: NIfTI, TIFF, PNG and, where pynrrd is installed, NRRD."""
+"""Reads label maps written by any tool: NIfTI, TIFF, PNG and, if pynrrd is installed, NRRD."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Header = Mapping[str, Any]
 
 
 class LabelMap(NamedTuple):
-    """Whole numbers, one a voxel, and where they lie."""
+    """One whole number for each voxel, and the position of the voxels in the world."""
 
     voxels: NDArray[Any]
-    """(*space), two or three axes, unsigned."""
+    """(*space) with two or three axes, of an unsigned type."""
     affine: Floats | None
-    """(4, 4) voxel to world in mm; None where the format knows none."""
+    """(4, 4) matrix from voxel indices to world coordinates in mm; None if the format does not store one."""
     spacing_mm: tuple[float, ...] | None
-    """Voxel size along each array axis; None where unknown."""
+    """Voxel size in mm along each array axis; None if unknown."""
 
 
 def read_label_map(path: Path) -> LabelMap:
-    """The label map of a file; the name tells the format.
+    """Read the label map of a file; the suffix of the name decides the format.
 
     Raises:
         DataError: "<path>: found ..., expected ...; what to do".
@@ -41,7 +41,7 @@ def read_label_map(path: Path) -> LabelMap:
 
 
 def suffix_of(name: str) -> str | None:
-    """The ending by which a label map's format is known, in small letters; None where it is none."""
+    """Return the suffix of a label map's name in lower case; None if it is not a known one."""
     return next((suffix for suffix in READERS if name.lower().endswith(suffix)), None)
 
 
@@ -51,7 +51,7 @@ def _read_nifti(path: Path) -> LabelMap:
 
 
 def _read_tiff(path: Path) -> LabelMap:
-    import tifffile  # noqa: PLC0415 only what reads TIFF
+    import tifffile  # noqa: PLC0415 needed only for TIFF
 
     try:
         with tifffile.TiffFile(path) as file:
@@ -60,11 +60,11 @@ def _read_tiff(path: Path) -> LabelMap:
         raise _unreadable(path, "a TIFF file", error) from error
     if samples > 1:
         raise _coloured(path, samples)
-    return LabelMap(_labels(path, voxels), None, None)
+    return LabelMap(_as_labels(path, voxels), None, None)
 
 
 def _read_png(path: Path) -> LabelMap:
-    import cv2  # noqa: PLC0415 only what reads PNG
+    import cv2  # noqa: PLC0415 needed only for PNG
 
     try:
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
@@ -75,7 +75,7 @@ def _read_png(path: Path) -> LabelMap:
         raise _unreadable(path, "a PNG file", "not a PNG, or damaged")
     if voxels.ndim == 3:
         raise _coloured(path, voxels.shape[-1])
-    return LabelMap(_labels(path, voxels), None, None)
+    return LabelMap(_as_labels(path, voxels), None, None)
 
 
 def _read_nrrd(path: Path) -> LabelMap:
@@ -85,9 +85,10 @@ def _read_nrrd(path: Path) -> LabelMap:
         raise DataError(f"{path}: NRRD needs a package that is not installed; pip install pynrrd") from error
     try:
         voxels, header = nrrd.read(str(path))
-    except (OSError, ValueError, StopIteration, nrrd.NRRDError) as error:  # the last but one: of an empty file
+    except (OSError, ValueError, StopIteration, nrrd.NRRDError) as error:  # StopIteration: an empty file
         raise _unreadable(path, "an NRRD file", error) from error
-    return LabelMap(_labels(path, voxels), *_nrrd_place(path, header))
+    affine, spacing_mm = _nrrd_place(path, header)
+    return LabelMap(_as_labels(path, voxels), affine, spacing_mm)
 
 
 READERS: dict[str, Callable[[Path], LabelMap]] = {
@@ -102,30 +103,35 @@ READERS: dict[str, Callable[[Path], LabelMap]] = {
 
 
 def _nrrd_place(path: Path, header: Header) -> tuple[Floats | None, tuple[float, ...] | None]:
+    """Return the affine and the spacing, each None if the header does not have it."""
     directions = header.get("space directions")
     if directions is None:
         spacings = header.get("spacings")
-        return None, None if spacings is None else tuple(float(size) for size in spacings)
+        if spacings is None:
+            return None, None
+        return None, tuple(float(size) for size in spacings)
     axes = np.array(directions, dtype=np.float64)
     if not np.isfinite(axes).all():
         raise DataError(
-            f"{path}: found axes without a direction in space, expected one label map; store one a file"
+            f"{path}: found axes without a direction in space, expected one label map; store one per file"
         )
-    spacing = tuple(np.linalg.norm(axes, axis=1).tolist())
+    spacing_mm = tuple(np.linalg.norm(axes, axis=1).tolist())
     if axes.shape != (3, 3):
-        return None, spacing
-    # NRRD says in which direction its world runs; NIfTI's runs to the right, to the front and up
-    turn = {"left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1)}.get(str(header.get("space", "")).lower())
+        return None, spacing_mm
     affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = axes.T, header.get("space origin", np.zeros(3))
-    return np.diag([*(turn or (1, 1, 1)), 1]) @ affine, spacing
+    affine[:3, :3] = axes.T
+    affine[:3, 3] = header.get("space origin", np.zeros(3))
+    # the axes of NIfTI's world point right, anterior and superior; NRRD names the directions of its own
+    if str(header.get("space", "")).lower() in {"left-posterior-superior", "lps"}:
+        affine = np.diag([-1, -1, 1, 1]) @ affine
+    return affine, spacing_mm
 
 
-def _labels(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
-    """In the smallest unsigned type; no probabilities."""
+def _as_labels(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+    """Return the voxels in the smallest unsigned type; refuse probabilities and values that are no labels."""
     if voxels.ndim not in {2, 3}:
         raise DataError(
-            f"{path}: found shape {voxels.shape}, expected two or three axes; store one label map a file"
+            f"{path}: found shape {voxels.shape}, expected two or three axes; store one label map per file"
         )
     if voxels.dtype.kind == "f":
         whole = np.rint(voxels)
@@ -134,17 +140,27 @@ def _labels(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
                 f"{path}: found fractional values, expected whole numbers; save labels, not probabilities"
             )
         voxels = whole
-    is_number = voxels.dtype.kind in "buif" and voxels.size
-    if not is_number or voxels.min() < 0 or voxels.max() > LARGEST_LABEL:
-        found = f"{voxels.dtype} from {voxels.min()} to {voxels.max()}" if is_number else f"{voxels.dtype}"
-        raise DataError(f"{path}: found {found}, expected labels from 0 to {LARGEST_LABEL}; write it anew")
-    return voxels.astype(np.min_scalar_type(int(voxels.max())))
+    if voxels.dtype.kind not in "buif" or not voxels.size:
+        raise _no_labels(path, f"{voxels.dtype}")
+    lowest, highest = voxels.min(), voxels.max()
+    if lowest < 0 or highest > LARGEST_LABEL:
+        raise _no_labels(path, f"{voxels.dtype} from {lowest} to {highest}")
+    return voxels.astype(np.min_scalar_type(int(highest)))
+
+
+def _no_labels(path: Path, finding: str) -> DataError:
+    return DataError(f"{path}: found {finding}, expected labels from 0 to {LARGEST_LABEL}; write the file again")
 
 
 def _coloured(path: Path, samples: int) -> DataError:
-    return DataError(f"{path}: found {samples} samples a pixel, expected one; save the label values, not colours")
+    return DataError(
+        f"{path}: found {samples} samples per pixel, expected one; save the label values, not colours"
+    )
 
 
-def _unreadable(path: Path, expected: str, why: object) -> DataError:
-    said = str(why).splitlines()[0] if str(why) else type(why).__name__
-    return DataError(f"{path}: found a file that cannot be read ({said}), expected {expected}; write it anew")
+def _unreadable(path: Path, expected: str, reason: object) -> DataError:
+    lines = str(reason).splitlines()
+    summary = lines[0] if lines else type(reason).__name__
+    return DataError(
+        f"{path}: found a file that cannot be read ({summary}), expected {expected}; write the file again"
+    )

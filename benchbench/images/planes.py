@@ -1,4 +1,4 @@
-"""Planes through a volume: where each was cut and how it is turned, so that any mask can be cut the same way."""
+"""Planes through a volume, with position and orientation, so that any mask can be cut in the same way."""
 
 from __future__ import annotations
 
@@ -8,39 +8,45 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 Interval = tuple[int, int]
-"""First index and the one after the last."""
+"""First index, and the index after the last."""
 
 
 class Plane(NamedTuple):
-    """A plane of arrays (..., S, H, W) in the axes of a case's frame."""
+    """A plane through arrays (..., S, H, W) in the axes of a case's frame."""
 
     name: str
+    """Name of the plane, such as "axial", or the number of the slice."""
     axis: int
+    """Axis that the plane is perpendicular to: 0 for S, 1 for H, 2 for W."""
     at: int
+    """Index of the plane on that axis."""
     rows: Interval
-    """What is kept of the first of the other two axes."""
+    """The part of the first other axis that is shown."""
     columns: Interval
+    """The part of the second other axis that is shown."""
     transposed: bool = False
-    """Whether the first of them runs from left to right."""
+    """True if the first other axis runs from left to right in the picture."""
     flipped: tuple[bool, bool] = (False, False)
-    """Whether the picture's rows, and its columns, then run the other way."""
+    """True, for the rows and for the columns of the picture, if their order is reversed at the end."""
     aspect: float = 1.0
-    """Height of a picture's pixel over its width; 1 where the spacing is unknown."""
+    """Height of a picture's pixel divided by its width; 1 if the spacing is unknown."""
 
     def cut(self, array: NDArray[Any]) -> NDArray[Any]:
-        """(..., S, H, W) -> (..., rows, columns) of the picture."""
+        """Return the plane of an array (..., S, H, W) as rows and columns of a picture, (..., rows, columns)."""
         plane = array.take(self.at, axis=array.ndim - 3 + self.axis)
         return self.turn(plane[..., slice(*self.rows), slice(*self.columns)])
 
     def turn(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """A kept part (..., first axis, second axis) as the picture shows it."""
-        plane = plane.swapaxes(-1, -2) if self.transposed else plane
-        down, across = (slice(None, None, -1 if flip else 1) for flip in self.flipped)
-        return plane[..., down, across]
+        """Return a cropped plane (..., first axis, second axis) in the orientation of the picture."""
+        if self.transposed:
+            plane = plane.swapaxes(-1, -2)
+        flip_rows, flip_columns = self.flipped
+        return plane[..., :: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> Plane:
-        """The plane that was kept as columns of a table (`_asdict`)."""
-        found = {name: columns[name] for name in cls._fields}
-        pairs = {name: tuple(found[name]) for name in ("rows", "columns", "flipped")}
-        return cls(**{**found, **pairs})
+        """Return the plane stored in columns of a table, as `_asdict` named them."""
+        fields = {name: columns[name] for name in cls._fields}
+        for name in ("rows", "columns", "flipped"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
