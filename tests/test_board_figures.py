@@ -1,4 +1,4 @@
-"""Figures of a board show the numbers of its panel and of its statistics, and nothing where nothing can be said."""
+"""Figures of a board show the numbers of its panel and statistics; without statistics there is no figure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from handmade import PERFECT_0, end, graded, key, plan, scans, two_models
 
 from benchbench.comparison.board import boards
 from benchbench.report.figures import draw_figures
-from benchbench.report.figures.canvas import style
+from benchbench.report.figures.board_view import BoardView, board_views, jitter
+from benchbench.report.figures.canvas import figure_style
 from benchbench.report.figures.cases import draw_cases
+from benchbench.report.figures.costs import costs_of
 from benchbench.report.figures.differences import draw_differences, gaps_of
-from benchbench.report.figures.measure import axis_of, name_of, written
-from benchbench.report.figures.pareto import costs_of, draw_pareto, front
-from benchbench.report.figures.plate import Plate, plates, scattered
+from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
+from benchbench.report.figures.pareto import draw_pareto, front
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume, running_median, volumes_of
@@ -31,7 +32,7 @@ BETTER = {"low": 0.0, "high": 0.2, "same": 0.2}
 
 @pytest.fixture
 def styled() -> Iterator[None]:
-    with style():
+    with figure_style():
         yield
 
 
@@ -41,23 +42,23 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 @pytest.fixture(scope="module")
-def plate(results: Results) -> Plate:
-    return plate_of(results)
+def view(results: Results) -> BoardView:
+    return view_of(results)
 
 
-def plate_of(results: Results) -> Plate:
-    (plate,) = plates(results, boards(results))
-    return plate
+def view_of(results: Results) -> BoardView:
+    (view,) = board_views(results, boards(results))
+    return view
 
 
 def words(svg: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(svg).iter() if element.tag.endswith("}text")]  # noqa: S314 our own
 
 
-def test_differences_are_to_the_leader_with_the_intervals_of_the_comparisons(plate: Plate) -> None:
-    gaps = gaps_of(plate)
-    assert [gap.model for gap in gaps] == plate.models[1:] == ["same", "low"]
-    by_pair = {(each.first, each.second): each for each in plate.board.comparisons}
+def test_differences_are_to_the_leader_with_the_intervals_of_the_comparisons(view: BoardView) -> None:
+    gaps = gaps_of(view)
+    assert [gap.model for gap in gaps] == view.models[1:] == ["same", "low"]
+    by_pair = {(pair.first, pair.second): pair for pair in view.board.comparisons}
     for gap in gaps:
         comparison = by_pair["high", gap.model]
         assert isinstance(comparison.interval, Interval)
@@ -67,30 +68,29 @@ def test_differences_are_to_the_leader_with_the_intervals_of_the_comparisons(pla
 
 
 @pytest.mark.usefixtures("styled")
-def test_each_difference_is_written_beside_its_line(plate: Plate) -> None:
-    figure = draw_differences(plate)
+def test_each_difference_is_written_next_to_its_line(view: BoardView) -> None:
+    figure = draw_differences(view)
     assert figure is not None
-    gap = gaps_of(plate)[1]
-    shown = [written("dice", value, sign=True) for value in (gap.difference, *gap.interval[:2])]
-    assert f"{shown[0]} [{shown[1]}, {shown[2]}]" in words(figure.svg)
-    assert plate.board.family in figure.caption
+    gap = gaps_of(view)[1]
+    texts = [format_value("dice", value, sign=True) for value in (gap.difference, *gap.interval[:2])]
+    assert f"{texts[0]} [{texts[1]}, {texts[2]}]" in words(figure.svg)
+    assert view.board.family in figure.caption
 
 
 @pytest.mark.usefixtures("styled")
-def test_a_pair_that_can_be_told_apart_has_its_p_and_another_a_sign(plate: Plate) -> None:
-    figure = draw_significance(plate)
+def test_a_separable_pair_has_its_p_value_and_another_a_sign(view: BoardView) -> None:
+    figure = draw_significance(view)
     assert figure is not None
-    found = words(figure.svg)
-    apart = [each for each in plate.board.comparisons if each.is_separable]
-    assert len(apart) == 2
-    assert found.count("<.001") == 2
-    assert found.count("≈") == 1
+    texts = words(figure.svg)
+    assert sum(pair.is_separable for pair in view.board.comparisons) == 2
+    assert texts.count("<.001") == 2
+    assert texts.count("≈") == 1
     assert figure.alt.startswith("2 of 3 pairs")
 
 
 @pytest.mark.usefixtures("styled")
-def test_the_caption_of_ranks_has_the_boards_numbers(plate: Plate) -> None:
-    figure, stability = draw_ranks(plate), plate.board.stability
+def test_the_caption_of_the_ranks_has_the_numbers_of_the_board(view: BoardView) -> None:
+    figure, stability = draw_ranks(view), view.board.stability
     assert figure is not None
     assert isinstance(stability, RankStability)
     assert f"high was first in {stability.p_same_winner:.0%} of draws" in figure.caption
@@ -101,28 +101,29 @@ def test_the_caption_of_ranks_has_the_boards_numbers(plate: Plate) -> None:
 
 
 @pytest.mark.usefixtures("styled")
-def test_a_cloud_says_how_many_patients_it_has_and_whether_there_is_an_interval(
-    plate: Plate, tmp_path: Path
+def test_the_caption_of_the_cases_gives_the_patients_and_explains_a_missing_interval(
+    view: BoardView, tmp_path: Path
 ) -> None:
-    assert "60 patients" in draw_cases(plate).caption
-    assert "with its 95 % interval" in draw_cases(plate).caption
-    few = plate_of(read_results(two_models(tmp_path)))
+    assert "60 patients" in draw_cases(view).caption
+    assert "with its 95 % interval" in draw_cases(view).caption
+    few = view_of(read_results(two_models(tmp_path)))
     assert "without interval (6 patients are too few" in draw_cases(few).caption
 
 
 @pytest.mark.usefixtures("styled")
-def test_nothing_is_drawn_of_too_few_patients(tmp_path: Path) -> None:
+def test_too_few_patients_give_no_figure(tmp_path: Path) -> None:
     results = read_results(two_models(tmp_path))
-    few = plate_of(results)
+    few = view_of(results)
     assert (draw_differences(few), draw_ranks(few), draw_volume(few, results)) == (None, None, None)
 
 
 @pytest.mark.usefixtures("styled")
 def test_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
     results = read_results(graded(tmp_path, {"alone": 0.1}))
-    alone = plate_of(results)
-    found = draw_differences(alone), draw_significance(alone), draw_ranks(alone), draw_pareto(alone, results)
-    assert found == (None, None, None, None)
+    alone = view_of(results)
+    for draw in (draw_differences, draw_significance, draw_ranks):
+        assert draw(alone) is None
+    assert draw_pareto(alone, results) is None
     assert "alone" in words(draw_cases(alone).svg)
 
 
@@ -133,16 +134,16 @@ def test_a_distance_is_worse_to_the_right(tmp_path: Path) -> None:
         mine = scans(run.fold, better=0.0)
         far = {case: {"hd95_mm": (1.0 if run.model == "near" else 4.0) + n / 9} for n, case in enumerate(mine)}
         end(folder, run, mine, far)
-    plate = plate_of(read_results(folder))
-    with style():
-        figure = draw_differences(plate)
+    view = view_of(read_results(folder))
+    with figure_style():
+        figure = draw_differences(view)
     assert figure is not None
     assert "Further to the right is worse" in figure.caption
-    assert gaps_of(plate)[0].difference == pytest.approx(3)
+    assert gaps_of(view)[0].difference == pytest.approx(3)
     assert "HD95 (mm) minus that of near" in words(figure.svg)
 
 
-def test_the_front_has_every_model_than_which_nothing_as_cheap_is_as_good() -> None:
+def test_the_front_has_every_model_that_no_other_matches_at_its_cost() -> None:
     costs, means = [4.0, 1.0, 2.0, 3.0, 1.0], [0.9, 0.5, 0.4, 0.7, 0.6]
     assert front(costs, means, is_lower_better=False) == [4, 3, 0]
     assert front(costs, means, is_lower_better=True) == [1, 2]
@@ -151,41 +152,43 @@ def test_the_front_has_every_model_than_which_nothing_as_cheap_is_as_good() -> N
 def costs(
     path: Path, provenance: Mapping[str, Mapping[str, object]], **options: object
 ) -> dict[str, dict[str, float]]:
-    """What two models of one fold cost, by column."""
+    """Return what models of one fold cost: column -> model -> cost."""
     folder = plan(path, [key(model, 0) for model in provenance], **options)
     for number, (model, given) in enumerate(provenance.items(), start=1):
         end(folder, key(model, 0), PERFECT_0, parameters=100 * number, seconds=5.0 * number, provenance=given)
     results = read_results(folder)
-    return {cost.column: values for cost, values in costs_of(plate_of(results), results)}
+    return {cost.column: values for cost, values in costs_of(view_of(results), results)}
 
 
 def test_costs_are_those_of_the_records(tmp_path: Path) -> None:
-    found = costs(tmp_path, {name: {"device": "cpu", "threads": 2} for name in ("one", "two")})
-    assert found == {"parameters": {"one": 100, "two": 200}, "seconds": {"one": 5, "two": 10}}
+    by_column = costs(tmp_path, {name: {"device": "cpu", "threads": 2} for name in ("one", "two")})
+    assert by_column == {"parameters": {"one": 100, "two": 200}, "seconds": {"one": 5, "two": 10}}
 
 
-def test_a_cost_that_is_not_known_has_no_panel(tmp_path: Path) -> None:
+def test_an_unknown_cost_has_no_panel(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key(model, 0) for model in ("one", "two")])
     for number, model in enumerate(("one", "two")):
         end(folder, key(model, 0), PERFECT_0, parameters=None, seconds=1.0 + number)
     results = read_results(folder)
-    assert [cost.column for cost, _ in costs_of(plate_of(results), results)] == ["seconds"]
+    assert [cost.column for cost, _ in costs_of(view_of(results), results)] == ["seconds"]
 
 
 def test_times_of_different_machines_are_not_compared(tmp_path: Path) -> None:
-    found = costs(tmp_path, {"one": {"device": "cpu", "threads": 2}, "two": {"device": "cuda:0", "threads": 2}})
-    assert list(found) == ["parameters"]
+    by_column = costs(
+        tmp_path, {"one": {"device": "cpu", "threads": 2}, "two": {"device": "cuda:0", "threads": 2}}
+    )
+    assert list(by_column) == ["parameters"]
 
 
-def test_an_ensemble_has_no_time_of_training(tmp_path: Path) -> None:
+def test_an_ensemble_has_no_training_time(tmp_path: Path) -> None:
     same = {"device": "cpu", "threads": 2}
-    found = costs(tmp_path, dict.fromkeys(("one", "two", "both"), same), ensembles={"both": "one, two"})
-    assert list(found["parameters"]) == ["both", "one", "two"]
-    assert list(found["seconds"]) == ["one", "two"]
+    by_column = costs(tmp_path, dict.fromkeys(("one", "two", "both"), same), ensembles={"both": "one, two"})
+    assert list(by_column["parameters"]) == ["both", "one", "two"]
+    assert list(by_column["seconds"]) == ["one", "two"]
 
 
-def test_volumes_are_the_voxels_of_the_reference_by_case(plate: Plate, results: Results) -> None:
-    table = volumes_of(plate, results, "high")
+def test_volumes_are_the_voxels_of_the_reference_by_case(view: BoardView, results: Results) -> None:
+    table = volumes_of(view, results, "high")
     cases = results.cases[results.cases["model"] == "high"].set_index("case")
     assert table["voxels"].is_monotonic_increasing
     assert len(table) == 60
@@ -194,28 +197,31 @@ def test_volumes_are_the_voxels_of_the_reference_by_case(plate: Plate, results: 
         assert (line.voxels, line.dice) == (tp + fn, pytest.approx(2 * tp / (2 * tp + fp + fn)))
 
 
-def test_a_running_median_is_over_the_cases_about_as_large() -> None:
+def test_a_running_median_is_over_the_cases_of_similar_volume() -> None:
     table = pd.DataFrame({"voxels": range(1, 8), "dice": [0.0, 1.0, 0.2, 0.3, 0.4, 0.5, 0.6]})
     median = running_median(table)["dice"].tolist()
     assert median[2:5] == pytest.approx([0.3, 0.4, 0.4])
-    assert median[0] == pytest.approx(0.2)  # of the three there are
+    assert median[0] == pytest.approx(0.2)  # only three cases are near
 
 
-def test_points_are_spread_evenly_and_the_same_each_time() -> None:
-    places = scattered(100)
-    assert np.array_equal(places, scattered(100))
-    assert np.histogram(places, 10, (0, 1))[0].min() >= 8
+def test_points_are_spread_evenly_and_the_same_every_time() -> None:
+    offsets = jitter(100)
+    assert np.array_equal(offsets, jitter(100))
+    assert np.histogram(offsets, 10, (0, 1))[0].min() >= 8
 
 
-def test_names_and_values_of_metrics_are_written_as_the_field_does() -> None:
-    assert [name_of(name) for name in ("dice", "hd95_mm", "nsd@2_mm", "precision")] == [
+def test_metric_names_and_values_follow_the_conventions_of_the_field() -> None:
+    assert [metric_name(name) for name in ("dice", "hd95_mm", "nsd@2_mm", "precision")] == [
         "Dice",
         "HD95",
         "NSD@2",
         "precision",
     ]
-    assert axis_of("hd95_px") == "HD95 (px)"
-    assert [written("dice", -0.1234, sign=True), written("hd95_mm", 3.456)] == ["\N{MINUS SIGN}0.123", "3.46"]
+    assert axis_label("hd95_px") == "HD95 (px)"
+    assert [format_value("dice", -0.1234, sign=True), format_value("hd95_mm", 3.456)] == [
+        "\N{MINUS SIGN}0.123",
+        "3.46",
+    ]
 
 
 def hostile(path: Path, *, models: int, **options: object) -> ResultsFolder:
@@ -223,9 +229,7 @@ def hostile(path: Path, *, models: int, **options: object) -> ResultsFolder:
 
 
 @pytest.mark.parametrize("models", [3, 11])
-def test_every_figure_is_well_formed_the_same_each_time_and_says_what_is_phantom(
-    tmp_path: Path, models: int
-) -> None:
+def test_every_figure_is_well_formed_reproducible_and_labelled_as_phantom(tmp_path: Path, models: int) -> None:
     folder = hostile(tmp_path, models=models, phantom=True)
     results = read_results(folder)
     figures = draw_figures(folder, results, list(boards(results)))
@@ -239,10 +243,10 @@ def test_every_figure_is_well_formed_the_same_each_time_and_says_what_is_phantom
         assert draw_figures(folder, results, list(boards(results))) == figures
 
 
-def test_figures_of_several_boards_have_names_of_their_own(tmp_path: Path) -> None:
+def test_figures_of_several_boards_have_different_names(tmp_path: Path) -> None:
     runs = [key("plain", 0, dataset=dataset) for dataset in ("one", "two")]
     folder = plan(tmp_path, runs)
     for run in runs:
         end(folder, run, PERFECT_0)
     results = read_results(folder)
-    assert [plate.suffix for plate in plates(results, boards(results))] == ["-one", "-two"]
+    assert [view.suffix for view in board_views(results, boards(results))] == ["-one", "-two"]

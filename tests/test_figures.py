@@ -1,4 +1,4 @@
-"""Learning curves show what history.csv has, in the same bytes each time."""
+"""Learning curves show the values of history.csv, in the same bytes every time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from handmade import PERFECT_0, PERFECT_1, end, key, plan
 
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
-from benchbench.report.figures.canvas import style
+from benchbench.report.figures.canvas import figure_style
 from benchbench.report.figures.curves import curves_of, draw_curves
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import write_history
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 
-def learnt(path: Path, models: Sequence[str], *, phantom: bool = False) -> ResultsFolder:
-    """Two folds of each model; of the second the loss is 1 higher and the last epoch is missing."""
+def trained(path: Path, models: Sequence[str], *, phantom: bool = False) -> ResultsFolder:
+    """Return two folds of each model; the second has a loss that is 1 higher, and one epoch fewer."""
     keys = [key(model, fold) for model in models for fold in (0, 1)]
     folder = plan(path, keys, phantom=phantom)
     for run in keys:
@@ -40,29 +40,29 @@ def learnt(path: Path, models: Sequence[str], *, phantom: bool = False) -> Resul
 
 
 def curves(folder: ResultsFolder) -> list[Figure]:
-    with style():
+    with figure_style():
         return list(draw_curves(folder, read_results(folder)))
 
 
 def test_a_curve_is_the_mean_and_the_range_over_folds_up_to_the_shortest_run(tmp_path: Path) -> None:
-    folder = learnt(tmp_path, ["plain"])
+    folder = trained(tmp_path, ["plain"])
     (of_plain,) = curves_of(folder, read_results(folder), "discs")
     loss = of_plain.traces["train_loss"]
     assert loss.epochs.tolist() == [1, 2, 3]
     assert loss.mean.tolist() == [3.5, 2.5, 1.5]
     assert (loss.low.tolist(), loss.high.tolist()) == ([3, 2, 1], [4, 3, 2])
-    assert list(of_plain.chosen) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
+    assert list(of_plain.checkpoints) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
 
 
-def test_few_rows_share_their_axes_and_many_have_panels_of_their_own(tmp_path: Path) -> None:
-    few = learnt(tmp_path / "few", ["one", "two"])
-    many = learnt(tmp_path / "many", [f"model_{number}" for number in range(9)])
+def test_few_rows_share_axes_and_many_have_separate_panels(tmp_path: Path) -> None:
+    few = trained(tmp_path / "few", ["one", "two"])
+    many = trained(tmp_path / "many", [f"model_{number}" for number in range(9)])
     assert [figure.name for figure in curves(few)] == ["curves"]
     assert len(curves(many)) == 2
 
 
-def test_a_report_writes_each_figure_for_page_print_and_eye_in_the_same_bytes(tmp_path: Path) -> None:
-    folder = learnt(tmp_path, ["one", "two"])
+def test_a_report_writes_each_figure_as_svg_pdf_and_png_in_the_same_bytes(tmp_path: Path) -> None:
+    folder = trained(tmp_path, ["one", "two"])
     write_report(folder)
     first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     write_report(folder)
@@ -71,24 +71,24 @@ def test_a_report_writes_each_figure_for_page_print_and_eye_in_the_same_bytes(tm
 
 
 def test_a_name_from_outside_is_text_in_a_figure_and_not_markup(tmp_path: Path) -> None:
-    folder = learnt(tmp_path, ["<script>alert(1)</script>", "two"])
+    folder = trained(tmp_path, ["<script>alert(1)</script>", "two"])
     write_report(folder)
     svg = (tmp_path / "figures" / "curves.svg").read_text()
     assert "<script" not in svg
-    ET.fromstring(svg)  # noqa: S314 our own file; it must be well formed
+    ET.fromstring(svg)  # noqa: S314 our own file
 
 
-def test_numbers_in_a_name_stay_as_they_are_written(tmp_path: Path) -> None:
-    folder = learnt(tmp_path, ["lr=0.0001", "lr=0.12345"])
+def test_numbers_in_a_name_are_not_rounded(tmp_path: Path) -> None:
+    folder = trained(tmp_path, ["lr=0.0001", "lr=0.12345"])
     (figure,) = curves(folder)
     assert ">lr=0.0001<" in figure.svg
     assert ">lr=0.12345<" in figure.svg
 
 
-def test_a_figure_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
-    (real,) = curves(learnt(tmp_path / "a", ["one"]))
-    (made_up,) = curves(learnt(tmp_path / "b", ["one"], phantom=True))
-    assert PHANTOM_NOTE in made_up.svg
+def test_a_figure_of_phantom_data_carries_a_note(tmp_path: Path) -> None:
+    (real,) = curves(trained(tmp_path / "a", ["one"]))
+    (of_phantom,) = curves(trained(tmp_path / "b", ["one"], phantom=True))
+    assert PHANTOM_NOTE in of_phantom.svg
     assert PHANTOM_NOTE not in real.svg
 
 

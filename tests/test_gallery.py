@@ -1,4 +1,4 @@
-"""Galleries show what runs kept of test cases: the same planes, colours and scores, in the same bytes each time."""
+"""Galleries show the stored pictures of test cases with their scores, in the same bytes every time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from benchbench.metrics.masks import pack
 from benchbench.plan.run import RunKey
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
-from benchbench.report.figures.canvas import style
-from benchbench.report.figures.gallery import MOST_MODELS, choice_of, draw_galleries
-from benchbench.report.figures.tint import PALETTE, colours_of, image_of, tint
+from benchbench.report.figures.canvas import figure_style
+from benchbench.report.figures.gallery import draw_galleries
+from benchbench.report.figures.gallery_choice import MOST_MODELS, choose_gallery
+from benchbench.report.figures.mask_overlay import PALETTE, fill_colours, overlay, read_picture
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
@@ -48,7 +49,7 @@ def disc(radius: int) -> np.ndarray:
 
 
 def end_with_pictures(folder: ResultsFolder, run: RunKey, scans: Scans, planes: Sequence[Plane] = PLANES) -> None:
-    """A run that keeps of each case a disc as truth and a smaller one as prediction."""
+    """End a run that stores a disc as the reference of each case and a smaller one as its prediction."""
     tables = {
         "pictures.parquet": [
             {
@@ -68,10 +69,10 @@ def end_with_pictures(folder: ResultsFolder, run: RunKey, scans: Scans, planes: 
     end(folder, run, scans, pictures=digests)
 
 
-def shown(
+def with_pictures(
     path: Path, models: Sequence[str], *, planes: Sequence[Plane] = PLANES, **options: object
 ) -> ResultsFolder:
-    """Two folds of each model; the first of them is perfect."""
+    """Return two folds of each model; the first model is perfect."""
     keys = [key(model, fold) for model in models for fold in (0, 1)]
     folder = plan(path, keys, **options)
     for run in keys:
@@ -81,11 +82,11 @@ def shown(
 
 
 def galleries(folder: ResultsFolder) -> list[Figure]:
-    with style():
+    with figure_style():
         return list(draw_galleries(folder, read_results(folder)))
 
 
-def written(folder: ResultsFolder) -> set[str]:
+def gallery_files(folder: ResultsFolder) -> set[str]:
     return {path.name for path in (folder.path / "figures").glob("gallery*")}
 
 
@@ -93,112 +94,112 @@ def words(svg: str) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
-def test_models_stand_side_by_side_from_the_best_with_the_score_of_each_case(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["grand", "plain"])
+def test_models_are_side_by_side_from_the_best_with_the_score_of_each_case(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["grand", "plain"])
     (figure,) = galleries(folder)
-    found = words(figure.svg)
-    assert found[:4] == ["image", "truth", "grand", "plain"]
+    texts = words(figure.svg)
+    assert texts[:4] == ["image", "reference", "grand", "plain"]
     # means over models: a 1, c 1, d 5/6, b 3/4, e 1/2, f 1/2; most disputed e of range 1, once f is the worst
-    at = found.index("Best: a · slice 2 of 3")
-    assert found[at + 1 : at + 3] == ["1.000", "1.000"]
-    at = found.index("Median: d · slice 2 of 3")
-    assert found[at + 1 : at + 3] == ["1.000", "0.667"]
-    at = found.index("Worst: f · slice 2 of 3")
-    assert found[at + 1 : at + 3] == ["1.000", "0.000"]
-    assert "Most disputed: e · slice 2 of 3" in found
+    at = texts.index("Best: a · slice 2 of 3")
+    assert texts[at + 1 : at + 3] == ["1.000", "1.000"]
+    at = texts.index("Median: d · slice 2 of 3")
+    assert texts[at + 1 : at + 3] == ["1.000", "0.667"]
+    at = texts.index("Worst: f · slice 2 of 3")
+    assert texts[at + 1 : at + 3] == ["1.000", "0.000"]
+    assert "Most disputed: e · slice 2 of 3" in texts
 
 
-def test_every_model_is_shown_on_the_same_image_which_is_kept_once(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["grand", "plain"])
+def test_every_model_is_pixels_on_the_same_image_which_is_stored_once(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["grand", "plain"])
     (figure,) = galleries(folder)
-    assert figure.svg.count("data:image/jpeg") == len({"a", "b", "c"})  # the images of both folds are alike
-    assert figure.svg.count("data:image/png") == 2  # one truth, one prediction of all
+    assert figure.svg.count("data:image/jpeg") == len({"a", "b", "c"})  # the images of both folds are equal
+    assert figure.svg.count("data:image/png") == 2  # one reference, one prediction for all models
     assert figure.svg.count("<use ") == 4 * (1 + 3 * 2)
 
 
-def test_of_a_volume_three_planes_are_shown(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["grand", "plain"], planes=THREE)
+def test_a_volume_is_shown_in_three_planes(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["grand", "plain"], planes=THREE)
     (figure,) = galleries(folder)
     assert "Best: a · axial, coronal, sagittal" in words(figure.svg)
     assert figure.svg.count("<use ") == 4 * 3 * (1 + 3 * 2)
 
 
-def test_of_many_models_the_best_are_shown_and_the_caption_says_so(tmp_path: Path) -> None:
-    folder = shown(tmp_path, [f"model_{number}" for number in range(7)])
+def test_only_the_best_of_many_models_are_shown_and_the_caption_says_so(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, [f"model_{number}" for number in range(7)])
     (figure,) = galleries(folder)
     assert sum(word.startswith("model_") for word in words(figure.svg)) == MOST_MODELS
-    assert "Of 7 models the 5 with the best mean are shown." in figure.caption
+    assert "The 5 of 7 models with the best mean are shown." in figure.caption
 
 
-def test_of_several_seeds_the_lowest_is_shown_and_the_caption_says_so(tmp_path: Path) -> None:
+def test_only_the_lowest_of_several_seeds_is_shown_and_the_caption_says_so(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0, seed=seed) for seed in (2, 1)])
     end_with_pictures(folder, key("plain", 0, seed=2), PERFECT_0)
     end_with_pictures(folder, key("plain", 0, seed=1), FOLD_0)
     (figure,) = galleries(folder)
     assert "0.500" in words(figure.svg)  # case b of FOLD_0
-    assert "Runs of seed 1, of 2 seeds." in figure.caption
+    assert "Runs of seed 1 are shown, of 2 seeds." in figure.caption
 
 
-def test_runs_that_kept_no_picture_are_left_out(tmp_path: Path) -> None:
+def test_runs_without_pictures_are_left_out(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key(model, 0) for model in ("old", "new")])
     end(folder, key("old", 0), PERFECT_0)
     assert galleries(folder) == []
     end_with_pictures(folder, key("new", 0), FOLD_0)
-    choice = choice_of(read_results(folder), "discs")
+    choice = choose_gallery(read_results(folder), "discs")
     assert choice is not None
-    assert choice.shown == ["new"]
+    assert choice.models == ["new"]
 
 
-def test_a_gallery_is_the_same_bytes_each_time(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["grand", "plain"], planes=THREE)
+def test_a_gallery_has_the_same_bytes_every_time(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["grand", "plain"], planes=THREE)
     assert galleries(folder) == galleries(folder)
 
 
-def test_without_pictures_no_gallery_is_written_and_one_there_is_removed(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["grand", "plain"])
+def test_without_pictures_no_gallery_is_written_and_an_old_one_is_removed(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["grand", "plain"])
     write_report(folder)
-    assert written(folder) == {"gallery.svg", "gallery.pdf", "gallery.png"}
+    assert gallery_files(folder) == {"gallery.svg", "gallery.pdf", "gallery.png"}
     assert CliRunner().invoke(report_command, [str(tmp_path), "--no-pictures"]).exit_code == 0
-    assert written(folder) == set()
+    assert gallery_files(folder) == set()
     assert (tmp_path / "figures" / "cases.svg").exists()
 
 
 def test_names_from_outside_are_text_and_not_markup(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["<script>alert(1)</script>", "plain & $x$"])
+    folder = with_pictures(tmp_path, ["<script>alert(1)</script>", "plain & $x$"])
     (figure,) = galleries(folder)
     assert "<script" not in figure.svg
-    ET.fromstring(figure.svg)  # noqa: S314 our own; it must be well formed
+    ET.fromstring(figure.svg)  # noqa: S314 our own file
 
 
-def test_a_gallery_of_phantom_data_says_so_in_itself(tmp_path: Path) -> None:
-    folder = shown(tmp_path, ["plain"], phantom=True)
+def test_a_gallery_of_phantom_data_carries_a_note(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["plain"], phantom=True)
     (figure,) = galleries(folder)
     assert PHANTOM_NOTE in figure.svg
 
 
-def test_a_mask_has_a_full_line_a_faint_fill_and_a_dark_seam() -> None:
+def test_a_mask_has_a_solid_outline_a_faint_fill_and_a_dark_halo() -> None:
     mask = np.zeros((12, 12), bool)
     mask[2:10, 2:10] = True
-    drawn = tint([mask], ["#ff0000"], (12, 12))
-    assert drawn[2, 5].tolist() == drawn[3, 5].tolist() == [255, 0, 0, 255]
-    assert drawn[5, 5, :3].tolist() == [255, 0, 0]
-    assert 0 < drawn[5, 5, 3] < 128
-    assert drawn[1, 5, :3].tolist() == [0, 0, 0]
-    assert drawn[0, 5].tolist() == [0, 0, 0, 0]
+    pixels = overlay([mask], ["#ff0000"], (12, 12))
+    assert pixels[2, 5].tolist() == pixels[3, 5].tolist() == [255, 0, 0, 255]
+    assert pixels[5, 5, :3].tolist() == [255, 0, 0]
+    assert 0 < pixels[5, 5, 3] < 128
+    assert pixels[1, 5, :3].tolist() == [0, 0, 0]
+    assert pixels[0, 5].tolist() == [0, 0, 0, 0]
 
 
-def test_a_later_region_is_painted_over_an_earlier() -> None:
+def test_a_later_region_covers_an_earlier_one() -> None:
     outer, inner = np.ones((12, 12), bool), np.zeros((12, 12), bool)
     inner[4:8, 4:8] = True
-    drawn = tint([outer, inner], ["#ff0000", "#00ff00"], (12, 12))
-    assert drawn[5, 5, :3].tolist() == [0, 255, 0]
-    assert drawn[1, 1, :3].tolist() == [255, 0, 0]
+    pixels = overlay([outer, inner], ["#ff0000", "#00ff00"], (12, 12))
+    assert pixels[5, 5, :3].tolist() == [0, 255, 0]
+    assert pixels[1, 1, :3].tolist() == [255, 0, 0]
 
 
-def test_regions_without_a_colour_have_different_ones_of_the_palette() -> None:
-    assert colours_of(["", "#123456", ""]) == [PALETTE[0], "#123456", PALETTE[1]]
+def test_regions_without_a_colour_get_different_ones_from_the_palette() -> None:
+    assert fill_colours(["", "#123456", ""]) == [PALETTE[0], "#123456", PALETTE[1]]
 
 
 @pytest.mark.parametrize("size", [(20, 24), (10, 12), (40, 48)])
-def test_an_image_fills_its_place(size: tuple[int, int]) -> None:
-    assert image_of(jpeg(0), size).shape == (size[1], size[0], 3)
+def test_a_picture_is_scaled_to_the_requested_size(size: tuple[int, int]) -> None:
+    assert read_picture(jpeg(0), size).shape == (size[1], size[0], 3)

@@ -1,17 +1,17 @@
-"""Figures of a benchmark, made from its records: for a page as SVG, for print as PDF, for the eye as PNG."""
+"""Figures of a benchmark, drawn from its records as SVG for a page, PDF for print and PNG for slides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from benchbench.comparison.board import Board
-from benchbench.report.figures.canvas import Figure, style
+from benchbench.report.figures.board_view import BoardView, board_views
+from benchbench.report.figures.canvas import Figure, figure_style
 from benchbench.report.figures.cases import draw_cases
 from benchbench.report.figures.curves import draw_curves
 from benchbench.report.figures.differences import draw_differences
 from benchbench.report.figures.gallery import draw_galleries
 from benchbench.report.figures.pareto import draw_pareto
-from benchbench.report.figures.plate import Plate, plates
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume
@@ -22,22 +22,26 @@ __all__ = ["Figure", "draw_figures"]
 
 
 def draw_figures(
-    folder: ResultsFolder, results: Results, found: Sequence[Board], *, pictures: bool = True
+    folder: ResultsFolder, results: Results, boards: Sequence[Board], *, pictures: bool = True
 ) -> list[Figure]:
-    """Every figure that the records are enough for; those that show patients only with `pictures`."""
-    with style():
-        statistical = [figure for plate in plates(results, found) for figure in _of(plate, results)]
-        galleries = draw_galleries(folder, results) if pictures else ()
-        return [*statistical, *draw_curves(folder, results), *galleries]
+    """Return every figure that the records allow; those that show images of patients only with `pictures`."""
+    figures: list[Figure] = []
+    with figure_style():
+        for view in board_views(results, boards):
+            figures += _draw_board(view, results)
+        figures += draw_curves(folder, results)
+        if pictures:
+            figures += draw_galleries(folder, results)
+    return figures
 
 
-def _of(plate: Plate, results: Results) -> Iterator[Figure]:
-    yield draw_cases(plate)
-    drawn = (
-        draw_differences(plate),
-        draw_significance(plate),
-        draw_ranks(plate),
-        draw_pareto(plate, results),
-        draw_volume(plate, results),
-    )
-    yield from (figure for figure in drawn if figure is not None)
+def _draw_board(view: BoardView, results: Results) -> list[Figure]:
+    figures = [
+        draw_cases(view),
+        draw_differences(view),
+        draw_significance(view),
+        draw_ranks(view),
+        draw_pareto(view, results),
+        draw_volume(view, results),
+    ]
+    return [figure for figure in figures if figure is not None]

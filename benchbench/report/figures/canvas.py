@@ -1,6 +1,7 @@
-"""The look of all figures, and how one becomes SVG, PDF and PNG of the same bytes each time.
+"""The common style of all figures, and their export as SVG, PDF and PNG.
 
-matplotlib is imported when something is drawn: half a second that no other command pays.
+The same records give the same bytes. matplotlib is imported only when something is drawn: the import takes half a
+second, which no other command should pay.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from benchbench.report.figures.embedded import compacted
-from benchbench.report.figures.svg import themed
+from benchbench.report.figures.svg import prepare_svg
+from benchbench.report.figures.svg_images import compact_images
 from benchbench.tables.results import PHANTOM_NOTE
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 INK, PAPER, MUTED = "#1b1f24", "#ffffff", "#8a8f98"
-# told apart by people who see few colours, and on light and dark paper; Tol 2021, "bright"
+# distinguishable with colour blindness, and on light and dark paper; Tol 2021, "bright"
 SERIES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 THEME = {
     INK: "currentColor",
@@ -29,11 +30,12 @@ THEME = {
     MUTED: f"var(--figure-muted, {MUTED})",
     **{colour: f"var(--series-{number}, {colour})" for number, colour in enumerate(SERIES, start=1)},
 }
-"""Colour -> what stands for it in SVG, so that a page can set others in light and in dark."""
+"""Colour -> its replacement in SVG, so that a page can set other colours in light and in dark mode."""
 
 WIDTH = 7.0
-"""Inches: across a printed page."""
+"""Width of every figure in inches: the text width of a printed page."""
 _DPI = 150
+_MOST_NAMES = 8  # in a sentence
 _STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
@@ -49,13 +51,13 @@ _STYLE = {
     "axes.titleweight": "bold",
     "figure.constrained_layout.h_pad": 0.05,
     "figure.constrained_layout.w_pad": 0.05,
-    "figure.dpi": _DPI,  # letters of another size would not fit into what was laid out
+    "figure.dpi": _DPI,  # text of another size would not fit the layout
     "figure.facecolor": "none",
     "font.size": 8,
     "grid.alpha": 0.35,
     "grid.color": MUTED,
     "grid.linewidth": 0.4,
-    "image.composite_image": False,  # each by itself, so that a page has what is equal once
+    "image.composite_image": False,  # separate images, so that equal ones can be stored once
     "legend.fontsize": 8,
     "legend.frameon": False,
     "legend.labelcolor": INK,
@@ -78,13 +80,13 @@ _STYLE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure for a page and as files."""
+    """A finished figure: SVG for a page, PDF for print, PNG for slides and viewers."""
 
     name: str
     title: str
     caption: str
     alt: str
-    """What is seen, for those who do not see it."""
+    """Description of the figure for readers who cannot see it."""
     svg: str
     pdf: bytes
     png: bytes
@@ -96,72 +98,84 @@ class Figure:
 
 
 @contextlib.contextmanager
-def style() -> Iterator[None]:
-    """Everything is drawn alike, whatever the machine's own settings of matplotlib are."""
+def figure_style() -> Iterator[None]:
+    """Apply the common style, independent of the user's own matplotlib settings."""
     import matplotlib as mpl  # noqa: PLC0415 see above
 
     with mpl.rc_context(), warnings.catch_warnings():
-        # a browser has the letters that the font of the PNG lacks
+        # a browser has the glyphs that the font of the PNG lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         yield
 
 
-def canvas(height: float, *, is_arranged: bool = False) -> Drawing:
-    """An empty figure, as wide as a page and so many inches high; whoever arranges it has no need of a layout."""
+def new_drawing(height: float, *, has_layout: bool = True) -> Drawing:
+    """Return an empty drawing of `WIDTH` by `height` inches; without layout the caller places its parts."""
     from matplotlib.figure import Figure as Drawing  # noqa: PLC0415 see above
 
-    return Drawing(figsize=(WIDTH, height), layout=None if is_arranged else "constrained")
+    layout = "constrained" if has_layout else None
+    return Drawing(figsize=(WIDTH, height), layout=layout)
 
 
-def finish(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
-    """The figure in its three formats; one of phantom data says so in itself."""
+def export(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
+    """Return the figure in its three formats; a figure of phantom data carries a note that says so."""
     if phantom:
-        top = None if drawing.get_layout_engine() else 1 - 0.05 / drawing.get_figheight()
-        drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=top, ha="right")
+        _write_phantom_note(drawing)
+        caption = f"{caption} ({PHANTOM_NOTE.capitalize()}.)"
     drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")  # laid out once, not for each format
+    drawing.set_layout_engine("none")  # lay out once instead of once per format
+    svg = compact_images(_save(drawing, "svg", name).decode())
     return Figure(
         name=name,
         title=title,
-        caption=f"{caption} ({PHANTOM_NOTE.capitalize()}.)" if phantom else caption,
+        caption=caption,
         alt=alt,
-        svg=themed(compacted(_bytes(drawing, "svg", name).decode()), name=name, alt=alt, theme=THEME),
-        pdf=_bytes(drawing, "pdf", name),
-        png=_bytes(drawing, "png", name),
+        svg=prepare_svg(svg, name=name, alt=alt, theme=THEME),
+        pdf=_save(drawing, "pdf", name),
+        png=_save(drawing, "png", name),
     )
 
 
 def share_legend(drawing: Drawing, axes: Axes, *, columns: int = 6) -> None:
-    """One legend under all axes."""
+    """Draw the legend of one pair of axes below all of them."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        drawing.legend(
-            handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=1.4
-        )
+        columns = min(columns, len(handles))
+        drawing.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
 
 
-def short(label: str, *, longest: int = 30) -> str:
-    """A label that fits beside an axis; of a long one its two ends."""
+def shorten(label: str, *, longest: int = 30) -> str:
+    """Return a label that fits next to an axis; a long one keeps its two ends."""
     line = " ".join(label.split())
     if len(line) <= longest:
         return line
     head = (longest - 1) // 2
-    return f"{line[:head]}…{line[head + 1 - longest :]}"
+    tail = longest - 1 - head
+    return f"{line[:head]}…{line[-tail:]}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence; of many the first and how many more."""
-    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])} and {len(names) - 7} more"
+def join_names(names: Sequence[str]) -> str:
+    """Return names for a sentence: up to eight of them, or the first seven and the number of others."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    first = names[: _MOST_NAMES - 1]
+    return f"{', '.join(first)} and {len(names) - len(first)} more"
 
 
-def _bytes(drawing: Drawing, kind: str, name: str) -> bytes:
+def _write_phantom_note(drawing: Drawing) -> None:
+    # without a layout engine nothing keeps the note at the upper edge
+    y = None if drawing.get_layout_engine() else 1 - 0.05 / drawing.get_figheight()
+    drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=y, ha="right")
+
+
+def _save(drawing: Drawing, kind: Literal["svg", "pdf", "png"], name: str) -> bytes:
+    """Return the file of one format; without dates, and with ids made from the name, it is the same each time."""
     import matplotlib as mpl  # noqa: PLC0415 see above
 
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {}}
+    paper = PAPER if kind == "png" else "none"
     content = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": name}):
-        paper = PAPER if kind == "png" else "none"
         drawing.savefig(content, format=kind, dpi=_DPI, metadata=dates[kind], facecolor=paper)
     return content.getvalue()

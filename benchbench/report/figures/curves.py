@@ -1,4 +1,4 @@
-"""Learning curves: how loss and validation Dice went, epoch by epoch, over the runs of each model and variant."""
+"""Learning curves: loss and validation Dice by epoch, over the runs of each model and variant."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchbench.images.arrays import Floats
-from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, finish, listed, share_legend, short
+from benchbench.plan.run import RunKey
+from benchbench.report.figures.canvas import (
+    MUTED,
+    SERIES,
+    Figure,
+    export,
+    join_names,
+    new_drawing,
+    share_legend,
+    shorten,
+)
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import read_history
 from benchbench.tables.results import Results
-from benchbench.tables.rows import datasets, name_for, rows_of
+from benchbench.tables.rows import Row, datasets, name_for, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
-TRACES = {
-    "train_loss": "training loss",
-    "validation_loss": "validation loss",
-    "validation_dice_case": "validation Dice",
-}
-_WIDE = 4  # panels side by side
-_SCALE = 20.0  # a loss that falls by more is drawn on a logarithmic axis
-_BAND = "lines are means over runs, bands reach from the lowest to the highest run"
+_DICE = "validation_dice_case"
+TRACES = {"train_loss": "training loss", "validation_loss": "validation loss", _DICE: "validation Dice"}
+_COLUMNS = 4  # of small panels
+_LOG_RATIO = 20.0  # of the highest to the lowest loss, from which its axis is logarithmic
+_BAND = "lines are means over runs, bands cover the lowest to the highest run"
+
+History = Sequence[Mapping[str, float]]
+"""A row for each epoch of a run."""
 
 
 class Trace(NamedTuple):
-    """A value by epoch: mean, lowest and highest of the runs that have it there."""
+    """A value by epoch: its mean, minimum and maximum over runs, at the epochs where every run has it."""
 
     epochs: Floats
     mean: Floats
@@ -39,128 +50,176 @@ class Trace(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """What a model and variant learnt; each trace ends with the shortest run."""
+    """The learning curves of a model and variant, up to the last epoch of its shortest run."""
 
     label: str
-    runs: int
+    n_runs: int
     traces: Mapping[str, Trace]
-    chosen: Sequence[tuple[int, float]]
-    """The epoch that each run kept, and its validation Dice then."""
+    checkpoints: Sequence[tuple[int, float]]
+    """For each run, the epoch of the selected checkpoint and its validation Dice."""
 
 
 def draw_curves(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
-    """Up to six rows share axes, more have a panel each; nothing where no run has left a history."""
+    """Yield the curves of each dataset with a history; up to six rows share axes, more have small panels."""
     for dataset in datasets(results):
-        found = list(curves_of(folder, results, dataset))
-        if not found:
+        rows = list(curves_of(folder, results, dataset))
+        if not rows:
             continue
-        draw = _shared if len(found) <= len(SERIES) else _apart
-        yield from draw(found, dataset, name_for("curves", dataset, results), results.manifest.phantom)
+        name = name_for("curves", dataset, results)
+        phantom = results.manifest.phantom
+        if len(rows) <= len(SERIES):
+            yield _draw_shared(rows, dataset, name=name, phantom=phantom)
+        else:
+            yield _draw_dice_panels(rows, dataset, name=name, phantom=phantom)
+            yield _draw_loss_panels(rows, dataset, name=name, phantom=phantom)
 
 
 def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator[Curves]:
-    """Of every row with a history."""
+    """Yield the curves of every row that has a run with a history."""
     for row in rows_of(results, dataset):
-        histories = [(key, read_history(folder.run(key))) for key in row.runs]
-        histories = [(key, history) for key, history in histories if history]
+        histories = _read_histories(folder, row)
         if not histories:
             continue
-        kept = [(results.records[key].best_epoch, history) for key, history in histories]
+        checkpoints = []
+        for key, history in histories.items():
+            epoch = results.records[key].best_epoch
+            if epoch is not None and epoch < len(history):
+                checkpoints.append((epoch, history[epoch][_DICE]))
         yield Curves(
             label=row.label,
-            runs=len(histories),
-            traces={name: _trace([history for _, history in histories], name) for name in TRACES},
-            chosen=[
-                (epoch, history[epoch]["validation_dice_case"])
-                for epoch, history in kept
-                if epoch is not None and epoch < len(history)
-            ],
+            n_runs=len(histories),
+            traces={name: _trace(list(histories.values()), name) for name in TRACES},
+            checkpoints=checkpoints,
         )
 
 
-def _trace(histories: Sequence[Sequence[Mapping[str, float]]], name: str) -> Trace:
+def _read_histories(folder: ResultsFolder, row: Row) -> dict[RunKey, History]:
+    histories: dict[RunKey, History] = {}
+    for key in row.runs:
+        history = read_history(folder.run(key))
+        if history:
+            histories[key] = history
+    return histories
+
+
+def _trace(histories: Sequence[History], name: str) -> Trace:
     length = min(map(len, histories))
-    values = np.array([[row.get(name, np.nan) for row in history[:length]] for history in histories])
-    is_known = ~np.isnan(values).any(0)
+    values = np.full((len(histories), length), np.nan)
+    for number, history in enumerate(histories):
+        values[number] = [row.get(name, np.nan) for row in history[:length]]
+    is_known = ~np.isnan(values).any(axis=0)
+    epochs = np.arange(length)[is_known] + 1.0
     known = values[:, is_known]
-    return Trace(np.arange(length)[is_known] + 1.0, known.mean(0), known.min(0), known.max(0))
+    return Trace(epochs, known.mean(axis=0), known.min(axis=0), known.max(axis=0))
 
 
-def _shared(found: Sequence[Curves], dataset: str, name: str, phantom: bool) -> Iterator[Figure]:
-    drawing = canvas(2.5)
+def _draw_shared(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bool) -> Figure:
+    """Draw all rows in the same axes: one panel for each value."""
+    drawing = new_drawing(2.5)
     panels = drawing.subplots(1, len(TRACES))
     for panel, (trace, title) in zip(panels, TRACES.items(), strict=True):
-        for curves, colour in zip(found, SERIES, strict=False):
-            _draw(panel, curves.traces[trace], colour, short(curves.label))
+        for row, colour in zip(rows, SERIES, strict=False):
+            _draw_trace(panel, row.traces[trace], colour, shorten(row.label))
         panel.set(title=title[0].upper() + title[1:], xlabel="epoch")
-        _scale(panel, [curves.traces[trace] for curves in found], trace)
-    for curves, colour in zip(found, SERIES, strict=False):
-        points = np.array(curves.chosen).reshape(-1, 2)
-        panels[-1].plot(points[:, 0] + 1, points[:, 1], "o", color=colour, markersize=3, markeredgewidth=0)
-    if len(found) > 1:
+        _scale_axes(panel, [row.traces[trace] for row in rows], trace)
+    for row, colour in zip(rows, SERIES, strict=False):
+        for epoch, dice in row.checkpoints:
+            panels[-1].plot(epoch + 1, dice, "o", color=colour, markersize=3, markeredgewidth=0)
+    if len(rows) > 1:
         share_legend(drawing, panels[0], columns=4)
-    yield finish(
+    return export(
         drawing,
         name=name,
         title=f"Learning curves on {dataset}",
-        caption=f"{_runs(found)}: {_BAND}; dots are the epochs that were kept.",
-        alt=f"Training loss, validation loss and validation Dice by epoch of {listed([c.label for c in found])}.",
+        caption=f"{_count_runs(rows)}: {_BAND}; dots mark the selected checkpoints.",
+        alt=f"Training loss, validation loss and validation Dice by epoch of {_labels(rows)}.",
         phantom=phantom,
     )
 
 
-def _apart(found: Sequence[Curves], dataset: str, name: str, phantom: bool) -> Iterator[Figure]:
-    """Two figures of small panels: Dice, the other rows in grey behind it, and both losses."""
-    for kind, traces in (("dice", ["validation_dice_case"]), ("loss", ["train_loss", "validation_loss"])):
-        lines = -(-len(found) // _WIDE)
-        drawing = canvas(0.5 + 1.25 * lines)
-        panels = drawing.subplots(lines, _WIDE, sharex=True, sharey=True, squeeze=False).ravel()
-        for panel, curves in zip(panels, found, strict=False):
-            if kind == "dice":
-                for other in found:
-                    panel.plot(*other.traces[traces[0]][:2], color=MUTED, linewidth=0.5, alpha=0.5)
-            for trace, colour in zip(traces, SERIES, strict=False):
-                _draw(panel, curves.traces[trace], colour, TRACES[trace])
-            panel.set_title(short(curves.label, longest=26), fontweight="normal")
-        _scale(panels[0], [curves.traces[trace] for curves in found for trace in traces], traces[0])
-        for panel in panels[len(found) :]:
-            panel.set_visible(False)
-        for panel in panels[max(0, len(found) - _WIDE) : len(found)]:
-            panel.tick_params(labelbottom=True)
-            panel.set_xlabel("epoch")
-        if len(traces) > 1:
-            share_legend(drawing, panels[0])
-        shown = "Training and validation loss" if kind == "loss" else "Validation Dice"
-        behind = "" if kind == "loss" else "; grey lines are the means of the other rows"
-        yield finish(
-            drawing,
-            name=f"{name}-{kind}",
-            title=f"Learning curves on {dataset}: {shown.lower()}",
-            caption=f"{_runs(found)}: {_BAND}{behind}.",
-            alt=f"{shown} by epoch, a panel for each of {listed([c.label for c in found])}.",
-            phantom=phantom,
-        )
+def _draw_dice_panels(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bool) -> Figure:
+    """Draw a panel for each row with its Dice, in front of that of the other rows in grey."""
+    drawing, panels = _small_panels(rows)
+    for panel, row in zip(panels, rows, strict=True):
+        for other in rows:
+            trace = other.traces[_DICE]
+            panel.plot(trace.epochs, trace.mean, color=MUTED, linewidth=0.5, alpha=0.5)
+        _draw_trace(panel, row.traces[_DICE], SERIES[0], TRACES[_DICE])
+    _scale_axes(panels[0], [row.traces[_DICE] for row in rows], _DICE)
+    return export(
+        drawing,
+        name=f"{name}-dice",
+        title=f"Learning curves on {dataset}: validation Dice",
+        caption=f"{_count_runs(rows)}: {_BAND}; grey lines are the means of the other rows.",
+        alt=f"Validation Dice by epoch, in a panel for each of {_labels(rows)}.",
+        phantom=phantom,
+    )
 
 
-def _draw(panel: Axes, trace: Trace, colour: str, label: str) -> None:
+def _draw_loss_panels(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bool) -> Figure:
+    """Draw a panel for each row with its training and validation loss."""
+    losses = [trace for trace in TRACES if trace != _DICE]
+    drawing, panels = _small_panels(rows)
+    for panel, row in zip(panels, rows, strict=True):
+        for loss, colour in zip(losses, SERIES, strict=False):
+            _draw_trace(panel, row.traces[loss], colour, TRACES[loss])
+    traces = [row.traces[loss] for row in rows for loss in losses]
+    _scale_axes(panels[0], traces, losses[0])
+    share_legend(drawing, panels[0])
+    return export(
+        drawing,
+        name=f"{name}-loss",
+        title=f"Learning curves on {dataset}: training and validation loss",
+        caption=f"{_count_runs(rows)}: {_BAND}.",
+        alt=f"Training and validation loss by epoch, in a panel for each of {_labels(rows)}.",
+        phantom=phantom,
+    )
+
+
+def _small_panels(rows: Sequence[Curves]) -> tuple[Drawing, Sequence[Axes]]:
+    """Return a titled panel for each row, all with the same axes; the lowest of each column has tick labels."""
+    lines = -(-len(rows) // _COLUMNS)
+    drawing = new_drawing(0.5 + 1.25 * lines)
+    panels = drawing.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    used, unused = panels[: len(rows)], panels[len(rows) :]
+    for panel, row in zip(used, rows, strict=True):
+        panel.set_title(shorten(row.label, longest=26), fontweight="normal")
+    for panel in unused:
+        panel.set_visible(False)
+    for panel in used[-_COLUMNS:]:
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel("epoch")
+    return drawing, used
+
+
+def _draw_trace(panel: Axes, trace: Trace, colour: str, label: str) -> None:
+    marker = "" if len(trace.epochs) > 1 else "o"
     panel.grid(axis="y")
     panel.fill_between(trace.epochs, trace.low, trace.high, color=colour, alpha=0.2, linewidth=0)
-    panel.plot(trace.epochs, trace.mean, color=colour, label=label, marker="" if len(trace.epochs) > 1 else "o")
+    panel.plot(trace.epochs, trace.mean, color=colour, label=label, marker=marker)
 
 
-def _scale(panel: Axes, traces: Sequence[Trace], name: str) -> None:
+def _scale_axes(panel: Axes, traces: Sequence[Trace], name: str) -> None:
+    """Put ticks at whole epochs, and make the axis of a loss that falls by much logarithmic."""
     from matplotlib.ticker import MaxNLocator, NullFormatter  # noqa: PLC0415 as in canvas
 
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    low = min((float(trace.low.min()) for trace in traces if len(trace.low)), default=0.0)
-    high = max((float(trace.high.max()) for trace in traces if len(trace.high)), default=0.0)
-    if name.endswith("loss") and 0 < low < high / _SCALE:
+    known = [trace for trace in traces if len(trace.epochs)]
+    low = min((float(trace.low.min()) for trace in known), default=0.0)
+    high = max((float(trace.high.max()) for trace in known), default=0.0)
+    if name.endswith("loss") and 0 < low < high / _LOG_RATIO:
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _runs(found: Sequence[Curves]) -> str:
-    counts = sorted({curves.runs for curves in found})
-    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{number} run{'s' * (counts[-1] > 1)} of each of {listed([curves.label for curves in found])}"
+def _labels(rows: Sequence[Curves]) -> str:
+    return join_names([row.label for row in rows])
+
+
+def _count_runs(rows: Sequence[Curves]) -> str:
+    counts = sorted({row.n_runs for row in rows})
+    fewest, most = counts[0], counts[-1]
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    runs = "run" if most == 1 else "runs"
+    return f"{number} {runs} of each of {_labels(rows)}"

@@ -1,4 +1,4 @@
-"""Forest plots: how far each model is from the leader, patient by patient, and whether that matters."""
+"""Forest plots: the paired difference of each model to the leader, and whether it matters."""
 
 from __future__ import annotations
 
@@ -8,107 +8,114 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchbench.images.arrays import Floats
-from benchbench.report.figures.canvas import INK, MUTED, PAPER, Figure, listed, short
-from benchbench.report.figures.measure import written
-from benchbench.report.figures.plate import Plate, lines_of, scattered
+from benchbench.report.figures.board_view import BoardView, jitter, line_per_model
+from benchbench.report.figures.canvas import INK, MUTED, PAPER, Figure, join_names, shorten
+from benchbench.report.figures.metric_text import format_value
 from benchbench.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INNER = (0.1, 0.9)  # the axis has at least these quantiles of the patients
+_INNER = (0.1, 0.9)  # quantiles of the patients that the axis covers at least
 
 
 class Gap(NamedTuple):
-    """A model minus the leader."""
+    """The difference between a model and the leader: model minus leader."""
 
     model: str
     difference: float
     interval: Interval
     is_separable: bool
     patients: Floats
+    """(P,) difference of each patient."""
 
 
-def gaps_of(plate: Plate) -> list[Gap]:
-    """Of every model but the leader, in the board's order; none where patients are too few for an interval."""
-    leader, values = plate.models[0], plate.patients
-    found = {each.second: each for each in plate.board.comparisons if each.first == leader}
-    return [
-        Gap(
-            model,
-            -each.difference,
-            Interval(-each.interval.high, -each.interval.low),
-            each.is_separable,
-            own - values[0],
-        )
-        for model, own in zip(plate.models[1:], values[1:], strict=True)
-        if isinstance((each := found[model]).interval, Interval)
-    ]
+def gaps_of(view: BoardView) -> list[Gap]:
+    """Return the gap of every model but the leader, in the board's order; none where there is no interval."""
+    leader, *others = view.models
+    leader_patients, *other_patients = view.patients
+    comparisons = {pair.second: pair for pair in view.board.comparisons if pair.first == leader}
+    gaps = []
+    for model, patients in zip(others, other_patients, strict=True):
+        comparison = comparisons[model]
+        if not isinstance(comparison.interval, Interval):
+            continue
+        # a comparison is leader minus model
+        interval = Interval(-comparison.interval.high, -comparison.interval.low)
+        differences = patients - leader_patients
+        gaps.append(Gap(model, -comparison.difference, interval, comparison.is_separable, differences))
+    return gaps
 
 
-def draw_differences(plate: Plate) -> Figure | None:
-    """None where nothing can be said of any difference."""
-    gaps = gaps_of(plate)
+def draw_differences(view: BoardView) -> Figure | None:
+    """Draw the difference of each model to the leader; None without any interval."""
+    gaps = gaps_of(view)
     if not gaps:
         return None
-    leader, rope = plate.models[0], plate.board.rope
-    drawing, axes = lines_of([gap.model for gap in gaps], height=0.34)
+    leader, rope = view.models[0], view.board.rope
+    others = [gap.model for gap in gaps]
+    drawing, axes = line_per_model(others, height=0.34)
     axes.axvspan(-rope, rope, color=MUTED, alpha=0.2, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.6)
     for number, gap in enumerate(gaps):
-        _draw_gap(axes, gap, number, plate)
+        _draw_gap(axes, gap, number, view)
     low, high = _limits(gaps, rope)
     axes.set_xlim(low, high)
-    axes.set_xlabel(f"{plate.axis} minus that of {short(leader)}")
-    outside = sum(int(((gap.patients < low) | (gap.patients > high)).sum()) for gap in gaps)
-    return plate.finish(
+    axes.set_xlabel(f"{view.axis} minus that of {shorten(leader)}")
+    n_outside = 0
+    for gap in gaps:
+        is_outside = (gap.patients < low) | (gap.patients > high)
+        n_outside += int(is_outside.sum())
+    return view.export(
         drawing,
         "differences",
-        title=f"Difference in {plate.metric} to {leader}",
-        caption=_caption(plate, rope, outside),
-        alt=f"Mean difference in {plate.metric} to {leader} of {listed([gap.model for gap in gaps])}.",
+        title=f"Difference in {view.metric} to {leader}",
+        caption=_caption(view, n_outside=n_outside),
+        alt=f"Mean difference in {view.metric} to {leader} of {join_names(others)}.",
     )
 
 
-def _draw_gap(axes: Axes, gap: Gap, at: int, plate: Plate) -> None:
-    spots = at - 0.3 + 0.6 * scattered(len(gap.patients))
+def _draw_gap(axes: Axes, gap: Gap, at: int, view: BoardView) -> None:
+    heights = at - 0.3 + 0.6 * jitter(len(gap.patients))
     axes.scatter(
-        gap.patients, spots, s=6, color=plate.colour(1), alpha=0.4, linewidths=0, rasterized=plate.is_crowded
+        gap.patients, heights, s=6, color=view.colour(1), alpha=0.4, linewidths=0, rasterized=view.is_crowded
     )
-    axes.plot(gap.interval[:2], [at, at], color=INK, linewidth=1.6, solid_capstyle="butt")
-    filling = INK if gap.is_separable else PAPER
-    axes.plot([gap.difference], [at], "o", color=INK, markerfacecolor=filling, markersize=5, markeredgewidth=1)
-    low, mean, high = (
-        written(plate.board.metric, value, sign=True)
-        for value in (gap.interval.low, gap.difference, gap.interval.high)
-    )
+    ends = [gap.interval.low, gap.interval.high]
+    axes.plot(ends, [at, at], color=INK, linewidth=1.6, solid_capstyle="butt")
+    fill = INK if gap.is_separable else PAPER
+    axes.plot([gap.difference], [at], "o", color=INK, markerfacecolor=fill, markersize=5, markeredgewidth=1)
+    metric = view.board.metric
+    mean = format_value(metric, gap.difference, sign=True)
+    low = format_value(metric, gap.interval.low, sign=True)
+    high = format_value(metric, gap.interval.high, sign=True)
     axes.annotate(
-        f"{mean} [{low}, {high}]", (1, at), xycoords=("axes fraction", "data"), xytext=(4, 0),
-        textcoords="offset points", va="center", fontsize=7,
-    )  # fmt: skip
+        f"{mean} [{low}, {high}]",
+        (1, at),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7,
+    )
 
 
 def _limits(gaps: Sequence[Gap], rope: float) -> tuple[float, float]:
-    """Wide enough for every interval and most patients: one of them far off would hide all others."""
-    lows = [
-        -1.5 * rope,
-        *(gap.interval.low for gap in gaps),
-        *(np.quantile(gap.patients, _INNER[0]) for gap in gaps),
-    ]
-    highs = [
-        1.5 * rope,
-        *(gap.interval.high for gap in gaps),
-        *(np.quantile(gap.patients, _INNER[1]) for gap in gaps),
-    ]
-    low, high = float(min(lows)), float(max(highs))
-    return low - 0.04 * (high - low), high + 0.04 * (high - low)
+    """Return axis limits that cover every interval and most patients; one outlier would squeeze all others."""
+    ends = [-1.5 * rope, 1.5 * rope]
+    for gap in gaps:
+        ends += [gap.interval.low, gap.interval.high]
+        ends += np.quantile(gap.patients, _INNER).tolist()
+    low, high = min(ends), max(ends)
+    margin = 0.04 * (high - low)
+    return low - margin, high + margin
 
 
-def _caption(plate: Plate, rope: float, outside: int) -> str:
-    worse = "right" if plate.board.panel.is_lower_better else "left"
-    beyond = f" {outside} points lie beyond the axis." if outside else ""
+def _caption(view: BoardView, *, n_outside: int) -> str:
+    worse = "right" if view.board.panel.is_lower_better else "left"
+    outside = f" {n_outside} points are outside the axis." if n_outside else ""
     return (
-        f"Mean paired difference with 95 % interval; faint points are patients. Further to the {worse} is worse."
-        f" The grey band, ±{rope:g}, does not matter in practice. A filled circle is separable from the leader"
-        f" ({plate.board.family}).{beyond}"
+        "Mean paired difference with its 95 % interval; faint points are patients."
+        f" Further to the {worse} is worse. Differences in the grey band, ±{view.board.rope:g}, do not matter in"
+        " practice. A filled circle marks a model that is separable from the leader"
+        f" ({view.board.family}).{outside}"
     )

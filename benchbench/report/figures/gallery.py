@@ -1,216 +1,160 @@
-"""Galleries: of the best, median, worst and most disputed case the image, the truth and what each model found."""
+"""Galleries: image, reference and predictions of the best, median, worst and most disputed case."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import pandas as pd
 import pyarrow.compute as pc
 
-from benchbench.comparison.values import scores_of
 from benchbench.images.arrays import Mask
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import unpack
-from benchbench.plan.run import KEYS, RunKey
-from benchbench.report.figures.canvas import Figure, listed, short
-from benchbench.report.figures.chosen import MOST_DISPUTED, Chosen, choose
-from benchbench.report.figures.measure import axis_of, name_of, written
-from benchbench.report.figures.sheet import Cell, Line, Panel, Sheet
-from benchbench.report.figures.tint import colours_of
+from benchbench.plan.run import RunKey
+from benchbench.report.figures.canvas import Figure, join_names, shorten
+from benchbench.report.figures.case_choice import MOST_DISPUTED, ChosenCase
+from benchbench.report.figures.gallery_choice import PICTURES, PREDICTIONS, GalleryChoice, choose_gallery
+from benchbench.report.figures.mask_overlay import fill_colours
+from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
+from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, PictureGrid
 from benchbench.results.folder import ResultsFolder
-from benchbench.spec.metric_names import is_lower_better
-from benchbench.tables.results import Results, mixed_data
-from benchbench.tables.rows import Row, datasets, name_for, rows_of
-from benchbench.tables.summaries import columns_of
+from benchbench.tables.results import Results
+from benchbench.tables.rows import datasets, name_for
 
-MOST_MODELS = 5
-_FILES = {"pictures.parquet", "predictions.parquet"}
 Place = tuple[str, str]
 """A model's label and a case."""
 
 
-class Kept(NamedTuple):
-    """A plane of a case as a run keeps it."""
+class CasePlane(NamedTuple):
+    """A plane of a case as a run stored it, with the reference on it."""
 
     plane: Plane
     image: bytes
     regions: tuple[str, ...]
     colours: tuple[str, ...]
-    truth: tuple[Mask, ...]
+    """The colour of each region."""
+    reference: tuple[Mask, ...]
+    """The mask of each region, (rows, columns)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What a gallery shows of a dataset."""
+class Pictures(NamedTuple):
+    """The images and masks of the chosen models and cases."""
 
-    metric: str
-    """As a column has it, with the unit of a distance."""
-    scores: pd.DataFrame
-    """(cases, labels) by the metric, the best model first."""
-    runs: Mapping[str, Mapping[str, RunKey]]
-    """Label -> case -> the run that tested it."""
-    chosen: Sequence[Chosen]
-    seeds: Sequence[int]
-    """Of all runs; the first is shown."""
-
-    @property
-    def shown(self) -> list[str]:
-        """The labels of the models that have a column."""
-        return list(self.scores.columns[:MOST_MODELS])
+    planes: Mapping[Place, Sequence[CasePlane]]
+    predictions: Mapping[Place, Mapping[str, Mask]]
+    """The predicted mask of each region, over the whole case."""
 
 
 def draw_galleries(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
-    """One of each dataset of which pictures were kept."""
+    """Yield the gallery of each dataset whose runs stored pictures."""
     for dataset in datasets(results):
-        if (choice := choice_of(results, dataset)) is not None:
-            yield _draw(folder, results, dataset, choice)
+        choice = choose_gallery(results, dataset)
+        if choice is not None:
+            yield _draw_gallery(folder, results, dataset, choice)
 
 
-def choice_of(results: Results, dataset: str) -> Choice | None:
-    """Models and cases by rule, over those cases that every model has a score and a picture of."""
-    mixed = mixed_data(results)
-    rows = [
-        row
-        for row in rows_of(results, dataset)
-        if _has_pictures(results, row) and (dataset, row.group.variant) not in mixed
-    ]
-    if not rows:
-        return None
-    by_run = {RunKey(*key): table for key, table in results.cases.groupby(KEYS, sort=False)}
-    runs = {row.label: _of_first_seed(row) for row in rows}
-    cases = {label: pd.concat([by_run[key] for key in keys]) for label, keys in runs.items()}
-    metric = _metric(results, rows[0], pd.concat(cases.values()))
-    scores = pd.DataFrame({row.label: _scores(results, row, cases[row.label], metric) for row in rows}).dropna()
-    if scores.empty:
-        return None
-    means = scores.mean()
-    order = (means if is_lower_better(metric) else -means).sort_values(kind="stable").index
-    referenced = {case for each in cases.values() for case in each[each["tp"] + each["fn"] > 0]["case"]}
-    return Choice(
-        metric=metric,
-        scores=scores[order],
-        runs={
-            label: {case: key for key in keys for case in by_run[key]["case"].unique()}
-            for label, keys in runs.items()
-        },
-        chosen=choose(scores, is_lower_better=is_lower_better(metric), with_reference=referenced),
-        seeds=sorted({run.seed for row in rows for run in row.runs}),
+def _draw_gallery(folder: ResultsFolder, results: Results, dataset: str, choice: GalleryChoice) -> Figure:
+    pictures = _read_pictures(folder, results, choice)
+    grid = PictureGrid(
+        columns=("image", "reference", *choice.models),
+        rows=[_grid_row(choice, chosen, pictures) for chosen in choice.cases],
+        legend=_legend(pictures),
     )
-
-
-def _metric(results: Results, row: Row, cases: pd.DataFrame) -> str:
-    """The first of the row; Dice where that is not known of every case in one unit."""
-    names = columns_of(results.metrics(row.group.variant)[0], cases)
-    return names[0] if len(names) == 1 else "dice"
-
-
-def _scores(results: Results, row: Row, cases: pd.DataFrame, metric: str) -> pd.Series:
-    """Case -> its score."""
-    found = scores_of(cases, metric=metric, empty=results.empty(row.group.variant), model=row.label)
-    return found.set_index("case")["value"]
-
-
-def _has_pictures(results: Results, row: Row) -> bool:
-    return all(set(results.records[run].files) >= _FILES for run in _of_first_seed(row))
-
-
-def _of_first_seed(row: Row) -> list[RunKey]:
-    first = min(run.seed for run in row.runs)
-    return [run for run in row.runs if run.seed == first]
-
-
-def _draw(folder: ResultsFolder, results: Results, dataset: str, choice: Choice) -> Figure:
-    pictures = _read(folder, results, choice, "pictures.parquet")
-    masks = _read(folder, results, choice, "predictions.parquet")
-    kept = {at: [_as_kept(row) for row in rows] for at, rows in pictures.items()}
-    found = {at: {row["region"]: unpack(row) for row in rows} for at, rows in masks.items()}
-    planes = [plane for of_case in kept.values() for plane in of_case]
-    sheet = Sheet(
-        columns=("image", "truth", *choice.shown),
-        lines=[_line(choice, chosen, kept, found) for chosen in choice.chosen],
-        legend={name: colour for each in planes for name, colour in zip(each.regions, each.colours, strict=True)},
-    )
-    return sheet.draw(
+    return grid.draw(
         name=name_for("gallery", dataset, results),
         title=f"Predictions on {dataset}",
         caption=_caption(choice),
-        alt=f"Image, truth and predictions of {listed(choice.shown)}, of the {_rules(choice)} case.",
+        alt=f"Image, reference and predictions of {join_names(choice.models)} on the {_rules(choice)} case.",
         phantom=results.manifest.phantom,
     )
 
 
-def _line(
-    choice: Choice, chosen: Chosen, kept: Mapping[Place, Sequence[Kept]], found: Mapping[Place, Mapping[str, Mask]]
-) -> Line:
-    """Image and truth as the best model has them, and what each model found, on the planes of its own run."""
+def _grid_row(choice: GalleryChoice, chosen: ChosenCase, pictures: Pictures) -> GridRow:
+    """Return image and reference as the best model's run stored them, and the prediction of every model."""
     case = chosen.case
-    first = kept[choice.shown[0], case]
-    cells = [Cell([_panel(each, ()) for each in first]), Cell([_panel(each, each.truth) for each in first])]
-    for label in choice.shown:
-        masks = found[label, case]
-        panels = [
-            _panel(each, [each.plane.cut(masks[name]) for name in each.regions]) for each in kept[label, case]
-        ]
-        cells.append(Cell(panels, note=written(choice.metric, choice.scores.loc[case, label])))
-    return Line(title=chosen.rule.capitalize(), note=_where(case, first), cells=cells)
+    first = pictures.planes[choice.models[0], case]
+    images = [_panel(plane, ()) for plane in first]
+    references = [_panel(plane, plane.reference) for plane in first]
+    cells = [Cell(images), Cell(references)]
+    for model in choice.models:
+        prediction = pictures.predictions[model, case]
+        panels = []
+        for plane in pictures.planes[model, case]:
+            masks = [plane.plane.cut(prediction[region]) for region in plane.regions]
+            panels.append(_panel(plane, masks))
+        score = choice.scores.loc[case, model]
+        cells.append(Cell(panels, note=format_value(choice.metric, score)))
+    plane_names = ", ".join(plane.plane.name for plane in first)
+    return GridRow(f"{chosen.rule.capitalize()}: {shorten(case, longest=40)} · {plane_names}", cells)
 
 
-def _read(folder: ResultsFolder, results: Results, choice: Choice, name: str) -> dict[Place, list[dict[str, Any]]]:
-    """The rows of a table of the runs, by label and case, of those that are shown; each file is read once."""
-    found: dict[Place, list[dict[str, Any]]] = {}
-    for label in choice.shown:
-        by_run: dict[RunKey, list[str]] = {}
-        for _, case in choice.chosen:
-            by_run.setdefault(choice.runs[label][case], []).append(case)
-        for run, cases in by_run.items():
+def _panel(plane: CasePlane, masks: Sequence[Mask]) -> Panel:
+    rows, columns = plane.reference[0].shape
+    ratio = rows * plane.plane.aspect / columns
+    return Panel(image=plane.image, masks=tuple(masks), colours=plane.colours, ratio=ratio)
+
+
+def _legend(pictures: Pictures) -> dict[str, str]:
+    colours: dict[str, str] = {}
+    for planes in pictures.planes.values():
+        for plane in planes:
+            colours.update(zip(plane.regions, plane.colours, strict=True))
+    return colours
+
+
+def _read_pictures(folder: ResultsFolder, results: Results, choice: GalleryChoice) -> Pictures:
+    planes: dict[Place, list[CasePlane]] = {}
+    predictions: dict[Place, dict[str, Mask]] = {}
+    for place, row in _read_rows(folder, results, choice, PICTURES):
+        planes.setdefault(place, []).append(_case_plane(row))
+    for place, row in _read_rows(folder, results, choice, PREDICTIONS):
+        predictions.setdefault(place, {})[row["region"]] = unpack(row)
+    return Pictures(planes, predictions)
+
+
+def _read_rows(
+    folder: ResultsFolder, results: Results, choice: GalleryChoice, name: str
+) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield the rows of the chosen models and cases from the file `name` of their runs, reading each file once."""
+    for model in choice.models:
+        cases_of_run: dict[RunKey, list[str]] = {}
+        for chosen in choice.cases:
+            cases_of_run.setdefault(choice.runs[model][chosen.case], []).append(chosen.case)
+        for run, cases in cases_of_run.items():
             table = folder.run(run).read_table(name, results.records[run])
             for row in table.filter(pc.field("case").isin(cases)).to_pylist():
-                found.setdefault((label, row["case"]), []).append(row)
-    return found
+                yield (model, row["case"]), row
 
 
-def _as_kept(row: Mapping[str, Any]) -> Kept:
-    return Kept(
+def _case_plane(row: Mapping[str, Any]) -> CasePlane:
+    regions = row["truth"]
+    return CasePlane(
         plane=Plane.of(row),
         image=row["image"],
-        regions=tuple(each["region"] for each in row["truth"]),
-        colours=tuple(colours_of([each["colour"] for each in row["truth"]])),
-        truth=tuple(unpack(each) for each in row["truth"]),
+        regions=tuple(region["region"] for region in regions),
+        colours=tuple(fill_colours([region["colour"] for region in regions])),
+        reference=tuple(unpack(region) for region in regions),
     )
 
 
-def _panel(kept: Kept, masks: Sequence[Mask]) -> Panel:
-    rows, columns = kept.truth[0].shape
-    return Panel(
-        image=kept.image, masks=tuple(masks), colours=kept.colours, ratio=rows * kept.plane.aspect / columns
-    )
-
-
-def _where(case: str, planes: Sequence[Kept]) -> str:
-    return f"{short(case, longest=40)} · {', '.join(each.plane.name for each in planes)}"
-
-
-def _rules(choice: Choice) -> str:
-    *others, last = [rule for rule, _ in choice.chosen]
+def _rules(choice: GalleryChoice) -> str:
+    *others, last = [chosen.rule for chosen in choice.cases]
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _caption(choice: Choice) -> str:
-    models = choice.scores.columns
-    over = f" and over {len(models)} models" if len(models) > 1 else ""
+def _caption(choice: GalleryChoice) -> str:
+    n_models, n_shown = choice.scores.shape[1], len(choice.models)
+    over_models = f" and over {n_models} models" if n_models > 1 else ""
+    n_cases = len(choice.scores)
     parts = [
-        (
-            f"The {_rules(choice)} of {len(choice.scores)} test cases by {name_of(choice.metric)} (mean over"
-            f" regions{over}); a case stands under one rule only."
-        )
+        f"The {_rules(choice)} of {n_cases} test cases by {metric_name(choice.metric)}.",
+        f"Scores are means over regions{over_models}; each case is shown once.",
     ]
-    if choice.chosen[-1].rule == MOST_DISPUTED:
-        parts.append("The most disputed case is that on which the models differ most.")
-    parts.append(f"Below each prediction is its {axis_of(choice.metric)} of the whole case, not of the plane.")
-    if len(models) > len(choice.shown):
-        parts.append(f"Of {len(models)} models the {len(choice.shown)} with the best mean are shown.")
+    if choice.cases[-1].rule == MOST_DISPUTED:
+        parts.append("The most disputed case is the one on which the models differ most.")
+    parts.append(f"Below each prediction is its {axis_label(choice.metric)} over the whole case, not the plane.")
+    if n_models > n_shown:
+        parts.append(f"The {n_shown} of {n_models} models with the best mean are shown.")
     if len(choice.seeds) > 1:
-        parts.append(f"Runs of seed {choice.seeds[0]}, of {len(choice.seeds)} seeds.")
+        parts.append(f"Runs of seed {choice.seeds[0]} are shown, of {len(choice.seeds)} seeds.")
     return " ".join(parts)

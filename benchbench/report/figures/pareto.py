@@ -1,184 +1,157 @@
-"""Quality against cost: which models nothing cheaper is better than."""
+"""Score against cost, with the Pareto front: the models for which no other is both better and cheaper."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from benchbench.images.arrays import Floats
-from benchbench.report.figures.canvas import MUTED, SERIES, Figure, canvas, listed, short
-from benchbench.report.figures.plate import Plate, spread_out
+from benchbench.report.figures.board_view import BoardView, scale_x_axis
+from benchbench.report.figures.canvas import MUTED, Figure, join_names, new_drawing, shorten
+from benchbench.report.figures.costs import Cost, costs_of
 from benchbench.statistics import Interval
-from benchbench.tables.cost_tables import cost_table
-from benchbench.tables.results import Results, of_runs
+from benchbench.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-_ON_A_MACHINE = ["device", "threads", "precision", "runs_per_device"]
-_MOST = 3  # panels
-_PANEL = (1.6, 1.7)  # inches, about
-_NUMBER = (9.0, 7.0)  # points that a number takes
-_OFFSETS = np.array([(9, 5), (-9, 5), (9, -5), (-9, -5), (0, 9), (0, -9), (12, 0), (-12, 0), (0, 17), (0, -17)])
+_MOST_PANELS = 3
+_POINTS_PER_INCH = 72
+_PANEL = np.array((1.6, 1.7)) * _POINTS_PER_INCH  # approximate size of a panel in points
+_NUMBER = (9.0, 7.0)  # size of a printed number in points
+_OFFSETS = ((9, 5), (-9, 5), (9, -5), (-9, -5), (0, 9), (0, -9), (12, 0), (-12, 0), (0, 17), (0, -17))
 
 
-class Cost(NamedTuple):
-    """What is paid, by the column of `cost_table` that it stands in."""
-
-    column: str
-    title: str
-    is_timed: bool = False
-    """Whether it says nothing across machines."""
-    is_of_training: bool = False
-    """Whether an ensemble, which trains nothing, has none."""
-
-
-_COSTS = (
-    Cost("parameters", "parameters"),
-    Cost("ms_per_case_p50", "inference, ms a case", is_timed=True),
-    Cost("train_seconds", "training, seconds a run", is_timed=True, is_of_training=True),
-    Cost("gmacs_per_case", "GMACs a case"),
-    Cost("seconds", "training and test, seconds a run", is_timed=True, is_of_training=True),
-)
-
-
-def draw_pareto(plate: Plate, results: Results) -> Figure | None:
-    """Up to three costs, those that are known of two models at least; None where there is none."""
-    found = list(costs_of(plate, results))[:_MOST]
-    if len(plate.models) < 2 or not found:
+def draw_pareto(view: BoardView, results: Results) -> Figure | None:
+    """Draw the first three costs that at least two models have; None without any."""
+    costs = list(costs_of(view, results))[:_MOST_PANELS]
+    if not costs:
         return None
-    drawing = canvas(2.6 + 0.16 * -(-len(plate.models) // 3))
-    panels = drawing.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for panel, (cost, values) in zip(panels, found, strict=True):
-        _draw_panel(panel, plate, values)
+    legend_lines = -(-len(view.models) // 3)
+    drawing = new_drawing(2.6 + 0.16 * legend_lines)
+    panels = drawing.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for panel, (cost, values) in zip(panels, costs, strict=True):
+        _draw_panel(panel, view, values)
         panel.set_xlabel(cost.title)
-    panels[0].set_ylabel(plate.axis)
-    _explain(drawing, plate)
-    return plate.finish(
+    panels[0].set_ylabel(view.axis)
+    _draw_legend(drawing, view)
+    titles = [cost.title for cost, _ in costs]
+    return view.export(
         drawing,
         "pareto",
-        title=f"{plate.metric} against cost",
-        caption=_caption(plate, [cost for cost, _ in found]),
-        alt=f"{plate.metric} of {listed(plate.models)} against {listed([cost.title for cost, _ in found])}.",
+        title=f"{view.metric} against cost",
+        caption=_caption(view, [cost for cost, _ in costs]),
+        alt=f"{view.metric} of {join_names(view.models)} against {join_names(titles)}.",
     )
-
-
-def costs_of(plate: Plate, results: Results) -> Iterator[tuple[Cost, dict[str, float]]]:
-    """Each cost by label, the mean over runs; times only where all of them are of one machine."""
-    table = cost_table(results)
-    ensembles = results.manifest.ensembles
-    for cost in _COSTS:
-        if cost.column not in table:
-            continue
-        rows = {
-            label: row
-            for label, row in plate.board.rows.items()
-            if not cost.is_of_training or row.group.model not in ensembles
-        }
-        lines = {label: of_runs(table, row.runs) for label, row in rows.items()}
-        if cost.is_timed and _machines(lines.values()) > 1:
-            continue
-        values = {label: _mean(each[cost.column]) for label, each in lines.items()}
-        known = {label: value for label, value in values.items() if value > 0}
-        if len(known) > 1:
-            yield cost, known
 
 
 def front(costs: Sequence[float], means: Sequence[float], *, is_lower_better: bool) -> list[int]:
-    """Places of those than which nothing that costs as little is as good, from the cheapest."""
-    towards_best = 1 if is_lower_better else -1
-    found: list[int] = []
-    for place in sorted(range(len(costs)), key=lambda at: (costs[at], towards_best * means[at])):
-        if not found or towards_best * means[place] < towards_best * means[found[-1]]:
-            found.append(place)
-    return found
+    """Return the indices of the Pareto front, from the cheapest: all that no other matches at the same cost."""
+    losses = np.asarray(means) if is_lower_better else -np.asarray(means)
+    indices = []
+    lowest = np.inf
+    for index in np.lexsort((losses, np.asarray(costs))).tolist():
+        if losses[index] < lowest:
+            indices.append(index)
+            lowest = losses[index]
+    return indices
 
 
-def _mean(values: pd.Series) -> float:
-    """Not a number where one is missing."""
-    return float(pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan).mean())
-
-
-def _machines(tables: Iterable[pd.DataFrame]) -> int:
-    used = pd.concat(list(tables))
-    return len(used[[name for name in _ON_A_MACHINE if name in used]].drop_duplicates())
-
-
-def _draw_panel(panel: Axes, plate: Plate, values: Mapping[str, float]) -> None:
-    places = [number for number, label in enumerate(plate.models) if label in values]
-    costs = [values[plate.models[number]] for number in places]
-    means = [plate.board.means[plate.models[number]] for number in places]
+def _draw_panel(panel: Axes, view: BoardView, costs_by_label: Mapping[str, float]) -> None:
+    numbers = [number for number, label in enumerate(view.models) if label in costs_by_label]
+    costs = [costs_by_label[view.models[number]] for number in numbers]
+    means = [view.board.means[view.models[number]] for number in numbers]
     panel.grid()
-    spread_out(panel, np.asarray(costs))
-    _draw_front(panel, plate, costs, means)
-    for number, cost, mean in zip(places, costs, means, strict=True):
-        interval = plate.board.intervals[plate.models[number]]
+    scale_x_axis(panel, np.asarray(costs))
+    _draw_front(panel, costs, means, is_lower_better=view.board.panel.is_lower_better)
+
+    for number, cost, mean in zip(numbers, costs, means, strict=True):
+        colour = view.colour(number)
+        interval = view.board.intervals[view.models[number]]
         if isinstance(interval, Interval):
-            panel.plot([cost, cost], interval[:2], color=plate.colour(number), linewidth=0.8, alpha=0.6)
-        panel.plot([cost], [mean], "o", color=plate.colour(number), markersize=5, markeredgewidth=0)
-    if len(plate.models) > len(SERIES):
-        _number(panel, places, costs, means)
+            panel.plot([cost, cost], [interval.low, interval.high], color=colour, linewidth=0.8, alpha=0.6)
+        panel.plot([cost], [mean], "o", color=colour, markersize=5, markeredgewidth=0)
+    if not view.has_colours:
+        _draw_numbers(panel, numbers, costs, means)
 
 
-def _draw_front(panel: Axes, plate: Plate, costs: Sequence[float], means: Sequence[float]) -> None:
-    """A step at each model of the front; level after the dearest of all."""
-    best = front(costs, means, is_lower_better=plate.board.panel.is_lower_better)
-    across, up = [costs[at] for at in best], [means[at] for at in best]
-    panel.step(
-        [*across, max(costs)], [*up, up[-1]], where="post", color=MUTED, linewidth=0.8, linestyle="--", zorder=1
-    )
+def _draw_front(panel: Axes, costs: Sequence[float], means: Sequence[float], *, is_lower_better: bool) -> None:
+    """Draw a step at each model of the front, and a level line up to the most expensive model."""
+    best = front(costs, means, is_lower_better=is_lower_better)
+    last = best[-1]
+    xs = [*(costs[index] for index in best), max(costs)]
+    ys = [*(means[index] for index in best), means[last]]
+    panel.step(xs, ys, where="post", color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
 
 
-def _number(panel: Axes, places: Sequence[int], costs: Sequence[float], means: Sequence[float]) -> None:
-    """Each model's place beside its point, where no other number or point is."""
-    points = np.stack([_scaled(np.log(costs)), _scaled(np.asarray(means))], axis=1)
-    size = np.array(_PANEL) * 72  # points of the typographic kind
-    taken = list(points * size)
-    for number, point, cost, mean in zip(places, points, costs, means, strict=True):
-        room = [
-            min(np.abs((point * size + offset - other) / _NUMBER).max() for other in taken) for offset in _OFFSETS
-        ]
-        offset = next(
-            (offset for offset, free in zip(_OFFSETS, room, strict=True) if free >= 1),
-            _OFFSETS[int(np.argmax(room))],
+def _draw_numbers(panel: Axes, numbers: Sequence[int], costs: Sequence[float], means: Sequence[float]) -> None:
+    """Print each model's position next to its point, away from other numbers and points."""
+    xs = _rescale(np.log(costs))
+    ys = _rescale(np.asarray(means))
+    points = np.stack([xs, ys], axis=1) * _PANEL
+    occupied = list(points)
+    for number, point, cost, mean in zip(numbers, points, costs, means, strict=True):
+        offset = _free_offset(point, occupied)
+        occupied.append(point + offset)
+        panel.annotate(
+            f"{number + 1}",
+            (cost, mean),
+            xytext=offset,
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=6.5,
         )
-        taken.append(point * size + offset)
-        style = {"ha": "center", "va": "center", "fontsize": 6.5}
-        panel.annotate(f"{number + 1}", (cost, mean), xytext=offset, textcoords="offset points", **style)
 
 
-def _scaled(values: Floats) -> Floats:
-    scaled: Floats = (values - values.min()) / max(float(np.ptp(values)), 1e-12)
-    return scaled
+def _free_offset(point: Floats, occupied: Sequence[Floats]) -> tuple[int, int]:
+    """Return the first offset at which a number covers nothing, or the one with the most room."""
+    rooms = []
+    for offset in _OFFSETS:
+        place = point + offset
+        distances = np.abs(np.stack(occupied) - place) / _NUMBER
+        room = float(distances.max(axis=1).min())
+        if room >= 1:
+            return offset
+        rooms.append(room)
+    return _OFFSETS[int(np.argmax(rooms))]
 
 
-def _explain(drawing: Drawing, plate: Plate) -> None:
-    """Which colour, or which number, is which model."""
+def _rescale(values: Floats) -> Floats:
+    """Return the values scaled to [0, 1]."""
+    width = max(float(np.ptp(values)), 1e-12)
+    rescaled: Floats = (values - values.min()) / width
+    return rescaled
+
+
+def _draw_legend(drawing: Drawing, view: BoardView) -> None:
+    """Explain which model each colour, or each number, is."""
     from matplotlib.lines import Line2D  # noqa: PLC0415 as in canvas
 
-    is_numbered = len(plate.models) > len(SERIES)
-    handles = [
-        Line2D([], [], linestyle="", marker="" if is_numbered else "o", color=plate.colour(number), markersize=5,
-               label=f"{number + 1}  {short(label)}" if is_numbered else short(label))
-        for number, label in enumerate(plate.models)
-    ]  # fmt: skip
+    handles = []
+    for number, model in enumerate(view.models):
+        label, marker = shorten(model), "o"
+        if not view.has_colours:
+            label, marker = f"{number + 1}  {label}", ""
+        colour = view.colour(number)
+        handles.append(Line2D([], [], linestyle="", marker=marker, color=colour, markersize=5, label=label))
     drawing.legend(
         handles=handles,
         loc="outside lower center",
         ncols=4 if len(handles) == 4 else 3,
-        handlelength=0 if is_numbered else 1,
+        handlelength=1 if view.has_colours else 0,
         fontsize=7,
     )
 
 
-def _caption(plate: Plate, found: Sequence[Cost]) -> str:
-    timed = any(cost.is_timed for cost in found)
+def _caption(view: BoardView, costs: Sequence[Cost]) -> str:
+    times = ""
+    if any(cost.is_timed for cost in costs):
+        times = " All times are from the same machine; ensembles have no training time."
     return (
-        f"Mean {plate.metric} with its 95 % interval against cost. The dashed line joins the models"
-        " than which none that costs as little is as good."
-        + (" Times are of one machine; ensembles train nothing." if timed else "")
+        f"Mean {view.metric} with its 95 % interval against cost. The dashed line, the Pareto front, joins the"
+        f" models for which no other model is as good at the same or a lower cost.{times}"
     )

@@ -1,85 +1,104 @@
-"""A map of all pairs of models: which of them can be told apart."""
+"""A map of all pairs of models that shows which of them are separable."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchbench.report.figures.canvas import INK, MUTED, PAPER, SERIES, Figure, canvas, listed, short
-from benchbench.report.figures.plate import Plate
+from benchbench.report.figures.board_view import BoardView
+from benchbench.report.figures.canvas import (
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    Figure,
+    join_names,
+    new_drawing,
+    shorten,
+)
 from benchbench.statistics import Comparison, Unknown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ROOMY = 10  # models, up to which a cell has room for more than a sign
+_ROOMY = 10  # up to so many models, a cell has room for more than a sign
 
 
-def draw_significance(plate: Plate) -> Figure | None:
-    """None where there are too few patients to tell models apart, or one model."""
-    found = plate.board.comparisons
-    if not found or any(isinstance(known, Unknown) for each in found for known in (each.p_holm, each.interval)):
+def draw_significance(view: BoardView) -> Figure | None:
+    """Draw the map; None with one model, or with too few patients for a test."""
+    comparisons = view.board.comparisons
+    if not comparisons or not all(map(_is_known, comparisons)):
         return None
-    models, is_roomy = plate.models, len(plate.models) <= _ROOMY
+    models = view.models
+    is_roomy = len(models) <= _ROOMY
     side = min(0.42, 5.0 / len(models))
-    drawing = canvas((1.1 if is_roomy else 0.5) + side * (len(models) - is_roomy))
+    drawing = new_drawing((1.1 if is_roomy else 0.5) + side * (len(models) - is_roomy))
     axes = drawing.subplots()
-    for each in found:
-        _draw_cell(axes, each, models.index(each.second) - 1, models.index(each.first), is_roomy=is_roomy)
-    _label(axes, models, is_roomy=is_roomy)
+    for comparison in comparisons:
+        row = models.index(comparison.first)
+        column = models.index(comparison.second) - 1
+        _draw_cell(axes, comparison, column, row, is_roomy=is_roomy)
+    _label_axes(axes, models, is_roomy=is_roomy)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set(xlim=(-0.5, len(models) - 1.5), aspect="equal", anchor="W")
     axes.spines[:].set_visible(False)
-    return plate.finish(
+    n_separable = sum(comparison.is_separable for comparison in comparisons)
+    return view.export(
         drawing,
         "significance",
-        title=f"Which models can be told apart by {plate.metric}",
-        caption=_caption(plate),
-        alt=_alt(plate),
+        title=f"Separable models by {view.metric}",
+        caption=_caption(view),
+        alt=f"{n_separable} of {len(comparisons)} pairs of {join_names(models)} are separable.",
     )
 
 
-def _label(axes: Axes, models: list[str], *, is_roomy: bool) -> None:
-    """Rows but the last, columns but the first; of many models a column has the number of its row."""
+def _is_known(comparison: Comparison) -> bool:
+    return not isinstance(comparison.p_holm, Unknown) and not isinstance(comparison.interval, Unknown)
+
+
+def _label_axes(axes: Axes, models: Sequence[str], *, is_roomy: bool) -> None:
+    """Label all rows but the last and all columns but the first; many columns have the numbers of their rows."""
     if is_roomy:
-        rows, columns = [short(model) for model in models[:-1]], [short(model, longest=20) for model in models[1:]]
+        rows = [shorten(model) for model in models[:-1]]
+        columns = [shorten(model, longest=20) for model in models[1:]]
         axes.set_xticks(range(len(columns)), columns, rotation=40, ha="left", rotation_mode="anchor")
     else:
-        rows = [f"{short(model)}  {number}" for number, model in enumerate(models, start=1)]
+        rows = [f"{shorten(model)}  {number}" for number, model in enumerate(models, start=1)]
         axes.set_xticks(range(len(models) - 1), range(2, len(models) + 1))
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
 
 
-def _draw_cell(axes: Axes, found: Comparison, column: int, row: int, *, is_roomy: bool) -> None:
+def _draw_cell(axes: Axes, comparison: Comparison, column: int, row: int, *, is_roomy: bool) -> None:
     from matplotlib.patches import Rectangle  # noqa: PLC0415 as in canvas
 
-    fill = {"facecolor": SERIES[0]} if found.is_separable else {"facecolor": MUTED, "alpha": 0.15}
-    axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, linewidth=0, **fill))
-    p = _shown(found.p_holm)
-    words = p if found.is_separable else f"≈\n{p}" if is_roomy else "≈"
-    colour = PAPER if found.is_separable else INK
-    axes.text(column, row, words, ha="center", va="center", size=6.5 if is_roomy else 5, color=colour)
+    p = _format_p(comparison.p_holm)
+    if comparison.is_separable:
+        fill, opacity = SERIES[0], 1.0
+        text, colour = p, PAPER
+    else:
+        fill, opacity = MUTED, 0.15
+        text, colour = f"≈\n{p}" if is_roomy else "≈", INK
+    corner = (column - 0.47, row - 0.47)
+    axes.add_patch(Rectangle(corner, 0.94, 0.94, linewidth=0, facecolor=fill, alpha=opacity))
+    size = 6.5 if is_roomy else 5
+    axes.text(column, row, text, ha="center", va="center", size=size, color=colour)
 
 
-def _shown(p: float | Unknown) -> str:
+def _format_p(p: float | Unknown) -> str:
     assert not isinstance(p, Unknown), "a map is drawn of known values"
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def _caption(plate: Plate) -> str:
+def _caption(view: BoardView) -> str:
+    p = view.board.comparisons[0].p_folds
+    without_folds = ""
+    if isinstance(p, Unknown):
+        without_folds = f" Here there is no test over folds ({p.reason}), so no pair is blue."
     return (
-        "Row against column, models from the best mean: blue where the row is better, grey (≈) where the two"
-        f" cannot be told apart. Numbers are p of the signed-rank test ({plate.board.family}); blue also needs an"
-        f" interval of the difference without 0 and a test over folds below .05.{_without_folds(plate)}"
+        "Each row compared with each column, models ordered from the best mean. Blue: the row's model is better."
+        " Grey (≈): the two are not separable. Numbers are p-values of the signed-rank test"
+        f" ({view.board.family}). A blue cell also needs an interval of the difference that excludes 0 and a test"
+        f" over folds with p below .05.{without_folds}"
     )
-
-
-def _without_folds(plate: Plate) -> str:
-    p = plate.board.comparisons[0].p_folds
-    return f" Here there is no such test ({p.reason}), and no pair is blue." if isinstance(p, Unknown) else ""
-
-
-def _alt(plate: Plate) -> str:
-    apart = sum(each.is_separable for each in plate.board.comparisons)
-    return f"{apart} of {len(plate.board.comparisons)} pairs of {listed(plate.models)} can be told apart."

@@ -1,4 +1,4 @@
-"""matplotlib's SVG made fit to stand in a page: no name of one figure in another, colours by the page's theme."""
+"""matplotlib's SVG prepared for a page: ids unique to the figure, and colours that follow the page's theme."""
 
 from __future__ import annotations
 
@@ -7,49 +7,62 @@ from collections.abc import Mapping
 from html import escape
 
 _FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"
+_UNNEEDED = (r"<!--.*?-->", r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<defs>\s*</defs>")
 
 
-def themed(svg: str, *, name: str, alt: str, theme: Mapping[str, str]) -> str:
-    """The `<svg>` element alone: no comment, metadata, style sheet, script or id that is not needed.
+def prepare_svg(svg: str, *, name: str, alt: str, theme: Mapping[str, str]) -> str:
+    """Return the bare `<svg>` element, without comments, metadata, style sheet and unused ids.
 
-    Each colour of `theme` is replaced in the style, where browsers look first, and stays as an attribute for
-    programs that know no CSS variables.
+    Each colour of `theme` is replaced in the style, which browsers prefer, and kept as an attribute for programs
+    that do not know CSS variables.
     """
     body = svg[svg.index("<svg") :]
-    for pattern in (r"<!--.*?-->", r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<defs>\s*</defs>"):
+    for pattern in _UNNEEDED:
         body = re.sub(pattern, "", body, flags=re.DOTALL)
-    body = _own_ids(body, name)
-    body = re.sub(r'style="([^"]*)"', lambda found: _style(found[1], theme), body)
-    body = re.sub(r"<[^>]+>", lambda found: _rounded(found[0]), body)  # places, never what is written
+    body = _rename_ids(body, name)
+    body = re.sub(r'style="([^"]*)"', lambda match: _apply_theme(match[1], theme), body)
+    body = re.sub(r"<[^>]+>", lambda match: _round_numbers(match[0]), body)  # coordinates, but never text
     body = re.sub(r">\s+<", ">\n<", body)
     label = escape(alt, quote=True)
     head = f'<svg role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt"'
     return body.replace("<svg", head, 1).strip() + "\n"
 
 
-def _rounded(tag: str) -> str:
-    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), tag)
+def _round_numbers(tag: str) -> str:
+    def rounded(match: re.Match[str]) -> str:
+        number = f"{float(match[0]):.2f}"
+        return number.rstrip("0").rstrip(".")
+
+    return re.sub(r"-?\d+\.\d{3,}", rounded, tag)
 
 
-def _own_ids(svg: str, name: str) -> str:
-    """Ids that something refers to are given the figure's name, the others go."""
+def _rename_ids(svg: str, name: str) -> str:
+    """Prefix every id that is referred to with the figure's name, and remove the other ids."""
     prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg))
-    kept = {each for pair in used for each in pair if each}
-    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in kept else "", svg)
+    used = set(re.findall(r"url\(#([^)]+)\)", svg)) | set(re.findall(r'href="#([^"]+)"', svg))
+
+    def renamed(match: re.Match[str]) -> str:
+        if match[1] not in used:
+            return ""
+        return f' id="{prefix}-{match[1]}"'
+
+    svg = re.sub(r' id="([^"]*)"', renamed, svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
 
 
-def _style(style: str, theme: Mapping[str, str]) -> str:
-    """The declarations of a style attribute, and attributes for those of a themed colour."""
-    plain, declared = [], []
-    for declaration in filter(None, (part.strip() for part in style.split(";"))):
-        key, _, value = (part.strip() for part in declaration.partition(":"))
+def _apply_theme(style: str, theme: Mapping[str, str]) -> str:
+    """Return a style attribute in the theme's colours, after attributes with the original ones."""
+    attributes, declarations = [], []
+    for part in style.split(";"):
+        if not part.strip():
+            continue
+        key, _, value = part.partition(":")
+        key, value = key.strip(), value.strip()
         if key in {"font", "font-family"}:
             value = re.sub(r"'DejaVu Sans'.*", _FONT, value)
         if value in theme and key in {"fill", "stroke"}:
-            plain.append(f'{key}="{value}" ')
+            attributes.append(f'{key}="{value}" ')
             value = theme[value]
-        declared.append(f"{key}: {value}")
-    return f'{"".join(plain)}style="{"; ".join(declared)}"'
+        declarations.append(f"{key}: {value}")
+    return f'{"".join(attributes)}style="{"; ".join(declarations)}"'
