@@ -1,4 +1,4 @@
-"""The plugins cardiac, hvsmr2 and acdc on handmade files with every fault, and what their phantoms look like in numbers."""
+"""The plugins cardiac, hvsmr2 and acdc on handmade files, with every fault that has been seen."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from benchbench import CaseRef, DataError, DataNotFoundError, Dataset
 from benchbench.data.case_names import check_case
 from benchbench.data.folder import case_digests
-from benchbench_datasets import acdc, cardiac, cardiac_phantom, hvsmr2
+from benchbench_datasets import acdc, cardiac, hvsmr2
 from benchbench_datasets.acdc import Acdc
 from benchbench_datasets.cardiac import Cardiac
 from benchbench_datasets.cardiac_phantom import write_acdc, write_hvsmr2, write_hvsmr_2016
@@ -22,7 +21,7 @@ from benchbench_datasets.hvsmr2 import Hvsmr2
 
 SHAPE = (4, 5, 6)
 PIR = np.array([[0, 0, 0.89, -1], [-0.885, 0, 0, 2], [0, -0.885, 0, 3], [0, 0, 0, 1]])
-EACH = pytest.mark.parametrize(
+EVERY_DATASET = pytest.mark.parametrize(
     ("open_dataset", "image", "label"),
     [
         (Cardiac, "training_axial_crop_pat3", "training_axial_crop_pat3-label"),
@@ -61,7 +60,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("module", "name"), [(cardiac, "cardiac"), (hvsmr2, "hvsmr2"), (acdc, "acdc")])
-def test_each_file_gives_one_plugin_with_a_licence_a_page_and_a_phantom_it_can_read(
+def test_every_module_has_one_plugin_with_a_licence_a_page_and_a_phantom_that_it_reads(
     module: object, name: str, phantoms: Path
 ) -> None:
     (plugin,) = module.benchbench_datasets()
@@ -74,7 +73,7 @@ def test_each_file_gives_one_plugin_with_a_licence_a_page_and_a_phantom_it_can_r
         assert check_case(dataset.load(case.id), dataset.task, case.id) == []
 
 
-@EACH
+@EVERY_DATASET
 def test_a_case_is_its_image_with_a_channel_axis_and_its_label_as_stored(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, tmp_path: Path
 ) -> None:
@@ -93,8 +92,8 @@ def test_a_case_is_its_image_with_a_channel_axis_and_its_label_as_stored(
     assert np.allclose(loaded.affine, PIR)
 
 
-@EACH
-def test_files_without_compression_are_read_alike(
+@EVERY_DATASET
+def test_files_without_compression_are_read_as_well(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, tmp_path: Path
 ) -> None:
     write_pair(tmp_path, image, label, suffix=".nii")
@@ -104,8 +103,8 @@ def test_files_without_compression_are_read_alike(
     assert dataset.load(case.id).label.all()
 
 
-@EACH
-def test_an_image_without_label_a_label_without_image_and_a_file_there_twice_are_all_told(
+@EVERY_DATASET
+def test_missing_images_missing_labels_and_files_in_both_suffixes_are_all_reported(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, tmp_path: Path
 ) -> None:
     write(tmp_path / f"{image}.nii.gz")
@@ -115,16 +114,17 @@ def test_an_image_without_label_a_label_without_image_and_a_file_there_twice_are
     dataset = open_dataset(tmp_path)
     with pytest.raises(DataError) as caught:
         case_digests(dataset, dataset.cases(), threads=1)
-    told = caught.value.problems
-    assert len(told) == 4
-    assert f"{image}.nii.gz: found no label, expected {Path(label).name}.nii.gz" in told[0]
-    assert f"{label.replace('3', '4')}.nii.gz: found no image" in told[1]
-    assert f"{image.replace('3', '5')}.nii.gz: found {Path(image).name.replace('3', '5')}.nii beside it" in told[2]
-    assert f"{label.replace('3', '5')}.nii.gz: found" in told[3]
+    problems = caught.value.problems
+    assert len(problems) == 4
+    assert f"{image}.nii.gz: found no label, expected {Path(label).name}.nii.gz" in problems[0]
+    assert f"{label.replace('3', '4')}.nii.gz: found no image" in problems[1]
+    other = Path(image).name.replace("3", "5")
+    assert f"{image.replace('3', '5')}.nii.gz: found {other}.nii as well" in problems[2]
+    assert f"{label.replace('3', '5')}.nii.gz: found" in problems[3]
 
 
-@EACH
-def test_every_fault_of_both_files_is_told_at_once_and_names_the_file_from_the_root(
+@EVERY_DATASET
+def test_every_fault_of_both_files_is_reported_with_the_path_from_the_root(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, tmp_path: Path
 ) -> None:
     write(tmp_path / f"{image}.nii.gz", np.nan, dtype="f4")
@@ -135,10 +135,13 @@ def test_every_fault_of_both_files_is_told_at_once_and_names_the_file_from_the_r
         dataset.load(case.id)
     first, second = caught.value.problems
     assert re.match(rf"\w+: {re.escape(image)}\.nii\.gz: found 120 voxels that are nan", first)
-    assert re.match(rf"\w+: {re.escape(label)}\.nii\.gz: found 9 \(120 voxels\), expected only 0, 1, 2", second)
+    assert re.match(
+        rf"\w+: {re.escape(label)}\.nii\.gz: found unexpected labels 9 \(120 voxels\), expected only 0, 1, 2",
+        second,
+    )
 
 
-@EACH
+@EVERY_DATASET
 @pytest.mark.parametrize("shape", [(4, 5, 7), (6, 5, 4)])
 def test_a_label_of_another_shape_is_refused_with_both_shapes_and_its_values(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, shape: tuple[int, ...], tmp_path: Path
@@ -153,9 +156,9 @@ def test_a_label_of_another_shape_is_refused_with_both_shapes_and_its_values(
     assert "9 (" in caught.value.problems[1]
 
 
-@EACH
+@EVERY_DATASET
 @pytest.mark.parametrize("affine", [PIR @ np.diag([-1, 1, 1, 1]), PIR + np.eye(4, k=3)], ids=["flip", "shift"])
-def test_a_label_that_lies_elsewhere_is_refused(
+def test_a_label_in_another_place_is_refused(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, affine: np.ndarray, tmp_path: Path
 ) -> None:
     write(tmp_path / f"{image}.nii.gz")
@@ -167,8 +170,8 @@ def test_a_label_that_lies_elsewhere_is_refused(
         dataset.load(dataset.cases()[0].id)
 
 
-@EACH
-def test_an_empty_folder_is_told_with_its_name_and_what_was_expected(
+@EVERY_DATASET
+def test_the_error_of_an_empty_folder_names_it_and_what_was_expected(
     open_dataset: Callable[[Path], Dataset], image: str, label: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataNotFoundError) as caught:
@@ -177,12 +180,12 @@ def test_an_empty_folder_is_told_with_its_name_and_what_was_expected(
     assert re.search(r"found no .*\.nii\.gz.*, expected .* for each patient; unpack", str(caught.value))
 
 
-def test_a_case_that_is_not_there_is_told_with_both_names(tmp_path: Path) -> None:
+def test_the_error_of_an_absent_case_names_both_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"found no file, expected training_axial_crop_pat7\.nii\.gz and"):
         Cardiac(tmp_path).files("pat7")
 
 
-def test_patients_of_hvsmr_come_in_the_order_of_their_numbers_without_those_for_testing(tmp_path: Path) -> None:
+def test_patients_of_hvsmr_are_ordered_by_number_without_those_for_testing(tmp_path: Path) -> None:
     write_hvsmr(tmp_path, 10, 2, 0)
     write(tmp_path / "testing_axial_crop_pat11.nii.gz")
     write(tmp_path / "._training_axial_crop_pat12.nii.gz")
@@ -190,7 +193,7 @@ def test_patients_of_hvsmr_come_in_the_order_of_their_numbers_without_those_for_
     assert Cardiac(tmp_path).cases() == expected
 
 
-def test_a_view_reads_its_own_files_alone(tmp_path: Path) -> None:
+def test_a_view_reads_only_its_own_files(tmp_path: Path) -> None:
     write_hvsmr(tmp_path, 1, view="axial_crop")
     write_hvsmr(tmp_path, 2, view="axial_full")
     write_hvsmr(tmp_path, 3, view="sa_crop")
@@ -203,14 +206,14 @@ def test_a_view_reads_its_own_files_alone(tmp_path: Path) -> None:
     assert Cardiac(tmp_path, view="sa_crop").files("pat3")[0].name == "training_sa_crop_pat3.nii.gz"
 
 
-def test_aorta_and_pulmonary_artery_are_refused_with_what_to_set(tmp_path: Path) -> None:
+def test_the_error_of_unexpected_great_vessels_names_the_parameter_to_set(tmp_path: Path) -> None:
     write_hvsmr(tmp_path, 0)
     voxels = np.zeros(SHAPE, np.uint16)
     voxels[0, 0, :3], voxels[0, 1, :2] = 64, 71
     nib.save(nib.Nifti1Image(voxels, PIR), tmp_path / "training_axial_crop_pat0-label.nii.gz")
     with pytest.raises(DataError) as caught:
         Cardiac(tmp_path).load("pat0")
-    assert "found 64 (3 voxels), 71 (2 voxels), expected only 0, 1, 2" in str(caught.value)
+    assert "found unexpected labels 64 (3 voxels), 71 (2 voxels), expected only 0, 1, 2" in str(caught.value)
     assert "aorta" in str(caught.value)
     assert "great_vessels" in str(caught.value)
 
@@ -218,7 +221,9 @@ def test_aorta_and_pulmonary_artery_are_refused_with_what_to_set(tmp_path: Path)
 @pytest.mark.parametrize(
     ("great_vessels", "expected"), [("blood_pool", [0, 1, 2, 2, 2]), ("background", [0, 1, 2, 0, 0])]
 )
-def test_great_vessels_are_read_as_asked(great_vessels: str, expected: list[int], tmp_path: Path) -> None:
+def test_great_vessels_are_read_as_the_parameter_says(
+    great_vessels: str, expected: list[int], tmp_path: Path
+) -> None:
     write_hvsmr(tmp_path, 0)
     voxels = np.zeros(SHAPE, np.uint16)
     voxels[0, 0, :5] = [0, 1, 2, 64, 71]
@@ -233,7 +238,7 @@ def test_hvsmr2_has_eight_regions_and_no_myocardium() -> None:
     assert Hvsmr2.task.regions == {name: (value,) for value, name in enumerate(names.split(), start=1)}
 
 
-def test_hvsmr2_reads_the_images_as_asked_and_no_endpoints(tmp_path: Path) -> None:
+def test_hvsmr2_reads_the_chosen_images_and_no_endpoints(tmp_path: Path) -> None:
     for folder, value in (("cropped", 100), ("cropped_norm", 0.5)):
         write(tmp_path / folder / f"pat3_{folder}.nii.gz", value, dtype="f4")
         write(tmp_path / folder / "pat3_cropped_seg.nii.gz", 8)
@@ -249,9 +254,7 @@ def test_the_left_ventricle_of_acdc_is_3_and_the_right_1() -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "training", "database/training"])
-def test_both_frames_of_acdc_belong_to_their_patient_wherever_it_is_and_4d_to_no_case(
-    folder: str, tmp_path: Path
-) -> None:
+def test_both_frames_of_acdc_belong_to_their_patient_and_4d_files_to_no_case(folder: str, tmp_path: Path) -> None:
     for name in (
         "patient002/patient002_frame12",
         "patient002/patient002_frame01",
@@ -267,7 +270,7 @@ def test_both_frames_of_acdc_belong_to_their_patient_wherever_it_is_and_4d_to_no
     assert Acdc(tmp_path).files("patient002_frame12")[1].name == "patient002_frame12_gt.nii.gz"
 
 
-def test_info_of_acdc_is_metadata_and_a_line_that_is_none_is_told(tmp_path: Path) -> None:
+def test_info_of_acdc_is_metadata_and_a_malformed_line_is_reported(tmp_path: Path) -> None:
     for patient in ("patient001", "patient002"):
         write_pair(tmp_path, f"{patient}/{patient}_frame01", f"{patient}/{patient}_frame01_gt")
     info = tmp_path / "patient001" / "Info.cfg"
@@ -276,110 +279,3 @@ def test_info_of_acdc_is_metadata_and_a_line_that_is_none_is_told(tmp_path: Path
     info.write_text("ED: 1\n<html>\n")
     with pytest.raises(DataError, match=r"acdc: patient001/Info\.cfg: found line '<html>', expected 'key: value'"):
         Acdc(tmp_path).metadata()
-
-
-@pytest.mark.parametrize("view", ["axial_full", "axial_crop"])
-def test_a_phantom_of_hvsmr_2016_lies_on_axes_to_posterior_inferior_and_right(view: str, phantoms: Path) -> None:
-    for n, spacing_mm in enumerate([(0.885, 0.885, 0.89), (0.833, 0.833, 0.83), (0.885, 0.885, 0.89)]):
-        for path in Cardiac(phantoms / "cardiac", view=view).files(f"pat{n}"):
-            stored = nib.load(path)
-            assert nib.aff2axcodes(stored.affine) == ("P", "I", "R")
-            assert stored.header.get_zooms() == pytest.approx(spacing_mm)
-            assert (stored.header["qform_code"], stored.header["sform_code"]) == (2, 1)
-            assert np.allclose(stored.get_qform(), stored.get_sform(), atol=1e-4)
-    assert nib.load(path).get_data_dtype() == np.uint16
-
-
-def test_the_views_of_a_phantom_show_the_same_heart_in_the_same_place(phantoms: Path) -> None:
-    cases = [
-        Cardiac(phantoms / "cardiac", view=view).load("pat1") for view in ("axial_full", "axial_crop", "sa_crop")
-    ]
-    litres = [np.count_nonzero(case.label) * abs(np.linalg.det(case.affine)) for case in cases]
-    middles = [case.affine[:3, :3] @ np.argwhere(case.label).mean(0) + case.affine[:3, 3] for case in cases]
-    assert litres[0] == litres[1]
-    assert litres[2] == pytest.approx(litres[0], rel=0.15)
-    assert np.allclose(middles[0], middles[1])
-    assert np.allclose(middles[0], middles[2], atol=1.5)
-    assert len({nib.aff2axcodes(case.affine) for case in cases}) == 2
-
-
-def test_intensities_of_a_phantom_are_those_measured_on_hvsmr_2016(phantoms: Path) -> None:
-    dataset = Cardiac(phantoms / "cardiac", view="axial_full")
-    cases = [dataset.load(case.id) for case in dataset.cases()]
-    image = np.concatenate([case.image.ravel() for case in cases])
-    label = np.concatenate([case.label.ravel() for case in cases])
-    blood, wall, rest = image[label == 2], image[label == 1], image[(label == 0) & (image > 8)]
-    assert 113 < blood.mean() < 129
-    assert 11 < blood.std() < 25
-    assert 60 < wall.mean() < 80
-    assert 8 < wall.std() < 20
-    assert 46 < rest.mean() < 68
-    assert 20 < rest.std() < 42
-    assert 0.5 < (image <= 3).mean() < 0.66
-    assert all(
-        1.5 < case.image[0][case.label == 2].mean() / case.image[0][case.label == 1].mean() < 2 for case in cases
-    )
-
-
-def test_labels_of_a_phantom_are_ragged_and_of_the_measured_share(phantoms: Path) -> None:
-    for n in range(3):
-        label = Cardiac(phantoms / "cardiac").load(f"pat{n}").label
-        assert 0.02 < (label == 1).mean() < 0.1
-        assert 0.1 < (label == 2).mean() < 0.25
-        assert 2 <= ndimage.label(label == 2)[1] < 200
-        assert 11 <= ndimage.label(label == 1)[1] < 200
-        assert 0.015 < (Cardiac(phantoms / "cardiac", view="axial_full").load(f"pat{n}").label > 0).mean() < 0.06
-
-
-def test_the_wall_of_a_phantom_is_thicker_around_the_left_ventricle() -> None:
-    tissue = cardiac_phantom._scan_patient(0, size=64, seed=1).tissue
-    left, right = (
-        ndimage.distance_transform_edt(ndimage.binary_closing(tissue == wall)).max()
-        for wall in (cardiac_phantom.LV_WALL, cardiac_phantom.RV_WALL)
-    )
-    assert left > 1.3 * right
-
-
-def test_a_phantom_of_hvsmr2_has_every_region_and_normalised_images(phantoms: Path) -> None:
-    dataset = Hvsmr2(phantoms / "hvsmr2", normalised=True)
-    for case in dataset.cases():
-        loaded = dataset.load(case.id)
-        assert set(np.unique(loaded.label)) == set(range(9))
-        assert 0 <= loaded.image.min() < 0.02
-        assert loaded.image.max() == 1
-        assert np.array_equal(loaded.label, Hvsmr2(phantoms / "hvsmr2").load(case.id).label)
-
-
-def test_a_phantom_of_acdc_is_a_stack_of_thick_slices_of_a_heart_that_beats(phantoms: Path) -> None:
-    dataset = Acdc(phantoms / "acdc")
-    frames = [case.id for case in dataset.cases()]
-    assert len(frames) == 6
-    for first, last in zip(frames[::2], frames[1::2], strict=True):
-        diastole, systole = dataset.load(first), dataset.load(last)
-        assert diastole.label.shape[:2] == (48, 48)
-        assert 8 <= diastole.label.shape[2] <= 10
-        assert diastole.spacing_mm == pytest.approx((1.5, 1.5, 10), rel=0.15)
-        assert np.allclose(diastole.affine, systole.affine)
-        before, after = (np.bincount(each.label.ravel(), minlength=4) for each in (diastole, systole))
-        assert 0.2 < after[3] / before[3] < 0.75
-        assert after[1] < before[1]
-        assert after[2] == pytest.approx(before[2], rel=0.3)
-        info = dataset.metadata()[first.partition("_")[0]]
-        assert [first, last] == [f"{first[:10]}_frame{int(info[key]):02d}" for key in ("ED", "ES")]
-
-
-@pytest.mark.parametrize("write_phantom", [write_hvsmr_2016, write_hvsmr2, write_acdc])
-def test_a_phantom_has_the_same_bytes_for_the_same_seed_and_is_written_once(
-    write_phantom: Callable[..., None], tmp_path: Path
-) -> None:
-    roots = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
-    for root, seed in zip(roots, (5, 5, 6), strict=True):
-        write_phantom(root, patients=1, size=32, seed=seed)
-    first, again, other = (
-        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()} for root in roots
-    )
-    assert first == again
-    assert all(content[4:8] == bytes(4) for name, content in first.items() if name.suffix == ".gz")  # gzip's time
-    assert all(first[name] != content for name, content in other.items() if name.suffix == ".gz" and name in first)
-    with pytest.raises(DataError, match="before phantoms are written"):
-        write_phantom(roots[0], patients=1, size=32, seed=5)

@@ -1,10 +1,10 @@
 """ACDC: ventricles and myocardium on short-axis cine MRI at the end of diastole and of systole.
 
 Source: Bernard et al. 2018, doi:10.1109/TMI.2018.2837502
-Layout: <root>/patient<nnn>/patient<nnn>_frame<nn>.nii.gz and patient<nnn>_frame<nn>_gt.nii.gz, two frames
-    each; <root>/patient<nnn>/Info.cfg, a line "key: value" for each of ED, ES, Group, Height, NbFrame and Weight.
-    The patients may also be in <root>/training or <root>/database/training. The patient<nnn>_4d.nii.gz are left
-    alone.
+Layout: <root>/patient<nnn>/patient<nnn>_frame<nn>.nii.gz and patient<nnn>_frame<nn>_gt.nii.gz, two frames for each
+    patient; <root>/patient<nnn>/Info.cfg, a line "key: value" for each of ED, ES, Group, Height, NbFrame and
+    Weight. The patients may also be in <root>/training or <root>/database/training. The files
+    patient<nnn>_4d.nii.gz are not read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
+from benchbench import CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_acdc
-from benchbench_datasets.pairs import Pairs, find_cases
+from benchbench_datasets.case_files import COPY_AGAIN, file_problem
+from benchbench_datasets.pairs import Pairs, find_case_ids, load_pair
 
 FRAME = r"(patient\d+_frame\d+)(?:_gt)?"
 
@@ -30,47 +31,56 @@ class Acdc:
     task = Task(channels=("cine",), regions={"right_ventricle": (1,), "myocardium": (2,), "left_ventricle": (3,)})
 
     def cases(self) -> list[CaseRef]:
-        frames = find_cases(self._folder().glob("patient*/*"), FRAME)
+        frames = find_case_ids(self._folder().glob("patient*/*"), FRAME)
         return [CaseRef(id=frame, patient=frame.partition("_")[0]) for frame in frames]
 
     def files(self, case_id: str) -> list[Path]:
-        """Image and label."""
+        """Return the image and the label."""
         image = self._folder() / case_id.partition("_")[0] / case_id
-        return self._pairs().files(image=image, label=image.with_name(f"{case_id}_gt"))
+        return self.pairs.files(image=image, label=image.with_name(f"{case_id}_gt"))
 
-    def load(self, case_id: str) -> Case:
-        return self._pairs().load(self.files(case_id))
+    load = load_pair
 
     def metadata(self) -> dict[str, dict[str, str]]:
-        """The lines of Info.cfg; a patient without one is left out."""
-        paths = sorted(self._folder().glob("patient*/Info.cfg"))
-        texts = [path.read_text(encoding="utf-8", errors="backslashreplace") for path in paths]
-        lines = [
-            (path, line) for path, text in zip(paths, texts, strict=True) for line in text.splitlines() if line
-        ]
-        if odd := [(path, line) for path, line in lines if ":" not in line]:
-            raise DataError(*(self._problem(path, line) for path, line in odd))
-        infos: dict[str, dict[str, str]] = {path.parent.name: {} for path in paths}
-        for path, line in lines:
-            key, _, value = line.partition(":")
-            infos[path.parent.name][key.strip()] = value.strip()
+        """Return the lines of Info.cfg by patient; a patient without this file is left out.
+
+        Raises:
+            DataError: with every line that is not "key: value".
+        """
+        infos: dict[str, dict[str, str]] = {}
+        problems: list[str] = []
+        for path in sorted(self._folder().glob("patient*/Info.cfg")):
+            text = path.read_text(encoding="utf-8", errors="backslashreplace")
+            lines = [line for line in text.splitlines() if line]
+            malformed = [line for line in lines if ":" not in line]
+            problems += [self._line_problem(path, line) for line in malformed]
+            infos[path.parent.name] = dict(_key_and_value(line) for line in lines)
+        if problems:
+            raise DataError(*problems)
         return infos
+
+    @property
+    def pairs(self) -> Pairs:
+        """The frames and their labels; label values are read as stored."""
+        return Pairs(dataset="acdc", root=self.root, values={value: value for value in range(4)}, advice={})
 
     def _folder(self) -> Path:
         for folder in (self.root, self.root / "training", self.root / "database" / "training"):
-            if find_cases(folder.glob("patient*/*"), FRAME):
+            if find_case_ids(folder.glob("patient*/*"), FRAME):
                 return folder
         raise DataNotFoundError(
             f"acdc: {self.root}: found no patient*/patient*_frame*.nii.gz in it, its training or its "
             "database/training, expected two frames with labels for each patient; unpack the archive there"
         )
 
-    def _pairs(self) -> Pairs:
-        return Pairs(dataset="acdc", root=self.root, values={value: value for value in range(4)}, advice={})
+    def _line_problem(self, path: Path, line: str) -> str:
+        fault = f"found line '{line}', expected 'key: value'; {COPY_AGAIN}"
+        return file_problem(path, fault, dataset="acdc", root=self.root)
 
-    def _problem(self, path: Path, line: str) -> str:
-        name = path.relative_to(self.root).as_posix()
-        return f"acdc: {name}: found line '{line}', expected 'key: value'; copy it from the archive again"
+
+def _key_and_value(line: str) -> tuple[str, str]:
+    key, _, value = line.partition(":")
+    return key.strip(), value.strip()
 
 
 @hookimpl

@@ -2,8 +2,9 @@
 
 Source: Menze et al. 2015, doi:10.1109/TMI.2014.2377694; Bakas et al. 2018, arXiv:1811.02629
 Layout: <root>/BraTS20_Training_<n>/BraTS20_Training_<n>_{flair,t1,t1ce,t2,seg}.nii or .nii.gz, also under
-    MICCAI_BraTS2020_TrainingData, alone or in BraTS2020_TrainingData; beside them name_mapping.csv and
-    survival_info.csv. In the Kaggle copy the labels of patient 355 are in W39_1998.09.19_Segm.nii.
+    MICCAI_BraTS2020_TrainingData or BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData, with name_mapping.csv
+    and survival_info.csv in the same folder. In the Kaggle copy the labels of patient 355 are in
+    W39_1998.09.19_Segm.nii.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from benchbench import (
 )
 from benchbench_datasets.brats import MODALITIES, Patients, brats_task
 from benchbench_datasets.brats_phantom import write_brats20
+from benchbench_datasets.case_files import COPY_AGAIN, file_problem
 
 PLACES = (".", "MICCAI_BraTS2020_TrainingData", "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData")
 RENAMED_SEG = {"BraTS20_Training_355": "W39_1998.09.19_Segm"}
 TABLES = {"name_mapping.csv": "BraTS_2020_subject_ID", "survival_info.csv": "Brats20ID"}
-"""File of metadata -> its column of patients."""
-ADVICE = {3: "3 is enhancing tumour only from 2023 on, which brats21 reads with edition = 2023; here it is 4"}
+"""Metadata file -> its column with the names of the patients."""
+ADVICE = {3: "3 is enhancing tumour only from 2023 on, which brats21 reads with edition = 2023; in 2020 it is 4"}
 
 
 @dataclass(frozen=True)
@@ -42,27 +44,25 @@ class Brats20:
 
     root: Path
     targets: Literal["regions", "classes"] = field(default="regions", kw_only=True)
-    """Scored are whole tumour, core and enhancing tumour, which overlap, or the classes that they consist of."""
+    """What is scored: whole tumour, core and enhancing tumour, which overlap, or the classes they consist of."""
     modalities: tuple[str, ...] = field(default=MODALITIES, kw_only=True)
-    """The channels, in this order."""
+    """The modalities to read, which become the channels in this order."""
     require: Literal["", "enhancing"] = field(default="", kw_only=True)
-    """With "enhancing", patients without enhancing tumour are left out; which, is in `dropped` and logged."""
+    """With "enhancing", patients without enhancing tumour are left out; `dropped` and the log name them."""
     slices: tuple[int, int] | None = field(default=None, kw_only=True)
-    """First axial slice, counted from 0, and the one after the last."""
+    """The first axial slice to keep, counted from 0, and the one after the last; all slices if not set."""
 
     def __post_init__(self) -> None:
-        known, found = ", ".join(MODALITIES), ", ".join(self.modalities)
-        if (
-            not self.modalities
-            or len(set(self.modalities)) < len(self.modalities)
-            or set(self.modalities) - {*MODALITIES}
-        ):
+        are_known = set(self.modalities) <= set(MODALITIES)
+        are_unique = len(set(self.modalities)) == len(self.modalities)
+        if not (self.modalities and are_known and are_unique):
+            found, known = ", ".join(self.modalities), ", ".join(MODALITIES)
             raise IncompatibleError(
-                f"brats20: modalities: found '{found}', expected some of {known}, each once; choose"
+                f"brats20: modalities: found '{found}', expected some of {known}, each once; choose among them"
             )
         if self.slices and not 0 <= self.slices[0] < self.slices[1]:
             raise IncompatibleError(
-                f"brats20: slices: found {self.slices}, expected 0 <= first < end; exchange them"
+                f"brats20: slices: found {self.slices}, expected 0 <= first < end; change one of them"
             )
 
     @property
@@ -74,7 +74,7 @@ class Brats20:
         if not names:
             raise DataNotFoundError(
                 f"brats20: {self.root}: found no patient with enhancing tumour among {len(self.dropped)}, "
-                "expected some; leave out 'require'"
+                "expected at least one; leave out 'require'"
             )
         return [CaseRef(id=name, patient=name) for name in names]
 
@@ -98,41 +98,51 @@ class Brats20:
                 problems += error.problems
         if problems:
             raise DataError(*problems)
-        told = "brats20: %d of %d patients have no enhancing tumour and are left out: %s"
-        logging.getLogger(__name__).warning(told, len(dropped), len(names), ", ".join(dropped))
+        message = "brats20: %d of %d patients have no enhancing tumour and are left out: %s"
+        logging.getLogger(__name__).warning(message, len(dropped), len(names), ", ".join(dropped))
         return frozenset(dropped)
 
     def files(self, case_id: str) -> list[Path]:
-        """The modalities in their order, then the labels."""
+        """Return the modalities in their order, then the label."""
         stems = {part: [f"{case_id}_{part}"] for part in (*MODALITIES, "seg")}
-        stems["seg"] += [RENAMED_SEG[case_id]] if case_id in RENAMED_SEG else []
-        return self._patients.files(case_id, stems=stems, wanted=self.modalities)
+        if case_id in RENAMED_SEG:
+            stems["seg"].append(RENAMED_SEG[case_id])
+        return self._patients.files(case_id, stems=stems, modalities=self.modalities)
 
     def load(self, case_id: str) -> Case:
         return self._patients.load(self.files(case_id), slices=self.slices)
 
     def metadata(self) -> dict[str, dict[str, str]]:
-        """The columns of both tables but their keys; a patient whom neither names is left out."""
-        tables = [self._rows(name, key=key) for name, key in TABLES.items()]
-        joined = {name: {**tables[0].get(name, {}), **tables[1].get(name, {})} for name in self._patients.names()}
-        return {name: row for name, row in joined.items() if row}
+        """Return the columns of both tables by patient; a patient that is in neither table is left out.
 
-    def _rows(self, name: str, *, key: str) -> dict[str, dict[str, str]]:
-        """Patient -> row; empty where there is no such file."""
-        path = self._patients.folder / name
+        Raises:
+            DataError: a table has a row of another length than its header, or no column of patients.
+        """
+        tables = [self._rows(name, patient_column=column) for name, column in TABLES.items()]
+        metadata: dict[str, dict[str, str]] = {}
+        for name in self._patients.names():
+            for table in tables:
+                if row := table.get(name):
+                    metadata.setdefault(name, {}).update(row)
+        return metadata
+
+    def _rows(self, table: str, *, patient_column: str) -> dict[str, dict[str, str]]:
+        """Return patient -> the other columns of the row; empty if there is no such file."""
+        path = self._patients.folder / table
         if not path.is_file():
             return {}
         with path.open(encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
             rows = list(csv.DictReader(file))
-        where = f"brats20: {path.relative_to(self.root).as_posix()}"
-        if odd := [str(n) for n, row in enumerate(rows, start=2) if None in row or None in row.values()]:
-            raise DataError(
-                f"{where}: found row {', '.join(odd)} of another length than the header, expected equal lengths; "
-                "copy it from the archive again"
-            )
-        if rows and key not in rows[0]:
-            raise DataError(f"{where}: found no column {key}, expected one; copy it from the archive again")
-        return {row.pop(key): row for row in rows}
+        # csv.DictReader puts surplus values under the key None, and None for missing values
+        uneven = [str(line) for line, row in enumerate(rows, start=2) if None in row or None in row.values()]
+        fault = ""
+        if uneven:
+            fault = f"found row {', '.join(uneven)} of another length than the header, expected equal lengths"
+        elif rows and patient_column not in rows[0]:
+            fault = f"found no column {patient_column}, expected one"
+        if fault:
+            raise DataError(file_problem(path, f"{fault}; {COPY_AGAIN}", dataset="brats20", root=self.root))
+        return {row.pop(patient_column): row for row in rows}
 
     @cached_property
     def _patients(self) -> Patients:

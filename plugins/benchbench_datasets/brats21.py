@@ -19,13 +19,16 @@ from benchbench_datasets.brats_phantom import write_brats21
 
 
 class Edition(NamedTuple):
-    """What changed from year to year."""
+    """The names and label values of one year's challenge."""
 
     pattern: str
+    """Pattern of the name of a patient's folder."""
     endings: Mapping[str, str]
-    """Modality or "seg" -> what its file is called after the name of the folder."""
+    """Modality or "seg" -> the part of its file name that follows the name of the folder."""
     enhancing: int
+    """Label value of enhancing tumour."""
     advice: Mapping[int, str]
+    """Label value that is refused -> what the user can do about it."""
 
 
 EDITIONS = {
@@ -33,13 +36,13 @@ EDITIONS = {
         pattern="BraTS2021_[0-9]*",
         endings={part: f"_{part}" for part in (*MODALITIES, "seg")},
         enhancing=4,
-        advice={3: "3 is enhancing tumour from 2023 on, here it is 4: set edition = 2023 for such data"},
+        advice={3: "3 is enhancing tumour from 2023 on, but 4 in 2021: set edition = 2023 for data of 2023"},
     ),
     2023: Edition(
         pattern="BraTS-GLI-[0-9]*",
         endings={"flair": "-t2f", "t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "seg": "-seg"},
         enhancing=3,
-        advice={4: "legacy BraTS labels, where 4 is enhancing tumour: set edition = 2021 for such data"},
+        advice={4: "4 is enhancing tumour in older BraTS data: set edition = 2021 for data of 2021"},
     ),
 }
 
@@ -50,9 +53,9 @@ class Brats21:
 
     root: Path
     targets: Literal["regions", "classes"] = field(default="regions", kw_only=True)
-    """Scored are whole tumour, core and enhancing tumour, which overlap, or the classes that they consist of."""
+    """What is scored: whole tumour, core and enhancing tumour, which overlap, or the classes they consist of."""
     edition: Literal[2021, 2023] = field(default=2021, kw_only=True)
-    """The challenge's year, which decides on names and on the label of enhancing tumour."""
+    """The year of the challenge, which decides the file names and the label value of enhancing tumour."""
 
     @property
     def task(self) -> Task:
@@ -62,9 +65,9 @@ class Brats21:
         return [CaseRef(id=name, patient=self._patient(name)) for name in self._patients.names()]
 
     def files(self, case_id: str) -> list[Path]:
-        """FLAIR, T1, T1 after contrast, T2 and labels."""
+        """Return FLAIR, T1, T1 after contrast, T2 and the label."""
         stems = {part: (f"{case_id}{ending}",) for part, ending in EDITIONS[self.edition].endings.items()}
-        return self._patients.files(case_id, stems=stems, wanted=MODALITIES)
+        return self._patients.files(case_id, stems=stems, modalities=MODALITIES)
 
     def load(self, case_id: str) -> Case:
         return self._patients.load(self.files(case_id))
@@ -73,6 +76,7 @@ class Brats21:
         return {}
 
     def _patient(self, name: str) -> str:
+        """Return the name of a folder without the number of the visit, which the edition of 2023 appends."""
         return name.rpartition("-")[0] if self.edition == 2023 else name
 
     @cached_property
@@ -94,7 +98,7 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         licence="the challenge's own terms: register at Synapse and accept them, cite its papers",
         page="https://www.synapse.org/brats",
         kaggle="dschettler8845/brats-2021-task1/versions/1",
-        kaggle_file="BraTS2021_Training_Data.tar",  # the other two archives hold a patient each, of the same set
+        kaggle_file="BraTS2021_Training_Data.tar",  # the other archives hold one patient each, also in this one
         steps=(
             "log in at https://www.synapse.org/Synapse:syn27046444 and ask for access to the challenge's data",
             "download the training data and unpack it so that {folder}/BraTS2021_00000 exists",

@@ -3,7 +3,7 @@
 Source: Pace et al. 2024, doi:10.1038/s41597-024-03469-9; files doi:10.6084/m9.figshare.c.7074755, CC BY 4.0
 Layout: <root>/cropped/pat<n>_cropped.nii.gz and pat<n>_cropped_seg.nii.gz, n = 0 to 59;
     <root>/cropped_norm/pat<n>_cropped_norm.nii.gz and pat<n>_cropped_seg.nii.gz, intensities normalised.
-    The pat<n>_cropped_seg_endpoints.nii.gz are left alone.
+    The files pat<n>_cropped_seg_endpoints.nii.gz are not read.
 
 The myocardium has no label here, so scores are not interchangeable with those on HVSMR 2016. Its ten training
 patients are among the 60: a model trained on one must not be tested on the other.
@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchbench import Archive, Case, CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
+from benchbench import Archive, CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_hvsmr2
-from benchbench_datasets.pairs import Pairs, find_cases
+from benchbench_datasets.pairs import Pairs, find_case_ids, load_pair
 
 REGIONS = (
     "left_ventricle",
@@ -32,31 +32,32 @@ REGIONS = (
 
 @dataclass(frozen=True)
 class Hvsmr2:
-    """One case per patient, the image (1, *space); a region may be absent, as where there is one ventricle."""
+    """One case per patient, the image (1, *space); a region may be absent, as in a heart with one ventricle."""
 
     root: Path
     normalised: bool = field(default=False, kw_only=True)
-    """Read the images of cropped_norm."""
+    """Read the images of cropped_norm, whose intensities are normalised."""
     task = Task(channels=("ssfp",), regions={name: (value,) for value, name in enumerate(REGIONS, start=1)})
 
     def cases(self) -> list[CaseRef]:
-        pattern = rf"(pat\d+)_(?:{self._kind()}|cropped_seg)"
-        patients = find_cases((self.root / self._kind()).glob("pat*"), pattern)
+        kind = self._kind()
+        folder = self.root / kind
+        patients = find_case_ids(folder.glob("pat*"), rf"(pat\d+)_(?:{kind}|cropped_seg)")
         if not patients:
+            other = str(not self.normalised).lower()
             raise DataNotFoundError(
-                f"hvsmr2: {self.root / self._kind()}: found no file pat*_{self._kind()}.nii.gz, expected one for "
-                f"each patient; unpack it there, or set 'normalised' to {str(not self.normalised).lower()}"
+                f"hvsmr2: {folder}: found no file pat*_{kind}.nii.gz, expected one for each patient; unpack it "
+                f"there, or set 'normalised' to {other}"
             )
         return [CaseRef(id=patient, patient=patient) for patient in patients]
 
     def files(self, case_id: str) -> list[Path]:
-        """Image and label."""
+        """Return the image and the label."""
         folder = self.root / self._kind()
         image, label = folder / f"{case_id}_{self._kind()}", folder / f"{case_id}_cropped_seg"
-        return self._pairs().files(image=image, label=label)
+        return self.pairs.files(image=image, label=label)
 
-    def load(self, case_id: str) -> Case:
-        return self._pairs().load(self.files(case_id))
+    load = load_pair
 
     def metadata(self) -> dict[str, dict[str, str]]:
         return {}
@@ -64,7 +65,9 @@ class Hvsmr2:
     def _kind(self) -> str:
         return "cropped_norm" if self.normalised else "cropped"
 
-    def _pairs(self) -> Pairs:
+    @property
+    def pairs(self) -> Pairs:
+        """The images and their labels; label values are read as stored."""
         return Pairs(dataset="hvsmr2", root=self.root, values={value: value for value in range(9)}, advice={})
 
 

@@ -1,124 +1,125 @@
-"""Cases that are one NIfTI image and one NIfTI label each: how they are found, checked and read."""
+"""Datasets whose cases are one NIfTI image and one NIfTI label each: how the files are found, checked and read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from benchbench import Case, DataError
-from benchbench.images.nifti import Volume, check_same_grid, other_values, read_image, read_label
+from benchbench.images.nifti import Volume, read_image, read_label
+from benchbench_datasets.case_files import (
+    SUFFIXES,
+    file_problem,
+    natural_order,
+    read_volumes,
+    second_copy_fault,
+    unexpected_label_faults,
+)
 
-SUFFIXES = (".nii.gz", ".nii")
 
+def find_case_ids(paths: Iterable[Path], pattern: str) -> list[str]:
+    """Return the first group of every file name that matches `pattern` up to its suffix, each once, 2 before 10.
 
-def find_cases(paths: Iterable[Path], pattern: str) -> list[str]:
-    """The first group of every file name that the pattern matches up to its suffix; once each, 2 before 10.
-
-    In capitals, too: they are no name of a file of these datasets, but must be told rather than passed over.
+    Capitals match as well: no file of these datasets is named with them, so such a file must become a case that
+    fails and not be skipped.
     """
-    names = re.compile(pattern + r"\.nii(?:\.gz)?", re.IGNORECASE)
-    found = {match[1] for match in (names.fullmatch(path.name) for path in paths) if match}
-    return sorted(found, key=lambda case_id: ([int(number) for number in re.findall(r"\d+", case_id)], case_id))
+    file_name = re.compile(pattern + r"\.nii(?:\.gz)?", re.IGNORECASE)
+    case_ids = set()
+    for path in paths:
+        if match := file_name.fullmatch(path.name):
+            case_ids.add(match[1])
+    return sorted(case_ids, key=natural_order)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """The pairs of one dataset, in whose name every problem is told."""
+    """The pairs of one dataset."""
 
     dataset: str
+    """The dataset's name, with which every problem begins."""
     root: Path
     values: Mapping[int, int]
-    """Label value as stored -> as given; any other is refused."""
+    """Label value in the file -> label value of the case; any other value is refused."""
     advice: Mapping[int, str]
-    """Label value that is refused -> what can be done about it."""
+    """Label value that is refused -> what the user can do about it."""
 
     def files(self, *, image: Path, label: Path) -> list[Path]:
-        """Image and label from their paths without the suffix.
+        """Return the image and the label of a case, given both paths without their suffix.
 
         Raises:
-            DataError: one of them is not there, or there twice.
+            DataError: one of them is missing, or is there with both suffixes.
         """
-        images, labels = _with_suffix(image), _with_suffix(label)
-        faults = list(_orphan_faults(images, labels, stems=(image.name, label.name)))
-        faults += [
-            (paths[0], f"found {paths[1].name} beside it, expected one of the two; move the other away")
-            for paths in (images, labels)
-            if len(paths) > 1
-        ]
+        images, labels = _with_any_suffix(image), _with_any_suffix(label)
+        faults = list(_file_faults(images, labels, expected=(image.name, label.name)))
         if faults:
             raise DataError(*(self._problem(path or image, fault) for path, fault in faults))
         return [*images, *labels]
 
     def load(self, files: Sequence[Path]) -> Case:
-        """The case of an image and a label, on the axes as stored.
+        """Return the case of an image and a label, with the axes as stored.
 
         Raises:
             DataError: with every fault of the two files.
         """
-        image, label = self._read(read_image, files[0]), self._read(read_label, files[1])
-        names = [path.relative_to(self.root).as_posix() for path in files]
-        decoded = {
-            name: each for name, each in zip(names, (image, label), strict=True) if isinstance(each, Volume)
-        }
-        problems = [problem for each in (image, label) if isinstance(each, DataError) for problem in each.problems]
-        problems += [f"{self.dataset}: {problem}" for problem in check_same_grid(decoded)]
-        if isinstance(label, Volume) and (fault := self._value_fault(label)):
-            problems.append(self._problem(files[1], fault))
-        if problems:
-            raise DataError(*problems) from next(
-                (each for each in (image, label) if isinstance(each, DataError)), None
-            )
-        assert isinstance(image, Volume)
-        assert isinstance(label, Volume)
-        given = np.zeros_like(label.voxels, dtype=np.uint8)
+        image_path, label_path = files
+        image, label = read_volumes(
+            {image_path: read_image, label_path: read_label},
+            dataset=self.dataset,
+            root=self.root,
+            label_faults=self._label_faults,
+        )
+        values = np.zeros_like(label.voxels, dtype=np.uint8)
         for stored, value in self.values.items():
-            given[label.voxels == stored] = value
-        return Case(image=image.voxels[None], label=given, affine=image.affine, spacing_mm=image.spacing_mm)
+            values[label.voxels == stored] = value
+        return Case(image=image.voxels[None], label=values, affine=image.affine, spacing_mm=image.spacing_mm)
 
-    def _read(self, read: Callable[[Path], Volume], path: Path) -> Volume | DataError:
-        try:
-            return read(path)
-        except DataError as error:
-            told = DataError(*(self._problem(path, each.removeprefix(f"{path}: ")) for each in error.problems))
-            told.__cause__ = error
-            return told
-
-    def _value_fault(self, label: Volume) -> str | None:
-        values, counts = np.unique(other_values(label.voxels, self.values), return_counts=True)
-        counted = zip(values.tolist(), counts.tolist(), strict=True)
-        odd = dict(counted)
-        if not odd:
-            return None
-        listed = ", ".join(f"{value} ({count} voxels)" for value, count in list(odd.items())[:4])
-        kinds = f"{len(odd)} other values, {listed}" if len(odd) > 4 else listed
-        advice = dict.fromkeys(self.advice[value] for value in odd if value in self.advice)
-        expected = ", ".join(str(value) for value in sorted(self.values))
-        return f"found {kinds}, expected only {expected}; {'; '.join(advice) or 'copy it from the archive again'}"
+    def _label_faults(self, label: Volume) -> list[str]:
+        return unexpected_label_faults(label, allowed=self.values.keys(), advice=self.advice)
 
     def _problem(self, path: Path, fault: str) -> str:
-        return f"{self.dataset}: {path.relative_to(self.root).as_posix()}: {fault}"
+        return file_problem(path, fault, dataset=self.dataset, root=self.root)
 
 
-def _with_suffix(stem: Path) -> list[Path]:
+class PairedDataset(Protocol):
+    """A dataset of pairs."""
+
+    @property
+    def pairs(self) -> Pairs: ...
+
+    def files(self, case_id: str) -> list[Path]: ...
+
+
+def load_pair(dataset: PairedDataset, case_id: str) -> Case:
+    """Return a case of a dataset of pairs; such a dataset has this function as its method `load`.
+
+    Raises:
+        DataError: with every fault of the two files.
+    """
+    return dataset.pairs.load(dataset.files(case_id))
+
+
+def _with_any_suffix(stem: Path) -> list[Path]:
     paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+    # a broken link is a file that cannot be read, not a missing one
     return [path for path in paths if path.is_file() or path.is_symlink()]
 
 
-def _orphan_faults(
-    images: list[Path], labels: list[Path], *, stems: tuple[str, str]
+def _file_faults(
+    images: list[Path], labels: list[Path], *, expected: tuple[str, str]
 ) -> Iterator[tuple[Path | None, str]]:
-    """(file, fault); None where there is neither file."""
-    image, label = stems
+    """Yield (file, fault) for files that are missing or there twice; the file is None where both are missing."""
+    image, label = (f"{stem}{SUFFIXES[0]}" for stem in expected)
     if not images and not labels:
-        yield (
-            None,
-            f"found no file, expected {image}{SUFFIXES[0]} and {label}{SUFFIXES[0]}; copy both from the archive",
-        )
+        yield None, f"found no file, expected {image} and {label}; copy both from the archive"
     elif not labels:
-        yield images[0], f"found no label, expected {label}{SUFFIXES[0]} for it; copy the label from the archive"
+        yield images[0], f"found no label, expected {label} for it; copy the label from the archive"
     elif not images:
-        yield labels[0], f"found no image, expected {image}{SUFFIXES[0]} for it; copy the image from the archive"
+        yield labels[0], f"found no image, expected {image} for it; copy the image from the archive"
+    for paths in (images, labels):
+        if len(paths) > 1:
+            yield paths[0], second_copy_fault(paths[1].name)

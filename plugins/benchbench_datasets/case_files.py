@@ -1,0 +1,101 @@
+"""The NIfTI files of a case: names, order, reading, and messages that name the dataset and the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchbench import DataError
+from benchbench.images.nifti import Volume, check_same_grid, other_values
+
+SUFFIXES = (".nii.gz", ".nii")
+COPY_AGAIN = "copy it from the archive again"
+
+_MOST_LISTED = 4
+"""Number of unexpected label values that a message lists one by one."""
+
+
+def natural_order(name: str) -> tuple[list[int], str]:
+    """Return a sort key that puts pat2 before pat10."""
+    return [int(digits) for digits in re.findall(r"\d+", name)], name
+
+
+def file_problem(path: Path, fault: str, *, dataset: str, root: Path) -> str:
+    """Return "<dataset>: <path from the root>: <fault>"."""
+    return f"{dataset}: {path.relative_to(root).as_posix()}: {fault}"
+
+
+def second_copy_fault(name: str) -> str:
+    """Return the fault of a file that is there with both suffixes; `name` is the other file."""
+    return f"found {name} as well, expected only one of the two; move one of them away"
+
+
+def read_volumes(
+    readers: Mapping[Path, Callable[[Path], Volume]],
+    *,
+    dataset: str,
+    root: Path,
+    label_faults: Callable[[Volume], Iterable[str]],
+) -> list[Volume]:
+    """Return the volumes of the files of one case, of which the last is the label.
+
+    `readers` maps each file to the function that reads it.
+
+    Raises:
+        DataError: with every fault of the files.
+    """
+    volumes, errors = _read_all(readers)
+    problems: list[str] = []
+    for path, error in errors.items():
+        faults = [problem.removeprefix(f"{path}: ") for problem in error.problems]
+        problems += [file_problem(path, fault, dataset=dataset, root=root) for fault in faults]
+    volumes_by_name = {path.relative_to(root).as_posix(): volume for path, volume in volumes.items()}
+    problems += [f"{dataset}: {problem}" for problem in check_same_grid(volumes_by_name)]
+    label = list(readers)[-1]
+    if label in volumes:
+        problems += [
+            file_problem(label, fault, dataset=dataset, root=root) for fault in label_faults(volumes[label])
+        ]
+    if problems:
+        raise DataError(*problems) from next(iter(errors.values()), None)
+    return list(volumes.values())
+
+
+def _read_all(
+    readers: Mapping[Path, Callable[[Path], Volume]],
+) -> tuple[dict[Path, Volume], dict[Path, DataError]]:
+    """Return the volumes of the files that can be read, and the errors of the others."""
+    volumes: dict[Path, Volume] = {}
+    errors: dict[Path, DataError] = {}
+    for path, read in readers.items():
+        try:
+            volumes[path] = read(path)
+        except DataError as error:
+            errors[path] = error
+    return volumes, errors
+
+
+def unexpected_label_faults(label: Volume, *, allowed: Collection[int], advice: Mapping[int, str]) -> list[str]:
+    """Return one fault with the values that are not allowed and their counts, or nothing.
+
+    `advice` says what to do about a value; without any, the file is to be copied again.
+    """
+    values, counts = np.unique(other_values(label.voxels, allowed), return_counts=True)
+    if not values.size:
+        return []
+    listed = [_label_count(value, count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)]
+    found = ", ".join(listed[:_MOST_LISTED])
+    if len(listed) > _MOST_LISTED:
+        found += f" and {len(listed) - _MOST_LISTED} more"
+    remedies = dict.fromkeys(advice[value] for value in values.tolist() if value in advice)
+    remedy = "; ".join(remedies) or COPY_AGAIN
+    expected = ", ".join(str(value) for value in sorted(allowed))
+    return [f"found unexpected labels {found}, expected only {expected}; {remedy}"]
+
+
+def _label_count(value: int, count: int) -> str:
+    unit = "voxel" if count == 1 else "voxels"
+    return f"{value} ({count} {unit})"
