@@ -9,9 +9,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchbench_datasets.smooth_noise import Floats, gaussian_bumps, smooth_noise
+from benchbench.images.arrays import Floats, Mask
+from benchbench_datasets.smooth_noise import gaussian_bumps, smooth_noise
 
-Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 
 FIELD_MM, HEIGHT_MM = 240, 155
@@ -66,8 +66,8 @@ class Brain:
     """The grid stretched to the size of this head."""
     folds: Floats
     """Random field whose zeros are the sulci."""
-    mask: Bools
-    cerebrum: Bools
+    mask: Mask
+    cerebrum: Mask
     """The part of the mask that is neither cerebellum nor brain stem."""
     depth_mm: Floats
     """Distance from the surface, 0 outside."""
@@ -132,7 +132,7 @@ def _cerebellum_tissues(brain: Brain, leaves: Floats) -> NDArray[np.int_]:
     return np.select([is_stem, is_gap, is_leaf], [WHITE, FLUID, GREY], WHITE)
 
 
-def draw_tumour(rng: Generator, grid: Grid, *, allowed: Bools, tissue: Bytes, is_enhancing: bool) -> Bytes:
+def draw_tumour(rng: Generator, grid: Grid, *, allowed: Mask, tissue: Bytes, is_enhancing: bool) -> Bytes:
     """Return the labels of a tumour: necrosis 1 in a rim 4 of uneven width, in oedema 2.
 
     Oedema spreads along white matter. All voxels of the tumour are in `allowed`.
@@ -156,7 +156,7 @@ def draw_tumour(rng: Generator, grid: Grid, *, allowed: Bools, tissue: Bytes, is
     return np.where(whole, np.select([necrosis, core], [1, 4], 2), 0).astype(np.uint8)
 
 
-def _distance_from_core(rng: Generator, grid: Grid, *, inner: Bools, radius: float) -> tuple[Floats, Bools]:
+def _distance_from_core(rng: Generator, grid: Grid, *, inner: Mask, radius: float) -> tuple[Floats, Mask]:
     """Return the distance from a random voxel of `inner`, and which voxels are across the midline from it.
 
     The distance is 1 at about `radius` mm.
@@ -167,9 +167,9 @@ def _distance_from_core(rng: Generator, grid: Grid, *, inner: Bools, radius: flo
     return distance, (grid.x > 0) != (centre[0] > 0)
 
 
-def _cheapest(cost: Floats, *, count: float, where: Bools) -> Bools:
+def _cheapest(cost: Floats, *, count: float, where: Mask) -> Mask:
     """Return the voxels of least cost: about `count` of them, at least one and at most all of `where`."""
     costs = cost[where]
     last = min(max(round(count), 1), costs.size) - 1
-    cheapest: Bools = where & (cost <= np.partition(costs, last)[last])
+    cheapest: Mask = where & (cost <= np.partition(costs, last)[last])
     return cheapest

@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchbench import DataError
+from benchbench.images.arrays import Floats, Mask
 from benchbench_datasets.brats import MODALITIES
 from benchbench_datasets.brats_head import (
     FIELD_MM,
     NECROSIS,
     RIM,
-    Bools,
     Bytes,
     Grid,
     draw_brain,
     draw_tissues,
     draw_tumour,
 )
-from benchbench_datasets.smooth_noise import Floats
 
 KAGGLE_FOLDER = "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData"
 
@@ -156,7 +155,7 @@ def _draw(rng: Generator, grid: Grid, *, is_enhancing: bool) -> tuple[NDArray[np
 
 
 def _scan(
-    rng: Generator, grid: Grid, tissue: Bytes, *, mask: Bools, oedema: Floats, modality: int
+    rng: Generator, grid: Grid, tissue: Bytes, *, mask: Mask, oedema: Floats, modality: int
 ) -> NDArray[np.int16]:
     """Return one modality: blurred, shaded and noisy on an arbitrary scale, 0 outside the brain and only there."""
     signal = (MEANS[modality] * np.exp(rng.normal(0, 0.04, MEANS.shape[1])))[tissue]

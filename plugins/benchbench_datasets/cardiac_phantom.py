@@ -15,10 +15,10 @@ from nibabel.nifti1 import Nifti1Image
 from scipy import ndimage
 
 from benchbench import DataError
+from benchbench.images.arrays import Floats
 from benchbench_datasets.heart import IS_CHAMBER, IS_WALL, LV, LV_WALL, REST, RV, TISSUES
 from benchbench_datasets.heart_grid import Numbers
 from benchbench_datasets.heart_scan import Scan, crop, scan_frame, scan_patient, short_axis
-from benchbench_datasets.smooth_noise import Floats
 
 
 def write_hvsmr_2016(root: Path, *, patients: int, size: int, seed: int) -> None:

@@ -9,8 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchbench_datasets.heart_grid import Bools, Grid, Numbers, Point
-from benchbench_datasets.smooth_noise import Floats
+from benchbench.images.arrays import Floats, Mask
+from benchbench_datasets.heart_grid import Grid, Numbers, Point
 
 Bytes = NDArray[np.uint8]
 
@@ -76,7 +76,7 @@ def _heart(rng: Generator, grid: Grid, *, axes: Floats, beat: float) -> Bytes:
     return _first_true(parts, grid.shape, otherwise=REST)
 
 
-def _vessels(grid: Grid, *, width: float) -> Iterator[tuple[Bools, int]]:
+def _vessels(grid: Grid, *, width: float) -> Iterator[tuple[Mask, int]]:
     """Yield the vessels of the chest.
 
     As in the archives, the veins of the lungs and the vessels below the heart have no label.
@@ -93,17 +93,17 @@ def _vessels(grid: Grid, *, width: float) -> Iterator[tuple[Bools, int]]:
     yield veins < 1, VEIN
 
 
-def _chambers(rng: Generator, grid: Grid, *, axes: Floats, beat: float) -> Iterator[tuple[Bools, int]]:
+def _chambers(rng: Generator, grid: Grid, *, axes: Floats, beat: float) -> Iterator[tuple[Mask, int]]:
     """Yield chambers and walls; the wall of the left ventricle is some 9 mm thick, that of the right one 4."""
     positions = [grid.along(axis) for axis in axes]
     u, v, _ = positions
     bumps = 1 + 0.08 * grid.field(rng, width_mm=14)
     left, right, atria, wall = rng.uniform(0.88, 1.12, 4)
 
-    def is_within(centre: Point, *radii: float) -> Bools:
+    def is_within(centre: Point, *radii: float) -> Mask:
         offsets = zip(positions, centre, radii, strict=True)
         distance = sum(((position - middle) / radius) ** 2 for position, middle, radius in offsets)
-        inside: Bools = distance * bumps < 1
+        inside: Mask = distance * bumps < 1
         return inside
 
     width, length = 22 * left * beat, 44 * left * (1 + beat) / 2
@@ -131,7 +131,7 @@ def _trunk(rng: Generator, grid: Grid) -> Bytes:
     belly = np.where((x > -20 + 8 * blobs) & (grid.i < 140 + 20 * blobs), LIVER, bowel)
     is_spine, is_canal = np.hypot(grid.p - 84, x) < 18, np.hypot(grid.p - 107, x) < 6
     is_disc = np.abs(np.mod(grid.i + 300, 30) - 15) < 3.5
-    parts: list[tuple[Bools, int | Numbers]] = [
+    parts: list[tuple[Mask, int | Numbers]] = [
         (outwards >= 1, AIR),
         (is_canal, FLUID),
         (is_spine & is_disc, MUSCLE),
@@ -145,7 +145,7 @@ def _trunk(rng: Generator, grid: Grid) -> Bytes:
     return _first_true(parts, grid.shape, otherwise=LUNG)
 
 
-def _first_true(parts: Sequence[tuple[Bools, int | Numbers]], shape: tuple[int, ...], *, otherwise: int) -> Bytes:
+def _first_true(parts: Sequence[tuple[Mask, int | Numbers]], shape: tuple[int, ...], *, otherwise: int) -> Bytes:
     """Return the tissue of the first part whose condition is true at a voxel."""
     conditions = [np.broadcast_to(condition, shape) for condition, _ in parts]
     tissue: Numbers = np.select(conditions, [np.asarray(kind) for _, kind in parts], otherwise)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from benchbench_datasets.smooth_noise import Floats, gaussian_bumps, smooth_noise
+from benchbench.images.arrays import Floats
+from benchbench_datasets.smooth_noise import gaussian_bumps, smooth_noise
 
-Bools = NDArray[np.bool_]
 Numbers = NDArray[Any]
 Point = tuple[float, float, float]
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
+from benchbench.images.arrays import Floats
 from benchbench_datasets.heart import (
     IS_CHAMBER,
     IS_WALL,
@@ -20,7 +21,6 @@ from benchbench_datasets.heart import (
     draw_tissues,
 )
 from benchbench_datasets.heart_grid import Grid, Numbers
-from benchbench_datasets.smooth_noise import Floats
 
 # intensity of each tissue, as a factor for blood and heart muscle and absolute for the others
 MEANS = np.array([0, *[1.0] * 8, 1.0, 1.0, 0.9, 0, 1.5, 92, 31, 50, 35, 105])

@@ -10,9 +10,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchbench_datasets.smooth_noise import Floats, gaussian_bumps, smooth_noise
+from benchbench.images.arrays import Floats, Mask
+from benchbench_datasets.smooth_noise import gaussian_bumps, smooth_noise
 
-Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 
 AIR, FAT, BONE, MUSCLE, FLUID, GREY, WHITE, VESSEL = range(8)
@@ -47,7 +47,7 @@ class Grid:
         distance: Floats = np.sqrt((z / radii[0]) ** 2 + (u / radii[1]) ** 2 + (v / radii[2]) ** 2)
         return distance
 
-    def draw_voxel(self, rng: Generator, where: Bools) -> tuple[float, ...]:
+    def draw_voxel(self, rng: Generator, where: Mask) -> tuple[float, ...]:
         """Return (z, y, x) of a random voxel at which `where` is true."""
         z, y, x = np.unravel_index(rng.choice(np.flatnonzero(where)), where.shape)
         return float(self.z[z, 0, 0]), float(self.y[0, y, 0]), float(self.x[0, 0, x])
@@ -109,7 +109,7 @@ def _brain(rng: Generator, grid: Grid, *, head: Grid, depth: Floats) -> NDArray[
 class Lesion(NamedTuple):
     """The one lesion of a patient, each array (S, H, W)."""
 
-    label: Bools
+    label: Mask
     weight: Floats
     """Share of the voxel that is tumour; soft at the border, where raters would disagree about the label."""
     inwards: Floats

@@ -13,8 +13,8 @@ from numpy.random import Generator
 from scipy import ndimage
 from tifffile import imwrite
 
-from benchbench_datasets.lgg_head import FAT, WHITE, Bools, Bytes, Grid, Lesion, draw_lesion, draw_tissues, field
-from benchbench_datasets.smooth_noise import Floats
+from benchbench.images.arrays import Floats, Mask
+from benchbench_datasets.lgg_head import FAT, WHITE, Bytes, Grid, Lesion, draw_lesion, draw_tissues, field
 
 HEADER = (
     "Patient,RNASeqCluster,MethylationCluster,miRNACluster,CNCluster,RPPACluster,OncosignCluster,COCCluster,"
@@ -101,7 +101,7 @@ def _draw(rng: Generator, grid: Grid, *, is_faint: bool) -> tuple[Bytes, Bytes]:
     return np.stack(channels, axis=-1), lesion.label.astype(np.uint8) * 255
 
 
-def _spots(rng: Generator, grid: Grid, *, where: Bools) -> Floats:
+def _spots(rng: Generator, grid: Grid, *, where: Mask) -> Floats:
     """Return bright specks of white matter on a slice or two, which are not labelled."""
     spots = np.zeros(where.shape)
     for _ in range(rng.integers(2, 8)):
@@ -118,7 +118,7 @@ def _correlated(draws: Floats) -> Floats:
     return draws
 
 
-def _log_gain(rng: Generator, grid: Grid, *, is_fat: Bools) -> Floats:
+def _log_gain(rng: Generator, grid: Grid, *, is_fat: Mask) -> Floats:
     """Return the logarithm of coil shading, tissue texture and the brightness of fat, which varies widely."""
     gain = 0.07 * field(rng, grid, width=0.6, depth=0.4) + 0.07 * field(rng, grid, width=0.025, depth=0.03)
     gain[is_fat] += 0.4 * field(rng, grid, width=0.1)[is_fat] - 0.08

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from benchbench.images.arrays import Floats
 
 
 def smooth_noise(rng: Generator, bases: Sequence[Floats]) -> Floats:
