@@ -1,4 +1,4 @@
-"""Rows that are ranked against each other, and what is said of their order."""
+"""The rows that are ranked against each other, and the verdict on their order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def board_of(folder: ResultsFolder) -> Board:
     return board
 
 
-def test_rows_stand_from_the_best_with_the_means_of_the_summary(tmp_path: Path) -> None:
+def test_rows_are_ordered_from_the_best_with_the_means_of_the_summary(tmp_path: Path) -> None:
     folder = graded(tmp_path, {"low": 0.0, "high": 0.2, "middle": 0.1})
     board = board_of(folder)
     assert list(board.rows) == ["high", "middle", "low"]
@@ -41,13 +41,12 @@ def test_rows_stand_from_the_best_with_the_means_of_the_summary(tmp_path: Path) 
         (summary["metric"] == "dice") & (summary["aggregate"] == "case") & (summary["region"] == "mean")
     ]
     assert dict(zip(lines["model"], lines["mean"], strict=True)) == pytest.approx(board.means)
-    assert all(
-        isinstance(each, Interval) and each.low < board.means[name] < each.high
-        for name, each in board.intervals.items()
-    )
+    for name, interval in board.intervals.items():
+        assert isinstance(interval, Interval)
+        assert interval.low < board.means[name] < interval.high
 
 
-def test_models_that_cannot_be_told_apart_share_a_tier(tmp_path: Path) -> None:
+def test_models_that_are_not_separable_share_a_tier(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "worse": 0.0}))
     assert board.tiers == {"one": "1-2", "same": "1-2", "worse": "3"}
     assert board.verdict.headline == "one leads on discs and is not separable from same"
@@ -55,7 +54,7 @@ def test_models_that_cannot_be_told_apart_share_a_tier(tmp_path: Path) -> None:
     assert board.family == "Holm over 3 comparisons: 3 pairs of models by dice"
 
 
-def test_a_leader_apart_from_all_others_is_called_so(tmp_path: Path) -> None:
+def test_a_leader_separable_from_all_others_is_called_better(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2, "two": 0.1, "three": 0.0}))
     assert board.verdict.headline == "one is better than two, three on discs"
     assert board.verdict.grounds.startswith("to two: dice +0.0")
@@ -64,64 +63,64 @@ def test_a_leader_apart_from_all_others_is_called_so(tmp_path: Path) -> None:
 
 def test_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2}))
-    assert str(board.verdict) == "one is alone on discs: nothing to compare it with"
+    assert str(board.verdict) == "one is the only model on discs, with nothing to compare it to"
     assert (list(board.comparisons), board.tiers) == ([], {"one": "1"})
     assert isinstance(board.stability, Unknown)
 
 
-def test_distances_are_ranked_from_the_least(tmp_path: Path) -> None:
+def test_distances_are_ranked_from_the_lowest(tmp_path: Path) -> None:
     keys = [key(model, fold) for model in ("near", "far") for fold in (0, 1)]
     folder = plan(tmp_path, keys, metrics=["hd95", "dice"])
-    for each in keys:
-        off = {"near": 1.0, "far": 5.0}[each.model]
-        counts = (PERFECT_0, PERFECT_1)[each.fold]
-        end(folder, each, counts, {case: {"hd95_mm": off, "diagonal_mm": 9.0} for case in counts})
+    for run in keys:
+        off = {"near": 1.0, "far": 5.0}[run.model]
+        counts = (PERFECT_0, PERFECT_1)[run.fold]
+        end(folder, run, counts, {case: {"hd95_mm": off, "diagonal_mm": 9.0} for case in counts})
     board = board_of(folder)
     assert (list(board.rows), board.metric, board.rope) == (["near", "far"], "hd95_mm", 1.0)
 
 
-def test_a_row_with_a_run_to_do_has_no_place_and_is_named(tmp_path: Path) -> None:
+def test_a_row_with_unfinished_runs_is_not_ranked_but_named(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("plain", 1), None, status="failed", reason="memory")
     board = board_of(folder)
     assert list(board.rows) == ["grand"]
-    assert board.notes == ("plain has runs still to do and no place",)
+    assert board.notes == ("plain has unfinished runs and is not ranked",)
 
 
-def test_rows_of_other_rules_or_other_splits_are_on_boards_of_their_own(tmp_path: Path) -> None:
+def test_rows_of_different_rules_or_splits_are_on_different_boards(tmp_path: Path) -> None:
     keys = [key("plain", fold, variant=variant) for variant in ("a", "b") for fold in (0, 1)]
     rules = {"metrics": ["dice"], "empty": "score", "select_on": "validation"}
     folder = plan(tmp_path, keys, scores={"a": rules, "b": {**rules, "select_on": "report"}})
-    for each in keys:
-        end(folder, each, (FOLD_0, FOLD_1)[each.fold])
-    assert [(list(each.rows), each.is_optimistic) for each in boards(read_results(folder))] == [
+    for run in keys:
+        end(folder, run, (FOLD_0, FOLD_1)[run.fold])
+    assert [(list(board.rows), board.selects_on_test_set) for board in boards(read_results(folder))] == [
         (["a"], False),
         (["b"], True),
     ]
     change_manifest(folder, scores={"a": rules, "b": rules})
     assert list(board_of(folder).rows) == ["a", "b"]
     end(folder, key("plain", 1, variant="b"), FOLD_1, split_digest="another")
-    assert [list(each.rows) for each in boards(read_results(folder))] == [["a"], ["b"]]
+    assert [list(board.rows) for board in boards(read_results(folder))] == [["a"], ["b"]]
 
 
-def test_cases_that_one_row_alone_has_no_value_for_are_left_out_of_all_and_counted(tmp_path: Path) -> None:
+def test_cases_undefined_for_one_row_only_are_left_out_of_all_rows_and_counted(tmp_path: Path) -> None:
     board = board_of(two_models(tmp_path, empty="nnunet"))
     # nnU-Net has no Dice where both masks are empty: case c of plain
     assert board.panel.patients == ("a", "b", "d", "e", "f")
-    assert board.notes == ("1 cases are left out that are undefined for some rows only (empty: nnunet)",)
+    assert board.notes == ("1 case left out: undefined for some rows only (rule for empty masks: nnunet)",)
 
 
-def test_many_pairs_are_resampled_fewer_times(tmp_path: Path) -> None:
+def test_many_pairs_are_resampled_less_often(tmp_path: Path) -> None:
     few = board_of(graded(tmp_path / "few", {str(number): 0.01 * number for number in range(8)}))
     many = board_of(graded(tmp_path / "many", {str(number): 0.01 * number for number in range(9)}))
     assert (few.draws, many.draws) == (DRAWS, DRAWS // 5)
 
 
-def test_seeds_count_as_one_value_of_a_patient(tmp_path: Path) -> None:
+def test_seeds_count_as_one_value_per_patient(tmp_path: Path) -> None:
     keys = [key(model, fold, seed=seed) for model in ("one", "two") for fold in range(N_FOLDS) for seed in (0, 1)]
     folder = plan(tmp_path, keys)
-    for each in keys:
-        end(folder, each, scans(each.fold, better=0.1 * (each.model == "two"), seed=0))
+    for run in keys:
+        end(folder, run, scans(run.fold, better=0.1 * (run.model == "two"), seed=0))
     board = board_of(folder)
     assert (len(board.panel.patients), board.seeds) == (60, 2)
     assert "60 patients, 5 folds x 2 seeds" in str(board.verdict)

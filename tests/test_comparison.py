@@ -23,7 +23,7 @@ def results(
     return graded(path, dict(zip(models, (0.0, better), strict=True)), **options)
 
 
-def test_a_better_model_is_called_so_with_all_that_speaks_for_it(tmp_path: Path) -> None:
+def test_a_better_model_is_named_with_all_the_evidence(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.1)
     (outcome,) = compare_results("grand", "plain", results=folder.path)
     assert list(outcome.comparisons) == ["dice", "iou"]
@@ -34,19 +34,19 @@ def test_a_better_model_is_called_so_with_all_that_speaks_for_it(tmp_path: Path)
     assert outcome.verdict.startswith("grand is better than plain on discs: dice +0.0")
     assert outcome.verdict.endswith("; 60 patients, 5 folds x 1 seed, training noise estimated from folds only")
     assert outcome.family == "Holm over 2 comparisons: 1 pair of models by discs dice, discs iou"
-    assert [each.key for each in outcome.recipe] == ["model.name"]
+    assert [difference.key for difference in outcome.recipe] == ["model.name"]
     (turned,) = compare_results("plain", "grand", results=folder.path)
     assert turned.comparisons["dice"].difference == -dice.difference
     assert turned.verdict.startswith("grand is better than plain on discs: dice -0.0")
 
 
-def test_models_that_do_not_differ_are_not_separable_and_what_could_be_found_is_said(tmp_path: Path) -> None:
+def test_equal_models_are_not_separable_and_the_verdict_has_the_detectable_difference(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.0)
     (outcome,) = compare_results("grand", "plain", results=folder.path)
     assert outcome.verdict.startswith(
         "grand and plain are not separable on discs: dice +0.0000 [+0.0000, +0.0000]"
     )
-    assert "a difference of 0.0000 would be found four times in five" in outcome.verdict
+    assert "a difference of 0.0000 would be detected with 80 % power" in outcome.verdict
     assert outcome.comparisons["dice"].ties == 60
 
 
@@ -58,7 +58,7 @@ def test_few_patients_have_no_interval_and_no_verdict(tmp_path: Path) -> None:
     assert "no interval: 6 patients are too few for an interval; 20 are the least" in outcome.verdict
 
 
-def test_of_two_folders_the_same_model_is_compared_and_its_recipe(tmp_path: Path) -> None:
+def test_the_same_model_in_two_folders_is_compared_with_its_recipe(tmp_path: Path) -> None:
     old, new = results(tmp_path / "old", 0.0), results(tmp_path / "new", 0.0)
     for fold in range(N_FOLDS):
         protocol = {
@@ -75,7 +75,7 @@ def test_of_two_folders_the_same_model_is_compared_and_its_recipe(tmp_path: Path
     plain = by_model["plain"]
     assert plain.comparisons["dice"].difference == pytest.approx(-0.05, abs=0.01)
     assert plain.second == f"plain of {new.path}"
-    assert {tuple(each) for each in plain.recipe} >= {
+    assert {tuple(difference) for difference in plain.recipe} >= {
         ("protocol.epochs", "4", "9"),
         ("protocol.augment[0:flip].p", "0.5", "0.1"),
         ("protocol.augment[1:blur].name", "-", "blur"),
@@ -87,11 +87,11 @@ def test_of_two_folders_the_same_model_is_compared_and_its_recipe(tmp_path: Path
     assert plain.family == "Holm over 4 comparisons: 2 pairs of models by discs dice, discs iou"
 
 
-def test_several_seeds_are_one_value_a_case(tmp_path: Path) -> None:
+def test_several_seeds_count_as_one_value_per_case(tmp_path: Path) -> None:
     keys = [key(model, fold, seed=seed) for model in ("plain", "grand") for fold in range(3) for seed in (0, 1)]
     folder = plan(tmp_path / "b", keys, metrics=["dice"])
-    for each in keys:
-        end(folder, each, scans(each.fold, better=0.02 * each.seed + 0.05 * (each.model == "grand")))
+    for run in keys:
+        end(folder, run, scans(run.fold, better=0.02 * run.seed + 0.05 * (run.model == "grand")))
     (outcome,) = compare_results("grand", "plain", results=folder.path)
     dice = outcome.comparisons["dice"]
     assert (dice.n, outcome.seeds) == (36, 2)
@@ -99,22 +99,22 @@ def test_several_seeds_are_one_value_a_case(tmp_path: Path) -> None:
     assert outcome.verdict.endswith("36 patients, 3 folds x 2 seeds")
 
 
-def test_folds_that_one_side_lacks_are_left_out_of_both_and_told(tmp_path: Path) -> None:
+def test_folds_that_one_side_lacks_are_left_out_of_both_with_a_note(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.1)
     end(folder, key("grand", 3), None, status="failed", reason="out of memory")
     (outcome,) = compare_results("grand", "plain", results=folder.path)
-    assert outcome.notes == ("4 of 5 folds are done for both; the others are left out of both",)
+    assert outcome.notes == ("4 of 5 folds are done for both; only these are compared",)
     assert outcome.comparisons["dice"].n == 48
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data_digest": "other"}, "fold 2: not of the same files"),
-        ({"split_digest": "other"}, "not of the same split"),
+        ({"data_digest": "other"}, "fold 2: different files"),
+        ({"split_digest": "other"}, "fold 2: different splits"),
     ],
 )
-def test_what_was_not_scored_on_the_same_data_is_not_compared(
+def test_models_scored_on_different_data_are_not_compared(
     tmp_path: Path, change: dict[str, str], message: str
 ) -> None:
     folder = results(tmp_path / "b", 0.1)
@@ -123,17 +123,17 @@ def test_what_was_not_scored_on_the_same_data_is_not_compared(
         compare_results("grand", "plain", results=folder.path)
 
 
-def test_an_optimistic_selection_is_not_compared_with_an_honest_one(tmp_path: Path) -> None:
+def test_selection_on_the_test_set_is_not_compared_with_selection_on_validation(tmp_path: Path) -> None:
     keys = [key("plain", fold, variant=variant) for variant in ("honest", "dreamy") for fold in range(N_FOLDS)]
     folder = plan(tmp_path / "b", keys, metrics=["dice"])
-    for each in keys:
-        end(folder, each, scans(each.fold, better=0))
+    for run in keys:
+        end(folder, run, scans(run.fold, better=0))
     select_on_test_set(folder, "dreamy")
-    with pytest.raises(IncompatibleError, match="chosen on the cases scored; run both under one"):
+    with pytest.raises(IncompatibleError, match=r"dreamy.* were selected on the test set; run both with the same"):
         compare_results("plain:honest", "plain:dreamy", results=folder.path)
 
 
-def test_a_distance_is_compared_the_other_way_round(tmp_path: Path) -> None:
+def test_a_lower_distance_is_better(tmp_path: Path) -> None:
     folder = plan(
         tmp_path / "b", [key(m, f) for m in ("plain", "grand") for f in range(N_FOLDS)], metrics=["hd95"]
     )
@@ -145,20 +145,20 @@ def test_a_distance_is_compared_the_other_way_round(tmp_path: Path) -> None:
             end(folder, key(model, fold), cases, distances)
     (outcome,) = compare_results("plain", "grand", results=folder.path)
     assert outcome.verdict.startswith("plain is better than grand on discs: hd95_mm -5.0000")
-    assert outcome.verdict.endswith("less is better")
+    assert outcome.verdict.endswith("lower is better")
 
 
-def test_phantom_data_are_called_phantom(tmp_path: Path) -> None:
+def test_phantom_data_have_a_note(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.1, phantom=True)
     (outcome,) = compare_results("grand", "plain", results=folder.path)
     assert outcome.notes == ("phantom data, not a result",)
 
 
-def test_variants_are_named_behind_a_colon(tmp_path: Path) -> None:
+def test_a_variant_is_named_after_a_colon(tmp_path: Path) -> None:
     keys = [key("plain", fold, variant=variant) for fold in (0, 1) for variant in ("slow", "fast")]
     folder = plan(tmp_path / "b", keys, metrics=["dice"])
-    for each in keys:
-        end(folder, each, FOLD_1 if each.fold else FOLD_0)
+    for run in keys:
+        end(folder, run, FOLD_1 if run.fold else FOLD_0)
     (outcome,) = compare_results("plain:slow", "plain:fast", results=folder.path)
     assert (outcome.first, outcome.second) == ("plain (slow)", "plain (fast)")
     with pytest.raises(UsageError, match=r"plain:fats: no such variant of 'plain'; did you mean 'fast'\?"):
@@ -177,7 +177,7 @@ def test_variants_are_named_behind_a_colon(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_explained(
+def test_a_missing_model_dataset_or_metric_is_explained(
     tmp_path: Path, words: tuple[str, str], options: dict[str, Any], message: str
 ) -> None:
     folder = results(tmp_path / "b", 0.1)

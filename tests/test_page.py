@@ -213,7 +213,7 @@ def test_a_run_that_failed_is_on_the_page_with_its_reason(tmp_path: Path) -> Non
     end(folder, key("plain", 1), None, status="failed", reason="out of memory\nmore")
     page = page_of(folder)
     assert "failed: out of memory" in page
-    assert "plain has runs still to do and no place" in page
+    assert "plain has unfinished runs and is not ranked" in page
     assert "3 of 4 planned runs are done" in page
 
 

@@ -1,4 +1,4 @@
-"""How much of an order stays under other averages, rules and metrics."""
+"""The order of a board under other averages, rules for empty masks and metrics."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_an_order_that_never_changes_keeps_tau_at_one(tmp_path: Path) -> None:
     assert "sensitivity, mean over cases" in set(table["choice"])
 
 
-def test_a_rule_that_changes_the_winner_is_seen(tmp_path: Path) -> None:
-    """One finds every lesion a little, two is perfect but for a false alarm where there is none."""
+def test_a_rule_that_changes_the_winner_is_reported(tmp_path: Path) -> None:
+    """Model one finds part of each lesion; model two is perfect except for a false positive on an empty case."""
     folder = plan(tmp_path, [key("one", 0), key("two", 0)], metrics=["dice"])
     end(folder, key("one", 0), {"a": {"disc": [(3, 1, 1, 5)]}, "b": {"disc": [(0, 0, 0, 10)]}})
     end(folder, key("two", 0), {"a": {"disc": [(4, 0, 0, 6)]}, "b": {"disc": [(0, 1, 0, 9)]}})
@@ -35,11 +35,11 @@ def test_a_rule_that_changes_the_winner_is_seen(tmp_path: Path) -> None:
     stratified = table.loc["dice, mean over cases, empty masks: stratify"]
     assert (stratified["first"], stratified["tau"], stratified["moved"]) == ("two", -1.0, 1)
     assert (stratified["one"], stratified["two"]) == (2, 1)
-    # MONAI has no Dice where the reference is empty, whoever predicts something there
+    # MONAI defines no Dice where the reference is empty, whatever the prediction
     assert table.loc["dice, mean over cases, empty masks: monai"]["first"] == "two"
 
 
-def test_the_worst_are_patients_of_each_row_for_itself(tmp_path: Path) -> None:
+def test_every_row_has_its_own_worst_patients(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("steady", 0), key("gambler", 0)], metrics=["dice"])
     cases = "abcd"
     end(folder, key("steady", 0), {case: {"disc": [(3, 1, 1, 5)]} for case in cases})

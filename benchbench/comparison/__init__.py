@@ -1,4 +1,4 @@
-"""One model of a benchmark against another, or one results folder against another: a verdict and what differed."""
+"""Comparison of two models of a benchmark, or of two results folders: a verdict, and what differed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchbench.comparison.case_scores import case_scores
 from benchbench.comparison.design import rope_of, test_over_train
 from benchbench.comparison.recipes import Difference, differences
-from benchbench.comparison.sides import Side, match
-from benchbench.comparison.values import scores_of
+from benchbench.comparison.sides import Pair, Side, match_sides
 from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
+from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Panel, compare_pairs, family_of, make_panel
 from benchbench.tables.results import PHANTOM_NOTE
@@ -21,26 +22,30 @@ from benchbench.tables.summaries import columns_of
 
 __all__ = ["Difference", "Outcome", "compare_results", "verdict"]
 
+PanelKey = tuple[int, str]
+"""Number of a pair, and the column of a metric."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of comparing two models on one dataset."""
+    """The outcome of comparing two models on one dataset."""
 
     dataset: str
     first: str
     second: str
     comparisons: Mapping[str, Comparison]
-    """By metric; the benchmark's first metric is first."""
+    """Metric -> comparison; the benchmark's first metric is first."""
     family: str
-    """What the p-values are adjusted for."""
+    """The comparisons that p-values are adjusted for, in words."""
     seeds: int
-    """Of each fold, the fewer of the two."""
+    """Seeds of each fold; those of the side that has fewer."""
     notes: tuple[str, ...]
     recipe: tuple[Difference, ...]
+    """Differences between the recipes of the two sides."""
 
     @property
     def verdict(self) -> str:
-        """The first metric's, in one line."""
+        """The verdict by the first metric, in one line."""
         metric, comparison = next(iter(self.comparisons.items()))
         return verdict(comparison, metric=metric, dataset=self.dataset, seeds=self.seeds)
 
@@ -48,22 +53,23 @@ class Outcome:
 def compare_results(
     first: str, second: str, *, results: Path, metrics: Sequence[str] = (), dataset: str | None = None
 ) -> list[Outcome]:
-    """Compares two models of the results folder, or two results folders model by model.
+    """Compare two models of the results folder, or two results folders model by model.
 
-    A model is `name` or `name:variant`. All comparisons asked for are one family.
+    A model is `name` or `name:variant`. All comparisons of a call are one family.
 
     Raises:
-        UsageError: a model, folder or metric that is not there.
-        IncompatibleError: the two did not see the same data in the same folds.
+        UsageError: a model, folder or metric does not exist.
+        IncompatibleError: the two sides did not use the same data in the same folds.
     """
-    pairs = [pair for pair in match(first, second, results=results) if dataset in {None, pair[0].dataset}]
+    pairs = match_sides(first, second, results=results, dataset=dataset)
     if not pairs:
         raise UsageError(f"{first} and {second}: no dataset in common; compare models of the same datasets")
-    panels: dict[tuple[int, str], Panel] = {}
+    panels: dict[PanelKey, Panel] = {}
     for number, (one, other) in enumerate(pairs):
         _check_same_data(one, other)
         for metric in metrics or one.results.metrics(one.variant):
-            panels |= {(number, name): panel for name, panel in _panels(one, other, metric)}
+            for column, panel in _panels(one, other, metric):
+                panels[number, column] = panel
     if not panels:
         raise UsageError(
             f"{first} and {second}: no metric measured for both; run `benchbench run` for what is missing"
@@ -71,77 +77,97 @@ def compare_results(
     return list(_outcomes(pairs, panels))
 
 
-def _outcomes(pairs: Sequence[tuple[Side, Side]], panels: Mapping[tuple[int, str], Panel]) -> Iterator[Outcome]:
-    shares = [test_over_train(one.records[0], folds=len(one.folds)) for one, _ in pairs]
-    found = compare_pairs(
-        panels,
-        {key: [(pairs[key[0]][0].label, pairs[key[0]][1].label)] for key in panels},
-        ropes={key: rope_of(key[1]) for key in panels},
-        test_over_train=max(shares),
-    )
-    asked: dict[str, list[Comparison]] = {}
-    for (number, name), many in found.items():
-        asked.setdefault(f"{pairs[number][0].dataset} {name}", []).extend(many)
-    family = family_of(asked)
+def _outcomes(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> Iterator[Outcome]:
+    comparisons = _compare(pairs, panels)
+    family = _describe_family(pairs, comparisons)
+    by_pair: dict[int, dict[str, Comparison]] = {}
+    for (number, column), comparison in comparisons.items():
+        by_pair.setdefault(number, {})[column] = comparison
     for number, (one, other) in enumerate(pairs):
-        mine = {name: many[0] for (at, name), many in found.items() if at == number}
-        if not mine:
-            continue
-        yield Outcome(
-            dataset=one.dataset,
-            first=one.label,
-            second=other.label,
-            comparisons=mine,
-            family=family,
-            seeds=min(len(one.seeds), len(other.seeds)),
-            notes=tuple(_notes(one, other)),
-            recipe=tuple(differences(one.records, other.records)),
-        )
+        if number in by_pair:
+            yield Outcome(
+                dataset=one.dataset,
+                first=one.label,
+                second=other.label,
+                comparisons=by_pair[number],
+                family=family,
+                seeds=min(len(one.seeds), len(other.seeds)),
+                notes=tuple(_notes(one, other)),
+                recipe=tuple(differences(one.records, other.records)),
+            )
+
+
+def _compare(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> dict[PanelKey, Comparison]:
+    """Return the comparison of the two models of each panel, with p-values adjusted for all panels."""
+    ratios = []
+    for one, _ in pairs:
+        ratios.append(test_over_train(one.records[0], folds=len(one.folds)))
+    labels: dict[PanelKey, list[tuple[str, str]]] = {}
+    ropes: dict[PanelKey, float] = {}
+    for number, column in panels:
+        one, other = pairs[number]
+        labels[number, column] = [(one.label, other.label)]
+        ropes[number, column] = rope_of(column)
+    comparisons = compare_pairs(panels, labels, ropes=ropes, test_over_train=max(ratios))
+    return {key: comparison for key, [comparison] in comparisons.items()}
+
+
+def _describe_family(pairs: Sequence[Pair], comparisons: Mapping[PanelKey, Comparison]) -> str:
+    by_metric: dict[str, list[Comparison]] = {}
+    for (number, column), comparison in comparisons.items():
+        one, _ = pairs[number]
+        by_metric.setdefault(f"{one.dataset} {column}", []).append(comparison)
+    return family_of(by_metric)
 
 
 def _panels(one: Side, other: Side, metric: str) -> Iterator[tuple[str, Panel]]:
-    names = columns_of(metric, one.cases)
-    for name in (name for name in names if name in columns_of(metric, other.cases)):
-        cases = pd.concat([_values(side, name, one) for side in (one, other)], ignore_index=True)
-        yield name, make_panel(cases, is_lower_better=is_lower_better(name))
+    """Yield a panel for each column of the metric that both sides have."""
+    columns = columns_of(metric, other.cases)
+    for column in columns_of(metric, one.cases):
+        if column in columns:
+            scores = [_scores(side, column, rules=one) for side in (one, other)]
+            cases = pd.concat(scores, ignore_index=True)
+            yield column, make_panel(cases, is_lower_better=is_lower_better(column))
 
 
-def _values(side: Side, name: str, ruling: Side) -> pd.DataFrame:
-    """Of the folds in common, under the first side's rule for empty masks."""
-    cases = side.cases[side.cases["fold"].isin(ruling.common)]
-    return scores_of(cases, metric=name, empty=ruling.results.empty(ruling.variant), model=side.label)
+def _scores(side: Side, column: str, *, rules: Side) -> pd.DataFrame:
+    """Return the side's scores in the common folds, under the rule for empty masks of the side `rules`."""
+    cases = side.cases[side.cases["fold"].isin(side.common_folds)]
+    return case_scores(cases, metric=column, empty=rules.empty, model=side.label)
 
 
 def _check_same_data(one: Side, other: Side) -> None:
-    if not one.common:
+    where = f"{one.label} and {other.label} on {one.dataset}"
+    if not one.common_folds:
+        raise IncompatibleError(f"{where}: no fold is done for both; run them")
+    if one.selects_on_test_set != other.selects_on_test_set:
+        side = one if one.selects_on_test_set else other
         raise IncompatibleError(
-            f"{one.label} and {other.label} on {one.dataset}: no fold is done for both; run them"
+            f"{where}: checkpoints of {side.label} were selected on the test set; run both with the same"
+            " protocol.select_on"
         )
-    optimistic = [side.label for side in (one, other) if side.results.is_optimistic(side.variant)]
-    if len(optimistic) == 1:
-        raise IncompatibleError(
-            f"{one.label} and {other.label} on {one.dataset}: checkpoints of {optimistic[0]} were chosen on the"
-            " cases scored; run both under one protocol.select_on"
-        )
-    for name in ("data_digest", "split_digest"):
-        for fold in one.common:
-            digests = {getattr(record, name) for side in (one, other) for record in side.of_fold(fold)}
-            if len(digests) > 1:
-                what = "the same files" if name == "data_digest" else "the same split"
-                raise IncompatibleError(
-                    f"{one.label} and {other.label} on {one.dataset}, fold {fold}: not of {what}"
-                    f" ({', '.join(sorted(digest[:12] for digest in digests))}); run one of them again"
-                )
+    for fold in one.common_folds:
+        records = one.records_of_fold(fold) + other.records_of_fold(fold)
+        _check_same_digests(f"{where}, fold {fold}", records)
+
+
+def _check_same_digests(where: str, records: Sequence[Record]) -> None:
+    data = {record.data_digest for record in records}
+    splits = {record.split_digest for record in records}
+    for noun, digests in (("files", data), ("splits", splits)):
+        if len(digests) > 1:
+            short = ", ".join(sorted(digest[:12] for digest in digests))
+            raise IncompatibleError(f"{where}: different {noun} (digests {short}); run one of them again")
 
 
 def _notes(one: Side, other: Side) -> Iterator[str]:
     if one.results.manifest.phantom or other.results.manifest.phantom:
         yield PHANTOM_NOTE
-    folds = set(one.folds) | set(other.folds)
-    if len(one.common) < len(folds):
-        yield f"{len(one.common)} of {len(folds)} folds are done for both; the others are left out of both"
+    n_common = len(one.common_folds)
+    n_folds = len(set(one.folds) | set(other.folds))
+    if n_common < n_folds:
+        yield f"{n_common} of {n_folds} folds are done for both; only these are compared"
     if one.seeds != other.seeds:
         yield f"seeds differ: {list(one.seeds)} and {list(other.seeds)}; each case counts with its mean over seeds"
-    rules = [side.results.empty(side.variant) for side in (one, other)]
-    if rules[0] != rules[1]:
-        yield f"rules for empty masks differ: '{rules[0]}' is applied to both"
+    if one.empty != other.empty:
+        yield f"rules for empty masks differ; '{one.empty}' is applied to both"

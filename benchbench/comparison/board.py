@@ -1,15 +1,16 @@
-"""The rows of a dataset that may be ranked against each other, and how far their order can be believed."""
+"""A board: the rows of a dataset that may be ranked against each other, and the statistics of their order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 
+from benchbench.comparison.case_scores import case_scores, keep_common_cases
 from benchbench.comparison.design import rope_of, test_over_train
-from benchbench.comparison.values import of_common_cases, scores_of
 from benchbench.comparison.verdict import Verdict, board_verdict
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.protocol import EmptyPolicy
@@ -31,143 +32,173 @@ from benchbench.tables.results import Results, of_runs
 from benchbench.tables.rows import Row, datasets, rows_of
 from benchbench.tables.summaries import columns_of
 
-_MANY_PAIRS = 28  # of eight models; a tenth of a second each
+_MANY_PAIRS = 28  # those of eight models; a pair takes a tenth of a second
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """Rows that share dataset, split, metric, rule for empty masks and practice of selection."""
+    """Rows of the same dataset, split, metric, rule for empty masks and way of checkpoint selection."""
 
     dataset: str
     metric: str
-    """As a column has it, with the unit of a distance."""
+    """The name of the metric's column, with the unit of a distance."""
     empty: EmptyPolicy
-    is_optimistic: bool
-    """Whether checkpoints were chosen on the cases that are scored."""
+    """The rule for empty masks."""
+    selects_on_test_set: bool
+    """True where checkpoints were selected on the test set."""
     rows: Mapping[str, Row]
-    """By label, the best mean first."""
+    """Label -> row, the best mean first."""
     panel: Panel
-    """Of the labels, in the same order."""
+    """The scores of the rows, in the same order."""
     seeds: int
-    """Of the row that has the fewest."""
+    """Seeds of the row with the fewest."""
     test_over_train: float
-    """Patients tested over patients trained on, in one fold."""
+    """Ratio of tested to trained patients in one fold."""
     notes: tuple[str, ...]
+    """Rows and cases that are left out, and why."""
 
     @property
     def means(self) -> Mapping[str, float]:
-        """Over all cases."""
+        """Label -> mean over all cases."""
         return dict(zip(self.panel.models, self.panel.means.tolist(), strict=True))
 
     @property
     def rope(self) -> float:
-        """What difference does not matter."""
+        """The largest difference that does not matter in practice, in the metric's own unit."""
         return rope_of(self.metric)
 
     @property
     def draws(self) -> int:
-        """Of every bootstrap; fewer where there are many pairs."""
-        count = len(self.rows)
-        return DRAWS if count * (count - 1) // 2 <= _MANY_PAIRS else DRAWS // 5
+        """Draws of every bootstrap; fewer where there are many pairs."""
+        n_rows = len(self.rows)
+        n_pairs = n_rows * (n_rows - 1) // 2
+        return DRAWS if n_pairs <= _MANY_PAIRS else DRAWS // 5
 
     @cached_property
     def intervals(self) -> Mapping[str, Interval | Unknown]:
-        """Of each mean."""
+        """Label -> 95 % interval of the mean."""
         return {label: mean_interval(self.panel.of([label])) for label in self.rows}
 
     @cached_property
     def comparisons(self) -> Sequence[Comparison]:
-        """Of every two rows, the better mean first; p-values are adjusted for all of them."""
-        found = compare_all(
+        """Every pair of rows, the better mean first; p-values are adjusted for all pairs."""
+        comparisons = compare_all(
             {self.metric: self.panel},
             ropes={self.metric: self.rope},
             test_over_train=self.test_over_train,
             draws=self.draws,
         )
-        return found[self.metric]
+        return comparisons[self.metric]
 
     @property
     def family(self) -> str:
-        """What the p-values are adjusted for."""
+        """The comparisons that p-values are adjusted for, in words."""
         return family_of({self.metric: self.comparisons})
 
     @cached_property
     def tiers(self) -> Mapping[str, str]:
-        """Label -> its places, such as 1-3."""
+        """Label -> the places of its tier, such as 1-3."""
         return tiers(self.panel, self.comparisons)
 
     @cached_property
     def stability(self) -> RankStability | Unknown:
-        """Whether other folds and patients would have given the same order."""
+        """The ranks that other patients and folds would have given."""
         return rank_stability(self.panel)
 
     @property
     def verdict(self) -> Verdict:
-        """What can be said of the first place."""
+        """The verdict on the first row."""
         return board_verdict(
             list(self.rows), self.comparisons, metric=self.metric, dataset=self.dataset, seeds=self.seeds
         )
 
 
-def boards(results: Results) -> Iterator[Board]:
-    """A board for all rows that may be compared; in the order of the plan, by dataset.
+class _Basis(NamedTuple):
+    """The properties that all rows of a board share."""
 
-    A row with a run still to do is on none: its mean is of other cases.
+    metric: str
+    empty: EmptyPolicy
+    selects_on_test_set: bool
+    data_digest: str
+    split_digests: tuple[tuple[int, str], ...]
+    """Fold and digest of its split."""
+
+
+def boards(results: Results) -> Iterator[Board]:
+    """Yield the boards of each dataset, in the order of the plan.
+
+    A row with unfinished runs is on no board, because its mean is over fewer cases.
     """
     for dataset in datasets(results):
-        rows = rows_of(results, dataset)
-        waiting = tuple(f"{row.label} has runs still to do and no place" for row in rows if not row.is_complete)
-        comparable: dict[tuple[object, ...], list[Row]] = {}
-        for row in filter(lambda row: row.is_complete, rows):
-            if (rule := _rule(results, row)) is not None:
-                comparable.setdefault(rule, []).append(row)
-        for alike in comparable.values():
-            yield from _board(results, dataset, alike, waiting)
+        rows_by_basis: dict[_Basis, list[Row]] = {}
+        notes = []
+        for row in rows_of(results, dataset):
+            if not row.is_complete:
+                notes.append(f"{row.label} has unfinished runs and is not ranked")
+                continue
+            basis = _basis_of(results, row)
+            if basis is not None:
+                rows_by_basis.setdefault(basis, []).append(row)
+        for basis, rows in rows_by_basis.items():
+            yield from _make_board(results, dataset, basis, rows, notes)
 
 
-def _rule(results: Results, row: Row) -> tuple[object, ...] | None:
-    """What rows must share; None for one without a single metric to be ordered by, or of mixed data."""
+def _basis_of(results: Results, row: Row) -> _Basis | None:
+    """Return the basis on which a row is compared; None for mixed data or without a single metric column."""
     records = row.records(results)
-    splits = {(record.fold, record.split_digest) for record in records}
+    splits = sorted({(record.fold, record.split_digest) for record in records})
     data = {record.data_digest for record in records}
-    metric = _metric(results, row)
-    if metric is None or len(data) > 1 or len(splits) > len({fold for fold, _ in splits}):
-        return None
     variant = row.group.variant
-    return metric, results.empty(variant), results.is_optimistic(variant), *sorted(splits), *data
-
-
-def _metric(results: Results, row: Row) -> str | None:
-    names = columns_of(results.metrics(row.group.variant)[0], of_runs(results.cases, row.runs))
-    return names[0] if len(names) == 1 else None
-
-
-def _board(results: Results, dataset: str, rows: Sequence[Row], notes: tuple[str, ...]) -> Iterator[Board]:
-    metric, empty = str(_metric(results, rows[0])), results.empty(rows[0].group.variant)
-    scores = [
-        scores_of(of_runs(results.cases, row.runs), metric=metric, empty=empty, model=row.label) for row in rows
-    ]
-    common, lost = of_common_cases(pd.concat(scores, ignore_index=True))
-    if common["value"].isna().all():
-        return
-    if lost:
-        notes = (*notes, f"{lost} cases are left out that are undefined for some rows only (empty: {empty})")
-    panel = make_panel(common, is_lower_better=is_lower_better(metric))
-    order = sorted(panel.models, key=lambda label: (_towards_best(panel, label), label))
-    by_label = {row.label: row for row in rows}
-    yield Board(
-        dataset=dataset,
-        metric=metric,
-        empty=empty,
-        is_optimistic=results.is_optimistic(rows[0].group.variant),
-        rows={label: by_label[label] for label in order},
-        panel=panel.of(order),
-        seeds=min(len({key.seed for key in row.runs}) for row in rows),
-        test_over_train=max(test_over_train(row.records(results)[0], folds=panel.n_folds) for row in rows),
-        notes=notes,
+    first_metric = results.metrics(variant)[0]
+    columns = columns_of(first_metric, of_runs(results.cases, row.runs))
+    n_folds = len({fold for fold, _ in splits})
+    is_mixed = len(data) > 1 or len(splits) > n_folds
+    if is_mixed or len(columns) != 1:
+        return None
+    return _Basis(
+        metric=columns[0],
+        empty=results.empty(variant),
+        selects_on_test_set=results.selects_on_test_set(variant),
+        data_digest=data.pop(),
+        split_digests=tuple(splits),
     )
 
 
-def _towards_best(panel: Panel, label: str) -> float:
-    mean = float(panel.means[panel.models.index(label)])
-    return mean if panel.is_lower_better else -mean
+def _make_board(
+    results: Results, dataset: str, basis: _Basis, rows: Sequence[Row], notes: Sequence[str]
+) -> Iterator[Board]:
+    """Yield the board of these rows; none if no case is defined for all of them."""
+    scores = []
+    for row in rows:
+        cases = of_runs(results.cases, row.runs)
+        scores.append(case_scores(cases, metric=basis.metric, empty=basis.empty, model=row.label))
+    common, n_dropped = keep_common_cases(pd.concat(scores, ignore_index=True))
+    if common["value"].isna().all():
+        return
+    if n_dropped:
+        dropped = "1 case" if n_dropped == 1 else f"{n_dropped} cases"
+        reason = f"undefined for some rows only (rule for empty masks: {basis.empty})"
+        notes = [*notes, f"{dropped} left out: {reason}"]
+    panel = make_panel(common, is_lower_better=is_lower_better(basis.metric))
+    order = _order_of(panel)
+    rows_by_label = {row.label: row for row in rows}
+    first_records = [row.records(results)[0] for row in rows]
+    ratios = [test_over_train(record, folds=panel.n_folds) for record in first_records]
+    yield Board(
+        dataset=dataset,
+        metric=basis.metric,
+        empty=basis.empty,
+        selects_on_test_set=basis.selects_on_test_set,
+        rows={label: rows_by_label[label] for label in order},
+        panel=panel.of(order),
+        seeds=min(row.n_seeds for row in rows),
+        test_over_train=max(ratios),
+        notes=tuple(notes),
+    )
+
+
+def _order_of(panel: Panel) -> list[str]:
+    """Return the labels from the best mean; equal means in the order of the labels."""
+    sign = 1 if panel.is_lower_better else -1
+    losses = dict(zip(panel.models, sign * panel.means, strict=True))
+    return sorted(losses, key=lambda label: (losses[label], label))

@@ -1,21 +1,26 @@
-"""What the design of an experiment gives to its statistics."""
+"""Inputs to the statistics that follow from the metric and from the design of the benchmark."""
 
 from __future__ import annotations
 
 from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_lower_better
 
-ROPE, ROPE_FAR = 0.01, 1.0
-"""What difference does not matter: of a share, and of a distance in mm or pixels."""
+_ROPE = 0.01
+_ROPE_DISTANCE = 1.0  # mm or pixels
 
 
 def rope_of(metric: str) -> float:
-    """Half the width of the region of practical equivalence, in the metric's own unit."""
-    return ROPE_FAR if is_lower_better(metric) else ROPE
+    """Return half the width of the region of practical equivalence, in the metric's own unit."""
+    return _ROPE_DISTANCE if is_lower_better(metric) else _ROPE
 
 
 def test_over_train(record: Record, *, folds: int) -> float:
-    """Patients tested over patients trained on, in one fold of a run; `folds` where the record does not say."""
+    """Return the ratio of tested to trained patients in one fold of a run.
+
+    `folds` is the number of folds to assume if the record does not have it.
+    """
     protocol = record.resolved.get("protocol", {})
-    planned, validation = int(protocol.get("folds", folds)), float(protocol.get("validation", 0.0))
-    return 1 / (max(planned - 1, 1) * (1 - validation))
+    n_folds = int(protocol.get("folds", folds))
+    validation = float(protocol.get("validation", 0.0))
+    n_train_folds = max(n_folds - 1, 1) * (1 - validation)
+    return 1 / n_train_folds

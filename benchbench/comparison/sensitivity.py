@@ -1,15 +1,16 @@
-"""Whether the order of a board hangs on the average, on the rule for empty masks or on the metric."""
+"""The order of a board under other ways to average, other rules for empty masks and other metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from benchbench.comparison.board import Board
+from benchbench.images.arrays import Floats
 from benchbench.spec.metric_names import is_lower_better, is_overlap, without_unit
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import tau_b
@@ -18,94 +19,135 @@ from benchbench.tables.summaries import columns_of, summaries
 
 _WORST = 0.05
 _AGGREGATES = {"slice": "mean over slices", "pooled": "all voxels pooled"}
-
-
-Point = tuple[str, str, str]
-"""Label, aggregate, and which value of it."""
+_STATISTICS = ("mean", "median", "fold_mean")
 
 
 class _Choice(NamedTuple):
-    """One way to put the rows of a board in order."""
+    """One way to order the rows of a board."""
 
-    said: str
+    description: str
     metric: str
     empty: EmptyPolicy
     aggregate: str = "case"
-    value: str = "mean"
+    statistic: str = "mean"
+
+
+class _Cell(NamedTuple):
+    """The place of a value among all values of a metric."""
+
+    label: str
+    aggregate: str
+    statistic: str
+
+
+_Values = Mapping[_Cell, float]
 
 
 def sensitivity_table(results: Results, board: Board) -> pd.DataFrame:
-    """One line a choice, the board's own first: who is first by it, and how much of the order stays.
+    """Return a line for each choice, the board's own first: the row that is first, and how far rows move.
 
-    `tau` is Kendall's tau-b with the board's own order, `moved` the most places that a row moves; then the rank of
-    every row. A choice by which some row has no value is left out.
+    `tau` is Kendall's tau-b with the board's own order, `moved` the most places that any row moves; the other
+    columns are the ranks of the rows. A choice is left out if some row has no value.
     """
     labels = list(board.rows)
-    lines: list[dict[str, Any]] = []
-    own: np.ndarray | None = None
-    known: dict[tuple[str, EmptyPolicy], Mapping[Point, float]] = {}
+    board_losses: Floats | None = None
+    lines: list[dict[str, object]] = []
+    value_cache: dict[tuple[str, EmptyPolicy], _Values] = {}
     for choice in _choices(results, board):
         rule = (choice.metric, choice.empty)
-        known[rule] = known.get(rule) or _values(results, board, *rule)
-        points = [(label, choice.aggregate, choice.value) for label in labels]
-        values = np.array([known[rule].get(point, np.nan) for point in points])
-        if np.isnan(values).any():
+        if rule not in value_cache:
+            value_cache[rule] = _values(results, board, choice.metric, choice.empty)
+        losses = _losses(labels, choice, value_cache[rule])
+        if np.isnan(losses).any():
             continue
-        towards_best = values if is_lower_better(choice.metric) else -values
-        # a tie that only rounding would break is a tie
-        ranks = stats.rankdata(towards_best.round(9), method="min")
-        own = towards_best if own is None else own
-        tau = float(tau_b(towards_best[None], own)[0]) if len(labels) > 1 else np.nan
-        first = ", ".join(label for label, rank in zip(labels, ranks, strict=True) if rank == 1)
-        moved = int(np.abs(ranks - np.arange(1, len(labels) + 1)).max()) if lines else 0
-        places = dict(zip(labels, ranks.astype(int).tolist(), strict=True))
-        lines.append({"choice": choice.said, "first": first, "tau": tau, "moved": moved, **places})
+        if board_losses is None:
+            board_losses = losses
+        lines.append(_line(choice, labels, losses, board_losses))
+    if lines:
+        lines[0]["moved"] = 0  # rows with equal means share a rank, but none has moved
     return pd.DataFrame(lines, columns=["choice", "first", "tau", "moved", *labels])
+
+
+def _losses(labels: list[str], choice: _Choice, values: _Values) -> Floats:
+    """Return the value of each row by the choice, with the sign by which less is better; nan without a value."""
+    losses = np.full(len(labels), np.nan)
+    sign = 1 if is_lower_better(choice.metric) else -1
+    for row, label in enumerate(labels):
+        cell = _Cell(label, choice.aggregate, choice.statistic)
+        losses[row] = sign * values.get(cell, np.nan)
+    return losses
+
+
+def _line(choice: _Choice, labels: list[str], losses: Floats, board_losses: Floats) -> dict[str, object]:
+    # round, because a tie that only rounding errors would break is a tie
+    ranks = stats.rankdata(losses.round(9), method="min").astype(int)
+    places = np.arange(1, len(labels) + 1)
+    tau = np.nan
+    if len(labels) > 1:
+        tau = float(tau_b(losses[None], board_losses)[0])
+    first = [label for label, rank in zip(labels, ranks, strict=True) if rank == 1]
+    line: dict[str, object] = {
+        "choice": choice.description,
+        "first": ", ".join(first),
+        "tau": tau,
+        "moved": int(np.abs(ranks - places).max()),
+    }
+    line.update(zip(labels, ranks.tolist(), strict=True))
+    return line
 
 
 def _choices(results: Results, board: Board) -> Iterator[_Choice]:
     metric, empty = board.metric, board.empty
     yield _Choice(f"{metric}, mean over cases, empty masks: {empty}", metric, empty)
-    yield _Choice(f"{metric}, median over cases", metric, empty, value="median")
-    yield _Choice(f"{metric}, mean of the worst {_WORST:.0%} of the patients", metric, empty, value="worst")
-    yield _Choice(f"{metric}, mean over folds", metric, empty, value="fold_mean")
+    yield _Choice(f"{metric}, median over cases", metric, empty, statistic="median")
+    yield _Choice(f"{metric}, mean of the worst {_WORST:.0%} of the patients", metric, empty, statistic="worst")
+    yield _Choice(f"{metric}, mean over folds", metric, empty, statistic="fold_mean")
     if is_overlap(metric):
-        for aggregate, said in _AGGREGATES.items():
-            yield _Choice(f"{metric}, {said}", metric, empty, aggregate)
+        for aggregate, description in _AGGREGATES.items():
+            yield _Choice(f"{metric}, {description}", metric, empty, aggregate)
         for policy in get_args(EmptyPolicy):
             if policy != empty:
                 yield _Choice(f"{metric}, mean over cases, empty masks: {policy}", metric, policy)
-    for other in _others(results, board):
+    for other in _other_columns(results, board):
         yield _Choice(f"{other}, mean over cases", other, empty)
 
 
-def _others(results: Results, board: Board) -> Iterator[str]:
-    """The further metrics that every row has, by the names of their columns."""
+def _other_columns(results: Results, board: Board) -> Iterator[str]:
+    """Yield the columns of all other metrics that every row has in the same units."""
     rows = list(board.rows.values())
-    asked = dict.fromkeys(metric for row in rows for metric in results.metrics(row.group.variant))
-    for metric in asked:
-        named = [columns_of(metric, of_runs(results.cases, row.runs)) for row in rows]
-        if len({tuple(names) for names in named}) == 1:
-            yield from (name for name in named[0] if name != board.metric)
+    metrics: dict[str, None] = {}
+    for row in rows:
+        metrics.update(dict.fromkeys(results.metrics(row.group.variant)))
+    for metric in metrics:
+        columns_of_rows = set()
+        for row in rows:
+            cases = of_runs(results.cases, row.runs)
+            columns_of_rows.add(tuple(columns_of(metric, cases)))
+        if len(columns_of_rows) == 1:
+            for column in columns_of_rows.pop():
+                if column != board.metric:
+                    yield column
 
 
-def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> Mapping[Point, float]:
-    """What every row has of a metric under a rule, by label, aggregate and value."""
+def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> _Values:
+    """Return every value of every row by a metric and a rule for empty masks."""
     name = without_unit(metric)
-    found: dict[Point, float] = {}
+    values: dict[_Cell, float] = {}
     for label, row in board.rows.items():
-        cases, slices = of_runs(results.cases, row.runs), of_runs(results.slices, row.runs)
+        cases = of_runs(results.cases, row.runs)
+        slices = of_runs(results.slices, row.runs)
         for line in summaries(cases, slices, metrics=[name], empty=empty):
-            if (line["metric"], line["region"]) == (metric, "mean"):
-                found |= {
-                    (label, line["aggregate"], value): line[value] for value in ("mean", "median", "fold_mean")
-                }
-        found[label, "case", "worst"] = _worst(board, label)
-    return found
+            if line["metric"] == metric and line["region"] == "mean":
+                for statistic in _STATISTICS:
+                    values[_Cell(label, line["aggregate"], statistic)] = line[statistic]
+        values[_Cell(label, "case", "worst")] = _mean_of_worst(board, label)
+    return values
 
 
-def _worst(board: Board, label: str) -> float:
-    """Of the patients that fare worst under this row, at least one."""
-    values = np.sort(board.panel.patient_means[board.panel.models.index(label)])
+def _mean_of_worst(board: Board, label: str) -> float:
+    """Return the mean over the patients with the row's own worst scores, at least one."""
+    row = board.panel.models.index(label)
+    values = np.sort(board.panel.patient_means[row])
     count = max(1, round(_WORST * len(values)))
-    return float((values[-count:] if board.panel.is_lower_better else values[:count]).mean())
+    worst = values[-count:] if board.panel.is_lower_better else values[:count]
+    return float(worst.mean())

@@ -1,19 +1,21 @@
-"""The two sides of a comparison: which runs of which folder each name means."""
+"""The two sides of a comparison: the runs that each name of a command refers to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from benchbench.errors import UsageError
-from benchbench.plan.run import RunKey
+from benchbench.plan.run import Group, RunKey
 from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.results.record import Record
 from benchbench.spec.document import nearest
-from benchbench.tables.results import Results, of_runs, read_results
+from benchbench.spec.protocol import EmptyPolicy
+from benchbench.tables.results import Results, groups_of, of_runs, read_results, runs_of_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +24,34 @@ class Side:
 
     results: Results
     label: str
-    """What it is called in a table."""
-    dataset: str
-    model: str
-    variant: str
-    common: tuple[int, ...] = ()
-    """Folds that both sides have done."""
+    """The name of the side in tables and sentences."""
+    group: Group
+    common_folds: tuple[int, ...] = ()
+    """Folds that are complete on both sides."""
+
+    @property
+    def dataset(self) -> str:
+        return self.group.dataset
+
+    @property
+    def variant(self) -> str:
+        return self.group.variant
+
+    @property
+    def empty(self) -> EmptyPolicy:
+        """The rule for empty masks."""
+        return self.results.empty(self.variant)
+
+    @property
+    def selects_on_test_set(self) -> bool:
+        """Whether checkpoints were selected on the test set."""
+        return self.results.selects_on_test_set(self.variant)
 
     @property
     def keys(self) -> list[RunKey]:
         """The runs that are done."""
-        group = (self.dataset, self.model, self.variant)
-        return [key for key in self.results.planned if key.group == group and self.results.is_done(key)]
+        _, done = runs_of_group(self.results, self.group)
+        return done
 
     @property
     def records(self) -> list[Record]:
@@ -41,10 +59,11 @@ class Side:
 
     @property
     def folds(self) -> tuple[int, ...]:
-        """That every seed has done: a fold of which a seed is missing has another mean than its neighbours."""
-        seeds = len(self.seeds)
-        found = [key.fold for key in self.keys]
-        return tuple(sorted({fold for fold in found if found.count(fold) == seeds}))
+        """Folds that every seed has finished; with a seed missing, the mean of a fold is not comparable."""
+        n_seeds = len(self.seeds)
+        folds = [key.fold for key in self.keys]
+        complete = {fold for fold in folds if folds.count(fold) == n_seeds}
+        return tuple(sorted(complete))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -52,79 +71,98 @@ class Side:
 
     @property
     def cases(self) -> pd.DataFrame:
-        """The counts and distances of the runs that are done."""
+        """Counts and distances of the runs that are done."""
         return of_runs(self.results.cases, self.keys)
 
-    def of_fold(self, fold: int) -> list[Record]:
-        return [self.results.records[key] for key in self.keys if key.fold == fold]
+    def records_of_fold(self, fold: int) -> list[Record]:
+        return [record for record in self.records if record.fold == fold]
 
 
-def match(first: str, second: str, *, results: Path) -> list[tuple[Side, Side]]:
-    """A pair of sides for each dataset (and model, of two folders) that both names have.
+Pair = tuple[Side, Side]
+
+
+def match_sides(first: str, second: str, *, results: Path, dataset: str | None = None) -> list[Pair]:
+    """Return a pair of sides for each dataset that both names have; of two folders, also for each model.
+
+    With `dataset`, only the pairs on that one.
 
     Raises:
-        UsageError: a name that is neither a model of `results` nor a results folder.
+        UsageError: a name is neither a model of `results` nor a results folder.
     """
-    folders = [_benchmark(word) for word in (first, second)]
-    if folders[0] is not None and folders[1] is not None:
-        return _with_common(_of_folders(folders[0], folders[1], first, second))
-    if (folder := _benchmark(str(results))) is None:
-        found = ", ".join(each.path.name for each in benchmark_folders(results)) or "none"
-        raise UsageError(f"{results}: not the results of one benchmark; name one with --results (found: {found})")
-    read = read_results(folder)
-    sides = [_of_model(word, read) for word in (first, second)]
-    pairs = [(one, other) for one in sides[0] for other in sides[1] if one.dataset == other.dataset]
-    plain = [(one, other) for one, other in pairs if one.variant == other.variant]
-    return _with_common(plain if ":" not in first + second else pairs)
-
-
-def _of_folders(one: ResultsFolder, other: ResultsFolder, first: str, second: str) -> list[tuple[Side, Side]]:
-    sides = [
-        {key.group: _side(read, key) for key in read.planned} for read in (read_results(one), read_results(other))
-    ]
-    return [
-        (
-            replace(sides[0][group], label=f"{sides[0][group].label} of {first}"),
-            replace(sides[1][group], label=f"{sides[1][group].label} of {second}"),
-        )
-        for group in sides[0]
-        if group in sides[1]
-    ]
-
-
-def _side(results: Results, key: RunKey) -> Side:
-    label = _called(key.model, key.variant)
-    return Side(results=results, label=label, dataset=key.dataset, model=key.model, variant=key.variant)
-
-
-def _of_model(word: str, results: Results) -> list[Side]:
-    """`name` in every variant, or `name:variant`."""
-    model, colon, variant = word.partition(":")
-    groups = sorted({key.group for key in results.planned})
-    models = sorted({group.model for group in groups})
-    if model not in models:
-        raise UsageError(f"{word}: no such model here; {nearest(model, models)}")
-    variants = sorted({group.variant for group in groups if group.model == model})
-    if colon and variant not in variants:
-        raise UsageError(f"{word}: no such variant of '{model}'; {nearest(variant, variants)}")
-    return [
-        _side(results, RunKey(*group, fold=0, seed=0))
-        for group in groups
-        if group.model == model and (not colon or group.variant == variant)
-    ]
-
-
-def _with_common(pairs: Sequence[tuple[Side, Side]]) -> list[tuple[Side, Side]]:
+    first_folder = _folder_at(Path(first))
+    second_folder = _folder_at(Path(second))
+    if first_folder is not None and second_folder is not None:
+        pairs = _pair_folders(read_results(first_folder), read_results(second_folder), first, second)
+    else:
+        pairs = list(_pair_models(first, second, _read_benchmark(results)))
     matched = []
     for one, other in pairs:
-        common = tuple(sorted(set(one.folds) & set(other.folds)))
-        matched.append((replace(one, common=common), replace(other, common=common)))
+        if dataset in {None, one.dataset}:
+            matched.append(_with_common_folds(one, other))
     return matched
 
 
-def _benchmark(word: str) -> ResultsFolder | None:
-    return ResultsFolder(Path(word)) if (Path(word) / "benchmark.json").is_file() else None
+def _pair_folders(one: Results, other: Results, first: str, second: str) -> list[Pair]:
+    """Pair the groups that both folders have; labels end with the names of the folders."""
+    pairs = []
+    for group in sorted({*groups_of(one)} & {*groups_of(other)}):
+        label = _label(group)
+        one_side = Side(results=one, label=f"{label} of {first}", group=group)
+        other_side = Side(results=other, label=f"{label} of {second}", group=group)
+        pairs.append((one_side, other_side))
+    return pairs
 
 
-def _called(model: str, variant: str) -> str:
-    return model if variant == "default" else f"{model} ({variant})"
+def _pair_models(first: str, second: str, results: Results) -> Iterator[Pair]:
+    """Pair two models on each dataset; in the same variant, unless a name says which variant."""
+    has_variant = ":" in first or ":" in second
+    first_sides = _sides_of_model(first, results)
+    second_sides = _sides_of_model(second, results)
+    for one, other in itertools.product(first_sides, second_sides):
+        is_same_variant = has_variant or one.variant == other.variant
+        if one.dataset == other.dataset and is_same_variant:
+            yield one, other
+
+
+def _sides_of_model(name: str, results: Results) -> list[Side]:
+    """Return the sides of `model` in every variant, or of `model:variant`."""
+    model, colon, variant = name.partition(":")
+    groups = _groups_of_model(name, model, results)
+    if colon:
+        variants = sorted({group.variant for group in groups})
+        if variant not in variants:
+            raise UsageError(f"{name}: no such variant of '{model}'; {nearest(variant, variants)}")
+        groups = [group for group in groups if group.variant == variant]
+    return [Side(results=results, label=_label(group), group=group) for group in groups]
+
+
+def _groups_of_model(name: str, model: str, results: Results) -> list[Group]:
+    groups = groups_of(results)
+    models = sorted({group.model for group in groups})
+    if model not in models:
+        raise UsageError(f"{name}: no such model here; {nearest(model, models)}")
+    return [group for group in groups if group.model == model]
+
+
+def _with_common_folds(one: Side, other: Side) -> Pair:
+    both = set(one.folds) & set(other.folds)
+    common = tuple(sorted(both))
+    return replace(one, common_folds=common), replace(other, common_folds=common)
+
+
+def _folder_at(path: Path) -> ResultsFolder | None:
+    return ResultsFolder(path) if (path / "benchmark.json").is_file() else None
+
+
+def _read_benchmark(path: Path) -> Results:
+    folder = _folder_at(path)
+    if folder is None:
+        benchmarks = ", ".join(benchmark.path.name for benchmark in benchmark_folders(path)) or "none"
+        raise UsageError(
+            f"{path}: not the results folder of one benchmark; name one with --results (it has: {benchmarks})"
+        )
+    return read_results(folder)
+
+
+def _label(group: Group) -> str:
+    return group.model if group.variant == "default" else f"{group.model} ({group.variant})"

@@ -1,4 +1,4 @@
-"""What a comparison comes to, in one line."""
+"""The verdict of a comparison in one line."""
 
 from __future__ import annotations
 
@@ -8,84 +8,103 @@ from typing import NamedTuple
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Unknown
 
-
-def verdict(found: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
-    """Which model is better, or that the two cannot be told apart, with what a reader needs to doubt it."""
-    if found.is_separable:
-        worse = found.second if found.better == found.first else found.first
-        head = f"{found.better} is better than {worse} on {dataset}"
-    else:
-        head = f"{found.first} and {found.second} are not separable on {dataset}"
-    return f"{head}: {grounds(found, metric=metric, seeds=seeds)}"
-
-
-def grounds(found: Comparison, *, metric: str, seeds: int) -> str:
-    """Difference, interval and tests, on what they rest, and what could have been found."""
-    shown = [f"{metric} {_signed(found.difference)}{_interval(found)}", f"p(Holm) {_number(found.p_holm)}"]
-    shown += [f"p(folds) {_number(found.p_folds)}", f"P(false claim) {_number(found.false_claim)}"]
-    if not found.is_separable and not isinstance(found.smallest_detectable, Unknown):
-        shown.append(f"a difference of {found.smallest_detectable:.4f} would be found four times in five")
-    return f"{', '.join(shown)}; {_basis(found, seeds)}{_direction(metric)}"
+_MOST_LABELS = 4  # in a headline
 
 
 class Verdict(NamedTuple):
-    """What can be said of the first of several models, and the comparison that decides it."""
+    """A statement about the leader of several models, and the comparison that supports it."""
 
     headline: str
     grounds: str
+    """Difference, interval and tests of that comparison; empty for a single model."""
 
     def __str__(self) -> str:
         return f"{self.headline}; {self.grounds}" if self.grounds else self.headline
 
 
+def verdict(comparison: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
+    """Return which model is better, or that the two are not separable, with the evidence."""
+    first, second = comparison.first, comparison.second
+    if comparison.is_separable:
+        better = comparison.better
+        worse = second if better == first else first
+        headline = f"{better} is better than {worse} on {dataset}"
+    else:
+        headline = f"{first} and {second} are not separable on {dataset}"
+    return f"{headline}: {grounds(comparison, metric=metric, seeds=seeds)}"
+
+
 def board_verdict(
     labels: Sequence[str], comparisons: Sequence[Comparison], *, metric: str, dataset: str, seeds: int
 ) -> Verdict:
-    """Of models from the best, and the comparisons of every two."""
-    if len(labels) == 1:
-        return Verdict(f"{labels[0]} is alone on {dataset}: nothing to compare it with", "")
+    """Return the verdict on the first of the labels, which are ordered from the best mean.
+
+    `comparisons` has every pair, the better mean first.
+    """
     leader, *others = labels
-    against = {each.second: each for each in comparisons if each.first == leader}
+    if not others:
+        return Verdict(f"{leader} is the only model on {dataset}, with nothing to compare it to", "")
+    against = {comparison.second: comparison for comparison in comparisons if comparison.first == leader}
     unclear = [label for label in others if not against[label].is_separable]
-    decisive = against[(unclear or others)[0]]
     if not unclear:
-        headline = f"{leader} is better than {_listed(others)} on {dataset}"
-    elif len(unclear) == len(others) == 1:
-        headline = f"{leader} and {unclear[0]} are not separable on {dataset}"
+        headline = f"{leader} is better than {_join(others)} on {dataset}"
+        decisive = against[others[0]]
     else:
-        headline = f"{leader} leads on {dataset} and is not separable from {_listed(unclear)}"
-    between = f"to {decisive.second}: " if len(others) > 1 else ""
-    return Verdict(headline, f"{between}{grounds(decisive, metric=metric, seeds=seeds)}")
+        decisive = against[unclear[0]]
+        headline = f"{leader} leads on {dataset} and is not separable from {_join(unclear)}"
+    if unclear and len(others) == 1:
+        headline = f"{leader} and {unclear[0]} are not separable on {dataset}"
+    evidence = grounds(decisive, metric=metric, seeds=seeds)
+    if len(others) > 1:
+        evidence = f"to {decisive.second}: {evidence}"
+    return Verdict(headline, evidence)
 
 
-def _listed(labels: Sequence[str]) -> str:
-    most = 4
-    return (
-        ", ".join(labels) if len(labels) <= most else f"{', '.join(labels[:most])} and {len(labels) - most} more"
-    )
+def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
+    """Return difference, interval and tests, the data they are computed from, and the detectable difference."""
+    parts = [
+        f"{metric} {_signed(comparison.difference)}{_interval(comparison)}",
+        f"p(Holm) {_probability(comparison.p_holm)}",
+        f"p(folds) {_probability(comparison.p_folds)}",
+        f"P(false claim) {_probability(comparison.false_claim)}",
+    ]
+    detectable = comparison.smallest_detectable
+    if not comparison.is_separable and not isinstance(detectable, Unknown):
+        parts.append(f"a difference of {detectable:.4f} would be detected with 80 % power")
+    direction = "; lower is better" if is_lower_better(metric) else ""
+    return f"{', '.join(parts)}; {_basis(comparison, seeds)}{direction}"
 
 
-def _basis(found: Comparison, seeds: int) -> str:
-    folds = f"{found.folds} fold{'s' * (found.folds != 1)} x {seeds} seed{'s' * (seeds != 1)}"
-    noise = ", training noise estimated from folds only" if seeds == 1 and found.folds > 1 else ""
-    return f"{found.n} patients, {folds}{noise}"
+def _join(labels: Sequence[str]) -> str:
+    first = ", ".join(labels[:_MOST_LABELS])
+    n_more = len(labels) - _MOST_LABELS
+    return f"{first} and {n_more} more" if n_more > 0 else first
 
 
-def _direction(metric: str) -> str:
-    return "; less is better" if is_lower_better(metric) else ""
+def _basis(comparison: Comparison, seeds: int) -> str:
+    folds = _count(comparison.folds, "fold")
+    text = f"{comparison.n} patients, {folds} x {_count(seeds, 'seed')}"
+    if seeds == 1 and comparison.folds > 1:
+        text += ", training noise estimated from folds only"
+    return text
 
 
-def _interval(found: Comparison) -> str:
-    if isinstance(found.interval, Unknown):
-        return f" (no interval: {found.interval.reason})"
-    return f" [{_signed(found.interval.low)}, {_signed(found.interval.high)}]"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _interval(comparison: Comparison) -> str:
+    interval = comparison.interval
+    if isinstance(interval, Unknown):
+        return f" (no interval: {interval.reason})"
+    return f" [{_signed(interval.low)}, {_signed(interval.high)}]"
 
 
 def _signed(value: float) -> str:
     return f"{value:+.4f}"
 
 
-def _number(value: float | Unknown) -> str:
+def _probability(value: float | Unknown) -> str:
     if isinstance(value, Unknown):
         return f"unknown ({value.reason})"
     return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"

@@ -68,7 +68,7 @@ def _count(held: Held) -> str:
 
 def _deviations(results: Results, held: Sequence[Held]) -> list[str]:
     found = [*results.manifest.deviations, *(line for each in held for line in each.deviations)]
-    if optimistic := sorted(filter(results.is_optimistic, results.manifest.scores)):
+    if optimistic := sorted(filter(results.selects_on_test_set, results.manifest.scores)):
         found.append(
             f"optimistic selection, the checkpoint chosen on the cases that are scored: {', '.join(optimistic)}"
         )

@@ -50,7 +50,7 @@ def _standing(results: Results, group: Group, summary: Sequence[Line]) -> dict[s
         "parameters": parameters.pop() if len(parameters) == 1 else None,
         "gmacs": gmacs.pop() if len(gmacs) == 1 else None,
         "order": -first.get("mean", np.nan) if is_lower_better(name) else first.get("mean", np.nan),
-        "rule": f"{name} {results.empty(variant)} {results.is_optimistic(variant)}",
+        "rule": f"{name} {results.empty(variant)} {results.selects_on_test_set(variant)}",
         "has_rank": len(done) == len(runs) and (group.dataset, variant) not in mixed_data(results),
     }
 

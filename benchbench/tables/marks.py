@@ -36,7 +36,7 @@ def with_marks(
     marks = {
         "ensemble_of": [results.manifest.ensembles.get(model, "") for _, model, _ in groups],
         "pretrained": [starts.get(group, "") for group in groups],
-        "selection": [OPTIMISTIC_NOTE if results.is_optimistic(variant) else "" for _, _, variant in groups],
+        "selection": [OPTIMISTIC_NOTE if results.selects_on_test_set(variant) else "" for _, _, variant in groups],
     }
     needed = [name for name in MARKS if (any(starts.values()) if name == "pretrained" else any(marks[name]))]
     first = len(table.columns) if place is None else place

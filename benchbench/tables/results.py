@@ -70,7 +70,7 @@ class Results:
     def empty(self, variant: str) -> EmptyPolicy:
         return self.manifest.scores[variant].empty
 
-    def is_optimistic(self, variant: str) -> bool:
+    def selects_on_test_set(self, variant: str) -> bool:
         """Whether checkpoints are chosen on the cases that are scored."""
         return self.manifest.scores[variant].select_on == "report"
 

@@ -21,6 +21,11 @@ class Row:
     is_complete: bool
     """Whether these are all that were planned."""
 
+    @property
+    def n_seeds(self) -> int:
+        """Number of seeds among these runs."""
+        return len({run.seed for run in self.runs})
+
     def records(self, results: Results) -> list[Record]:
         """Of the runs that are done."""
         return [results.records[key] for key in self.runs]

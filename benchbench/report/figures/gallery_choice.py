@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchbench.comparison.values import scores_of
+from benchbench.comparison.case_scores import case_scores
 from benchbench.plan.run import KEYS, RunKey
 from benchbench.report.figures.case_choice import ChosenCase, choose_cases
 from benchbench.spec.metric_names import is_lower_better
@@ -103,5 +103,5 @@ def _choose_metric(results: Results, row: Row, cases: pd.DataFrame) -> str:
 
 def _case_scores(results: Results, row: Row, cases: pd.DataFrame, metric: str) -> pd.Series:
     """Return the score of each case, by the name of the case."""
-    scores = scores_of(cases, metric=metric, empty=results.empty(row.group.variant), model=row.label)
+    scores = case_scores(cases, metric=metric, empty=results.empty(row.group.variant), model=row.label)
     return scores.set_index("case")["value"]

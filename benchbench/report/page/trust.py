@@ -101,7 +101,7 @@ def _selection(results: Results) -> Iterator[Fact]:
     variants = list(results.manifest.scores)
     for variant in variants:
         name = "Selection" if len(variants) == 1 else f"Selection, {variant}"
-        is_honest = not results.is_optimistic(variant)
+        is_honest = not results.selects_on_test_set(variant)
         yield Fact(name, _HONEST if is_honest else _OPTIMISTIC, is_honest)
 
 

@@ -1,0 +1,36 @@
+"""The scores by which models are compared: a value for each case, the mean over its regions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from benchbench.spec.protocol import EmptyPolicy
+from benchbench.tables.summaries import case_values
+
+_KEYS = ["fold", "seed", "patient", "case"]
+
+
+def case_scores(cases: pd.DataFrame, *, metric: str, empty: EmptyPolicy, model: str) -> pd.DataFrame:
+    """Return a row with the score of each case of each run, as `make_panel` expects them.
+
+    A case that is undefined in one region is undefined as a whole: a mean over fewer regions would not be
+    comparable to that of the other cases.
+    """
+    values = case_values(metric, cases, empty, is_pooled=False)
+    by_case = cases[_KEYS].assign(value=values).groupby(_KEYS, sort=True)
+    means = by_case["value"].agg(_strict_mean)
+    return means.reset_index().assign(model=model)
+
+
+def keep_common_cases(scores: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows of cases defined for all models and seeds or for none, and the number of other cases."""
+    defined = scores.assign(defined=scores["value"].notna()).groupby("case")["defined"]
+    is_common = defined.all() | ~defined.any()
+    n_dropped = int((~is_common).sum())
+    return scores[scores["case"].map(is_common)], n_dropped
+
+
+def _strict_mean(values: pd.Series) -> float:
+    """Return the mean; nan if one value is nan."""
+    return float(np.mean(values))
