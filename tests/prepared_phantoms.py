@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchbench import Dataset
-from benchbench.data.folder import case_digests, open_dataset
+from benchbench.data.digests import case_digests
+from benchbench.data.folder import open_dataset
 from benchbench.data.phantom import phantom_root
 from benchbench.engine.preparation.prepare import PreparedCase, prepare_cases
 from benchbench.registry.registry import Registry

@@ -1,4 +1,4 @@
-"""A web server on this machine that misbehaves as asked, standing in for Kaggle, figshare and any other."""
+"""A local web server with adjustable faults, in place of Kaggle, figshare and other hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Answer:
-    """One answer; a path that has several gives them in turn, and the last for ever."""
+    """One answer; a path with several gives them one after the other, and repeats the last."""
 
     content: bytes = b""
     status: int = 200
@@ -24,17 +24,17 @@ class Answer:
     cut_at: int | None = None
     """Bytes after which the connection is closed."""
     ranges: bool = False
-    """Whether a part can be asked for."""
+    """True if the server answers requests for a part of the content."""
 
 
 @dataclass
 class Web:
-    """The server's address, what it answers and what it was asked."""
+    """The server's address, its answers and the requests so far."""
 
     address: str
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
-    """Method, path and Range."""
+    """Method, path and Range header of every request."""
 
     def serve(self, path: str, *answers: Answer) -> str:
         self.answers[path] = list(answers)
@@ -48,7 +48,7 @@ class Web:
 
 
 def md5_header(content: bytes) -> dict[str, str]:
-    """As Google's storage, where Kaggle keeps its archives, tells a checksum."""
+    """Return the checksum header of Google's storage, which holds Kaggle's archives."""
     return {"x-goog-hash": f"md5={base64.b64encode(hashlib.md5(content).digest()).decode()}"}  # noqa: S324
 
 
@@ -60,18 +60,18 @@ def web() -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            path = urlsplit(self.path).path  # of a proxy the whole address is asked
-            wanted = self.headers.get("Range", "")
-            served.asked.append((self.command, path, wanted))
+            path = urlsplit(self.path).path  # a proxy is asked for the whole address
+            byte_range = self.headers.get("Range", "")
+            served.asked.append((self.command, path, byte_range))
             waiting = served.answers.get(path, [Answer(b"not here", 404)])
-            self._answer(waiting.pop(0) if len(waiting) > 1 else waiting[0], wanted)
+            self._answer(waiting.pop(0) if len(waiting) > 1 else waiting[0], byte_range)
 
         do_POST = do_HEAD = do_GET  # noqa: N815
 
-        def _answer(self, answer: Answer, wanted: str) -> None:
+        def _answer(self, answer: Answer, byte_range: str) -> None:
             content, status = answer.content, answer.status
-            if answer.ranges and wanted:
-                content, status = content[int(wanted.removeprefix("bytes=").rstrip("-")) :], 206
+            if answer.ranges and byte_range:
+                content, status = content[int(byte_range.removeprefix("bytes=").rstrip("-")) :], 206
             self.send_response(status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from benchbench import CaseRef, DataError, DataNotFoundError, Dataset
-from benchbench.data.case_names import check_case
-from benchbench.data.folder import case_digests
+from benchbench.data.case_checks import check_case
+from benchbench.data.digests import case_digests
 from benchbench_datasets import acdc, cardiac, hvsmr2
 from benchbench_datasets.acdc import Acdc
 from benchbench_datasets.cardiac import Cardiac

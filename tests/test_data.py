@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchbench import DataError, DataNotFoundError
-from benchbench.data.folder import case_digests, dataset_digest, open_dataset
+from benchbench.data.digests import case_digests, dataset_digest
+from benchbench.data.folder import open_dataset
 from benchbench.data.phantom import is_phantom, phantom_root, write_phantom
 from benchbench.errors import UsageError
 from benchbench.registry.registry import discover
@@ -15,7 +16,7 @@ from benchbench.spec.benchmark_file import PhantomSize
 SIZE = PhantomSize(patients=2, size=32)
 
 
-def test_a_missing_folder_is_told_with_where_the_data_are_had_and_how_to_do_without(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_with_where_to_get_the_data(tmp_path: Path) -> None:
     plugin = discover(["toy"]).dataset("squares")
     for root in (None, tmp_path):
         with pytest.raises(DataNotFoundError) as caught:
@@ -24,7 +25,7 @@ def test_a_missing_folder_is_told_with_where_the_data_are_had_and_how_to_do_with
         assert "--rehearse" in str(caught.value)
 
 
-def test_a_digest_follows_the_bytes_of_a_case_and_nothing_else(squares: Path) -> None:
+def test_a_digest_depends_only_on_the_bytes_of_the_case(squares: Path) -> None:
     from toy_plugin import Squares
 
     dataset = Squares(squares / "squares")
@@ -38,7 +39,7 @@ def test_a_digest_follows_the_bytes_of_a_case_and_nothing_else(squares: Path) ->
     assert dataset_digest(before) != dataset_digest(after)
 
 
-def test_every_fault_of_every_case_is_told_at_once(squares: Path) -> None:
+def test_the_faults_of_all_cases_are_reported_together(squares: Path) -> None:
     from toy_plugin import Squares
 
     dataset = Squares(squares / "squares")
@@ -51,7 +52,7 @@ def test_every_fault_of_every_case_is_told_at_once(squares: Path) -> None:
     assert "patient02-a.npz" in caught.value.problems[1]
 
 
-def test_phantom_data_are_marked_and_never_mixed_with_what_is_there(tmp_path: Path) -> None:
+def test_phantom_data_are_marked_and_never_mixed_with_other_files(tmp_path: Path) -> None:
     plugin = discover(["toy"]).dataset("squares")
     write_phantom(plugin, tmp_path / "squares", SIZE)
     assert is_phantom(tmp_path / "squares")
@@ -60,7 +61,7 @@ def test_phantom_data_are_marked_and_never_mixed_with_what_is_there(tmp_path: Pa
         write_phantom(plugin, tmp_path / "squares", SIZE)
 
 
-def test_a_phantom_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+def test_a_phantom_that_fails_leaves_no_folder(tmp_path: Path) -> None:
     from dataclasses import replace
 
     from toy_plugin import write_squares
@@ -75,7 +76,7 @@ def test_a_phantom_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "squares").exists()
 
 
-def test_phantom_data_of_one_recipe_are_made_once(tmp_path: Path) -> None:
+def test_phantom_data_of_one_recipe_are_generated_once(tmp_path: Path) -> None:
     plugin = discover(["toy"]).dataset("squares")
     root = phantom_root(plugin, SIZE, cache=tmp_path)
     made = (root / "squares" / "patient00-a.npz").stat().st_mtime_ns
@@ -84,7 +85,7 @@ def test_phantom_data_of_one_recipe_are_made_once(tmp_path: Path) -> None:
     assert phantom_root(plugin, SIZE.model_copy(update={"seed": 1}), cache=tmp_path) != root
 
 
-def test_verifying_lists_every_problem_and_what_is_worth_knowing(squares: Path) -> None:
+def test_verifying_lists_all_problems_and_remarks(squares: Path) -> None:
     import numpy as np
     from toy_plugin import Squares
 
@@ -102,20 +103,20 @@ def test_verifying_lists_every_problem_and_what_is_worth_knowing(squares: Path) 
     np.savez(folder / "patient02-a.npz", image=image, label=label * 0)
     np.savez(folder / "patient04-a.npz", image=image, label=label)
     (folder / "patient03-a.npz").write_bytes(b"not an archive")
-    found = verify(dataset, threads=2, progress=lambda: None)
+    verification = verify(dataset, threads=2, progress=lambda: None)
     expected = [
         "found 3, expected 0 and 1",
         "found image (1, 2",
         "the dataset plugin failed",
         "the same image, voxel",
     ]
-    assert len(found.problems) == len(expected)
-    for problem, words in zip(found.problems, expected, strict=True):
+    assert len(verification.problems) == len(expected)
+    for problem, words in zip(verification.problems, expected, strict=True):
         assert words in problem
-    assert found.remarks == ("patient02-a: nothing is labelled",)
+    assert verification.remarks == ("patient02-a: nothing is labelled",)
 
 
-def test_verifying_remarks_once_on_an_image_all_but_the_same_as_another_patients(squares: Path) -> None:
+def test_verifying_remarks_once_on_a_near_duplicate_of_another_patient(squares: Path) -> None:
     import numpy as np
     from toy_plugin import Squares
 
@@ -125,7 +126,7 @@ def test_verifying_remarks_once_on_an_image_all_but_the_same_as_another_patients
     with np.load(folder / "patient00-a.npz") as stored:
         image, label = stored["image"], stored["label"]
     np.savez(folder / "patient01-a.npz", image=image // 2 * 2, label=label)
-    found = verify(Squares(folder), threads=1, progress=lambda: None)
-    assert found.problems == ()
-    (remark,) = found.remarks
-    assert remark.startswith("patient01-a: its image is like that of patient00-a of another patient")
+    verification = verify(Squares(folder), threads=1, progress=lambda: None)
+    assert verification.problems == ()
+    (remark,) = verification.remarks
+    assert remark.startswith("patient01-a: its image is nearly the same as patient00-a of another patient")

@@ -95,22 +95,22 @@ def from_kaggle(handle: str = HANDLE) -> DatasetPlugin:
     return plugin(Download(licence="CC0", page="https://example.org", kaggle=handle))
 
 
-class Got:
-    """Downloads, and keeps what it was told and how long it was to wait."""
+class Recorder:
+    """Downloads a dataset, and records the printed lines and the waits."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.printed: list[str] = []
         self.waited: list[float] = []
 
-    def __call__(self, wanted: DatasetPlugin, root: Path) -> int:
+    def __call__(self, dataset_plugin: DatasetPlugin, root: Path) -> int:
         return download_dataset(
-            wanted, data_root=root, say=self.told.append, progressbar=False, sleep=self.waited.append
+            dataset_plugin, data_root=root, say=self.printed.append, progressbar=False, sleep=self.waited.append
         )
 
 
 @pytest.fixture
-def get() -> Got:
-    return Got()
+def get() -> Recorder:
+    return Recorder()
 
 
 def receipt(folder: Path) -> dict[str, object]:
@@ -121,12 +121,10 @@ def receipt(folder: Path) -> dict[str, object]:
 # archives by address ---------------------------------------------------------------------------------------------
 
 
-def test_an_archive_becomes_a_dataset_with_a_receipt_and_nothing_else_is_left(
-    site: Web, tmp_path: Path, get: Got
-) -> None:
+def test_an_archive_becomes_a_dataset_with_a_receipt(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made")
-    wanted = by_address(site.serve("/squares.zip", Answer(content)), content)
-    assert get(wanted, tmp_path / "data") == 3
+    dataset_plugin = by_address(site.serve("/squares.zip", Answer(content)), content)
+    assert get(dataset_plugin, tmp_path / "data") == 3
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["squares"]
     written = receipt(tmp_path / "data" / "squares")
     assert (written["dataset"], written["licence"], written["cases"]) == ("squares", "CC0", 3)
@@ -136,8 +134,8 @@ def test_an_archive_becomes_a_dataset_with_a_receipt_and_nothing_else_is_left(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_server_is_asked_again_after_as_long_as_it_asks(
-    site: Web, tmp_path: Path, get: Got, status: int
+def test_a_busy_server_is_asked_again_after_the_time_it_requests(
+    site: Web, tmp_path: Path, get: Recorder, status: int
 ) -> None:
     content = squares_zip(tmp_path / "made")
     url = site.serve(
@@ -145,11 +143,11 @@ def test_a_busy_server_is_asked_again_after_as_long_as_it_asks(
     )
     assert get(by_address(url, content), tmp_path / "data") == 3
     assert get.waited == [7, WAITS[1]]
-    assert all(str(status) in line for line in get.told[:2])
+    assert all(str(status) in line for line in get.printed[:2])
 
 
-def test_a_server_that_stays_busy_is_given_up_in_one_line_with_address_and_folder(
-    site: Web, tmp_path: Path, get: Got
+def test_a_busy_server_is_reported_in_one_line_with_address_and_folder(
+    site: Web, tmp_path: Path, get: Recorder
 ) -> None:
     url = site.serve("/a.zip", Answer(status=503))
     with pytest.raises(DataError) as caught:
@@ -162,28 +160,28 @@ def test_a_server_that_stays_busy_is_given_up_in_one_line_with_address_and_folde
     assert not (tmp_path / "data" / "squares").exists()
 
 
-def test_without_network_one_line_says_what_to_do(
-    tmp_path: Path, get: Got, site: Web, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_network_is_reported_in_one_line_with_advice(
+    tmp_path: Path, get: Recorder, site: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = by_address("http://127.0.0.1:1/a.zip", b"")
+    dataset_plugin = by_address("http://127.0.0.1:1/a.zip", b"")
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name)
-    with pytest.raises(DataError, match=r"http://127.0.0.1:1/a.zip: no answer .* look at the network") as caught:
-        get(wanted, tmp_path)
+    with pytest.raises(DataError, match=r"http://127.0.0.1:1/a.zip: no answer .* check the network") as caught:
+        get(dataset_plugin, tmp_path)
     assert len(str(caught.value).splitlines()) == 1
     assert len(get.waited) == len(WAITS)
 
 
-@pytest.mark.parametrize(("status", "found"), [(404, "not there any more"), (403, "log in there")])
-def test_an_answer_that_will_not_change_is_not_waited_for(
-    site: Web, tmp_path: Path, get: Got, status: int, found: str
+@pytest.mark.parametrize(("status", "advice"), [(404, "no longer exists"), (403, "log in there")])
+def test_a_permanent_refusal_is_not_retried(
+    site: Web, tmp_path: Path, get: Recorder, status: int, advice: str
 ) -> None:
-    with pytest.raises(DataError, match=found):
+    with pytest.raises(DataError, match=advice):
         get(by_address(site.serve("/a.zip", Answer(status=status)), b""), tmp_path)
     assert get.waited == []
 
 
-def test_a_proxys_page_is_told_as_such_and_not_kept(site: Web, tmp_path: Path, get: Got) -> None:
+def test_the_web_page_of_a_proxy_is_recognised_and_removed(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made")
     url = site.serve("/a.zip", Answer(b"<!DOCTYPE html><p>who are you?"), Answer(content))
     with pytest.raises(DataError, match="an HTML page"):
@@ -191,26 +189,26 @@ def test_a_proxys_page_is_told_as_such_and_not_kept(site: Web, tmp_path: Path, g
     assert get(by_address(url, content), tmp_path / "data") == 3
 
 
-def test_a_wrong_checksum_is_told_with_both_and_the_same_command_starts_anew(
-    site: Web, tmp_path: Path, get: Got
+def test_a_wrong_checksum_is_reported_and_the_next_attempt_starts_again(
+    site: Web, tmp_path: Path, get: Recorder
 ) -> None:
     content = squares_zip(tmp_path / "made")
     url = site.serve("/a.zip", Answer(content[:-1] + b"?"), Answer(content))
-    wanted = by_address(url, content)
+    dataset_plugin = by_address(url, content)
     with pytest.raises(DataError, match=hashlib.sha256(content).hexdigest()):
-        get(wanted, tmp_path / "data")
+        get(dataset_plugin, tmp_path / "data")
     assert not (tmp_path / "data" / "squares").exists()
-    assert get(wanted, tmp_path / "data") == 3
+    assert get(dataset_plugin, tmp_path / "data") == 3
 
 
-def test_a_connection_that_breaks_is_taken_up_again(site: Web, tmp_path: Path, get: Got) -> None:
+def test_an_interrupted_download_is_retried(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made")
     url = site.serve("/a.zip", Answer(content, cut_at=1000), Answer(content))
     assert get(by_address(url, content), tmp_path / "data") == 3
     assert get.waited == [WAITS[0]]
 
 
-def test_what_is_there_whole_does_not_come_again(site: Web, tmp_path: Path, get: Got) -> None:
+def test_a_complete_archive_is_not_downloaded_again(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made")
     first = by_address(site.serve("/a.zip", Answer(content)), content)
     second = by_address(
@@ -225,23 +223,25 @@ def test_what_is_there_whole_does_not_come_again(site: Web, tmp_path: Path, get:
     assert (site.count("/a.zip"), site.count("/b.zip")) == (1, 2)
 
 
-def test_an_archive_that_leads_outside_leaves_no_dataset(site: Web, tmp_path: Path, get: Got) -> None:
+def test_an_archive_with_a_path_outside_the_folder_leaves_no_dataset(
+    site: Web, tmp_path: Path, get: Recorder
+) -> None:
     content = zipped({"good.npz": b"x", "../../evil": b"x"})
-    with pytest.raises(DataError, match="leads elsewhere"):
+    with pytest.raises(DataError, match="leads out of the folder"):
         get(by_address(site.serve("/a.zip", Answer(content)), content), tmp_path / "data")
     assert not (tmp_path / "data" / "squares").exists()
     assert not list(tmp_path.rglob("evil"))
     assert not list(tmp_path.rglob("good.npz"))
 
 
-def test_what_the_reader_finds_nothing_in_is_no_dataset(site: Web, tmp_path: Path, get: Got) -> None:
+def test_an_archive_without_cases_leaves_no_dataset(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = zipped({"readme": b"x"})
-    with pytest.raises(DataError, match="not laid out as expected"):
+    with pytest.raises(DataError, match="do not have the expected layout"):
         get(by_address(site.serve("/a.zip", Answer(content)), content), tmp_path / "data")
     assert not (tmp_path / "data" / "squares").exists()
 
 
-def test_what_is_there_is_never_written_over(site: Web, tmp_path: Path, get: Got) -> None:
+def test_existing_files_are_never_overwritten(site: Web, tmp_path: Path, get: Recorder) -> None:
     (tmp_path / "squares").mkdir()
     (tmp_path / "squares" / "mine").touch()
     with pytest.raises(UsageError, match="found something there"):
@@ -249,7 +249,7 @@ def test_what_is_there_is_never_written_over(site: Web, tmp_path: Path, get: Got
     assert site.asked == []
 
 
-def test_two_downloads_of_one_dataset_do_not_meet(site: Web, tmp_path: Path, get: Got) -> None:
+def test_a_dataset_is_downloaded_by_one_process_at_a_time(site: Web, tmp_path: Path, get: Recorder) -> None:
     (tmp_path / ".squares.download").mkdir()
     with FileLock(tmp_path / ".squares.download" / "lock"), pytest.raises(UsageError, match="another process"):
         get(by_address(site.serve("/a.zip", Answer()), b""), tmp_path)
@@ -291,19 +291,19 @@ def figshare(site: Web, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, byt
 
 @pytest.mark.parametrize("version", ["", ".v2"])
 @pytest.mark.parametrize("is_pinned", [True, False])
-def test_a_file_under_a_doi_is_held_against_the_checksum_of_its_repository_or_ours(
-    site: Web, tmp_path: Path, get: Got, monkeypatch: pytest.MonkeyPatch, version: str, is_pinned: bool
+def test_a_file_of_a_doi_is_compared_with_the_checksum_of_repository_or_plugin(
+    site: Web, tmp_path: Path, get: Recorder, monkeypatch: pytest.MonkeyPatch, version: str, is_pinned: bool
 ) -> None:
     content = squares_zip(tmp_path / "made")
     figshare(site, monkeypatch, {"squares.zip": content}, article=77)
     digest = f"md5:{hashlib.md5(content).hexdigest()}" if is_pinned else None  # noqa: S324
     archive = Archive(url=f"doi:10.6084/m9.figshare.77{version}/squares.zip", digest=digest)
-    wanted = plugin(Download(licence="CC0", page="https://example.org", archives=(archive,)))
-    assert get(wanted, tmp_path / "data") == 3
+    dataset_plugin = plugin(Download(licence="CC0", page="https://example.org", archives=(archive,)))
+    assert get(dataset_plugin, tmp_path / "data") == 3
     damaged = content[:-30] + bytes(30)
     site.serve("/files/77/squares.zip", Answer(damaged))
     with pytest.raises(DataError, match="does not match the known hash"):
-        get(wanted, tmp_path / "again")
+        get(dataset_plugin, tmp_path / "again")
 
 
 # Kaggle ----------------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def kaggle(site: Web, *answers: Answer) -> None:
     site.serve("/storage", *answers)
 
 
-def test_kagglehub_gets_a_dataset_without_an_account(site: Web, tmp_path: Path, get: Got) -> None:
+def test_kagglehub_downloads_a_dataset_without_an_account(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made")
     kaggle(site, Answer(content, headers=md5_header(content)))
     assert get(from_kaggle(), tmp_path / "data") == 3
@@ -326,7 +326,9 @@ def test_kagglehub_gets_a_dataset_without_an_account(site: Web, tmp_path: Path, 
     assert not (tmp_path / "home").exists()
 
 
-def test_a_handle_without_version_has_in_its_receipt_which_came(site: Web, tmp_path: Path, get: Got) -> None:
+def test_the_receipt_of_a_handle_without_version_names_the_version(
+    site: Web, tmp_path: Path, get: Recorder
+) -> None:
     content = squares_zip(tmp_path / "made")
     site.serve_json(KAGGLE.replace("DownloadDataset", "GetDataset"), {"currentVersionNumber": 9})
     kaggle(site, Answer(content))
@@ -334,7 +336,7 @@ def test_a_handle_without_version_has_in_its_receipt_which_came(site: Web, tmp_p
     assert receipt(tmp_path / "data" / "squares")["sources"][0]["version"] == "9"  # type: ignore[index]
 
 
-def test_a_broken_download_from_kaggle_goes_on_where_it_was(site: Web, tmp_path: Path, get: Got) -> None:
+def test_an_interrupted_download_from_kaggle_continues(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made", more=3 * 2**20)
     whole = Answer(content, headers=md5_header(content), ranges=True)
     kaggle(site, replace(whole, cut_at=5 * 2**19), whole)  # it writes by the MiB
@@ -343,35 +345,35 @@ def test_a_broken_download_from_kaggle_goes_on_where_it_was(site: Web, tmp_path:
     assert ("GET", "/storage", f"bytes={2 * 2**20}-") in site.asked
 
 
-def test_a_file_that_changed_between_two_halves_is_found_and_fetched_anew(
-    site: Web, tmp_path: Path, get: Got
+def test_a_file_that_changed_during_an_interruption_is_downloaded_again(
+    site: Web, tmp_path: Path, get: Recorder
 ) -> None:
     content = squares_zip(tmp_path / "made", more=3 * 2**20)
     old = Answer(bytes(len(content)), headers=md5_header(bytes(len(content))), ranges=True)
     new = Answer(content, headers=md5_header(content), ranges=True)
     kaggle(site, replace(old, cut_at=5 * 2**19), new)
-    with pytest.raises(DataError, match=r"not what was expected .*MD5"):
+    with pytest.raises(DataError, match=r"not the expected one .*MD5"):
         get(from_kaggle(), tmp_path / "data")
     assert get(from_kaggle(), tmp_path / "data") == 3
 
 
-def test_a_page_instead_of_kaggles_archive_does_not_hinder_the_next_try(
-    site: Web, tmp_path: Path, get: Got
+def test_a_web_page_in_place_of_kaggles_archive_does_not_affect_the_next_attempt(
+    site: Web, tmp_path: Path, get: Recorder
 ) -> None:
     content = squares_zip(tmp_path / "made")
     kaggle(site, Answer(b"<html>sign in", ranges=True))
-    with pytest.raises(DataError, match="not what was expected"):
+    with pytest.raises(DataError, match="not the expected one"):
         get(from_kaggle(), tmp_path / "data")
     kaggle(site, Answer(content, ranges=True))
     assert get(from_kaggle(), tmp_path / "data") == 3
 
 
-@pytest.mark.parametrize(("status", "found"), [(403, "log in there"), (404, "not there any more")])
-def test_kaggles_refusal_is_told_with_what_to_do(
-    site: Web, tmp_path: Path, get: Got, status: int, found: str
+@pytest.mark.parametrize(("status", "advice"), [(403, "log in there"), (404, "no longer exists")])
+def test_a_refusal_of_kaggle_is_reported_with_advice(
+    site: Web, tmp_path: Path, get: Recorder, status: int, advice: str
 ) -> None:
     site.serve(KAGGLE, Answer(status=status))
-    with pytest.raises(DataError, match=found) as caught:
+    with pytest.raises(DataError, match=advice) as caught:
         get(from_kaggle(), tmp_path / "data")
     assert f"https://www.kaggle.com/datasets/{HANDLE}" in str(caught.value)
 
@@ -387,11 +389,13 @@ def phantom_files(name: str, tmp_path: Path) -> dict[str, bytes]:
 
 
 def below(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
-    """Files under a folder's name, whatever they lay under before."""
+    """Return the files below a folder of this name, without the folders that they were in before."""
     return {f"{folder}/{re.sub('^(.*?)(?=[^/]*/[^/]*$)', '', path)}": content for path, content in files.items()}
 
 
-def test_lgg_is_found_in_its_archive_that_holds_everything_twice(site: Web, tmp_path: Path, get: Got) -> None:
+def test_lgg_is_found_in_its_archive_that_contains_everything_twice(
+    site: Web, tmp_path: Path, get: Recorder
+) -> None:
     files = {path: data for path, data in phantom_files("lgg", tmp_path).items() if path.startswith("kaggle_3m/")}
     twice = files | {f"lgg-mri-segmentation/{path}": content for path, content in files.items()}
     content = zipped(twice)
@@ -399,7 +403,7 @@ def test_lgg_is_found_in_its_archive_that_holds_everything_twice(site: Web, tmp_
     assert get(discover(["lgg"]).dataset("lgg"), tmp_path / "data") == 3
 
 
-def test_brats20_is_found_in_the_nested_folder_of_its_archive(site: Web, tmp_path: Path, get: Got) -> None:
+def test_brats20_is_found_in_the_nested_folder_of_its_archive(site: Web, tmp_path: Path, get: Recorder) -> None:
     files = phantom_files("brats20", tmp_path)
     patients = {path: data for path, data in files.items() if "BraTS20_Training_" in path}
     nested = below(patients, "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData")
@@ -409,13 +413,11 @@ def test_brats20_is_found_in_the_nested_folder_of_its_archive(site: Web, tmp_pat
     assert get(discover(["brats20"]).dataset("brats20"), tmp_path / "data") == 3
 
 
-def test_brats21_is_found_in_the_one_tar_of_its_archive_that_is_wanted(
-    site: Web, tmp_path: Path, get: Got
-) -> None:
+def test_brats21_is_found_in_one_of_the_tars_of_its_archive(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = tarred(phantom_files("brats21", tmp_path))
     kaggle(site, Answer(content, headers=md5_header(content)))
-    wanted = discover(["brats21"]).dataset("brats21")
-    assert get(wanted, tmp_path / "data") == 3
+    dataset_plugin = discover(["brats21"]).dataset("brats21")
+    assert get(dataset_plugin, tmp_path / "data") == 3
     (source,) = receipt(tmp_path / "data" / "brats21")["sources"]  # type: ignore[misc]
     assert source["sha256_of_archive"] == hashlib.sha256(content).hexdigest()
     assert source["source"].endswith("/versions/1/BraTS2021_Training_Data.tar")
@@ -423,12 +425,12 @@ def test_brats21_is_found_in_the_one_tar_of_its_archive_that_is_wanted(
 
 @pytest.mark.parametrize("is_flat", [True, False])
 def test_hvsmr2_is_found_whether_or_not_its_archives_name_their_folder(
-    site: Web, tmp_path: Path, get: Got, monkeypatch: pytest.MonkeyPatch, is_flat: bool
+    site: Web, tmp_path: Path, get: Recorder, monkeypatch: pytest.MonkeyPatch, is_flat: bool
 ) -> None:
     files = phantom_files("hvsmr2", tmp_path)
-    wanted = discover(["hvsmr2"]).dataset("hvsmr2")
+    dataset_plugin = discover(["hvsmr2"]).dataset("hvsmr2")
     archives = []
-    for archive in wanted.download.archives:
+    for archive in dataset_plugin.download.archives:
         name = archive.url.rpartition("/")[2]
         mine = {path: data for path, data in files.items() if path.startswith(f"{archive.folder}/")}
         rubbish = {"__MACOSX/._x": b"x"}
@@ -437,12 +439,12 @@ def test_hvsmr2_is_found_whether_or_not_its_archives_name_their_folder(
         )
         digest = f"md5:{hashlib.md5(content).hexdigest()}"  # noqa: S324
         archives.append(replace(archive, url=site.serve(f"/{name}", Answer(content)), digest=digest))
-    local = replace(wanted, download=replace(wanted.download, archives=tuple(archives)))
+    local = replace(dataset_plugin, download=replace(dataset_plugin.download, archives=tuple(archives)))
     assert get(local, tmp_path / "data") == 3
     assert len(local.open(tmp_path / "data" / "hvsmr2", normalised=True).cases()) == 3
 
 
-def test_every_dataset_is_downloaded_or_has_steps_and_pins_what_it_downloads() -> None:
+def test_every_dataset_has_a_pinned_download_or_manual_steps() -> None:
     for installed in discover().datasets.values():
         download = installed.plugin.download
         if installed.plugin.name == "squares":

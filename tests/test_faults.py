@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from benchbench import CaseRef, DataError, Dataset
-from benchbench.data import folder as folder_module
+from benchbench.data import digests as digests_module
 from benchbench.data.case_names import name_problems
-from benchbench.data.patience import WAITS
 from benchbench.data.phantom import phantom_root
+from benchbench.data.retry import STORAGE_WAITS
 from benchbench.data.verify import Verification, verify
 from benchbench.images.nifti import read_image
 from benchbench.launch.orchestrate import Machine, carry_out
@@ -63,7 +63,7 @@ COVERED: Mapping[int, tuple[str, ...]] = {
     ),
     8: (
         "test_nifti::test_a_gzip_bomb_is_not_unpacked_beyond_its_header",
-        "test_unpack::test_a_bomb_is_refused_by_its_ratio",
+        "test_unpack::test_an_archive_bomb_is_refused_by_its_ratio",
     ),
     9: ("test_nifti::test_another_number_of_axes_than_three_is_refused",),
     10: ("test_nifti::test_an_impossible_voxel_size_is_refused",),
@@ -85,7 +85,7 @@ COVERED: Mapping[int, tuple[str, ...]] = {
     15: (
         "test_brats::test_labels_mirrored_from_left_to_right_are_found_by_their_affine",
         "test_mirror::test_a_mirrored_label_is_found_with_its_axis",
-        "test_mirror::test_verifying_remarks_on_it",
+        "test_mirror::test_verifying_remarks_on_a_mirrored_label",
     ),
     16: (
         "test_brats::test_unexpected_labels_are_counted",
@@ -155,14 +155,14 @@ COVERED: Mapping[int, tuple[str, ...]] = {
     30: (
         "test_faults::test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept",
         "test_pinned::test_a_file_changed_while_it_is_read_is_refused",
-        "test_fingerprint::test_a_changed_file_makes_it_unknown_and_is_all_that_is_read_again",
+        "test_fingerprint::test_only_a_changed_file_is_read_again",
         "test_orchestrate::test_a_changed_setting_file_or_fold_is_done_again_and_nothing_else",
     ),
     32: (
         "test_faults::test_a_name_that_would_not_survive_is_refused",
         "test_faults::test_a_benchmark_refuses_such_a_name_before_anything_is_read",
         "test_report::test_text_from_outside_is_escaped_in_every_file",
-        "test_unpack::test_whatever_the_names_nothing_lands_outside_and_nothing_is_written_over",
+        "test_unpack::test_no_member_is_written_outside_the_folder_or_over_another",
     ),
     # datasets and parts: silent are 35, 36 and 38
     33: (
@@ -176,7 +176,7 @@ COVERED: Mapping[int, tuple[str, ...]] = {
     ),
     34: (
         "test_folds::test_too_few_patients_are_refused",
-        "test_folds::test_one_patient_to_test_and_two_to_train_and_select_on_are_enough",
+        "test_folds::test_one_patient_per_part_is_enough",
         "test_lgg::test_no_patient_is_told_in_one_line_with_the_folder",
         "test_brats::test_no_patient_is_told_with_the_folder",
         "test_cardiac::test_an_empty_folder_is_told_with_its_name_and_what_was_expected",
@@ -184,22 +184,22 @@ COVERED: Mapping[int, tuple[str, ...]] = {
     ),
     35: (
         "test_orchestrate::test_an_image_under_two_patients_is_refused",
-        "test_data::test_verifying_lists_every_problem_and_what_is_worth_knowing",
-        "test_likeness::test_a_copy_under_another_patient_is_found",
+        "test_data::test_verifying_lists_all_problems_and_remarks",
+        "test_duplicates::test_a_near_duplicate_under_another_patient_is_found",
     ),
     36: (
-        "test_folds::test_no_patient_stands_in_two_parts_and_no_part_is_empty",
+        "test_folds::test_no_patient_is_in_two_parts_and_no_part_is_empty",
         "test_brats::test_later_editions_have_other_names_and_several_visits_of_a_patient",
         "test_cardiac::test_both_frames_of_acdc_belong_to_their_patient_wherever_it_is_and_4d_to_no_case",
         "test_lgg::test_one_case_is_one_patient",
     ),
     37: (
-        "test_folds::test_every_case_stands_in_exactly_one_part_of_every_fold",
-        "test_folds::test_folds_stay_what_they_are_from_release_to_release",
+        "test_folds::test_every_case_is_in_exactly_one_part_of_every_fold",
+        "test_folds::test_folds_do_not_change_between_releases",
         "test_folds::test_a_case_listed_twice_is_named",
     ),
     38: (
-        "test_folds::test_the_digest_says_which_case_stands_in_which_part",
+        "test_folds::test_the_digest_depends_on_the_part_of_every_case",
         "test_report::test_the_leaderboard_says_when_runs_saw_different_files",
         "test_orchestrate::test_a_changed_setting_file_or_fold_is_done_again_and_nothing_else",
     ),
@@ -216,7 +216,7 @@ COVERED: Mapping[int, tuple[str, ...]] = {
         "test_faults::test_a_mount_that_comes_back_is_waited_for",
         "test_faults::test_a_mount_that_stays_away_is_told_by_file",
         "test_faults::test_looking_at_data_changes_nothing_there",
-        "test_patience::test_storage_that_comes_back_is_waited_for",
+        "test_retry::test_a_read_is_repeated_until_the_storage_is_back",
     ),
 }
 CANNOT_OCCUR: Mapping[int, str] = {
@@ -415,7 +415,7 @@ def test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept(
     benchmark_file: Path, squares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (squares / "squares" / f"patient0{number}-a.npz" for number in (0, 1))
-    real = folder_module.case_digests
+    real = digests_module.case_digests
 
     def digest_then_change(*given: Any, **named: Any) -> dict[str, str]:
         digests = real(*given, **named)
@@ -435,8 +435,8 @@ def test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept(
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (("a", "A"), "beside it"),
-        (("\u00e9", "e\u0301"), "beside it"),
+        (("a", "A"), "found another name"),
+        (("\u00e9", "e\u0301"), "found another name"),
         (("-rf",), "an option or a path"),
         (("..",), "an option or a path"),
         (("a/b",), "an option or a path"),
@@ -464,7 +464,7 @@ def test_a_benchmark_refuses_such_a_name_before_anything_is_read(
     path = squares / "squares" / "patient00-a.npz"
     path.rename(path.with_name("PATIENT01-a.npz"))
     monkeypatch.setattr("benchbench.launch.orchestrate.case_digests", None)
-    with pytest.raises(DataError, match="'patient01-a': found 'PATIENT01-a' beside it"):
+    with pytest.raises(DataError, match="'patient01-a': found another name 'PATIENT01-a'"):
         run(benchmark_file, squares)
 
 
@@ -483,7 +483,7 @@ class Mount:
             return real(path, *given, **named)
 
         monkeypatch.setattr(Path, "open", open_)
-        monkeypatch.setattr("benchbench.data.patience.time.sleep", self.waited.append)
+        monkeypatch.setattr("benchbench.data.retry.time.sleep", self.waited.append)
 
 
 def test_a_mount_that_comes_back_is_waited_for(opened: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,7 +492,7 @@ def test_a_mount_that_comes_back_is_waited_for(opened: Dataset, monkeypatch: pyt
     before = looked_at(opened)
     mount = Mount(monkeypatch, away=2, number=errno.EIO)
     assert looked_at(opened) == before
-    assert mount.waited == list(WAITS[:2])
+    assert mount.waited == list(STORAGE_WAITS[:2])
 
 
 def test_a_mount_that_stays_away_is_told_by_file(opened: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from benchbench import CaseRef, DataError, Dataset
 from benchbench.data import fingerprint as module
+from benchbench.data.digests import case_digests, dataset_digest
 from benchbench.data.fingerprint import fingerprint, known_fingerprint
-from benchbench.data.folder import case_digests, dataset_digest
 
 
 @pytest.fixture
@@ -33,22 +33,22 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     return ids
 
 
-def test_a_fingerprint_is_computed_once_and_then_known(
+def test_a_fingerprint_is_computed_once_and_then_stored(
     opened: Dataset, squares: Path, tmp_path: Path, read: list[str]
 ) -> None:
     cases = opened.cases()
     where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
     assert known_fingerprint(opened, cases, **where) is None
-    found = fingerprint(opened, cases, **where, threads=1)
-    assert found == dataset_digest(case_digests(opened, cases, threads=1))
+    digest = fingerprint(opened, cases, **where, threads=1)
+    assert digest == dataset_digest(case_digests(opened, cases, threads=1))
     assert len(read) == len(cases)
-    assert known_fingerprint(opened, cases, **where) == found
-    assert fingerprint(opened, cases, **where, threads=1) == found
+    assert known_fingerprint(opened, cases, **where) == digest
+    assert fingerprint(opened, cases, **where, threads=1) == digest
     assert len(read) == len(cases)
 
 
 @pytest.mark.parametrize("change", ["size", "time"])
-def test_a_changed_file_makes_it_unknown_and_is_all_that_is_read_again(
+def test_only_a_changed_file_is_read_again(
     opened: Dataset, squares: Path, tmp_path: Path, read: list[str], change: str
 ) -> None:
     where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
@@ -64,9 +64,7 @@ def test_a_changed_file_makes_it_unknown_and_is_all_that_is_read_again(
     assert read == ["patient01-a"]
 
 
-def test_a_case_that_is_gone_or_new_makes_another_fingerprint(
-    opened: Dataset, squares: Path, tmp_path: Path
-) -> None:
+def test_a_missing_or_new_case_changes_the_fingerprint(opened: Dataset, squares: Path, tmp_path: Path) -> None:
     where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
     before = fingerprint(opened, opened.cases(), **where, threads=1)
     path = squares / "squares" / "patient01-a.npz"
@@ -86,12 +84,10 @@ def test_a_missing_file_has_no_fingerprint(opened: Dataset, squares: Path, tmp_p
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"patient01-a": 3}', "{"])
-def test_a_memory_that_cannot_be_read_is_computed_anew(
-    opened: Dataset, squares: Path, tmp_path: Path, content: str
-) -> None:
+def test_a_damaged_store_is_computed_again(opened: Dataset, squares: Path, tmp_path: Path, content: str) -> None:
     where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
-    found = fingerprint(opened, opened.cases(), **where, threads=1)
+    digest = fingerprint(opened, opened.cases(), **where, threads=1)
     (memory,) = (tmp_path / "cache" / "fingerprints").iterdir()
     memory.write_text(content)
     assert known_fingerprint(opened, opened.cases(), **where) is None
-    assert fingerprint(opened, opened.cases(), **where, threads=1) == found
+    assert fingerprint(opened, opened.cases(), **where, threads=1) == digest

@@ -16,7 +16,7 @@ SHARES = st.floats(0.01, 0.99)
 
 @st.composite
 def listings(draw: st.DrawFn) -> list[CaseRef]:
-    """One to three cases of each patient, in no order."""
+    """Return one to three cases of each patient, in random order."""
     numbers = {patient: draw(st.integers(1, 3)) for patient in draw(NAMES)}
     cases = [CaseRef(f"{patient}/{at}", patient) for patient, count in numbers.items() for at in range(count)]
     return draw(st.permutations(cases))
@@ -27,18 +27,14 @@ def patients(fold: Fold, part: str) -> set[str]:
 
 
 @given(listings(), FOLDS, SHARES)
-def test_every_case_stands_in_exactly_one_part_of_every_fold(
-    cases: list[CaseRef], folds: int, share: float
-) -> None:
+def test_every_case_is_in_exactly_one_part_of_every_fold(cases: list[CaseRef], folds: int, share: float) -> None:
     assume(len({case.patient for case in cases}) >= folds)
     for fold in make_folds(cases, folds=folds, validation=share):
         assert Counter(case for part in PARTS for case in fold.part(part)) == Counter(cases)
 
 
 @given(listings(), FOLDS, SHARES)
-def test_no_patient_stands_in_two_parts_and_no_part_is_empty(
-    cases: list[CaseRef], folds: int, share: float
-) -> None:
+def test_no_patient_is_in_two_parts_and_no_part_is_empty(cases: list[CaseRef], folds: int, share: float) -> None:
     assume(len({case.patient for case in cases}) >= folds)
     for fold in make_folds(cases, folds=folds, validation=share):
         train, validation, test = (patients(fold, part) for part in PARTS)
@@ -65,7 +61,7 @@ def test_the_order_of_the_cases_does_not_matter(cases: list[CaseRef], random: ob
 
 
 @given(NAMES, FOLDS)
-def test_a_patient_added_later_moves_fewer_patients_than_there_are_folds(names: list[str], folds: int) -> None:
+def test_an_added_patient_moves_fewer_patients_than_there_are_folds(names: list[str], folds: int) -> None:
     assume(len(names) > folds)
     cases = [CaseRef(name, name) for name in names]
 
@@ -78,30 +74,30 @@ def test_a_patient_added_later_moves_fewer_patients_than_there_are_folds(names: 
 
 
 @pytest.mark.parametrize(
-    ("count", "share", "kept"),
+    ("count", "share", "validated"),
     [(10, 0.2, 2), (10, 0.25, 2), (10, 0.01, 1), (10, 0.99, 7), (4, 0.2, 1), (4, 0.9, 1)],
 )
-def test_the_share_of_validation_is_rounded_and_leaves_a_patient_on_either_side(
-    count: int, share: float, kept: int
+def test_the_validation_fraction_is_rounded_and_leaves_a_patient_in_each_part(
+    count: int, share: float, validated: int
 ) -> None:
     cases = [CaseRef(str(number), str(number)) for number in range(count)]
     # with 10 patients in 5 folds, 8 are not tested; with 4 in 2 folds, 2
     folds = 5 if count == 10 else 2
     for fold in make_folds(cases, folds=folds, validation=share):
-        assert len(fold.validation) == kept
+        assert len(fold.validation) == validated
 
 
-def test_folds_stay_what_they_are_from_release_to_release() -> None:
+def test_folds_do_not_change_between_releases() -> None:
     cases = [CaseRef(f"{patient}-{scan}", patient) for patient in "abcdef" for scan in (1, 2)]
     folds = make_folds(cases, folds=3, validation=0.3)
-    # by SHA-256 of "test\n" and the name, the patients stand in the order f b c a e d
+    # by SHA-256 of "test\n" and the name, the order of the patients is f b c a e d
     assert [sorted(patients(fold, "test")) for fold in folds] == [["b", "f"], ["a", "c"], ["d", "e"]]
     # by SHA-256 of "validation", number and name, these come first among the four that are left
     assert [sorted(patients(fold, "validation")) for fold in folds] == [["c"], ["f"], ["c"]]
     assert [fold.digest[:16] for fold in folds] == ["e6a973960a2f8e1d", "367c7163b751fbb5", "408b39f69be466f0"]
 
 
-def test_the_digest_says_which_case_stands_in_which_part() -> None:
+def test_the_digest_depends_on_the_part_of_every_case() -> None:
     one, two, three = CaseRef("1", "a"), CaseRef("2", "b"), CaseRef("3", "c")
     fold = Fold(number=0, train=(one,), validation=(two,), test=(three,))
     assert fold.digest != Fold(number=0, train=(two,), validation=(one,), test=(three,)).digest
@@ -118,7 +114,7 @@ def test_too_few_patients_are_refused(count: int, folds: int) -> None:
 
 
 @pytest.mark.parametrize(("count", "folds"), [(4, 2), (3, 3)])
-def test_one_patient_to_test_and_two_to_train_and_select_on_are_enough(count: int, folds: int) -> None:
+def test_one_patient_per_part_is_enough(count: int, folds: int) -> None:
     cases = [CaseRef(str(number), str(number)) for number in range(count)]
     made = make_folds(cases, folds=folds, validation=0.2)
     assert [(len(fold.train), len(fold.validation)) for fold in made] == [(1, 1)] * folds

@@ -27,7 +27,7 @@ def case(image: np.ndarray, label: np.ndarray) -> Case:
     return Case(image=image, label=label, affine=None, spacing_mm=None)
 
 
-def test_a_label_where_it_belongs_is_not_remarked_on() -> None:
+def test_a_correct_label_gets_no_remark() -> None:
     assert mirrored_axes(case(*heart())) == []
 
 
@@ -37,21 +37,21 @@ def test_a_mirrored_label_is_found_with_its_axis(axis: int) -> None:
     assert mirrored_axes(case(image, np.flip(label, axis))) == [axis]
 
 
-def test_any_channel_may_show_it() -> None:
+def test_one_channel_is_enough_to_find_a_mirrored_label() -> None:
     image, label = heart()
     rng = np.random.default_rng(1)
     images = np.concatenate([rng.normal(0, 1, image.shape), image])
     assert mirrored_axes(case(images, np.flip(label, 1))) == [1]
 
 
-def test_nothing_is_said_where_nothing_can_be_seen() -> None:
+def test_an_image_without_contrast_gets_no_remark() -> None:
     image, label = heart(noise=400.0)
     for odd in (np.flip(label, 0), np.zeros_like(label), np.ones_like(label)):
         assert mirrored_axes(case(image, odd)) == []
     assert mirrored_axes(case(np.zeros_like(image), label)) == []
 
 
-def test_verifying_remarks_on_it(squares: Path) -> None:
+def test_verifying_remarks_on_a_mirrored_label(squares: Path) -> None:
     from toy_plugin import Squares
 
     folder = squares / "squares"
@@ -59,16 +59,18 @@ def test_verifying_remarks_on_it(squares: Path) -> None:
     with np.load(path) as stored:
         image, label = stored["image"], stored["label"]
     np.savez(path, image=image, label=label[..., ::-1])
-    found = verify(Squares(folder), threads=1, progress=lambda: None)
-    assert any(remark.startswith("patient00-a: the label fits the image better") for remark in found.remarks)
+    verification = verify(Squares(folder), threads=1, progress=lambda: None)
+    assert any(
+        remark.startswith("patient00-a: the label fits the image better") for remark in verification.remarks
+    )
 
 
 @pytest.mark.real
-def test_no_label_of_a_real_patient_is_remarked_on_and_most_mirrored_ones_are() -> None:
+def test_labels_of_real_patients_get_no_remark_but_most_mirrored_ones_do() -> None:
     if not REAL.is_dir():
         pytest.skip(f"no real patients in {REAL}")
     dataset = discover(["lgg"]).dataset("lgg").open(REAL)
-    loaded = [dataset.load(each.id) for each in dataset.cases()[:6]]
-    assert [mirrored_axes(each) for each in loaded] == [[]] * 6
-    flipped = [case(each.image, each.label[..., ::-1]) for each in loaded]
-    assert sum(2 in mirrored_axes(each) for each in flipped) >= 4
+    loaded = [dataset.load(ref.id) for ref in dataset.cases()[:6]]
+    assert [mirrored_axes(patient) for patient in loaded] == [[]] * 6
+    flipped = [case(patient.image, patient.label[..., ::-1]) for patient in loaded]
+    assert sum(2 in mirrored_axes(patient) for patient in flipped) >= 4

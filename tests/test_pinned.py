@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchbench import Case, DataError, Dataset
-from benchbench.data.case_names import load_case
+from benchbench.data.case_checks import load_case
 from benchbench.data.pinned import pin
 
 
@@ -21,7 +21,7 @@ def opened(squares: Path) -> Dataset:
     return dataset
 
 
-def test_a_dataset_that_stays_as_it_is_reads_as_before(opened: Dataset) -> None:
+def test_an_unchanged_dataset_is_read_normally(opened: Dataset) -> None:
     cases = opened.cases()
     pinned = pin(opened, cases)
     assert (pinned.task, pinned.cases(), pinned.metadata()) == (opened.task, cases, {})
@@ -30,7 +30,7 @@ def test_a_dataset_that_stays_as_it_is_reads_as_before(opened: Dataset) -> None:
         assert np.array_equal(pinned.load(case.id).image, opened.load(case.id).image)
 
 
-def test_a_file_changed_between_its_digest_and_its_use_is_not_loaded(opened: Dataset, squares: Path) -> None:
+def test_a_file_changed_after_its_digest_is_not_loaded(opened: Dataset, squares: Path) -> None:
     pinned = pin(opened, opened.cases())
     first, second = (squares / "squares" / f"patient0{number}-a.npz" for number in (0, 1))
     first.write_bytes(second.read_bytes())
@@ -60,7 +60,7 @@ def test_a_file_changed_while_it_is_read_is_refused(opened: Dataset) -> None:
         pinned.load("patient00-a")
 
 
-def test_a_file_that_was_missing_from_the_start_is_told_by_its_name(opened: Dataset, squares: Path) -> None:
+def test_a_file_missing_from_the_start_is_named(opened: Dataset, squares: Path) -> None:
     cases = opened.cases()
     (squares / "squares" / "patient00-a.npz").unlink()
     with pytest.raises(DataError, match=r"patient00-a\.npz"):

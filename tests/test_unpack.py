@@ -47,17 +47,17 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refused(archive: Path, found: str) -> None:
-    """The archive is refused for this reason, and nothing at all is written."""
+def check_refused(archive: Path, reason: str) -> None:
+    """Check that the archive is refused for this reason and that nothing is written."""
     before = sorted(archive.parent.rglob("*"))
-    with pytest.raises(DataError, match=found) as caught:
+    with pytest.raises(DataError, match=reason) as caught:
         unpack(archive, archive.parent / "out")
     assert str(archive) in str(caught.value)
     assert sorted(archive.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, make: Callable[[Path, Files], Path]) -> None:
+def test_unpacked_files_equal_the_packed_ones(tmp_path: Path, make: Callable[[Path, Files], Path]) -> None:
     archive = make(tmp_path / "archive", FILES)
     assert is_archive(archive)
     unpack(archive, tmp_path / "out")
@@ -66,11 +66,11 @@ def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, make: Callab
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "reason"),
     [
-        ("../x", "leads elsewhere"),
-        ("a/../../x", "leads elsewhere"),
-        ("a\\..\\x", "leads elsewhere"),
+        ("../x", "leads out of the folder"),
+        ("a/../../x", "leads out of the folder"),
+        ("a\\..\\x", "leads out of the folder"),
         ("/etc/x", "absolute"),
         ("C:/x", "absolute"),
         ("a\nb", "control character"),
@@ -81,26 +81,28 @@ def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, make: Callab
         ("./c", "a name that is there already"),
     ],
 )
-def test_a_member_that_is_no_plain_file_of_its_own_is_refused_with_all_others(
-    tmp_path: Path, make: Callable[[Path, Files], Path], name: str, found: str
+def test_an_archive_with_an_unsafe_member_is_refused(
+    tmp_path: Path, make: Callable[[Path, Files], Path], name: str, reason: str
 ) -> None:
-    refused(make(tmp_path / "archive", {**FILES, name: b"x"}), found)
+    check_refused(make(tmp_path / "archive", {**FILES, name: b"x"}), reason)
 
 
-def test_the_same_letters_coded_twice_are_one_name(tmp_path: Path) -> None:
-    refused(make_tar(tmp_path / "archive", {"\u00e9": b"1", "e\u0301": b"2"}), "a name that is there already")
+def test_names_that_differ_in_unicode_coding_clash(tmp_path: Path) -> None:
+    check_refused(
+        make_tar(tmp_path / "archive", {"\u00e9": b"1", "e\u0301": b"2"}), "a name that is there already"
+    )
 
 
-def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_name_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a", "w") as archive:
         archive.writestr("x", b"1")
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("x", b"2")
-    refused(tmp_path / "a", "a name that is there already")
+    check_refused(tmp_path / "a", "a name that is there already")
 
 
 @pytest.mark.parametrize(
-    ("kind", "found"),
+    ("kind", "reason"),
     [
         (tarfile.SYMTYPE, "a link"),
         (tarfile.LNKTYPE, "a link"),
@@ -108,22 +110,22 @@ def test_a_name_twice_is_refused(tmp_path: Path) -> None:
         (tarfile.FIFOTYPE, "a device"),
     ],
 )
-def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, found: str) -> None:
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, reason: str) -> None:
     with tarfile.open(tmp_path / "a", "w") as archive:
         member = tarfile.TarInfo("odd")
         member.type = kind
         member.linkname = "/etc/passwd"
         archive.addfile(member)
-    refused(tmp_path / "a", found)
+    check_refused(tmp_path / "a", reason)
 
 
-@pytest.mark.parametrize(("mode", "found"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device")])
-def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, mode: int, found: str) -> None:
+@pytest.mark.parametrize(("mode", "reason"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device")])
+def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, mode: int, reason: str) -> None:
     with zipfile.ZipFile(tmp_path / "a", "w") as archive:
         member = zipfile.ZipInfo("odd")
         member.external_attr = (mode | 0o777) << 16
         archive.writestr(member, "/etc/passwd")
-    refused(tmp_path / "a", found)
+    check_refused(tmp_path / "a", reason)
 
 
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     content[6] |= 1  # the flag, in the file's own header and in the table at the end
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
-    refused(path, "encrypted")
+    check_refused(path, "encrypted")
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -140,50 +142,52 @@ def test_too_many_members_are_refused(
     tmp_path: Path, make: Callable[[Path, Files], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_MEMBERS", 2)
-    refused(make(tmp_path / "a", FILES), "more than 2 members")
+    check_refused(make(tmp_path / "a", FILES), "more than 2 members")
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tgz])
-def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, make: Callable[[Path, Files], Path]) -> None:
-    refused(make(tmp_path / "a", {"zeros": bytes(10**7)}), "more bytes than")
+def test_an_archive_bomb_is_refused_by_its_ratio(tmp_path: Path, make: Callable[[Path, Files], Path]) -> None:
+    check_refused(make(tmp_path / "a", {"zeros": bytes(10**7)}), "more bytes than")
 
 
-def test_more_than_the_disk_has_room_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_larger_than_the_free_disk_space_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = module.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=100))
-    refused(make_tar(tmp_path / "a", FILES), "more bytes than the 100 ")
+    check_refused(make_tar(tmp_path / "a", FILES), "more bytes than the 100 ")
 
 
-def test_a_size_in_a_tar_is_judged_before_so_much_is_passed_over(tmp_path: Path) -> None:
+def test_a_huge_size_in_a_tar_is_refused_before_it_is_read(tmp_path: Path) -> None:
     member = tarfile.TarInfo("huge")
     member.size = 2**60
     (tmp_path / "a").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    refused(tmp_path / "a", "more bytes than")
+    check_refused(tmp_path / "a", "more bytes than")
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
-def test_a_tar_that_was_cut_short_leaves_nothing(tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_tar_leaves_no_folder(tmp_path: Path, share: float) -> None:
     path = make_tar(tmp_path / "a", {str(number): os.urandom(30_000) for number in range(5)})
-    path.write_bytes(path.read_bytes()[: int(kept * 150_000)])
-    refused(path, "damaged archive|neither a zip nor a tar")
+    path.write_bytes(path.read_bytes()[: int(share * 150_000)])
+    check_refused(path, "damaged archive|neither a zip nor a tar")
 
 
-def test_a_flipped_bit_in_a_zip_leaves_nothing(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_zip_leaves_no_folder(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a", {"x": os.urandom(2000)})
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
     path.write_bytes(content)
-    refused(path, "damaged archive")
+    check_refused(path, "damaged archive")
 
 
-def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("<html>please log in</html>")
-    refused(tmp_path / "a", "neither a zip nor a tar")
+    check_refused(tmp_path / "a", "neither a zip nor a tar")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.sampled_from("aA./\\ é\u0301:-~"), min_size=1, max_size=8), max_size=4, unique=True))
-def test_whatever_the_names_nothing_lands_outside_and_nothing_is_written_over(
+def test_no_member_is_written_outside_the_folder_or_over_another(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("names")

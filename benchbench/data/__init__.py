@@ -1,1 +1,1 @@
-"""Gets datasets onto the disk: finds the real files, makes phantom ones, and knows one from the other."""
+"""Datasets on disk: download, verification, digests, folds and the cache."""

@@ -1,18 +1,17 @@
-"""The cache of prepared cases and phantom data: what is there, who uses it, what can go.
+"""The cache of prepared cases and phantom data: its entries, their last use, and their removal.
 
     <cache>/prepared/<k2>/<key>/case.json and arrays   one case under one preparation
-    <cache>/phantoms/<key>/<dataset>/                  made-up patients of one recipe
-    <cache>/running/<id>.lock                          held by every process that uses the cache
+    <cache>/phantoms/<key>/<dataset>/                  phantom patients of one recipe
+    <cache>/running/<id>.lock                          locked by every process that uses the cache
     <cache>/fingerprints/                              digests of datasets, by their files' names, sizes and times
 
-An entry's last use is the newest time of its folder and files: whoever uses an entry calls `mark_used`.
+The last use of an entry is the newest time of its folder and files. A process that uses one calls `mark_used`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import stat
@@ -26,26 +25,27 @@ from filelock import FileLock, Timeout
 
 from benchbench.data.phantom import MARKER
 
-UNTOUCHABLE_SECONDS = 3600.0
-"""What was used this recently is left alone."""
+RECENT_SECONDS = 3600.0
+"""Entries that were used this recently are never removed."""
+Kind = Literal["prepared", "phantom", "unfinished"]
 
 
 class Entry(NamedTuple):
-    """One thing in the cache that can be removed, and made anew, by itself."""
+    """A part of the cache that can be removed, and created again, independently of the others."""
 
-    kind: Literal["prepared", "phantom", "unfinished"]
+    kind: Kind
     path: Path
     dataset: str
-    """Empty where the entry does not tell."""
+    """Name of the dataset; '' if the entry does not store it."""
     size_bytes: int
     used: float
-    """Seconds since 1970."""
+    """Time of the last use, in seconds since 1970."""
 
 
 @contextlib.contextmanager
 def using(cache: Path) -> Iterator[None]:
-    """Keeps `prune` off whatever is used from now on; the system lets go when the process dies."""
-    # the time is in the name: looking at a lock changes that of the file
+    """Protect everything that is used within the block from removal; the lock ends with the process."""
+    # the start is in the name, because testing a lock changes the time of its file
     lock = cache / "running" / f"{time.time():.0f}-{uuid.uuid4().hex}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
@@ -56,58 +56,63 @@ def using(cache: Path) -> Iterator[None]:
 
 
 def mark_used(folders: Iterable[Path]) -> None:
-    """Notes that entries are used now; reading alone leaves no trace on many file systems."""
+    """Record that entries are used now; many file systems do not record reads."""
     for folder in folders:
-        with contextlib.suppress(OSError):  # a cache that cannot be written may still be read
+        with contextlib.suppress(OSError):  # a read-only cache may be used too
             os.utime(folder)
 
 
 def entries(cache: Path) -> list[Entry]:
-    """All entries, the longest unused first."""
-    found = [_prepared(path) for path in cache.glob("prepared/*/*/")]
-    found += [_phantom(path) for path in cache.glob("phantoms/*/")]
-    return sorted((entry for entry in found if entry), key=lambda entry: entry.used)
+    """Return all entries, the least recently used first."""
+    candidates = [_prepared(path) for path in cache.glob("prepared/*/*/")]
+    candidates += [_phantom(path) for path in cache.glob("phantoms/*/")]
+    present = [entry for entry in candidates if entry is not None]
+    return sorted(present, key=lambda entry: entry.used)
 
 
 def removable(
-    found: Iterable[Entry], *, older_than_seconds: float | None, most_bytes: int | None, now: float
+    all_entries: Iterable[Entry], *, older_than_seconds: float | None, most_bytes: int | None, now: float
 ) -> list[Entry]:
-    """The entries unused for that long and, the longest unused first, those that are too many for the size.
+    """Return the entries to remove, the least recently used first: all of them without a condition.
 
-    All, where neither is given.
+    Entries unused for longer than `older_than_seconds` are removed; then more of them until the others fit into
+    `most_bytes`.
     """
-    waiting = sorted(found, key=lambda entry: entry.used)
+    rest = sorted(all_entries, key=lambda entry: entry.used)
     if older_than_seconds is None and most_bytes is None:
-        return waiting
-    old = [entry for entry in waiting if older_than_seconds is not None and now - entry.used > older_than_seconds]
-    rest = waiting[len(old) :]
-    excess = sum(entry.size_bytes for entry in rest) - (most_bytes if most_bytes is not None else math.inf)
-    for entry in rest:
-        if excess <= 0:
-            break
-        old.append(entry)
-        excess -= entry.size_bytes
-    return old
+        return rest
+    removed: list[Entry] = []
+    if older_than_seconds is not None:
+        removed = [entry for entry in rest if now - entry.used > older_than_seconds]
+        rest = rest[len(removed) :]
+    if most_bytes is not None:
+        excess = sum(entry.size_bytes for entry in rest) - most_bytes
+        for entry in rest:
+            if excess <= 0:
+                break
+            removed.append(entry)
+            excess -= entry.size_bytes
+    return removed
 
 
-def in_use(found: Iterable[Entry], cache: Path, *, now: float) -> set[Path]:
-    """Of entries, those used within the last hour or since the oldest process that is at the cache began."""
-    since = min([now - UNTOUCHABLE_SECONDS, *_running_since(cache)])
-    return {entry.path for entry in found if entry.used >= since}
+def in_use(all_entries: Iterable[Entry], cache: Path, *, now: float) -> set[Path]:
+    """Return the paths of entries used in the last hour, or since the start of the oldest process in `using`."""
+    since = min([now - RECENT_SECONDS, *_running_since(cache)])
+    return {entry.path for entry in all_entries if entry.used >= since}
 
 
 def remove(entry: Entry) -> None:
-    """Removes an entry at one blow, so that no process finds half of it."""
-    doomed = entry.path.with_name(f".doomed.{uuid.uuid4().hex}")
+    """Remove an entry; other processes see it complete or not at all."""
+    renamed = entry.path.with_name(f".removed.{uuid.uuid4().hex}")
     try:
-        entry.path.rename(doomed)
-    except FileNotFoundError:  # another process was quicker
+        entry.path.rename(renamed)
+    except FileNotFoundError:  # another process has removed it
         return
-    shutil.rmtree(doomed)
+    shutil.rmtree(renamed)
 
 
 def _running_since(cache: Path) -> Iterator[float]:
-    """When each process that is still at the cache began; removes the locks of those that are not."""
+    """Yield the start of each process that uses the cache; remove the locks of processes that have ended."""
     for lock in cache.glob("running/*.lock"):
         try:
             with FileLock(lock, timeout=0):
@@ -117,9 +122,9 @@ def _running_since(cache: Path) -> Iterator[float]:
 
 
 def _prepared(folder: Path) -> Entry | None:
-    described = folder / "case.json"
     try:
-        dataset = json.loads(described.read_text()).get("dataset", "")
+        description = json.loads((folder / "case.json").read_text())
+        dataset = description.get("dataset", "")
     except (OSError, ValueError):
         return _entry("unfinished", folder, "")
     return _entry("prepared", folder, str(dataset))
@@ -127,13 +132,15 @@ def _prepared(folder: Path) -> Entry | None:
 
 def _phantom(folder: Path) -> Entry | None:
     marker = next(folder.glob(f"*/{MARKER}"), None)
-    return _entry("phantom", folder, marker.parent.name) if marker else _entry("unfinished", folder, "")
+    if marker is None:
+        return _entry("unfinished", folder, "")
+    return _entry("phantom", folder, marker.parent.name)
 
 
-def _entry(kind: Literal["prepared", "phantom", "unfinished"], folder: Path, dataset: str) -> Entry | None:
+def _entry(kind: Kind, folder: Path, dataset: str) -> Entry | None:
     try:
         states = [path.lstat() for path in (folder, *folder.rglob("*"))]
-    except FileNotFoundError:  # removed meanwhile
+    except FileNotFoundError:  # another process is removing it
         return None
     size = sum(state.st_size for state in states if stat.S_ISREG(state.st_mode))
     return Entry(kind, folder, dataset, size, max(state.st_mtime for state in states))

@@ -1,7 +1,7 @@
-"""Downloads a dataset into its folder under the data root, which appears when it is whole and not before.
+"""Downloads a dataset into its folder below the data root; the folder appears only when it is complete.
 
-<data root>/.<name>.download/     what has arrived so far; kept between tries, removed at the end
-<data root>/<name>/DOWNLOAD.json  where the files came from, when, and their digests
+<data root>/.<name>.download/     files downloaded so far; kept between attempts, removed at the end
+<data root>/<name>/DOWNLOAD.json  sources, date and digests of the files
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from benchbench.data.unpack import unpack
 from benchbench.errors import DataError, UsageError
 
 RECEIPT = "DOWNLOAD.json"
-_RUBBISH = {"__MACOSX", ".DS_Store"}
-"""What a Mac adds to an archive; it is not kept."""
+_IGNORED = {"__MACOSX", ".DS_Store"}
+"""Files that macOS adds to an archive; they are not kept."""
 
 
 def can_download(plugin: DatasetPlugin) -> bool:
-    """Whether a program can get the files, or only a person."""
+    """Return True if a program can download the files, False if only a person can."""
     return bool(plugin.download.kaggle or plugin.download.archives)
 
 
@@ -41,11 +41,11 @@ def download_dataset(
     progressbar: bool,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Gets all files of a dataset into `<data root>/<name>`; gives how many cases its reader finds there.
+    """Download all files of a dataset into `<data root>/<name>` and return the number of its cases.
 
     Raises:
-        UsageError: that folder holds something already, or another process is at it.
-        DataError: the files cannot be had, are not what they should be, or their archive is refused.
+        UsageError: that folder is not empty, or another process downloads the dataset.
+        DataError: the files cannot be downloaded, are not the expected ones, or their archive is refused.
     """
     target = data_root / plugin.name
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -55,9 +55,9 @@ def download_dataset(
     try:
         with FileLock(work / "lock", timeout=0):
             fetcher = Fetcher(folder=work / "fetched", sleep=sleep, say=say, progressbar=progressbar)
-            found = fetcher.fetch(plugin.download)
+            fetched = fetcher.fetch(plugin.download)
             say(f"{plugin.name}: unpacking")
-            cases = _assemble(plugin, found, work / "unpacked")
+            cases = _assemble(plugin, fetched, work / "unpacked")
             if target.exists():
                 target.rmdir()
             (work / "unpacked").rename(target)
@@ -68,16 +68,16 @@ def download_dataset(
     return cases
 
 
-def _assemble(plugin: DatasetPlugin, found: list[Fetched], folder: Path) -> int:
-    """Puts together what the reader then has to find its cases in."""
+def _assemble(plugin: DatasetPlugin, fetched: Sequence[Fetched], folder: Path) -> int:
+    """Unpack all sources into one folder, add the receipt, and return the number of cases in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    sources = [_put(each, folder) for each in found]
+    sources = [_add(source, folder) for source in fetched]
     try:
         cases = len(plugin.open(folder).cases())
     except DataError as error:
         raise DataError(
-            f"{plugin.name}: what was downloaded is not laid out as expected; it is kept in {folder}",
+            f"{plugin.name}: the downloaded files do not have the expected layout; they are kept in {folder}",
             *error.problems,
         ) from error
     receipt = {
@@ -91,36 +91,40 @@ def _assemble(plugin: DatasetPlugin, found: list[Fetched], folder: Path) -> int:
     return cases
 
 
-def _put(fetched: Fetched, folder: Path) -> dict[str, Any]:
-    """Moves what a source gave to where it belongs; gives the source's part of the receipt."""
-    described: dict[str, Any] = {"source": fetched.source, "version": fetched.version}
+def _add(fetched: Fetched, folder: Path) -> dict[str, Any]:
+    """Unpack a source and move its files to their place in the folder; return its entry for the receipt."""
+    entry: dict[str, Any] = {"source": fetched.source, "version": fetched.version}
     part = folder.with_name("part")
     shutil.rmtree(part, ignore_errors=True)
     if fetched.path.is_dir():
-        described["sha256_of_files"] = _tree_digest(fetched.path)
+        entry["sha256_of_files"] = _tree_digest(fetched.path)
         shutil.copytree(fetched.path, part, copy_function=_link_or_copy)
     else:
         with fetched.path.open("rb") as file:
-            described["sha256_of_archive"] = hashlib.file_digest(file, "sha256").hexdigest()
-        described["bytes"] = fetched.path.stat().st_size
+            entry["sha256_of_archive"] = hashlib.file_digest(file, "sha256").hexdigest()
+        entry["bytes"] = fetched.path.stat().st_size
         unpack(fetched.path, part)
-    names = {path.name for path in part.iterdir()} - _RUBBISH
-    target = folder if not fetched.folder or names == {fetched.folder} else folder / fetched.folder
+    names = {path.name for path in part.iterdir()} - _IGNORED
+    has_own_folder = names == {fetched.folder}
+    target = folder / fetched.folder if fetched.folder and not has_own_folder else folder
     target.mkdir(exist_ok=True)
     for name in names:
         if (target / name).exists():
-            raise DataError(f"{fetched.path}: found {name}, which another archive has too, expected each once")
+            raise DataError(
+                f"{fetched.path}: found {name}, which another archive contains too, expected it in one of them;"
+                " report it to the maintainers of the dataset plugin"
+            )
         (part / name).rename(target / name)
     shutil.rmtree(part)
-    return described
+    return entry
 
 
 def _tree_digest(folder: Path) -> str:
-    """SHA-256 of the names and bytes of all files below a folder."""
+    """Return the SHA-256 of the names and bytes of all files below a folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            raise DataError(f"{path}: found a link, expected plain files; delete {folder} to get it anew")
+            raise DataError(f"{path}: found a link, expected plain files; delete {folder} to download it again")
         if path.is_file():
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -129,7 +133,7 @@ def _tree_digest(folder: Path) -> str:
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """A second name for the same bytes where the file system has that: the first is kept until all is well."""
+    """Create a hard link, or a copy if there can be none; the source stays until the dataset is complete."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""Brings the files of a dataset onto the disk with the clients of those who serve them: kagglehub and pooch."""
+"""Downloads the files of a dataset with the clients of their hosts: kagglehub and pooch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchbench.contract import Archive, Download
+from benchbench.data.retry import retry
 from benchbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,38 +23,44 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAITS = (1.0, 4.0, 15.0, 60.0)
-"""Seconds before each further try; a server may ask for more."""
+"""Seconds before each further attempt; a server can ask for more."""
 LONGEST_WAIT = 300.0
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _PAGE_STARTS = (b"<!doctype html", b"<html", b"<head")
+_LOG_IN = "log in there with a browser and agree to what it asks"
+_GONE = "it no longer exists: look for it on the dataset's page"
+_ADVICE = {401: _LOG_IN, 403: _LOG_IN, 404: _GONE, 410: _GONE}
+"""HTTP status -> what the user can do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """What one source gave: an archive, or a folder that its client has unpacked."""
+    """The files of one source: an archive, or a folder that the client has already unpacked."""
 
     path: Path
     source: str
+    """Address or handle that the files came from."""
     version: str | None
+    """Version that the host reported; None if it reports none."""
     folder: str = ""
-    """Where it belongs below the dataset's folder."""
+    """Folder below the dataset's folder that the files go to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetcher:
-    """Fetches into a folder that is kept between tries, so that what has arrived need not come again."""
+    """Downloads into a folder that stays between attempts, so that complete files are not downloaded again."""
 
     folder: Path
     sleep: Callable[[float], None]
     say: Callable[[str], None]
-    """Is told of every wait."""
+    """Prints a line about every wait."""
     progressbar: bool
 
     def fetch(self, download: Download) -> list[Fetched]:
-        """Every file of a dataset, held against its checksum.
+        """Download every file of a dataset and compare it with its checksum.
 
         Raises:
-            DataError: the network, the server or the checksum is not as it must be; names address and folder.
+            DataError: the network, the server or a checksum failed; names address and folder.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if download.kaggle:
@@ -61,77 +68,82 @@ class Fetcher:
         return [self._archive(archive) for archive in download.archives]
 
     def _kaggle(self, handle: str, file: str | None) -> Fetched:
-        """Goes on where an earlier try broke off; kagglehub compares the MD5 that the server sends."""
-        import kagglehub  # noqa: PLC0415 half a second, and only where something is downloaded
+        """Download from Kaggle; an interrupted download continues, and kagglehub checks the MD5 of the server."""
+        import kagglehub  # noqa: PLC0415 takes half a second, needed only for downloads
 
-        logging.getLogger("kagglehub").setLevel(logging.WARNING)  # it shows a bar of its own
+        logging.getLogger("kagglehub").setLevel(logging.WARNING)  # it prints its own progress bar
         cache = self.folder / "kagglehub"
 
-        def get() -> Path:
+        def download() -> Path:
             with _environment("KAGGLEHUB_CACHE", str(cache)):
                 path = Path(kagglehub.dataset_download(handle, path=file))
             _refuse_page(path)
             return path
 
-        path = self._tried(get, address=f"https://www.kaggle.com/datasets/{handle}", spoiled=cache)
+        path = self._with_retries(download, address=f"https://www.kaggle.com/datasets/{handle}", target=cache)
         version = re.search(r"/versions/(\d+)", path.as_posix())
-        source = f"kaggle:{handle}{f'/{file}' if file else ''}"
+        source = f"kaggle:{handle}/{file}" if file else f"kaggle:{handle}"
         return Fetched(path=path, source=source, version=version[1] if version else None)
 
     def _archive(self, archive: Archive) -> Fetched:
-        """Starts again where an earlier try broke off; an archive that is there whole does not come again."""
+        """Download an archive; an interrupted download starts again, a complete one is kept."""
         import pooch  # noqa: PLC0415 as above
 
         pooch.get_logger().setLevel(logging.WARNING)
         base, _, name = archive.url.rpartition("/")
-        kind = pooch.DOIDownloader if base.startswith("doi:") else pooch.HTTPDownloader
-        download = kind(progressbar=self.progressbar, chunk_size=2**20)
+        downloader_type = pooch.DOIDownloader if base.startswith("doi:") else pooch.HTTPDownloader
+        downloader = downloader_type(progressbar=self.progressbar, chunk_size=2**20)
 
-        def checked(url: str, file: str, client: Any) -> None:
-            download(url, file, client)
+        def download_file(url: str, file: str, client: Any) -> None:
+            downloader(url, file, client)
             _refuse_page(Path(file))
 
-        def get() -> Path:
+        def download() -> Path:
             client = pooch.create(path=self.folder, base_url=f"{base}/", registry={name: archive.digest})
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # a DOI without version is its newest; see receipt
+                # pooch warns that a DOI without version is the newest; the receipt stores what came
+                warnings.simplefilter("ignore", UserWarning)
                 if archive.digest is None:
                     client.load_registry_from_doi()
-                return Path(client.fetch(name, downloader=checked))
+                return Path(client.fetch(name, downloader=download_file))
 
-        path = self._tried(get, address=archive.url, spoiled=self.folder / name)
+        path = self._with_retries(download, address=archive.url, target=self.folder / name)
         return Fetched(path=path, source=archive.url, version=None, folder=archive.folder)
 
-    def _tried(self, get: Callable[[], T], *, address: str, spoiled: Path) -> T:
-        """Tries again what may pass; removes `spoiled` where what arrived cannot be gone on with."""
+    def _with_retries(self, download: Callable[[], T], *, address: str, target: Path) -> T:
+        """Return the result of `download`; remove `target` if its content cannot be used.
+
+        Raises:
+            DataError: every attempt failed, or the failure will not pass.
+        """
         from requests import RequestException  # noqa: PLC0415 as above
 
-        waits = iter(WAITS)
-        while True:
-            try:
-                return get()
-            except RequestException as error:
-                pause = next(waits, None)
-                if pause is None or not _may_pass(error):
-                    raise self._error(address, *_told(error)) from error
-                pause = min(max(pause, _asked_wait(error)), LONGEST_WAIT)
-                self.say(f"{address}: {_told(error)[0]}; trying again in {pause:.0f} s")
-                self.sleep(pause)
-            except OSError as error:
-                raise self._error(address, f"cannot write ({error})", "make room or mend the folder") from error
-            except Exception as error:
-                _remove(spoiled)
-                found = f"what arrived is not what was expected ({' '.join(str(error).split())})"
-                raise self._error(
-                    address, found, "the same command fetches it anew; if it comes again, see the page"
-                ) from error
+        def wait(error: Exception, seconds: float) -> None:
+            assert isinstance(error, RequestException), "only failed requests are transient"
+            seconds = min(max(seconds, _requested_wait(error)), LONGEST_WAIT)
+            self.say(f"{address}: {_describe(error)}; trying again in {seconds:.0f} s")
+            self.sleep(seconds)
 
-    def _error(self, address: str, found: str, todo: str) -> DataError:
-        return DataError(f"{address}: {found}, expected the files for {self.folder.parent}; {todo}")
+        try:
+            return retry(download, waits=WAITS, is_transient=_is_transient, wait=wait)
+        except RequestException as error:
+            raise self._error(address, _describe(error), _advice(error)) from error
+        except OSError as error:
+            raise self._error(
+                address, f"cannot write ({error})", "free disk space or correct the folder"
+            ) from error
+        except Exception as error:
+            _remove(target)
+            finding = f"the downloaded file is not the expected one ({_one_line(error)})"
+            advice = "the same command downloads it again; if that fails too, see the page"
+            raise self._error(address, finding, advice) from error
+
+    def _error(self, address: str, finding: str, advice: str) -> DataError:
+        return DataError(f"{address}: {finding}, expected the files for {self.folder.parent}; {advice}")
 
 
 def _refuse_page(path: Path) -> None:
-    """Raises ValueError where a proxy or a log-in sent a page in place of a file."""
+    """Raise ValueError if a proxy or a log-in sent a web page instead of a file."""
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -140,40 +152,41 @@ def _refuse_page(path: Path) -> None:
         raise ValueError("an HTML page, such as a proxy's or a log-in's")
 
 
-def _may_pass(error: RequestException) -> bool:
-    from requests import exceptions  # noqa: PLC0415 as above
+def _is_transient(error: Exception) -> bool:
+    from requests import RequestException, exceptions  # noqa: PLC0415 as above
 
+    if not isinstance(error, RequestException):
+        return False
     if error.response is not None:
-        return error.response.status_code in _PASSING
+        return error.response.status_code in _TRANSIENT_STATUS
     if isinstance(error, exceptions.SSLError):
         return False
     return isinstance(error, exceptions.ConnectionError | exceptions.Timeout | exceptions.ChunkedEncodingError)
 
 
-def _asked_wait(error: RequestException) -> float:
-    """Seconds that the server asks for; 0 where it asks for none, or for a date."""
-    asked = error.response.headers.get("Retry-After", "") if error.response is not None else ""
-    return float(asked) if asked.isdecimal() else 0.0
-
-
-def _told(error: RequestException) -> tuple[str, str]:
-    """What was found and what to do."""
+def _requested_wait(error: RequestException) -> float:
+    """Return the seconds that the server asks to wait; 0 if it names none, or a date."""
     if error.response is None:
-        first = " ".join(str(error).split())[:200]
-        return (
-            f"no answer ({type(error).__name__}: {first})",
-            "look at the network and the proxy and give the command again: it goes on from what is there",
-        )
-    code = error.response.status_code
-    todo = {
-        401: "log in there with a browser and agree to what it asks",
-        403: "log in there with a browser and agree to what it asks",
-        404: "it is not there any more: look for it on the dataset's page",
-        410: "it is not there any more: look for it on the dataset's page",
-    }
-    return f"the server answered {code}", todo.get(
-        code, "give the command again later: it goes on from what is there"
-    )
+        return 0.0
+    seconds = error.response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else 0.0
+
+
+def _describe(error: RequestException) -> str:
+    if error.response is None:
+        return f"no answer ({type(error).__name__}: {_one_line(error)[:200]})"
+    return f"the server answered {error.response.status_code}"
+
+
+def _advice(error: RequestException) -> str:
+    continues = "it continues from the files that are there"
+    if error.response is None:
+        return f"check the network and the proxy and give the command again: {continues}"
+    return _ADVICE.get(error.response.status_code, f"give the command again later: {continues}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _remove(path: Path) -> None:
@@ -185,7 +198,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """Kagglehub knows no other way to be told its folder."""
+    """Set an environment variable within the block; kagglehub takes its folder from nowhere else."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

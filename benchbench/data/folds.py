@@ -1,4 +1,4 @@
-"""Splits patients, never slices, into train, inner validation and test."""
+"""Splits patients, never slices, into training, inner validation and test."""
 
 from __future__ import annotations
 
@@ -18,39 +18,43 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """One fold: each case in exactly one part, all cases of a patient in the same."""
+    """One fold: every case is in exactly one part, and all cases of a patient are in the same part."""
 
     number: int
     train: tuple[CaseRef, ...]
+    """Cases that the optimiser sees."""
     validation: tuple[CaseRef, ...]
-    """Chooses the checkpoint; never seen by the optimiser."""
+    """Cases of the inner validation, which chooses the checkpoint; the optimiser never sees them."""
     test: tuple[CaseRef, ...]
-    """Scored once, after training."""
+    """Cases that are scored once, after training."""
 
     def part(self, name: Part) -> tuple[CaseRef, ...]:
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
     @property
     def digest(self) -> str:
-        """SHA-256 of which case stands in which part."""
+        """SHA-256 of the cases of every part."""
         parts = [[list(case) for case in self.part(name)] for name in PARTS]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> list[Fold]:
-    """Cross-validation grouped by patient, the same for every model, seed, machine and order of the cases.
+    """Return the folds of a cross-validation grouped by patient; every patient is tested in exactly one fold.
 
-    Patients are ordered by a hash of their name: no random generator whose stream could change between
-    releases, and a patient added later moves few others. Every patient is tested in exactly one fold.
+    Patients are ordered by a hash of their name, not by a random generator, whose stream could change between
+    releases. The folds are therefore the same for every model, seed, machine and order of the cases, and adding a
+    patient moves few others. Of the patients of a fold that are not tested, the fraction `validation`, rounded and
+    at least one, is set aside for the inner validation.
 
     Raises:
-        DataError: too few patients, or a case is named twice.
+        DataError: there are too few patients, or a case is listed twice.
     """
-    if twice := [name for name, times in Counter(case.id for case in cases).items() if times > 1]:
-        raise DataError(f"case '{twice[0]}' is listed twice; every case needs an id of its own")
+    repeated = [name for name, count in Counter(case.id for case in cases).items() if count > 1]
+    if repeated:
+        raise DataError(f"case '{repeated[0]}' is listed twice; every case needs an id of its own")
     patients = sorted({case.patient for case in cases}, key=lambda patient: _rank("test", patient))
-    smallest_training = len(patients) - -(-len(patients) // folds)
-    if len(patients) < folds or smallest_training < 2:
+    largest_test = -(-len(patients) // folds)
+    if len(patients) < folds or len(patients) - largest_test < 2:
         raise DataError(
             f"found {len(patients)} patients for {folds} folds; each fold needs one patient to test and two"
             f" to train and select on: lower protocol.folds or add patients"
@@ -60,25 +64,26 @@ def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> li
 
 
 def _fold(cases: list[CaseRef], patients: list[str], *, number: int, folds: int, validation: float) -> Fold:
-    test = set(patients[number * len(patients) // folds : (number + 1) * len(patients) // folds])
-    rest = sorted(set(patients) - test, key=lambda patient: _rank(f"validation {number}", patient))
-    kept = min(max(1, round(validation * len(rest))), len(rest) - 1)
-    chosen = set(rest[:kept])
+    start, stop = number * len(patients) // folds, (number + 1) * len(patients) // folds
+    tested = set(patients[start:stop])
+    others = sorted(set(patients) - tested, key=lambda patient: _rank(f"validation {number}", patient))
+    count = min(max(1, round(validation * len(others))), len(others) - 1)
+    validated = set(others[:count])
     fold = Fold(
         number=number,
-        train=tuple(case for case in cases if case.patient not in test | chosen),
-        validation=tuple(case for case in cases if case.patient in chosen),
-        test=tuple(case for case in cases if case.patient in test),
+        train=tuple(case for case in cases if case.patient not in tested | validated),
+        validation=tuple(case for case in cases if case.patient in validated),
+        test=tuple(case for case in cases if case.patient in tested),
     )
-    _assert_sound(fold, cases)
+    _assert_disjoint(fold, cases)
     return fold
 
 
-def _assert_sound(fold: Fold, cases: list[CaseRef]) -> None:
+def _assert_disjoint(fold: Fold, cases: list[CaseRef]) -> None:
     parts = [{case.patient for case in fold.part(name)} for name in PARTS]
-    assert all(parts), "an empty part"
-    assert sum(map(len, parts)) == len(set.union(*parts)), "a patient in two parts"
-    assert sorted(fold.train + fold.validation + fold.test) == cases, "a case lost or doubled"
+    assert all(parts), "a part is empty"
+    assert sum(map(len, parts)) == len(set.union(*parts)), "a patient is in two parts"
+    assert sorted(fold.train + fold.validation + fold.test) == cases, "a case is missing or in two parts"
 
 
 def _rank(purpose: str, patient: str) -> str:

@@ -1,6 +1,7 @@
-"""Finds labels that lie mirrored to their image although both claim the same grid.
+"""Finds labels that are mirrored relative to their image although both claim the same grid.
 
-The edge of a true label follows edges of the image; that of a mirrored one only where anatomy is symmetrical.
+The edge of a correct label follows edges of the image; the edge of a mirrored label does so only in symmetric
+anatomy.
 """
 
 from __future__ import annotations
@@ -10,41 +11,45 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchbench.contract import Case
-from benchbench.images.arrays import Mask
+from benchbench.images.arrays import Mask, bounding_box
 
-CLEAR = 0.6
-"""Contrast across a label's edge, in standard deviations, that a mirrored label must show to be believed."""
-RATIO = 3.0
-"""How many times the contrast that it has as it is."""
+_LEAST_CONTRAST = 0.6
+"""Contrast across the edge of the mirrored label, in standard deviations, below which it is not reported."""
+_LEAST_RATIO = 3.0
+"""Ratio of the contrasts with and without mirroring below which it is not reported."""
+_EDGE = 2
+"""Width of the edge inside and outside the label, in voxels."""
 
 
 def mirrored_axes(case: Case) -> list[int]:
-    """The array axes along which the label, mirrored, fits the image far better than it does as it is."""
+    """Return the array axes along which the mirrored label fits the image far better than the stored one."""
     label = case.label > 0
     if not label.any() or label.all():
         return []
-    as_it_is = _contrast(case.image, label)
-    found = []
+    stored = _contrast(case.image, label)
+    axes: list[int] = []
     for axis in range(label.ndim):
         mirrored = _contrast(case.image, np.flip(label, axis))
-        if mirrored > CLEAR and mirrored > RATIO * as_it_is:
-            found.append(axis)
-    return found
+        if mirrored > _LEAST_CONTRAST and mirrored > _LEAST_RATIO * stored:
+            axes.append(axis)
+    return axes
 
 
 def _contrast(image: NDArray[np.generic], label: Mask) -> float:
-    """Difference of the means within and without the label's edge, in SDs, of the channel that shows it best."""
-    found = ndimage.find_objects(label.astype(np.uint8))[0]
-    box = tuple(slice(max(0, part.start - 3), part.stop + 3) for part in found)
+    """Return the largest difference of any channel between inside and outside the label's edge, in SDs."""
+    margin = _EDGE + 1
+    box = tuple(slice(max(0, part.start - margin), part.stop + margin) for part in bounding_box(label))
     inside = label[box]
-    inner = inside & ~ndimage.binary_erosion(inside, iterations=2)
-    outer = ndimage.binary_dilation(inside, iterations=2) & ~inside
+    inner = inside & ~ndimage.binary_erosion(inside, iterations=_EDGE)
+    outer = ndimage.binary_dilation(inside, iterations=_EDGE) & ~inside
     if not inner.any() or not outer.any():
         return 0.0
     return max(_separation(channel[box], inner, outer) for channel in image)
 
 
 def _separation(channel: NDArray[np.generic], inner: Mask, outer: Mask) -> float:
-    within, without = channel[inner].astype(np.float64), channel[outer].astype(np.float64)
-    spread = float(np.sqrt((within.var() + without.var()) / 2))
-    return abs(float(within.mean() - without.mean())) / spread if spread > 0 else 0.0
+    inside, outside = channel[inner].astype(np.float64), channel[outer].astype(np.float64)
+    spread = float(np.sqrt((inside.var() + outside.var()) / 2))
+    if spread == 0:
+        return 0.0
+    return abs(float(inside.mean() - outside.mean())) / spread

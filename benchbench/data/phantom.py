@@ -1,4 +1,4 @@
-"""Phantom data: made-up cases in a dataset's real layout, marked so that nobody takes them for real."""
+"""Phantom data: made-up cases in the layout of a real dataset, marked so that they cannot be mistaken for it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MARKER = "PHANTOM.json"
 
 
 def is_phantom(folder: Path) -> bool:
-    """Whether a dataset's folder holds made-up cases."""
+    """Return True if the folder of a dataset contains phantom data."""
     return (folder / MARKER).exists()
 
 
 def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> None:
-    """Writes phantom cases into a new folder, whole or not at all.
+    """Write phantom cases into a new folder; an error leaves no folder.
 
     Raises:
-        UsageError: the folder holds something already.
+        UsageError: the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: not empty; name a new folder, so that made-up and real files never mix")
@@ -38,7 +38,7 @@ def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> Non
 
 
 def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Path:
-    """A data root with phantom cases of one dataset, made at the first call and kept in the cache."""
+    """Return a data root with phantom cases of one dataset, which are generated once and kept in the cache."""
     recipe = f"{plugin.name} {source_digest(plugin.phantom)} {size.model_dump_json()}"
     root = cache / "phantoms" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     if not is_phantom(root / plugin.name):

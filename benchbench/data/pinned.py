@@ -1,4 +1,4 @@
-"""A dataset whose files must stay, while it is read, what they were when their digests were taken."""
+"""A dataset whose files must not change between the computation of their digests and the last read."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
-from benchbench.data.folder import file_states
+from benchbench.data.digests import file_states
 from benchbench.errors import DataError
 
 States = Sequence[tuple[str, int, int]]
+"""Name, size and time of the last change of each file of a case."""
 
 
 @dataclass(frozen=True)
 class Pinned:
-    """Loads no case whose files have changed since: it would be kept, and scored, under the digest of others."""
+    """A dataset that refuses cases whose files have changed: their results would get a wrong digest."""
 
     dataset: Dataset
     states: Mapping[str, States]
+    """Case id -> the state of its files at the start."""
 
     @property
     def task(self) -> Task:
@@ -40,22 +42,23 @@ class Pinned:
         return case
 
     def _check(self, case_id: str) -> None:
-        found = file_states(self.dataset, case_id)
-        if found != self.states.get(case_id):
-            before = dict.fromkeys(self.states.get(case_id, ()))
-            changed = ", ".join(state[0] for state in found if state not in before) or "fewer files"
-            raise DataError(
-                f"{case_id}: found {changed} changed since the start, expected files that stay as they are; wait"
-                " for whatever writes there and give the command again"
-            )
+        before = self.states.get(case_id)
+        now = file_states(self.dataset, case_id)
+        if now == before:
+            return
+        changed = [state[0] for state in now if state not in (before or ())]
+        raise DataError(
+            f"{case_id}: found {', '.join(changed) or 'fewer files'} changed since the start, expected files that"
+            " stay as they are; wait for the process that writes there and give the command again"
+        )
 
 
 def pin(dataset: Dataset, cases: Sequence[CaseRef]) -> Pinned:
-    """The dataset with the state of its files as of now; to be called before their digests are taken."""
+    """Return the dataset with the current state of its files; call this before their digests are computed."""
     states: dict[str, States] = {}
     for case in cases:
         try:
             states[case.id] = file_states(dataset, case.id)
-        except DataError:  # told, with all others, when the digests are taken
+        except DataError:  # reported with all others when the digests are computed
             continue
     return Pinned(dataset, states)

@@ -1,18 +1,20 @@
-"""Opens every file of a dataset and lists all that is wrong with it, not the first."""
+"""Opens every file of a dataset and lists everything that is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
-from benchbench.data.case_names import load_case, name_problems, twins
-from benchbench.data.folder import dataset_digest, file_digest
-from benchbench.data.folds import PARTS, make_folds
-from benchbench.data.likeness import Thumbnail, near_twins, thumbnail
+from benchbench.data.case_checks import load_case
+from benchbench.data.case_names import name_problems
+from benchbench.data.digests import dataset_digest, file_digest
+from benchbench.data.duplicates import Thumbnail, duplicates, near_duplicates, thumbnail
+from benchbench.data.folds import PARTS, Fold, make_folds
 from benchbench.data.mirror import mirrored_axes
 from benchbench.errors import DataError
 from benchbench.images.arrays import voxel_digest
@@ -20,25 +22,26 @@ from benchbench.images.arrays import voxel_digest
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What was found in a dataset."""
+    """The outcome of verifying a dataset."""
 
     cases: tuple[CaseRef, ...]
     digest: str | None
-    """SHA-256 of all files; None where some could not be read."""
+    """SHA-256 of all files; None if a file could not be read."""
     problems: tuple[str, ...]
-    """What keeps a benchmark from being run."""
+    """Faults with which no benchmark can run."""
     remarks: tuple[str, ...]
-    """What is allowed and worth knowing."""
+    """Oddities that are allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Finding:
+class _CheckedCase:
     case: CaseRef
     digest: str = ""
-    voxels: str = ""
-    small: Thumbnail | None = None
+    """Digest of the files; '' if they could not be read."""
+    voxel_digest: str = ""
+    thumbnail: Thumbnail | None = None
     regions: frozenset[str] = frozenset()
-    """Those that have a voxel."""
+    """Regions with at least one voxel."""
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -46,82 +49,49 @@ class _Finding:
 def verify(
     dataset: Dataset, *, threads: int, progress: Callable[[], None], folds: int = 5, validation: float = 0.2
 ) -> Verification:
-    """Reads and checks every case, one in memory per thread.
+    """Read and check every case; each thread holds one case in memory. `progress` is called after each case.
 
-    A region that no case of some part has is remarked on for the cross-validation of `folds` and `validation`.
+    A region that is missing in a whole part of a cross-validation with `folds` and `validation` gets a remark.
 
     Raises:
         DataNotFoundError: there are no cases.
     """
 
-    def look(case: CaseRef) -> _Finding:
+    def check(case: CaseRef) -> _CheckedCase:
         try:
-            return _look(dataset, case)
+            return _check(dataset, case)
         finally:
             progress()
 
     cases = tuple(dataset.cases())
-    with ThreadPoolExecutor(threads) as pool:  # reading and hashing let go of the interpreter
-        findings = list(pool.map(look, cases))
-    problems = [*name_problems(cases), *(problem for finding in findings for problem in finding.problems)]
-    problems += twins((finding.case, finding.voxels) for finding in findings if finding.voxels)
-    remarks = [remark for finding in findings for remark in finding.remarks]
-    different = {finding.voxels: finding for finding in findings if finding.small is not None}.values()
-    remarks += near_twins([(finding.case, finding.small) for finding in different if finding.small is not None])
+    with ThreadPoolExecutor(threads) as pool:  # reading and hashing release the interpreter lock
+        checked = list(pool.map(check, cases))
+    problems = _all_problems(checked)
+    remarks = _all_remarks(checked)
     if not problems:
-        remarks += _absences(findings, dataset.task.regions, folds=folds, validation=validation)
-    whole = all(finding.digest for finding in findings)
-    return Verification(
-        cases=cases,
-        digest=dataset_digest({finding.case.id: finding.digest for finding in findings}) if whole else None,
-        problems=tuple(problems),
-        remarks=tuple(remarks),
-    )
+        remarks += _region_remarks(checked, dataset.task, folds=folds, validation=validation)
+    return Verification(cases=cases, digest=_digest(checked), problems=tuple(problems), remarks=tuple(remarks))
 
 
-def _look(dataset: Dataset, case: CaseRef) -> _Finding:
+def _check(dataset: Dataset, case: CaseRef) -> _CheckedCase:
     digest = ""
     try:
         digest = file_digest(dataset.files(case.id))
         loaded = load_case(dataset, case.id)
     except DataError as error:
-        return _Finding(case=case, digest=digest, problems=error.problems)
-    remarks = tuple(f"{case.id}: {remark}" for remark in _remarks(loaded, dataset.task.channels))
-    return _Finding(
+        return _CheckedCase(case=case, digest=digest, problems=error.problems)
+    remarks = tuple(f"{case.id}: {remark}" for remark in _case_remarks(loaded, dataset.task.channels))
+    return _CheckedCase(
         case=case,
         digest=digest,
-        voxels=voxel_digest(loaded.image),
-        small=thumbnail(loaded),
-        regions=_present(loaded, dataset.task),
+        voxel_digest=voxel_digest(loaded.image),
+        thumbnail=thumbnail(loaded),
+        regions=_present_regions(loaded, dataset.task),
         remarks=remarks,
     )
 
 
-def _present(case: Case, task: Task) -> frozenset[str]:
-    values = set(np.unique(case.label).tolist())
-    return frozenset(region for region, members in task.regions.items() if values & set(members))
-
-
-def _absences(
-    findings: Sequence[_Finding], regions: Iterable[str], *, folds: int, validation: float
-) -> Iterator[str]:
-    """A line for each region that is nowhere, or in no case of one part of a fold."""
-    having = {region: {found.case for found in findings if region in found.regions} for region in regions}
-    for region in [region for region, cases in having.items() if not cases]:
-        yield f"region {region}: in no case, so that nothing can be learnt or scored; check the label's map"
-    try:
-        made = make_folds([found.case for found in findings], folds=folds, validation=validation)
-    except DataError:  # too few patients, which a benchmark of so many folds is told
-        return
-    for region, cases in having.items():
-        lacking = [
-            f"{part} of fold {fold.number}" for fold in made for part in PARTS if cases.isdisjoint(fold.part(part))
-        ]
-        if cases and lacking:
-            yield f"region {region}: in {len(cases)} of {len(findings)} cases, in none of {', '.join(lacking)}"
-
-
-def _remarks(case: Case, channels: Sequence[str]) -> Iterator[str]:
+def _case_remarks(case: Case, channels: Sequence[str]) -> Iterator[str]:
     if not case.label.any():
         yield "nothing is labelled"
     for axis in mirrored_axes(case):
@@ -129,11 +99,72 @@ def _remarks(case: Case, channels: Sequence[str]) -> Iterator[str]:
     for name, channel in zip(channels, case.image, strict=True):
         if channel.min() == channel.max():
             yield f"channel {name} has one value only, {channel.flat[0]}"
-    same = [
-        f"{channels[first]} = {channels[second]}"
-        for first in range(len(channels))
-        for second in range(first + 1, len(channels))
-        if np.array_equal(case.image[first], case.image[second])
+    pairs = itertools.combinations(zip(channels, case.image, strict=True), 2)
+    identical = [f"{one} = {other}" for (one, first), (other, second) in pairs if np.array_equal(first, second)]
+    if identical:
+        yield f"identical channels: {', '.join(identical)}"
+
+
+def _present_regions(case: Case, task: Task) -> frozenset[str]:
+    values = set(np.unique(case.label).tolist())
+    return frozenset(region for region, members in task.regions.items() if values & set(members))
+
+
+def _all_problems(checked: Sequence[_CheckedCase]) -> list[str]:
+    problems = list(name_problems(result.case for result in checked))
+    for result in checked:
+        problems += result.problems
+    readable = [(result.case, result.voxel_digest) for result in checked if result.voxel_digest]
+    problems += duplicates(readable)
+    return problems
+
+
+def _all_remarks(checked: Sequence[_CheckedCase]) -> list[str]:
+    remarks: list[str] = []
+    for result in checked:
+        remarks += result.remarks
+    unique: dict[str, tuple[CaseRef, Thumbnail]] = {}  # exact duplicates are problems, not remarks
+    for result in checked:
+        if result.thumbnail is not None:
+            unique[result.voxel_digest] = (result.case, result.thumbnail)
+    remarks += near_duplicates(list(unique.values()))
+    return remarks
+
+
+def _region_remarks(
+    checked: Sequence[_CheckedCase], task: Task, *, folds: int, validation: float
+) -> Iterator[str]:
+    """Yield a line for each region that no case has, or no case of one part of a fold."""
+    cases_with = _cases_by_region(checked, task)
+    for region, cases in cases_with.items():
+        if not cases:
+            yield f"region {region}: in no case, so that nothing can be learnt or scored; check the label's map"
+    try:
+        split = make_folds([result.case for result in checked], folds=folds, validation=validation)
+    except DataError:  # too few patients; a benchmark with so many folds reports that
+        return
+    for region, cases in cases_with.items():
+        parts = _parts_without(cases, split)
+        if cases and parts:
+            yield f"region {region}: in {len(cases)} of {len(checked)} cases, in none of {', '.join(parts)}"
+
+
+def _cases_by_region(checked: Sequence[_CheckedCase], task: Task) -> dict[str, set[CaseRef]]:
+    cases: dict[str, set[CaseRef]] = {region: set() for region in task.regions}
+    for result in checked:
+        for region in result.regions:
+            cases[region].add(result.case)
+    return cases
+
+
+def _parts_without(cases: set[CaseRef], folds: Sequence[Fold]) -> list[str]:
+    return [
+        f"{part} of fold {fold.number}"
+        for fold, part in itertools.product(folds, PARTS)
+        if cases.isdisjoint(fold.part(part))
     ]
-    if same:
-        yield f"identical channels: {', '.join(same)}"
+
+
+def _digest(checked: Sequence[_CheckedCase]) -> str | None:
+    digests: Mapping[str, str] = {result.case.id: result.digest for result in checked}
+    return dataset_digest(digests) if all(digests.values()) else None

@@ -12,8 +12,10 @@ from typing import Protocol as Interface
 
 from benchbench.contract import CaseRef, Dataset
 from benchbench.data.cache import mark_used, using
-from benchbench.data.case_names import name_problems, twins
-from benchbench.data.folder import case_digests, dataset_digest, open_dataset
+from benchbench.data.case_names import name_problems
+from benchbench.data.digests import case_digests, dataset_digest
+from benchbench.data.duplicates import duplicates
+from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS, Fold, make_folds
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
@@ -224,7 +226,7 @@ class _Preparation:
             compress=self.machine.compress_cache,
         )
         mark_used(each.folder for each in self._prepared[use].values())
-        if problems := list(twins((each.case, each.voxels()) for each in self._prepared[use].values())):
+        if problems := list(duplicates((each.case, each.voxels()) for each in self._prepared[use].values())):
             raise DataError(*problems)
 
     def _find(self, chosen: Chosen) -> Dataset:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchbench.contract import Case, CaseRef, Dataset
-from benchbench.data.case_names import check_case
+from benchbench.data.case_checks import check_case
 from benchbench.errors import DataError
 from benchbench.testing.dataset_rules import Recipe
 from benchbench.testing.report import Rule, abbreviate, fault

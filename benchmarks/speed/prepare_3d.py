@@ -28,7 +28,7 @@ from race import race, report
 
 from benchbench import Task
 from benchbench.contract import Dataset
-from benchbench.data.case_names import load_case
+from benchbench.data.case_checks import load_case
 from benchbench.engine.batches.patches import Patches
 from benchbench.engine.preparation.prepare import PreparedCase, prepare_arrays, write_prepared
 from benchbench.registry.registry import discover

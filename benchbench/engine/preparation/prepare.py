@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from benchbench.contract import Case, CaseRef, Dataset, Task
 from benchbench.data.atomic import new_folder
-from benchbench.data.case_names import load_case
+from benchbench.data.case_checks import load_case
 from benchbench.engine.preparation.denoise import Denoiser, TotalVariation
 from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
 from benchbench.engine.preparation.normalise import normalise

@@ -1,0 +1,66 @@
+"""Checks that a decoded case agrees with its task and with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchbench.contract import Case, Dataset, Task
+from benchbench.data.retry import retry_read
+from benchbench.errors import DataError
+
+_MOST_LISTED = 4
+
+
+def load_case(dataset: Dataset, case_id: str) -> Case:
+    """Load a case and check it.
+
+    Raises:
+        DataError: names every problem of the case; an exception of the plugin is one of them.
+    """
+    try:
+        case = retry_read(lambda: dataset.load(case_id))
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # a plugin may raise anything; the other cases are not affected
+        raise DataError(f"{case_id}: the dataset plugin failed: {type(error).__name__}: {error}") from error
+    if problems := check_case(case, dataset.task, case_id):
+        raise DataError(*problems)
+    return case
+
+
+def check_case(case: Case, task: Task, case_id: str) -> list[str]:
+    """Return a line for each way in which a case contradicts its task or itself."""
+    problems = [*_shape_problems(case, task), *_value_problems(case, task)]
+    return [f"{case_id}: {problem}" for problem in problems]
+
+
+def _shape_problems(case: Case, task: Task) -> Iterator[str]:
+    if case.label.ndim not in {2, 3} or case.image.shape[1:] != case.label.shape:
+        yield f"found image {case.image.shape}, label {case.label.shape}, expected (C, *space) and the same space"
+    if case.image.shape[0] != len(task.channels):
+        yield f"found {case.image.shape[0]} channels, expected {', '.join(task.channels)}"
+    if 0 in case.image.shape:
+        yield f"found an image without voxels, shape {case.image.shape}; remove the case"
+
+
+def _value_problems(case: Case, task: Task) -> Iterator[str]:
+    if np.issubdtype(case.image.dtype, np.floating):
+        non_finite = case.image.size - np.count_nonzero(np.isfinite(case.image))
+        if non_finite:
+            yield f"found {non_finite} voxels of the image nan or infinite; correct or remove the case"
+    known = {0}.union(*task.regions.values())
+    unknown = {value: count for value, count in _label_counts(case).items() if value not in known}
+    if unknown:
+        first = list(unknown.items())[:_MOST_LISTED]
+        listed = ", ".join(f"{value} ({count} voxels)" for value, count in first)
+        yield f"found label values {listed}, expected only {sorted(known)}; check the label's map"
+
+
+def _label_counts(case: Case) -> dict[int, int]:
+    """Return label value -> number of voxels, without 0."""
+    values = case.label.ravel("K")
+    values = values[np.flatnonzero(values != 0)]  # most voxels are 0, and sorting them takes time
+    unique, counts = np.unique(values, return_counts=True)
+    return dict(zip(unique.tolist(), counts.tolist(), strict=True))
