@@ -15,7 +15,7 @@ from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.manifest import plan_manifest
 from benchbench.spec.benchmark import read_benchmark
-from benchbench.tables.reproduction import Held, line_of, reproductions
+from benchbench.tables.reproduction import Reproduction, measured_line, reproductions
 from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -42,13 +42,15 @@ PRINTED = {
 }
 
 
-def hold(folder: ResultsFolder, *reported: dict[str, Any], phantom: bool = False, **changes: Any) -> list[Held]:
+def hold(
+    folder: ResultsFolder, *reported: dict[str, Any], phantom: bool = False, **changes: Any
+) -> list[Reproduction]:
     content = {"reported": list(reported), "deviations": ["another split"], "phantom": phantom}
     change_manifest(folder, **content, **changes)
     return reproductions(read_results(folder))
 
 
-def verdicts(held: Held) -> list[tuple[Any, ...]]:
+def verdicts(held: Reproduction) -> list[tuple[Any, ...]]:
     return list(held.frame[["row", "column", "verdict", "why"]].itertuples(index=False, name=None))
 
 
@@ -162,7 +164,7 @@ PRINTED_OF = {
 }
 
 
-def held_of(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Held]:
+def held_of(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Reproduction]:
     """The printed tables of a shipped benchmark beside those that it would measure, before anything is run."""
     registry = discover()
     benchmark = read_benchmark(BENCHMARKS / f"{name}.toml", check=registry.check, rehearse=rehearse)
@@ -170,10 +172,10 @@ def held_of(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Held]:
     return reproductions(read_results(folder))
 
 
-def places(held: Held) -> list[int | None]:
+def places(held: Reproduction) -> list[int | None]:
     """Where in the measured table each printed row stands."""
     assert held.measured
-    lines = [line_of(held.measured, held.reported, row) for row in held.reported.rows]
+    lines = [measured_line(held.measured, held.reported, row) for row in held.reported.rows]
     of_all = [str(line) for line in held.measured.frame.to_dict("records")]
     return [of_all.index(str(line)) if line else None for line in lines]
 

@@ -28,7 +28,7 @@ from benchbench.statistics import (
     rank_stability,
     tiers,
 )
-from benchbench.tables.results import Results, of_runs
+from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.rows import Row, datasets, rows_of
 from benchbench.tables.summaries import columns_of
 
@@ -150,7 +150,7 @@ def _basis_of(results: Results, row: Row) -> _Basis | None:
     data = {record.data_digest for record in records}
     variant = row.group.variant
     first_metric = results.metrics(variant)[0]
-    columns = columns_of(first_metric, of_runs(results.cases, row.runs))
+    columns = columns_of(first_metric, lines_of_runs(results.cases, row.runs))
     n_folds = len({fold for fold, _ in splits})
     is_mixed = len(data) > 1 or len(splits) > n_folds
     if is_mixed or len(columns) != 1:
@@ -170,7 +170,7 @@ def _make_board(
     """Yield the board of these rows; none if no case is defined for all of them."""
     scores = []
     for row in rows:
-        cases = of_runs(results.cases, row.runs)
+        cases = lines_of_runs(results.cases, row.runs)
         scores.append(case_scores(cases, metric=basis.metric, empty=basis.empty, model=row.label))
     common, n_dropped = keep_common_cases(pd.concat(scores, ignore_index=True))
     if common["value"].isna().all():

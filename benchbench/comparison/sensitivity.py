@@ -14,7 +14,7 @@ from benchbench.images.arrays import Floats
 from benchbench.spec.metric_names import is_lower_better, is_overlap, without_unit
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import tau_b
-from benchbench.tables.results import Results, of_runs
+from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.summaries import columns_of, summaries
 
 _WORST = 0.05
@@ -121,7 +121,7 @@ def _other_columns(results: Results, board: Board) -> Iterator[str]:
     for metric in metrics:
         columns_of_rows = set()
         for row in rows:
-            cases = of_runs(results.cases, row.runs)
+            cases = lines_of_runs(results.cases, row.runs)
             columns_of_rows.add(tuple(columns_of(metric, cases)))
         if len(columns_of_rows) == 1:
             for column in columns_of_rows.pop():
@@ -134,8 +134,8 @@ def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> 
     name = without_unit(metric)
     values: dict[_Cell, float] = {}
     for label, row in board.rows.items():
-        cases = of_runs(results.cases, row.runs)
-        slices = of_runs(results.slices, row.runs)
+        cases = lines_of_runs(results.cases, row.runs)
+        slices = lines_of_runs(results.slices, row.runs)
         for line in summaries(cases, slices, metrics=[name], empty=empty):
             if line["metric"] == metric and line["region"] == "mean":
                 for statistic in _STATISTICS:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchbench.report.text import plain_markdown, to_markdown
-from benchbench.tables.reproduction import COLUMNS, Held
+from benchbench.tables.reproduction import COLUMNS, Reproduction
 from benchbench.tables.results import PHANTOM_NOTE, Results
 
 _REHEARSED = "These numbers show the shape of the tables and are compared with nothing."
@@ -20,7 +20,7 @@ _READING = (
 )
 
 
-def reproduction_page(results: Results, held: Sequence[Held]) -> str:
+def reproduction_page(results: Results, held: Sequence[Reproduction]) -> str:
     """Every printed table with the measured one beside it, and what is known to differ."""
     lines = [f"# Reproduction: {plain_markdown(results.manifest.title)}", ""]
     if results.manifest.phantom:
@@ -32,7 +32,7 @@ def reproduction_page(results: Results, held: Sequence[Held]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def reproduction_table(results: Results, held: Sequence[Held]) -> pd.DataFrame:
+def reproduction_table(results: Results, held: Sequence[Reproduction]) -> pd.DataFrame:
     """A line for each printed number, with the number of its table."""
     frames = [
         each.frame.assign(table=number, tolerance=each.reported.tolerance) for number, each in enumerate(held, 1)
@@ -41,7 +41,7 @@ def reproduction_table(results: Results, held: Sequence[Held]) -> pd.DataFrame:
     return whole[["table", *COLUMNS[:5], "tolerance", *COLUMNS[5:]]].assign(data=results.data)
 
 
-def _section(number: int, held: Held) -> list[str]:
+def _section(number: int, held: Reproduction) -> list[str]:
     reported = held.reported
     varied = "".join(f", {name} {value}" for name, value in reported.variant.items())
     lines = [f"## Table {number}: {plain_markdown(reported.document + varied)}", ""]
@@ -58,7 +58,7 @@ def _section(number: int, held: Held) -> list[str]:
     return lines
 
 
-def _count(held: Held) -> str:
+def _count(held: Reproduction) -> str:
     counts = held.frame["verdict"].value_counts()
     said = ", ".join(
         f"{counts[name]} {name}" for name in ("reproduced", "gap", "not comparable") if name in counts
@@ -66,7 +66,7 @@ def _count(held: Held) -> str:
     return f"Within {held.reported.tolerance:g}: {said}."
 
 
-def _deviations(results: Results, held: Sequence[Held]) -> list[str]:
+def _deviations(results: Results, held: Sequence[Reproduction]) -> list[str]:
     found = [*results.manifest.deviations, *(line for each in held for line in each.deviations)]
     if optimistic := sorted(filter(results.selects_on_test_set, results.manifest.scores)):
         found.append(

@@ -1,4 +1,4 @@
-"""Tables of what runs and models cost; unlike scores they differ from one execution to the next."""
+"""Tables of the costs of runs and models; unlike scores they differ from one execution to the next."""
 
 from __future__ import annotations
 
@@ -8,58 +8,70 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchbench.plan.run import GROUP, KEYS, RunKey
+from benchbench.plan.run import GROUP, KEYS
 from benchbench.results.record import Record
-from benchbench.tables.marks import marked
-from benchbench.tables.results import Results, whole_numbers
+from benchbench.tables.marks import with_marks
+from benchbench.tables.results import Results, with_integers
 
 
 def cost_table(results: Results) -> pd.DataFrame:
-    """One row a run that ended: what it took, on what; empty where a number was not or cannot be measured.
+    """Return one row per run that ended, with its costs and its device; empty cells were not measured.
 
-    `seconds` are of the process that ended the run, from its beginning to its record; `train_seconds` of all
-    epochs, each with its inner validation. `uncounted` names the modules whose work is not in the GMACs.
+    `seconds` is the time of the process that ended the run, from its start to its record; `train_seconds` is the
+    time of all epochs, each with its inner validation. `uncounted` names the modules whose work the GMACs lack.
     """
     rows = [_row(results.records[key]) for key in results.planned if key in results.records]
-    return _finished(results, pd.DataFrame(rows, columns=None if rows else [*KEYS, "seconds"]))
+    table = pd.DataFrame(rows)
+    if not rows:
+        table = pd.DataFrame(columns=[*KEYS, "seconds"])
+    return _with_notes(results, table)
 
 
 def cost_summary(results: Results) -> pd.DataFrame:
-    """One row a dataset, model and variant with a run that is done.
+    """Return one row per dataset, model and variant with a run that is done.
 
-    Times are means over those runs, GPU-hours and energy their sums, memory is the most that one of them took. A
-    number that one of them lacks is left empty, and so are parameters or GMACs that are not the same in all.
+    Times are means over these runs, GPU-hours and energy their sums, memory the largest of them. A number that one
+    of them lacks is left empty, and so are parameters or GMACs that differ between them.
     """
     rows = [_row(results.records[key]) for key in results.planned if results.is_done(key)]
     if not rows:
-        return _finished(results, pd.DataFrame(columns=[*GROUP, "runs", *_SUMMARY]))
+        return _with_notes(results, pd.DataFrame(columns=[*GROUP, "runs", *_SUMMARY]))
     table = pd.DataFrame(rows)
     table = table.astype({name: np.float64 for name in _SUMMARY if name != "device"})
     runs = table.groupby(GROUP, sort=True)
     summary = runs.agg(_SUMMARY)
     summary.insert(0, "runs", runs.size())
-    return _finished(results, summary.reset_index())
+    return _with_notes(results, summary.reset_index())
 
 
 def _row(record: Record) -> dict[str, Any]:
-    given, cost = record.provenance, record.cost
+    provenance, cost = record.provenance, record.cost
     return {
-        **RunKey._asdict(record.key),
+        **record.key._asdict(),
         "seconds": round(record.seconds, 3),
         "epochs": record.epochs,
-        **{name: _rounded(cost.get(name)) for name in ("train_seconds", "gpu_hours", "energy_wh")},
+        "train_seconds": _rounded(cost.get("train_seconds")),
+        "gpu_hours": _rounded(cost.get("gpu_hours")),
+        "energy_wh": _rounded(cost.get("energy_wh")),
         "parameters": record.parameters,
-        **{name: cost.get(name) for name in ("gmacs", "gmacs_per_case")},
+        "gmacs": cost.get("gmacs"),
+        "gmacs_per_case": cost.get("gmacs_per_case"),
         "uncounted": "; ".join(cost.get("uncounted", ())),
-        **{name: _rounded(cost.get(name)) for name in ("ms_per_case_p50", "ms_per_case_p90", "images_per_second")},
-        "device": given.get("name", given.get("device")),
+        "ms_per_case_p50": _rounded(cost.get("ms_per_case_p50")),
+        "ms_per_case_p90": _rounded(cost.get("ms_per_case_p90")),
+        "images_per_second": _rounded(cost.get("images_per_second")),
+        "device": provenance.get("name", provenance.get("device")),
         "runs_per_device": cost.get("runs_per_device"),
-        **{name: given.get(name) for name in ("threads", "precision", "peak_memory_bytes")},
+        "threads": provenance.get("threads"),
+        "precision": provenance.get("precision"),
+        "peak_memory_bytes": provenance.get("peak_memory_bytes"),
     }
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+    if value is None:
+        return None
+    return round(value, 3)
 
 
 def _mean(values: pd.Series) -> float:
@@ -70,32 +82,36 @@ def _total(values: pd.Series) -> float:
     return float(values.sum(skipna=False))
 
 
-def _most(values: pd.Series) -> float:
+def _largest(values: pd.Series) -> float:
     return float(values.max(skipna=False))
 
 
-def _one(values: pd.Series) -> float:
-    return float(values.iloc[0]) if (values == values.iloc[0]).all() else np.nan
+def _common_number(values: pd.Series) -> float:
+    """Return the number that all runs have; nan where they differ."""
+    first = values.iloc[0]
+    if (values == first).all():
+        return float(first)
+    return np.nan
 
 
-def _all(values: pd.Series) -> str:
+def _distinct(values: pd.Series) -> str:
     return ", ".join(values.unique())
 
 
 _SUMMARY: Mapping[str, Callable[[pd.Series], float | str]] = {
-    "parameters": _one,
-    "gmacs": _one,
+    "parameters": _common_number,
+    "gmacs": _common_number,
     "train_seconds": _mean,
     "gpu_hours": _total,
     "ms_per_case_p50": _mean,
     "ms_per_case_p90": _mean,
     "images_per_second": _mean,
-    "peak_memory_bytes": _most,
+    "peak_memory_bytes": _largest,
     "energy_wh": _total,
-    "device": _all,
+    "device": _distinct,
 }
 
 
-def _finished(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+def _with_notes(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     table.insert(len(table.columns), "data", results.data)
-    return marked(results, whole_numbers(table))
+    return with_marks(results, with_integers(table))

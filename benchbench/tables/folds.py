@@ -7,37 +7,49 @@ from typing import Any
 import pandas as pd
 
 from benchbench.results.record import Record
-from benchbench.tables.marks import marked
-from benchbench.tables.results import Results, lines_of_run, made_once, whole_numbers
+from benchbench.tables.marks import with_marks
+from benchbench.tables.results import Results, cached_table, lines_of_run, with_integers
 from benchbench.tables.summaries import summaries
 
+_SIZES = ("parameters", "epochs", "best_epoch")
+_DIGESTS = ("digest", "data_digest", "split_digest")
+_DIGITS = 12
+"""Digits of a digest that the table shows."""
 
-@made_once
+
+@cached_table
 def fold_table(results: Results) -> pd.DataFrame:
-    """One row a planned run: its scores by every aggregate, how many cases, how it ended.
+    """Return one row per planned run: its status, its scores by every aggregate and its digests.
 
     Seconds are in `cost_tables`: they differ from one execution to the next, these numbers do not.
     """
     rows = []
     for key in results.planned:
         record = results.records.get(key)
-        ended = {"status": record.status if record else "not run", "reason": record.reason if record else ""}
         scores = _scores(results, key.variant, lines_of_run(results.cases, key), lines_of_run(results.slices, key))
-        rows.append({**key._asdict(), **ended, **scores, **_recorded(record), "data": results.data})
+        rows.append({**key._asdict(), **_end(record), **scores, **_recorded(record), "data": results.data})
     table = pd.DataFrame(rows)
-    last = [*_recorded(None), "data"]  # a first run without scores would put them before the scores
-    return marked(results, whole_numbers(table[[*(name for name in table if name not in last), *last]]))
+    last = [*_SIZES, *_DIGESTS, "data"]  # a first run without scores would put them before the scores
+    columns = [*(name for name in table if name not in last), *last]
+    return with_marks(results, with_integers(table[columns]))
+
+
+def _end(record: Record | None) -> dict[str, str]:
+    if record is None:
+        return {"status": "not run", "reason": ""}
+    return {"status": record.status, "reason": record.reason}
 
 
 def _recorded(record: Record | None) -> dict[str, Any]:
     if record is None:
-        return dict.fromkeys(("parameters", "epochs", "best_epoch", "digest", "data_digest", "split_digest"))
-    digests = {name: getattr(record, name)[:12] for name in ("digest", "data_digest", "split_digest")}
-    return {"parameters": record.parameters, "epochs": record.epochs, "best_epoch": record.best_epoch, **digests}
+        return dict.fromkeys((*_SIZES, *_DIGESTS))
+    sizes = {name: getattr(record, name) for name in _SIZES}
+    digests = {name: getattr(record, name)[:_DIGITS] for name in _DIGESTS}
+    return {**sizes, **digests}
 
 
 def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.DataFrame) -> dict[str, Any]:
-    """A run's columns: case means under the metric's own name, other aggregates under theirs."""
+    """Return the scores of a run: case means under the name of the metric, other aggregates with theirs added."""
     lines = list(summaries(cases, slices, **results.rules(variant)))
     if not lines:
         return {}
@@ -45,11 +57,14 @@ def _scores(results: Results, variant: str, cases: pd.DataFrame, slices: pd.Data
         "n_cases": max(line["n"] for line in lines if line["aggregate"] == "case"),
         "n_ref_empty": lines[0]["n_ref_empty"],
     }
-    has_several_regions = len({line["region"] for line in lines}) > 2
+    regions = {line["region"] for line in lines} - {"mean"}
     for line in lines:
-        name = line["metric"] if line["aggregate"] == "case" else f"{line['metric']}_{line['aggregate']}"
+        name = line["metric"]
+        if line["aggregate"] != "case":
+            name = f"{name}_{line['aggregate']}"
         if line["region"] == "mean":
             row[name] = line["mean"]
-        elif has_several_regions:
+        elif len(regions) > 1:
             row[f"{name}:{line['region']}"] = line["mean"]
-    return {**row, "dice_pos": lines[0]["dice_pos"]}
+    row["dice_pos"] = lines[0]["dice_pos"]
+    return row

@@ -14,7 +14,7 @@ from benchbench.results.files import slug
 from benchbench.spec.table_specs import LABELS, SETTINGS, GroupAxis, ListingSpec, is_label
 from benchbench.spec.value_names import split_percent
 from benchbench.tables.folds import fold_table
-from benchbench.tables.marks import with_marks
+from benchbench.tables.marks import insert_marks
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.results import Results
 
@@ -125,7 +125,7 @@ def _frame(results: Results, spec: ListingSpec, values: Mapping[RunKey, Values],
             lines.append(line)
             groups.append(runs[0].group)
     frame = pd.DataFrame(lines, columns=list(spec.columns), dtype=object)
-    return with_marks(results, frame.apply(_as_numbers), groups)
+    return insert_marks(results, frame.apply(_as_numbers), groups)
 
 
 def _points(results: Results, spec: ListingSpec) -> list[Point]:

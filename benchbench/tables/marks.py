@@ -10,36 +10,45 @@ from benchbench.plan.run import GROUP, Group
 from benchbench.tables.results import Results
 
 OPTIMISTIC_NOTE = "optimistic selection"
-
-
 MARKS = ("ensemble_of", "pretrained", "selection")
-"""Columns of what sets a row apart from its neighbours, where any row is."""
+"""Columns of marks; a table has each of them only where a row needs it."""
 
 
-def marked(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with marks behind the variant."""
+def with_marks(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that has the columns of `GROUP`, with marks after the variant."""
     if table.empty:
         return table
-    groups = list(table[GROUP].itertuples(index=False, name=None))
-    return with_marks(results, table, groups, place=int(table.columns.get_loc("variant")) + 1)
+    groups = [Group(*names) for names in table[GROUP].itertuples(index=False, name=None)]
+    return insert_marks(results, table, groups, place=int(table.columns.get_loc("variant")) + 1)
 
 
-def with_marks(
+def insert_marks(
     results: Results, table: pd.DataFrame, groups: Sequence[Group], *, place: int | None = None
 ) -> pd.DataFrame:
-    """The table of rows of these groups, with columns of `MARKS` where any row has one.
+    """Return the table, whose rows belong to these groups, with the columns of `MARKS` that are needed.
 
-    They say of which models a row is an ensemble, which weights a model starts from, if not from random ones, and
-    whether its checkpoint was chosen on the cases that are scored.
+    ensemble_of names the members of an ensemble, pretrained the weights that a model starts from, and selection
+    marks checkpoints that were chosen on the cases that are scored. The columns are inserted at `place`, or last.
     """
-    starts = {key.group: record.pretrained for key, record in results.records.items() if record.pretrained}
+    pretrained = _pretrained(results)
     marks = {
-        "ensemble_of": [results.manifest.ensembles.get(model, "") for _, model, _ in groups],
-        "pretrained": [starts.get(group, "") for group in groups],
-        "selection": [OPTIMISTIC_NOTE if results.selects_on_test_set(variant) else "" for _, _, variant in groups],
+        "ensemble_of": [results.manifest.ensembles.get(group.model, "") for group in groups],
+        "pretrained": [pretrained.get(group, "") for group in groups],
+        "selection": [_selection(results, group) for group in groups],
     }
-    needed = [name for name in MARKS if (any(starts.values()) if name == "pretrained" else any(marks[name]))]
-    first = len(table.columns) if place is None else place
-    for at, name in enumerate(needed, start=first):
-        table.insert(at, name, marks[name])
+    # pretrained weights anywhere in the benchmark are marked in all its tables
+    is_needed = {name: any(values) for name, values in marks.items()} | {"pretrained": bool(pretrained)}
+    if place is None:
+        place = len(table.columns)
+    for name in reversed(MARKS):
+        if is_needed[name]:
+            table.insert(place, name, marks[name])
     return table
+
+
+def _pretrained(results: Results) -> dict[Group, str]:
+    return {key.group: record.pretrained for key, record in results.records.items() if record.pretrained}
+
+
+def _selection(results: Results, group: Group) -> str:
+    return OPTIMISTIC_NOTE if results.selects_on_test_set(group.variant) else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -21,20 +23,30 @@ from benchbench.tables.integrity import check_counts, check_sums
 
 PHANTOM_NOTE = "phantom data, not a result"
 
-_WHOLE = (
-    *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
-    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "runs_per_device"),
-)
-
 _TABLES = ("cases", "slices", "ceiling")
 """Tables of counts that a run records."""
+_INTEGERS = (
+    "rank",
+    "n",
+    "n_cases",
+    "n_ref_empty",
+    "n_penalised",
+    "n_nan",
+    "parameters",
+    "epochs",
+    "best_epoch",
+    "threads",
+    "peak_memory_bytes",
+    "runs_per_device",
+)
+"""Columns that hold whole numbers wherever they are known."""
 
 Line = Mapping[Any, Any]
-"""A row of a table."""
+"""A row of a table, column -> value."""
 
 
 class Rules(TypedDict):
-    """By which metrics a variant is scored, and what holds for empty masks."""
+    """The metrics by which a variant is scored, and its rule for empty masks."""
 
     metrics: list[str]
     empty: EmptyPolicy
@@ -42,27 +54,31 @@ class Rules(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that the tables of a benchmark are made from."""
+    """Everything that the tables of a benchmark are made from."""
 
     manifest: Manifest
     records: Mapping[RunKey, Record]
-    """Of the planned runs, those whose record has the planned digest."""
+    """Records of the planned runs; a record whose digest is not the planned one is left out."""
     cases: pd.DataFrame
     """Counts, and distances in mm or px, by run, case and region."""
     slices: pd.DataFrame
+    """Counts by run, case, slice and region."""
     ceilings: pd.DataFrame
-    """As `cases`, of the truth as resizing leaves it; of runs whose cases are resized."""
-    made: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
-    """Tables that were asked for, by name: many are made from the same few."""
+    """Counts and distances of the resized reference, in the columns of `cases`; only of cases that are resized."""
+    cache: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    """Tables that were computed before, by name (`cached_table`)."""
 
     @property
     def planned(self) -> list[RunKey]:
+        """Keys of all planned runs, sorted."""
         return sorted(run.key for run in self.manifest.runs)
 
     @property
     def data(self) -> str:
-        """What every table says of its data."""
-        return PHANTOM_NOTE if self.manifest.phantom else "real"
+        """The note on its data that every table carries."""
+        if self.manifest.phantom:
+            return PHANTOM_NOTE
+        return "real"
 
     def metrics(self, variant: str) -> list[str]:
         return list(self.manifest.scores[variant].metrics)
@@ -71,11 +87,11 @@ class Results:
         return self.manifest.scores[variant].empty
 
     def selects_on_test_set(self, variant: str) -> bool:
-        """Whether checkpoints are chosen on the cases that are scored."""
+        """Return True where checkpoints are chosen on the cases that are scored."""
         return self.manifest.scores[variant].select_on == "report"
 
     def rules(self, variant: str) -> Rules:
-        """What `summaries` asks for."""
+        """Return the rules of a variant as keyword arguments of `summaries`."""
         return Rules(metrics=self.metrics(variant), empty=self.empty(variant))
 
     def is_done(self, key: RunKey) -> bool:
@@ -83,10 +99,10 @@ class Results:
 
 
 def read_results(folder: ResultsFolder) -> Results:
-    """The manifest, the records and the counts of a benchmark.
+    """Read the manifest, the records and the counts of a benchmark.
 
     Raises:
-        IntegrityError: a file is not what was written.
+        IntegrityError: a file was damaged or edited, or two files contradict each other.
     """
     manifest = folder.read_manifest()
     digests = {run.key: run.digest for run in manifest.runs}
@@ -99,8 +115,13 @@ def read_results(folder: ResultsFolder) -> Results:
         records[key] = record
         for name, table in _read_counts(folder.run(key), record).items():
             tables[name].append(table)
-    cases, slices, ceilings = map(_together, tables.values())
-    return Results(manifest=manifest, records=records, cases=cases, slices=slices, ceilings=ceilings)
+    return Results(
+        manifest=manifest,
+        records=records,
+        cases=_concatenate(tables["cases"]),
+        slices=_concatenate(tables["slices"]),
+        ceilings=_concatenate(tables["ceiling"]),
+    )
 
 
 def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
@@ -116,29 +137,39 @@ def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def made_once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
-    """Computes a table once for the same results; every caller has a copy of its own."""
+def _concatenate(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=[*KEYS, "case", "patient", "region", *Counts._fields])
+    return pd.concat(tables, ignore_index=True)
+
+
+def cached_table(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
+    """Decorate a function so that it computes its table once per results; every caller gets a copy."""
 
     @functools.wraps(make)
-    def once(results: Results) -> pd.DataFrame:
-        if make.__name__ not in results.made:
-            results.made[make.__name__] = make(results)
-        return results.made[make.__name__].copy()
+    def cached(results: Results) -> pd.DataFrame:
+        if make.__name__ not in results.cache:
+            results.cache[make.__name__] = make(results)
+        return results.cache[make.__name__].copy()
 
-    return once
+    return cached
 
 
 def mixed_data(results: Results) -> list[tuple[str, str]]:
-    """Dataset and variant wherever runs of one benchmark did not see the same files in the same folds."""
-    seen: dict[tuple[str, str], set[tuple[int, str, str]]] = {}
+    """Return each dataset and variant whose runs did not see the same files, or the same split of a fold."""
+    files: dict[tuple[str, str], set[str]] = defaultdict(set)
+    splits: dict[tuple[str, str], set[tuple[int, str]]] = defaultdict(set)
     for key in filter(results.is_done, results.planned):
         record = results.records[key]
-        seen.setdefault((key.dataset, key.variant), set()).add((key.fold, record.split_digest, record.data_digest))
-    return [
-        where
-        for where, states in seen.items()
-        if len(states) > len({fold for fold, _, _ in states}) or len({data for _, _, data in states}) > 1
-    ]
+        place = (key.dataset, key.variant)
+        files[place].add(record.data_digest)
+        splits[place].add((key.fold, record.split_digest))
+    return [place for place in files if len(files[place]) > 1 or _has_two_splits(splits[place])]
+
+
+def _has_two_splits(splits: AbstractSet[tuple[int, str]]) -> bool:
+    folds = {fold for fold, _ in splits}
+    return len(splits) > len(folds)
 
 
 def groups_of(results: Results) -> list[Group]:
@@ -146,14 +177,9 @@ def groups_of(results: Results) -> list[Group]:
 
 
 def runs_of_group(results: Results, group: Group) -> tuple[list[RunKey], list[RunKey]]:
-    """The runs planned, and those of them that are done."""
+    """Return the planned runs of a group, and those of them that are done."""
     planned = [key for key in results.planned if key.group == group]
     return planned, [key for key in planned if results.is_done(key)]
-
-
-def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    empty = pd.DataFrame(columns=[*KEYS, "case", "patient", "region", *Counts._fields])
-    return pd.concat(tables, ignore_index=True) if tables else empty
 
 
 def lines_of_run(table: pd.DataFrame, key: RunKey) -> pd.DataFrame:
@@ -164,17 +190,17 @@ def lines_of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
     return table[(table[GROUP] == list(group)).all(axis=1)]
 
 
-def of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
-    """The lines of a table that are of these runs."""
-    wanted = {tuple(key) for key in keys}
-    found = [line in wanted for line in table[KEYS].itertuples(index=False, name=None)]
-    return table[np.array(found, dtype=bool)]
+def lines_of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
+    """Return the lines of a table that belong to these runs, in the order of the table."""
+    chosen = {tuple(key) for key in keys}
+    is_chosen = [line in chosen for line in table[KEYS].itertuples(index=False, name=None)]
+    return table[np.array(is_chosen, dtype=bool)]
 
 
 def lines_of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    return of_runs(table, filter(results.is_done, results.planned))
+    return lines_of_runs(table, filter(results.is_done, results.planned))
 
 
-def whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Counts as whole numbers, also where some are missing."""
-    return table.astype({name: "Int64" for name in _WHOLE if name in table})
+def with_integers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with counts as whole numbers, also where some are missing."""
+    return table.astype({name: "Int64" for name in _INTEGERS if name in table})

@@ -1,4 +1,4 @@
-"""What stands in one row of a table or figure: a model in a variant on a dataset."""
+"""Rows of tables and figures: a model in a variant on a dataset, with its runs and its label."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchbench.tables.results import Results
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A model and variant, with its runs."""
+    """A model and variant on one dataset, with its runs."""
 
     label: str
     group: Group
     runs: tuple[RunKey, ...]
-    """Those that are done."""
+    """Keys of the runs that are done."""
     is_complete: bool
-    """Whether these are all that were planned."""
+    """True where every planned run is done."""
 
     @property
     def n_seeds(self) -> int:
@@ -27,42 +27,49 @@ class Row:
         return len({run.seed for run in self.runs})
 
     def records(self, results: Results) -> list[Record]:
-        """Of the runs that are done."""
+        """Return the records of the runs that are done."""
         return [results.records[key] for key in self.runs]
 
 
 def datasets(results: Results) -> list[str]:
-    """Those of the plan, in its order."""
+    """Return the datasets in the order of the plan."""
     return results.manifest.datasets
 
 
 def rows_of(results: Results, dataset: str) -> list[Row]:
-    """In the order of the plan, those with a run that is done; named as shortly as tells them apart."""
+    """Return the rows that have a run that is done, in the order of the plan, with short distinct labels."""
     planned: dict[Group, list[RunKey]] = {}
     for run in results.manifest.runs:
-        key = run.key
-        if key.dataset == dataset:
-            planned.setdefault(key.group, []).append(key)
+        if run.dataset == dataset:
+            planned.setdefault(run.key.group, []).append(run.key)
     done = {group: tuple(sorted(filter(results.is_done, keys))) for group, keys in planned.items()}
     begun = [group for group in planned if done[group]]
-    models, variants = ({group[at] for group in begun} for at in (1, 2))
-    return [
-        Row(
-            label=_called(*group[1:], has_models=len(models) > 1, has_variants=len(variants) > 1),
+    has_models = len({group.model for group in begun}) > 1
+    has_variants = len({group.variant for group in begun}) > 1
+    rows = []
+    for group in begun:
+        row = Row(
+            label=_label(group, has_models=has_models, has_variants=has_variants),
             group=group,
             runs=done[group],
             is_complete=len(done[group]) == len(planned[group]),
         )
-        for group in begun
-    ]
+        rows.append(row)
+    return rows
 
 
 def name_for(kind: str, dataset: str, results: Results) -> str:
-    """A name such as a figure's; the dataset is in it where there are several."""
-    return kind if len(datasets(results)) == 1 else f"{kind}-{slug(dataset)}"
+    """Return the name of a file for one dataset; the dataset is part of it where there are several."""
+    if len(datasets(results)) == 1:
+        return kind
+    return f"{kind}-{slug(dataset)}"
 
 
-def _called(model: str, variant: str, *, has_models: bool, has_variants: bool) -> str:
-    if not has_variants:
-        return model if variant == "default" or has_models else variant
-    return f"{model} ({variant})" if has_models else variant
+def _label(group: Group, *, has_models: bool, has_variants: bool) -> str:
+    if has_models and has_variants:
+        return f"{group.model} ({group.variant})"
+    if has_variants:
+        return group.variant
+    if has_models or group.variant == "default":
+        return group.model
+    return group.variant

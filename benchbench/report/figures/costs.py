@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchbench.report.figures.board_view import BoardView
 from benchbench.tables.cost_tables import cost_table
-from benchbench.tables.results import Results, of_runs
+from benchbench.tables.results import Results, lines_of_runs
 
 _MACHINE = ["device", "threads", "precision", "runs_per_device"]
 
@@ -63,7 +63,7 @@ def _runs_with(cost: Cost, view: BoardView, results: Results, table: pd.DataFram
     for label, row in view.board.rows.items():
         is_ensemble = row.group.model in ensembles
         if not (cost.is_of_training and is_ensemble):
-            runs[label] = of_runs(table, row.runs)
+            runs[label] = lines_of_runs(table, row.runs)
     return runs
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchbench.report.figures.board_view import MANY_POINTS, BoardView, scale_x_axis
 from benchbench.report.figures.canvas import SERIES, Figure, join_names, new_drawing, share_legend, shorten
-from benchbench.tables.results import Results, of_runs
+from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.summaries import case_values
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def draw_volume(view: BoardView, results: Results) -> Figure | None:
 
 def volumes_of(view: BoardView, results: Results, model: str) -> pd.DataFrame:
     """Return region, case, voxels and dice (the mean over seeds) of each case with a reference, by volume."""
-    cases = of_runs(results.cases, view.board.rows[model].runs)
+    cases = lines_of_runs(results.cases, view.board.rows[model].runs)
     voxels = cases["tp"] + cases["fn"]
     dice = case_values("dice", cases, view.board.empty, is_pooled=False)
     table = cases[["region", "case"]].assign(voxels=voxels, dice=dice)

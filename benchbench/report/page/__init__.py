@@ -23,7 +23,7 @@ from benchbench.statistics import Friedman, friedman
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.listings import listing_tables
 from benchbench.tables.pivots import pivot_tables
-from benchbench.tables.reproduction import Held
+from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.tables.rows import datasets, rows_of
 
@@ -38,7 +38,7 @@ def benchmark_page(
     results: Results,
     judged: Sequence[Judged],
     figures: Sequence[Figure],
-    held: Sequence[Held],
+    held: Sequence[Reproduction],
 ) -> str:
     """The page as HTML."""
     boards = [board for board, _ in judged]
@@ -118,7 +118,7 @@ def _cost(results: Results) -> list[PageTable]:
     return [table_of(frame.drop(columns=["data"]), caption=caption) for frame, caption in tables]
 
 
-def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any]]:
+def _reproductions(results: Results, held: Sequence[Reproduction]) -> list[dict[str, Any]]:
     if not held:
         return []
     whole = reproduction_table(results, held)
@@ -138,7 +138,7 @@ def _reproductions(results: Results, held: Sequence[Held]) -> list[dict[str, Any
     ]
 
 
-def _files(held: Sequence[Held]) -> list[str]:
+def _files(held: Sequence[Reproduction]) -> list[str]:
     names = [
         "leaderboard.md",
         "leaderboard.csv",

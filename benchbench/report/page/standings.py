@@ -14,7 +14,7 @@ from benchbench.statistics import Unknown
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, CEILING, with_references
-from benchbench.tables.results import Results, of_runs
+from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.rows import rows_of
 from benchbench.tables.summaries import columns_of
 
@@ -44,10 +44,10 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable | None
     folds = fold_table(results)
     lines = []
     for row in rows_of(results, dataset):
-        names = columns_of(metric, of_runs(results.cases, row.runs))
+        names = columns_of(metric, lines_of_runs(results.cases, row.runs))
         if len(names) != 1:
             continue
-        mine = of_runs(folds, row.runs)
+        mine = lines_of_runs(folds, row.runs)
         values = mine.groupby("fold")[names[0]].mean()
         named: dict[str, object] = {"row": row.label}
         named |= {f"fold {fold}": value for fold, value in values.items()}

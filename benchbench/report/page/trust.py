@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
-from benchbench.tables.results import Results, mixed_data, of_runs
+from benchbench.tables.results import Results, lines_of_runs, mixed_data
 from benchbench.tables.rows import datasets, rows_of
 
 _OF_A_MODEL = ("model.", "members")
@@ -87,7 +87,7 @@ def _tested_once(results: Results, dataset: str) -> Fact:
     twice: list[str] = []
     patients: set[str] = set()
     for row in rows_of(results, dataset):
-        cases = of_runs(results.cases, row.runs)
+        cases = lines_of_runs(results.cases, row.runs)
         folds = cases.groupby("patient")["fold"].nunique()
         twice += [str(patient) for patient in folds.index[folds > 1]]
         patients |= set(folds.index)
