@@ -1,15 +1,15 @@
-"""Draws the phantom of each dataset: `python docs/draw_phantoms.py [NAME]...` writes docs/phantoms/NAME.png.
+"""Draw the phantom of each dataset: `python docs/draw_phantoms.py [NAME]...` writes docs/phantoms/NAME.png.
 
-One row a patient: the channels of the slice with most labelled, then the labels' outlines on one of them. A
-dataset of one channel is shown from below and, unless it is a stack of thick slices, from the front. The right of
-the patient is on the left.
+There is one row for each patient: the channels of the slice with the largest labelled area, then the outlines of
+the labels on one of them. A dataset of one channel is drawn from below and, unless it is a stack of thick slices,
+from the front. The right of the patient is on the left.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,69 +32,96 @@ COLOURS = (
 )
 PANEL = 150
 GAP = 3
+TITLE_HEIGHT = 20
+GREY_STEP = 12
+"""Grey values are rounded to multiples of this: noise would make the file large without being visible."""
+
+Plane = tuple[NDArray[Any], NDArray[Any]]
+"""Image (C, H, W) and label (H, W) of one slice."""
 
 
 def draw(name: str) -> Path:
-    """Writes the picture of one dataset."""
+    """Write the picture of one dataset and return its path."""
     plugin = discover().dataset(name)
     size = PhantomSize(patients=PATIENTS, size=SIZES.get(name, 128), seed=7)
     with tempfile.TemporaryDirectory() as cache:
         dataset = plugin.open(phantom_root(plugin, size, cache=Path(cache)) / name)
-        patients = {case.patient: case.id for case in reversed(dataset.cases())}
-        rows = [_row(dataset, case_id) for case_id in list(patients.values())[::-1][:PATIENTS]]
-    height = sum(len(row) + GAP for row in rows) + 20
-    sheet = np.full((height, max(row.shape[1] for row in rows), 3), 255, np.uint8)
-    text = f"{name}: phantom data, made up; no patient"
-    cv2.putText(sheet, text, (3, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
-    top = 20
-    for row in rows:
-        sheet[top : top + len(row), : row.shape[1]] = row
-        top += len(row) + GAP
+        rows = [_row(dataset, case_id) for case_id in _first_cases(dataset)]
+    sheet = _sheet(rows, title=f"{name}: phantom data, made up; no patient")
+    rounded = sheet // GREY_STEP * GREY_STEP
+    _, content = cv2.imencode(".png", rounded[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     OUT.mkdir(exist_ok=True)
     path = OUT / f"{name}.png"
-    coarse = sheet // 12 * 12  # noise is most of a picture's bytes, and nothing that an eye can judge
-    _, content = cv2.imencode(".png", coarse[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     path.write_bytes(content.tobytes())
     return path
 
 
+def _first_cases(dataset: Dataset) -> list[str]:
+    """Return the first case of each of the first patients."""
+    first_cases: dict[str, str] = {}
+    for case in dataset.cases():
+        first_cases.setdefault(case.patient, case.id)
+    return list(first_cases.values())[:PATIENTS]
+
+
+def _sheet(rows: Sequence[NDArray[np.uint8]], *, title: str) -> NDArray[np.uint8]:
+    """Return the rows below each other on white, under the title."""
+    height = TITLE_HEIGHT + sum(len(row) + GAP for row in rows)
+    sheet = np.full((height, max(row.shape[1] for row in rows), 3), 255, np.uint8)
+    cv2.putText(sheet, title, (3, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+    top = TITLE_HEIGHT
+    for row in rows:
+        sheet[top : top + len(row), : row.shape[1]] = row
+        top += len(row) + GAP
+    return sheet
+
+
 def _row(dataset: Dataset, case_id: str) -> NDArray[np.uint8]:
-    case = dataset.load(case_id)
+    """Return the panels of a case side by side."""
     values = list(dataset.task.regions.values())
-    panels = [panel for image, label in _views(case) for panel in _panels(image, label, values)]
     gap = np.full((PANEL, GAP, 3), 255, np.uint8)
-    return np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1)
+    parts: list[NDArray[np.uint8]] = []
+    for image, label in _planes(dataset.load(case_id)):
+        for panel in _panels(image, label, values):
+            parts += [panel, gap]
+    return np.concatenate(parts[:-1], axis=1)
 
 
-def _views(case: Case) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Image (C, H, W) and label (H, W) as they are looked at."""
+def _planes(case: Case) -> Iterator[Plane]:
+    """Yield the slices to draw, oriented as a radiologist views them."""
     image, label = case.image, case.label
     if case.affine is None:
         yield _slice(image, label, axis=0)
         return
-    turned = io_orientation(case.affine)
-    order = np.array([[axis, -flip] if axis < 2 else [axis, flip] for axis, flip in turned])  # to left, back, up
-    image = np.stack([apply_orientation(channel, order) for channel in image])
-    label = apply_orientation(label, order)
-    steps = np.abs(np.linalg.norm(case.affine[:3, :3], axis=0))[np.argsort(turned[:, 0])]
-    thickest = int(steps.argmax())
-    if steps[thickest] > 3 * steps.min():
-        yield _seen(image, label, axis=thickest)
+    orientation = io_orientation(case.affine)
+    to_left_back_up = orientation.copy()
+    to_left_back_up[orientation[:, 0] < 2, 1] *= -1
+    image = np.stack([apply_orientation(channel, to_left_back_up) for channel in image])
+    label = apply_orientation(label, to_left_back_up)
+    spacing = np.abs(np.linalg.norm(case.affine[:3, :3], axis=0))[np.argsort(orientation[:, 0])]
+    thickest = int(spacing.argmax())
+    if spacing[thickest] > 3 * spacing.min():
+        yield _view(image, label, axis=thickest)
         return
-    yield _seen(image, label, axis=2)
+    yield _view(image, label, axis=2)
     if len(image) == 1:
-        yield _seen(image, label, axis=1)
+        yield _view(image, label, axis=1)
 
 
-def _seen(image: NDArray[Any], label: NDArray[Any], *, axis: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The slice with most labelled, the axes being to left, back and up: from below, the front or the right."""
+def _view(image: NDArray[Any], label: NDArray[Any], *, axis: int) -> Plane:
+    """Return the slice with the largest labelled area across an axis: viewed from below, the front or the right.
+
+    The axes of image and label run to left, back and up.
+    """
     image, label = _slice(image, label, axis=axis)
     image, label = image.swapaxes(1, 2), label.T
-    return (image, label) if axis == 2 else (image[:, ::-1], label[::-1])
+    if axis == 2:
+        return image, label
+    return image[:, ::-1], label[::-1]
 
 
-def _slice(image: NDArray[Any], label: NDArray[Any], *, axis: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    others = tuple(each for each in range(3) if each != axis)
+def _slice(image: NDArray[Any], label: NDArray[Any], *, axis: int) -> Plane:
+    others = tuple(other for other in range(3) if other != axis)
     number = int((label > 0).sum(others).argmax())
     return image.take(number, axis=axis + 1), label.take(number, axis=axis)
 
@@ -102,32 +129,38 @@ def _slice(image: NDArray[Any], label: NDArray[Any], *, axis: int) -> tuple[NDAr
 def _panels(
     image: NDArray[Any], label: NDArray[Any], regions: list[tuple[int, ...]]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Every channel, and the labels on the second or the only one."""
-    shown = [_grey(channel) for channel in image]
-    yield from shown
-    outlined = shown[1 if len(shown) == 3 else 0].copy()
+    """Yield every channel, then the outlines of the labels on the second or the only one."""
+    channels = [_grey(channel) for channel in image]
+    yield from channels
+    outlined = channels[1 if len(channels) == 3 else 0].copy()
     for values, colour in zip(regions, COLOURS, strict=False):
-        mask = _fitted(np.isin(label, values).astype(np.uint8), nearest=True)
+        mask = _fit_panel(np.isin(label, values).astype(np.uint8), nearest=True)
         lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(outlined, lines, -1, colour, 1)
     yield outlined
 
 
 def _grey(channel: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a channel as a panel, scaled so that only its brightest 0.5 % are white."""
     plane = channel.astype(np.float32)
-    high = max(float(np.quantile(plane, 0.995)), 1.0 if plane.max() > 2 else 1e-3)
-    grey = (np.clip(_fitted(plane, nearest=False) / high, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    least = 1.0 if plane.max() > 2 else 1e-3
+    white = max(float(np.quantile(plane, 0.995)), least)
+    grey = np.clip(_fit_panel(plane, nearest=False) / white, 0, 1) * 255
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _fitted(plane: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
-    """At the size of a panel, its aspect kept, centred on black."""
+def _fit_panel(plane: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
+    """Return the plane at the size of a panel, its aspect ratio unchanged, centred on black."""
     height, width = plane.shape
     factor = PANEL / max(height, width)
-    method = cv2.INTER_NEAREST if nearest else cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    scaled = cv2.resize(
-        plane, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=method
-    )
+    if nearest:
+        method = cv2.INTER_NEAREST
+    elif factor < 1:
+        method = cv2.INTER_AREA
+    else:
+        method = cv2.INTER_LINEAR
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    scaled = cv2.resize(plane, size, interpolation=method)
     panel = np.zeros((PANEL, PANEL), scaled.dtype)
     top, left = (PANEL - scaled.shape[0]) // 2, (PANEL - scaled.shape[1]) // 2
     panel[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
@@ -135,5 +168,5 @@ def _fitted(plane: NDArray[Any], *, nearest: bool) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or sorted(SIZES):
-        print(draw(each))
+    for name in sys.argv[1:] or sorted(SIZES):
+        print(draw(name))

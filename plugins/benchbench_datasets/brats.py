@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -158,7 +159,7 @@ def _is_nifti(name: str) -> bool:
 
 
 def _with_suffixes(stems: Sequence[str]) -> set[str]:
-    return {f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES}
+    return {stem + suffix for stem, suffix in product(stems, SUFFIXES)}
 
 
 def _missing_faults(

@@ -158,11 +158,15 @@ def _scan(
     rng: Generator, grid: Grid, tissue: Bytes, *, mask: Mask, oedema: Floats, modality: int
 ) -> NDArray[np.int16]:
     """Return one modality: blurred, shaded and noisy on an arbitrary scale, 0 outside the brain and only there."""
-    signal = (MEANS[modality] * np.exp(rng.normal(0, 0.04, MEANS.shape[1])))[tissue]
+    means = MEANS[modality] * np.exp(rng.normal(0, 0.04, MEANS.shape[1]))
+    signal = means[tissue]
     oedema_share = np.where(tissue < NECROSIS, 0.8 * oedema, 0)
-    signal += oedema_share * (OEDEMA[modality] * rng.uniform(0.9, 1.1) - signal)
-    signal *= np.exp(0.05 * grid.field(rng, width_mm=70) + 0.04 * grid.field(rng, width_mm=4))
+    oedema_signal = OEDEMA[modality] * rng.uniform(0.9, 1.1)
+    signal += oedema_share * (oedema_signal - signal)
+    shading, texture = grid.field(rng, width_mm=70), grid.field(rng, width_mm=4)
+    signal *= np.exp(0.05 * shading + 0.04 * texture)
     signal = ndimage.gaussian_filter(signal, 0.35 + 0.5 / grid.spacing_mm)
     signal += rng.normal(0, NOISE[modality] * signal[mask].mean(), signal.shape)
     level = np.exp(rng.normal(np.log(500), 0.5))
-    return np.where(mask, np.clip(np.rint(signal * level), 1, 32767), 0).astype(np.int16)
+    scan = np.clip(np.rint(signal * level), 1, 32767)
+    return np.where(mask, scan, 0).astype(np.int16)

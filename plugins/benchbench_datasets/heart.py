@@ -50,7 +50,7 @@ def draw_heart_axes(rng: Generator) -> Floats:
     apex = np.array([-0.6, 0.5, -0.6]) + rng.normal(0, 0.06, 3)
     apex /= np.linalg.norm(apex)
     septal = np.array([-0.7, 0.1, 0.7]) + rng.normal(0, 0.06, 3)
-    septal -= apex * (apex @ septal)
+    septal -= apex * (apex @ septal)  # perpendicular to the first
     septal /= np.linalg.norm(septal)
     return np.stack([apex, septal, np.cross(apex, septal)])
 
@@ -61,19 +61,21 @@ def draw_tissues(rng: Generator, grid: Grid, *, axes: Floats, beat: float) -> tu
     `beat` is the width of the left ventricle as a share of its widest.
     """
     trunk, heart = _trunk(rng, grid), np.zeros(grid.shape, np.uint8)
-    reach = (grid.p > -80) & (grid.p < 95) & (grid.i > -125)
-    box = ndimage.find_objects(np.broadcast_to(reach, grid.shape).astype(np.uint8))[0]
+    is_chest = (grid.p > -80) & (grid.p < 95) & (grid.i > -125)
+    box = ndimage.find_objects(np.broadcast_to(is_chest, grid.shape).astype(np.uint8))[0]
     heart[box] = _heart(rng, grid.part(box), axes=axes, beat=beat)
     spread = [6 / step for step in grid.steps_mm]
-    is_near = ndimage.gaussian_filter((heart > REST).astype(np.float32), spread) > 0.15
-    wrapped = np.where(is_near & np.isin(trunk, (LUNG, VEIN)), FAT, trunk)
-    return np.where(heart > REST, heart, wrapped).astype(np.uint8), heart
+    is_heart = heart > REST
+    is_near = ndimage.gaussian_filter(is_heart.astype(np.float32), spread) > 0.15
+    is_fat = is_near & np.isin(trunk, (LUNG, VEIN))
+    return np.select([is_heart, is_fat], [heart, np.uint8(FAT)], trunk), heart
 
 
 def _heart(rng: Generator, grid: Grid, *, axes: Floats, beat: float) -> Bytes:
     """Return the heart and its vessels, REST elsewhere."""
-    parts = [*_vessels(grid, width=rng.uniform(0.88, 1.12)), *_chambers(rng, grid, axes=axes, beat=beat)]
-    return _first_true(parts, grid.shape, otherwise=REST)
+    vessels = list(_vessels(grid, width=rng.uniform(0.88, 1.12)))
+    chambers = list(_chambers(rng, grid, axes=axes, beat=beat))
+    return _first_true([*vessels, *chambers], grid.shape, otherwise=REST)
 
 
 def _vessels(grid: Grid, *, width: float) -> Iterator[tuple[Mask, int]]:
@@ -82,7 +84,8 @@ def _vessels(grid: Grid, *, width: float) -> Iterator[tuple[Mask, int]]:
     As in the archives, the veins of the lungs and the vessels below the heart have no label.
     """
     is_low = np.broadcast_to(grid.i > 58, grid.shape)
-    aorta, lower = grid.tube(AORTIC_COURSE, radius=12 * width), grid.tube(LOWER_COURSE, radius=11 * width)
+    aorta = grid.tube(AORTIC_COURSE, radius=12 * width)
+    lower = grid.tube(LOWER_COURSE, radius=11 * width)
     arteries = np.min([grid.tube(course, radius=11 * width) for course in LUNG_ARTERIES], axis=0)
     veins = np.min([grid.tube(course, radius=5.5) for course in LUNG_VEINS], axis=0)
     yield is_low & ((aorta < 1) | (lower < 1)), VEIN
@@ -95,27 +98,27 @@ def _vessels(grid: Grid, *, width: float) -> Iterator[tuple[Mask, int]]:
 
 def _chambers(rng: Generator, grid: Grid, *, axes: Floats, beat: float) -> Iterator[tuple[Mask, int]]:
     """Yield chambers and walls; the wall of the left ventricle is some 9 mm thick, that of the right one 4."""
-    positions = [grid.along(axis) for axis in axes]
-    u, v, _ = positions
+    u, v, w = (grid.along(axis) for axis in axes)
     bumps = 1 + 0.08 * grid.field(rng, width_mm=14)
     left, right, atria, wall = rng.uniform(0.88, 1.12, 4)
 
     def is_within(centre: Point, *radii: float) -> Mask:
-        offsets = zip(positions, centre, radii, strict=True)
-        distance = sum(((position - middle) / radius) ** 2 for position, middle, radius in offsets)
-        inside: Mask = distance * bumps < 1
+        x, y, z = u - centre[0], v - centre[1], w - centre[2]
+        squares = (x / radii[0]) ** 2 + (y / radii[1]) ** 2 + (z / radii[2]) ** 2
+        inside: Mask = squares * bumps < 1
         return inside
 
     width, length = 22 * left * beat, 44 * left * (1 + beat) / 2
     thickness = 9 * wall + 12 * left * (1 - beat)  # the wall keeps its volume
     wall_width = width + thickness
     right_radii = np.array([44, 33, 32]) * right * (1 + beat) / 2
-    yield is_within((0, -18, 0), length, width, width) & (u > BASE), LV
-    yield is_within((0, -18, 0), length + thickness, wall_width, wall_width) & (u > BASE), LV_WALL
-    yield is_within((-4, 14, 0), *right_radii) & (u > BASE) & (v > -12), RV
+    is_ventricle = u > BASE
+    yield is_within((0, -18, 0), length, width, width) & is_ventricle, LV
+    yield is_within((0, -18, 0), length + thickness, wall_width, wall_width) & is_ventricle, LV_WALL
+    yield is_within((-4, 14, 0), *right_radii) & is_ventricle & (v > -12), RV
     yield is_within((-52, -16, 2), 25 * atria, 26 * atria, 27 * atria), LA
     yield is_within((-50, 32, 2), 26 * atria, 24 * atria, 25 * atria), RA
-    yield is_within((-4, 14, 0), *(right_radii + 4)) & (u > BASE) & (v > -15), RV_WALL
+    yield is_within((-4, 14, 0), *(right_radii + 4)) & is_ventricle & (v > -15), RV_WALL
 
 
 def _trunk(rng: Generator, grid: Grid) -> Bytes:
@@ -128,18 +131,21 @@ def _trunk(rng: Generator, grid: Grid) -> Bytes:
     patches, blobs = grid.field(rng, width_mm=12), grid.field(rng, width_mm=22)
     fatty = np.where(patches > 0.3, FAT, MUSCLE)
     bowel = np.select([blobs > 1.4, blobs > 0.4, blobs < -1.5], [FLUID, FAT, AIR], MUSCLE)
-    belly = np.where((x > -20 + 8 * blobs) & (grid.i < 140 + 20 * blobs), LIVER, bowel)
+    is_liver = (x > -20 + 8 * blobs) & (grid.i < 140 + 20 * blobs)
+    belly = np.where(is_liver, LIVER, bowel)
     is_spine, is_canal = np.hypot(grid.p - 84, x) < 18, np.hypot(grid.p - 107, x) < 6
     is_disc = np.abs(np.mod(grid.i + 300, 30) - 15) < 3.5
+    is_chest_wall = (rim > 1) | (grid.i < -150 + 70 * rim**2 + 6 * blobs)
+    is_mediastinum = (np.abs(x + 4 * blobs) < 22 + 8 * patches) & (grid.p > 4 * blobs)
     parts: list[tuple[Mask, int | Numbers]] = [
         (outwards >= 1, AIR),
         (is_canal, FLUID),
         (is_spine & is_disc, MUSCLE),
         (is_spine, BONE),
         (outwards > 0.93, FAT),
-        ((rim > 1) | (grid.i < -150 + 70 * rim**2 + 6 * blobs), fatty),
+        (is_chest_wall, fatty),
         (grid.i > 42 + 55 * rim**2, belly),
-        ((np.abs(x + 4 * blobs) < 22 + 8 * patches) & (grid.p > 4 * blobs), fatty),
+        (is_mediastinum, fatty),
         (patches > 2.3, VEIN),
     ]
     return _first_true(parts, grid.shape, otherwise=LUNG)

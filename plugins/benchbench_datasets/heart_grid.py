@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ class Grid:
     @classmethod
     def of(cls, shape: Sequence[int], *, steps_mm: tuple[float, ...], axes: Floats) -> Grid:
         """Return the grid around the middle of the heart; the columns of `axes` are the directions of its axes."""
-        lines = [(np.arange(count) - (count - 1) / 2) * step for count, step in zip(shape, steps_mm, strict=True)]
+        lines = []
+        for count, step in zip(shape, steps_mm, strict=True):
+            lines.append((np.arange(count) - (count - 1) / 2) * step)
         lengths = np.meshgrid(*lines, indexing="ij", sparse=True)
         p, i, r = (_combined(lengths, row) for row in axes)
         return cls(p=p, i=i, r=r, steps_mm=steps_mm)
@@ -55,13 +58,12 @@ class Grid:
     def tube(self, course: Sequence[Point], *, radius: float) -> Floats:
         """Return the distance from a line through the points of `course`, which is 1 on the tube's surface."""
         nearest = np.full(self.shape, np.inf)
-        for start, end in zip(np.array(course[:-1], float), np.array(course[1:], float), strict=True):
+        for start, end in pairwise(np.array(course, float)):
             way = end - start
             share = np.clip((self.along(way) - start @ way) / (way @ way), 0, 1)
-            p, i, r = (
-                axis - origin - share * step
-                for axis, origin, step in zip((self.p, self.i, self.r), start, way, strict=True)
-            )
+            p = self.p - start[0] - share * way[0]
+            i = self.i - start[1] - share * way[1]
+            r = self.r - start[2] - share * way[2]
             nearest = np.minimum(nearest, p * p + i * i + r * r)
         distance: Floats = np.sqrt(nearest) / radius
         return distance
@@ -82,5 +84,8 @@ def _combined(lengths: Sequence[Floats], weights: Floats) -> Floats:
 
 def _cut(positions: Floats, box: tuple[slice, ...]) -> Floats:
     """Return the part of the positions in the box; an axis of length 1 is broadcast and stays whole."""
-    pairs = zip(box, positions.shape, strict=True)
-    return positions[tuple(cut if count > 1 else slice(None) for cut, count in pairs)]
+    cuts = list(box)
+    for axis, count in enumerate(positions.shape):
+        if count == 1:
+            cuts[axis] = slice(None)
+    return positions[tuple(cuts)]

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Lgg:
         faults = [*_slice_faults(case_id, pairs, present), *_unexplained_faults(case_id, pairs, present)]
         if faults:
             raise DataError(*(self._problem(folder / name, fault) for name, fault in faults))
-        return [folder / name for pair in pairs for name in pair]
+        return [folder / name for name in chain.from_iterable(pairs)]
 
     def load(self, case_id: str) -> Case:
         files = self.files(case_id)
@@ -127,8 +128,7 @@ def _unexplained_faults(
     case_id: str, pairs: Sequence[tuple[str, str]], present: set[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield (file name, fault) for TIFF files that are named neither like an image nor like a mask."""
-    explained = {name for pair in pairs for name in pair}
-    for name in sorted(present - explained):
+    for name in sorted(present.difference(chain.from_iterable(pairs))):
         yield name, f"found a name of no slice, expected {case_id}_<n>.tif or {case_id}_<n>_mask.tif; move it away"
 
 

@@ -62,11 +62,13 @@ def _write_patient(parent: Path, *, index: int, size: int, seed: int) -> str:
     """Write the slices of a patient and return the patient's line of data.csv."""
     rng = np.random.default_rng([seed, index])
     kind = index % PERIOD
-    key = f"TCGA_{rng.choice(['CS', 'DU', 'EZ', 'FG', 'HT'])}_{index:04d}"
-    folder = parent / f"{key}_{rng.integers(1990, 2010)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}"
+    site = rng.choice(["CS", "DU", "EZ", "FG", "HT"])
+    key = f"TCGA_{site}_{index:04d}"
+    year, month, day = rng.integers(1990, 2010), rng.integers(1, 13), rng.integers(1, 29)
+    folder = parent / f"{key}_{year}{month:02d}{day:02d}"
     folder.mkdir()
-    slices = round(rng.triangular(20, 27, 60) if size >= 256 else rng.triangular(17, 26, 28))
-    image, label = _draw(rng, Grid.of(slices, size=size), is_faint=kind == FAINT)
+    slices = rng.triangular(20, 27, 60) if size >= 256 else rng.triangular(17, 26, 28)
+    image, label = _draw(rng, Grid.of(round(slices), size=size), is_faint=kind == FAINT)
     sources = {IDENTICAL: [1, 1, 1], NO_POST_CONTRAST: [0, 1, 1]}.get(kind, [0, 1, 2])
     for n, (page, mask) in enumerate(zip(image[..., sources], label, strict=True), start=1):
         stem = f"{folder.name}_{n}"
@@ -93,11 +95,15 @@ def _draw(rng: Generator, grid: Grid, *, is_faint: bool) -> tuple[Bytes, Bytes]:
     added = _lesion_signals(rng, grid, lesion, ratio=ratio)
     is_healthy_white = (tissue == WHITE) & (lesion.weight < 0.02)
     added[1] += 50 * _spots(rng, grid, where=is_healthy_white) * (depth > 0)
-    means = MEANS * np.exp(_correlated(rng.normal(0, SPREADS, (3, len(SPREADS)))))
+    spreads = rng.normal(0, SPREADS, (3, len(SPREADS)))
+    means = MEANS * np.exp(_correlated(spreads))
     log_gains = [_log_gain(rng, grid, is_fat=tissue == FAT) for _ in range(3)]
     gains = np.exp(_correlated(np.stack(log_gains)))
     blur = 0.5 + 0.48 * depth.shape[1] / 256 * rng.uniform(0.7, 1.5)
-    channels = [_scan(rng, means[c][tissue] * gains[c], added=added[c], blur=blur) for c in range(3)]
+    channels = []
+    for c in range(3):
+        signal = means[c][tissue] * gains[c]
+        channels.append(_scan(rng, signal, added=added[c], blur=blur))
     return np.stack(channels, axis=-1), lesion.label.astype(np.uint8) * 255
 
 
@@ -120,7 +126,8 @@ def _correlated(draws: Floats) -> Floats:
 
 def _log_gain(rng: Generator, grid: Grid, *, is_fat: Mask) -> Floats:
     """Return the logarithm of coil shading, tissue texture and the brightness of fat, which varies widely."""
-    gain = 0.07 * field(rng, grid, width=0.6, depth=0.4) + 0.07 * field(rng, grid, width=0.025, depth=0.03)
+    gain = 0.07 * field(rng, grid, width=0.6, depth=0.4)
+    gain += 0.07 * field(rng, grid, width=0.025, depth=0.03)
     gain[is_fat] += 0.4 * field(rng, grid, width=0.1)[is_fat] - 0.08
     return gain
 
@@ -132,8 +139,9 @@ def _lesion_signals(rng: Generator, grid: Grid, lesion: Lesion, *, ratio: float)
     """
     cyst_border, has_cyst = rng.uniform(0.5, 0.9), rng.random() < 0.3
     has_ring = rng.random() < 0.25
-    cyst = np.clip(6 * (lesion.inwards - cyst_border), 0, 1) * lesion.weight * has_cyst
-    ring = np.exp(-(((lesion.inwards - 0.45) / 0.12) ** 2)) * lesion.weight * has_ring
+    in_cyst = np.clip(6 * (lesion.inwards - cyst_border), 0, 1)
+    in_ring = np.exp(-(((lesion.inwards - 0.45) / 0.12) ** 2))
+    cyst, ring = in_cyst * lesion.weight * has_cyst, in_ring * lesion.weight * has_ring
     mottled = lesion.weight * (1 + 0.25 * field(rng, grid, width=0.1))
     pre = 60 * rng.uniform(-0.15, 0.1) * lesion.weight - 15 * cyst
     flair = FLAIR_WHITE * (ratio - 1) * mottled - (FLAIR_WHITE * ratio - 25) * cyst
@@ -143,7 +151,8 @@ def _lesion_signals(rng: Generator, grid: Grid, lesion: Lesion, *, ratio: float)
 
 def _scan(rng: Generator, signal: Floats, *, added: Floats, blur: float) -> Bytes:
     """Return the signal blurred and compressed below 255, with the noise of a magnitude image."""
-    signal = (ndimage.gaussian_filter(signal, (0.3, blur, blur)) + added) * rng.uniform(0.8, 1.25)
+    signal = ndimage.gaussian_filter(signal, (0.3, blur, blur)) + added
+    signal *= rng.uniform(0.8, 1.25)
     real, imaginary = rng.normal(0, rng.uniform(0.8, 1.7), (2, *signal.shape))
     scan: Floats = np.hypot(255 * np.tanh(signal / 255) + real, imaginary)
     return np.clip(scan, 0, 255).astype(np.uint8)
