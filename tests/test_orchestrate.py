@@ -330,7 +330,7 @@ def test_a_softmax_on_overlapping_regions_is_refused_at_planning(benchmark_file:
     text = benchmark_file.read_text().replace('datasets = [{ name = "squares" }]', regions)
     benchmark_file.write_text(text)
     with pytest.raises(
-        SpecError, match=r"protocol.loss: found 'ce\+dice', a softmax of one class a voxel, but the regions"
+        SpecError, match=r"protocol.loss: found 'ce\+dice', a softmax of one class per voxel, but the regions"
     ):
         carry(benchmark_file, None, tmp_path, "protocol.loss=ce+dice", rehearse=True)
 

@@ -52,8 +52,8 @@ def make_registry(*, factory: Any = build, ndims: frozenset[int] = frozenset({2}
         ModelPlugin(name="grand", build=build, source="none", ndims=frozenset({2, 3})),
     ]
     return Registry(
-        datasets={each.name: Installed(each, ORIGIN) for each in datasets},
-        models={each.name: Installed(each, ORIGIN) for each in models},
+        datasets={plugin.name: Installed(plugin, ORIGIN) for plugin in datasets},
+        models={plugin.name: Installed(plugin, ORIGIN) for plugin in models},
         broken=(),
     )
 
@@ -72,24 +72,26 @@ def names(runs: Sequence[Run]) -> list[str]:
     return [str(run.key) for run in runs]
 
 
-def test_after_one_fold_of_one_seed_every_model_has_had_a_turn(tmp_path: Path) -> None:
+def test_runs_are_ordered_by_seed_and_fold_before_models(tmp_path: Path) -> None:
     runs = plan(tmp_path, text=FILE + '[[variants]]\nlabel = "a"\nset = {}\n[[variants]]\nlabel = "b"\nset = {}\n')
-    turn = [
+    groups = [
         f"{dataset}/{model}/{variant}"
         for variant in ("a", "b")
         for dataset in ("discs", "rings")
         for model in ("plain", "grand")
     ]
-    assert names(runs) == [f"{each}/fold{fold}/seed{seed}" for seed in (3, 7) for fold in (0, 1) for each in turn]
+    assert names(runs) == [
+        f"{group}/fold{fold}/seed{seed}" for seed in (3, 7) for fold in (0, 1) for group in groups
+    ]
 
 
-def test_a_variant_may_have_folds_and_seeds_of_its_own(tmp_path: Path) -> None:
+def test_a_variant_can_change_folds_and_seeds(tmp_path: Path) -> None:
     sweep = '[[variants]]\nlabel = "a"\nset = { "protocol.folds" = 3, "protocol.seeds" = [1] }\n'
     runs = select_runs(plan(tmp_path, text=FILE + sweep), ["model=plain,dataset=discs"])
     assert names(runs) == [f"discs/plain/a/fold{fold}/seed1" for fold in (0, 1, 2)]
 
 
-def test_a_run_is_resolved_to_every_parameter(tmp_path: Path) -> None:
+def test_a_resolved_run_has_every_parameter(tmp_path: Path) -> None:
     run = plan(tmp_path, "models.plain.depths=[3]")[0]
     resolved = run.resolved()
     assert resolved["model"]["params"] == {"width": 8, "depths": (3,)}
@@ -112,7 +114,7 @@ def test_a_run_is_resolved_to_every_parameter(tmp_path: Path) -> None:
         'protocol.augment=[{ albumentations = "Blurry", limit = 3 }]',
     ],
 )
-def test_whatever_may_change_a_number_changes_the_digest(tmp_path: Path, override: str) -> None:
+def test_a_setting_that_can_change_a_number_changes_the_digest(tmp_path: Path, override: str) -> None:
     assert plan(tmp_path, override)[0].digest != plan(tmp_path)[0].digest
 
 
@@ -129,25 +131,25 @@ def test_whatever_may_change_a_number_changes_the_digest(tmp_path: Path, overrid
         'tables=[{ rows = "fold", columns = "model", value = "dice" }]',
     ],
 )
-def test_whatever_shapes_only_tables_or_says_a_default_leaves_the_digest(tmp_path: Path, override: str) -> None:
+def test_a_setting_of_tables_or_a_written_default_keeps_the_digest(tmp_path: Path, override: str) -> None:
     assert plan(tmp_path, override)[0].digest == plan(tmp_path)[0].digest
 
 
-def test_no_two_runs_of_a_plan_have_one_digest(tmp_path: Path) -> None:
+def test_all_runs_of_a_plan_have_different_digests(tmp_path: Path) -> None:
     runs = plan(tmp_path)
     assert len({run.digest for run in runs}) == len(runs) == 16
 
 
-def test_the_label_of_a_variant_is_no_part_of_the_digest(tmp_path: Path) -> None:
+def test_the_label_of_a_variant_does_not_change_the_digest(tmp_path: Path) -> None:
     (run, *_) = plan(tmp_path)
     assert replace(run, variant="other").digest == run.digest
 
 
-def test_a_rehearsal_is_another_run_than_the_real_one(tmp_path: Path) -> None:
+def test_a_rehearsal_has_another_digest_than_the_real_run(tmp_path: Path) -> None:
     assert plan(tmp_path, rehearse=True)[0].digest != plan(tmp_path)[0].digest
 
 
-def test_changed_source_of_a_plugin_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_plugin_source_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "made_up_builder.py"
     source.write_text("def build(geometry, *, width: int = 8): ...\n")
     module = ModuleType("made_up_builder")
@@ -185,13 +187,11 @@ def test_a_model_of_another_dimension_is_refused_once(tmp_path: Path) -> None:
         (["model=plain", " fold = 1 ", "seed=7", "dataset=rings"], 1),
     ],
 )
-def test_values_of_one_key_are_alternatives_and_keys_restrict_each_other(
-    tmp_path: Path, only: list[str], count: int
-) -> None:
+def test_a_selection_matches_any_value_of_a_key_and_all_keys(tmp_path: Path, only: list[str], count: int) -> None:
     assert len(select_runs(plan(tmp_path), only)) == count
 
 
-def test_a_variant_whose_label_has_commas_can_be_selected(tmp_path: Path) -> None:
+def test_a_variant_with_commas_in_its_label_can_be_selected(tmp_path: Path) -> None:
     runs = plan(tmp_path, text=FILE + '[grid]\n"protocol.epochs" = [1, 2]\n"protocol.batch" = [3, 4]\n')
     chosen = select_runs(runs, ["fold=0,variant=epochs=2, batch=3,model=plain,seed=3,dataset=discs"])
     assert names(chosen) == ["discs/plain/epochs=2, batch=3/fold0/seed3"]
@@ -206,13 +206,13 @@ def test_a_variant_whose_label_has_commas_can_be_selected(tmp_path: Path) -> Non
         ("fold=9", "--only fold=9: no run has fold '9'; known: 0, 1"),
     ],
 )
-def test_a_selection_that_no_run_meets_is_refused(tmp_path: Path, only: str, message: str) -> None:
+def test_a_selection_that_matches_no_run_is_refused(tmp_path: Path, only: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         select_runs(plan(tmp_path), [only])
     assert str(caught.value) == message
 
 
-def test_a_listing_of_a_variant_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_a_listing_of_an_unknown_variant_is_refused(tmp_path: Path) -> None:
     listing = '[[listings]]\ntitle = "L"\nwhere = { variant = ["defalt"] }\ncolumns = { dice = "dice" }\n'
     with pytest.raises(SpecError) as caught:
         plan(tmp_path, text=FILE + listing)

@@ -1,1 +1,1 @@
-"""A benchmark expanded into runs, each with the digest of everything that may change its numbers."""
+"""A benchmark expanded into runs, each with the digest of everything that can change its numbers."""

@@ -1,7 +1,8 @@
-"""Expands a benchmark into its runs, each with the digest of everything that may change its numbers."""
+"""Expands a benchmark into its runs, each with the digest of everything that can change its numbers."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from benchbench.errors import SpecError
 from benchbench.plan.problems import pairing_problems
 from benchbench.plan.run import Chosen, Run
-from benchbench.plan.settings import listing_problems, shown_settings
+from benchbench.plan.settings import listed_settings, listing_problems
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.registry.sources import source_digest
@@ -20,61 +21,71 @@ from benchbench.spec.variants import Variant
 
 
 def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
-    """Every run, folds outermost: after one fold there is a row of every model; an ensemble follows its members.
+    """Return every run, one fold of all models after the other; an ensemble follows its members.
 
     Raises:
-        SpecError: with every pairing that cannot be run, and why.
+        SpecError: names every combination that cannot be run, and why.
     """
-    problems = dict.fromkeys(
-        problem for variant in benchmark.variants for problem in pairing_problems(benchmark, variant, registry)
-    )
+    problems: dict[str, None] = {}  # in order, without repetitions
+    for variant in benchmark.variants:
+        problems |= dict.fromkeys(pairing_problems(benchmark, variant, registry))
     if problems:
         raise SpecError(*problems)
     runs: list[Run] = []
     for variant in benchmark.variants:
-        trained = list(_runs(benchmark, variant, registry))
-        runs += [*trained, *_ensembles(benchmark.ensembles, variant, trained)]
-    # what a listing names and no run has is told before anything is trained
-    shown_settings(benchmark, runs)
+        trained = list(_trained_runs(benchmark, variant, registry))
+        runs += [*trained, *_ensemble_runs(benchmark.ensembles, variant, trained)]
+    # a listing of unknown settings or runs is refused before anything is trained
+    listed_settings(benchmark, runs)
     if problems := dict.fromkeys(listing_problems(benchmark, runs)):
         raise SpecError(*problems)
-    return sorted(runs, key=lambda run: (max(each.seed for each in (run, *run.members)), run.fold))
+    return sorted(runs, key=_order)
 
 
-def _runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[Run]:
+def _order(run: Run) -> tuple[int, int]:
+    """Return the sort key of a run: an ensemble of several seeds follows the last of them."""
+    seeds = [run.seed, *(member.seed for member in run.members)]
+    return max(seeds), run.fold
+
+
+def _trained_runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[Run]:
     datasets = [_choose(entry, registry.dataset(entry.name).open) for entry in variant.datasets]
-    models = [
-        _choose(entry, registry.model(entry.name).build, needs=registry.model(entry.name).needs)
-        for entry in variant.models
-    ]
-    for seed in variant.protocol.seeds:
-        for fold in range(variant.protocol.folds):
-            for dataset in datasets:
-                for model in models:
-                    yield Run(
-                        dataset=dataset,
-                        model=model,
-                        variant=variant.label,
-                        fold=fold,
-                        seed=seed,
-                        protocol=variant.protocol,
-                        phantom=benchmark.rehearsal,
-                    )
-
-
-def _ensembles(ensembles: Sequence[EnsembleSpec], variant: Variant, trained: Sequence[Run]) -> Iterator[Run]:
-    """A run for each ensemble, dataset and fold, and for each seed or for all of them."""
-    seeds = sorted(variant.protocol.seeds)
-    for ensemble in ensembles:
-        chosen = Chosen(ensemble.name, {"models": ensemble.models, "seeds": ensemble.seeds}, "")
-        for together in [seeds] if ensemble.seeds else [[seed] for seed in seeds]:
-            members: dict[tuple[str, int], list[Run]] = {}
-            for run in trained:
-                if run.model.name in ensemble.models and run.seed in together:
-                    members.setdefault((run.dataset.name, run.fold), []).append(run)
-            for each in members.values():
-                yield replace(each[0], model=chosen, seed=together[0], members=tuple(each))
+    models: list[Chosen] = []
+    for entry in variant.models:
+        plugin = registry.model(entry.name)
+        models.append(_choose(entry, plugin.build, needs=plugin.needs))
+    protocol = variant.protocol
+    for seed, fold, dataset, model in itertools.product(protocol.seeds, range(protocol.folds), datasets, models):
+        yield Run(
+            dataset=dataset,
+            model=model,
+            variant=variant.label,
+            fold=fold,
+            seed=seed,
+            protocol=protocol,
+            phantom=benchmark.rehearsal,
+        )
 
 
 def _choose(entry: Entry, factory: Any, *, needs: Sequence[str] = ()) -> Chosen:
     return Chosen(entry.name, resolve_params(factory, entry.params), source_digest(factory, needs=needs))
+
+
+def _ensemble_runs(ensembles: Sequence[EnsembleSpec], variant: Variant, trained: Sequence[Run]) -> Iterator[Run]:
+    """Yield a run for each ensemble, dataset and fold, and for each seed or for all seeds together."""
+    seeds = sorted(variant.protocol.seeds)
+    for ensemble in ensembles:
+        model = Chosen(ensemble.name, {"models": ensemble.models, "seeds": ensemble.seeds}, "")
+        seed_groups = [seeds] if ensemble.seeds else [[seed] for seed in seeds]
+        for group in seed_groups:
+            for members in _members(ensemble, group, trained):
+                yield replace(members[0], model=model, seed=group[0], members=tuple(members))
+
+
+def _members(ensemble: EnsembleSpec, seeds: Sequence[int], trained: Sequence[Run]) -> list[list[Run]]:
+    """Return the members of an ensemble for each dataset and fold."""
+    members: dict[tuple[str, int], list[Run]] = {}
+    for run in trained:
+        if run.model.name in ensemble.models and run.seed in seeds:
+            members.setdefault((run.dataset.name, run.fold), []).append(run)
+    return list(members.values())

@@ -1,4 +1,4 @@
-"""The runs of a benchmark: their keys, their digests, and the group that each counts in."""
+"""The runs of a benchmark: their keys, their digests, and the groups that are rows of the leaderboard."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 
 RECORD_SCHEMA = 5
-"""Raised whenever the engine's numbers or the record's layout change: older runs are done again."""
-
-
-# these shape tables, not runs: every table is computed anew from the counts and the predicted masks
-_TABLE_KEYS = {"metrics", "empty", "seeds"}
+"""Version of the engine's numbers and of the record's layout; raising it repeats all runs of older versions."""
+# tables are computed from stored counts and masks, so that a change of these fields needs no new training
+_TABLE_FIELDS = {"metrics", "empty", "seeds"}
 
 
 class Group(NamedTuple):
-    """A row of the leaderboard: every fold and seed of one model in one variant on one dataset."""
+    """A row of the leaderboard: all folds and seeds of one model in one variant on one dataset."""
 
     dataset: str
     model: str
@@ -28,7 +26,7 @@ class Group(NamedTuple):
 
 
 class RunKey(NamedTuple):
-    """Which run of a benchmark."""
+    """The identity of a run within its benchmark."""
 
     dataset: str
     model: str
@@ -45,7 +43,7 @@ class RunKey(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A plugin with every parameter resolved, and the digest of its source."""
+    """A plugin with all its parameters and the digest of its source."""
 
     name: str
     params: Mapping[str, Any]
@@ -53,36 +51,38 @@ class Chosen(NamedTuple):
 
 
 KEYS = list(RunKey._fields)
-"""Columns that say of which run a line is."""
+"""Columns of a table that identify the run of a row."""
 GROUP = list(Group._fields)
-"""Columns that say of which group a line is."""
+"""Columns of a table that identify the group of a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One point of dataset x model x variant x fold x seed, or an ensemble of such in the place of the model."""
+    """One combination of dataset, model, variant, fold and seed; the model can be an ensemble of several runs."""
 
     dataset: Chosen
     model: Chosen
+    """The model, or the ensemble with the parameters of its table in the file."""
     variant: str
     fold: int
     seed: int
     protocol: Protocol
     phantom: PhantomSize | None
+    """Amount of phantom data that replaces the real data; None without --rehearse."""
     members: tuple[Run, ...] = ()
-    """Of an ensemble: the runs that predict together; nothing is trained."""
+    """Runs whose predictions an ensemble averages; empty for a run that trains a model."""
 
     @property
     def key(self) -> RunKey:
         return RunKey(self.dataset.name, self.model.name, self.variant, self.fold, self.seed)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that may change a number of this run, apart from the data."""
+        """Return everything that can change a number of this run, except the data."""
         return {
             "schema": RECORD_SCHEMA,
             "dataset": self.dataset._asdict(),
             "model": self.model._asdict(),
-            "protocol": self.protocol.model_dump(mode="json", exclude=_TABLE_KEYS),
+            "protocol": self.protocol.model_dump(mode="json", exclude=_TABLE_FIELDS),
             "fold": self.fold,
             "seed": self.seed,
             "phantom": self.phantom.model_dump(mode="json") if self.phantom else None,

@@ -1,8 +1,8 @@
-"""Selection of runs by `--only key=value`."""
+"""Selects runs by `--only key=value`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchbench.errors import UsageError
 from benchbench.plan.run import Run, RunKey
@@ -10,33 +10,52 @@ from benchbench.spec.document import nearest
 
 
 def select_runs(runs: Sequence[Run], only: Sequence[str], *, known: Sequence[Run] = ()) -> list[Run]:
-    """The runs that match every `key=value`, and the members of ensembles; a key given twice matches either value.
+    """Return the runs that match every `key=value`, and the members of ensembles among them.
 
-    known: all runs whose values may be asked for, where these are those of one benchmark among several.
+    A key that is given twice matches either value. `known` are the runs whose values are allowed, if they are
+    more than `runs`: those of other benchmarks of the same command.
 
     Raises:
-        UsageError: a key or value that no run has.
+        UsageError: a key is unknown, or no run has the value.
     """
-    wanted: dict[str, set[str]] = {}
-    for pair in (pair for option in only for pair in _pairs(option)):
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals or key not in RunKey._fields:
-            raise UsageError(f"--only {pair}: write key=value; {nearest(key, RunKey._fields)}")
-        values = sorted({str(getattr(run.key, key)) for run in known or runs})
-        if value not in values:
-            raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, values)}")
-        wanted.setdefault(key, set()).add(value)
-    chosen = [run for run in runs if all(str(getattr(run.key, key)) in values for key, values in wanted.items())]
-    keys = {each.key for run in chosen for each in (run, *run.members)}
+    filters: dict[str, set[str]] = {}
+    for option in only:
+        for pair in _pairs(option):
+            key, value = _parse(pair, known or runs)
+            filters.setdefault(key, set()).add(value)
+    keys: set[RunKey] = set()
+    for run in runs:
+        if _matches(run, filters):
+            keys.add(run.key)
+            keys.update(member.key for member in run.members)
     return [run for run in runs if run.key in keys]
 
 
 def _pairs(option: str) -> list[str]:
-    """`key=value` between commas; a comma in a variant's label is part of it."""
+    """Split an option at its commas; a comma in the label of a variant does not separate."""
     pairs: list[str] = []
     for part in option.split(","):
-        if pairs and pairs[-1].startswith("variant=") and part.partition("=")[0].strip() not in RunKey._fields:
+        is_key = part.partition("=")[0].strip() in RunKey._fields
+        if pairs and pairs[-1].startswith("variant=") and not is_key:
             pairs[-1] += f",{part}"
         else:
             pairs.append(part.strip())
     return pairs
+
+
+def _parse(pair: str, runs: Sequence[Run]) -> tuple[str, str]:
+    key, equals, value = (part.strip() for part in pair.partition("="))
+    if not equals or key not in RunKey._fields:
+        raise UsageError(f"--only {pair}: write key=value; {nearest(key, RunKey._fields)}")
+    values = sorted({_value(run, key) for run in runs})
+    if value not in values:
+        raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, values)}")
+    return key, value
+
+
+def _matches(run: Run, filters: Mapping[str, set[str]]) -> bool:
+    return all(_value(run, key) in values for key, values in filters.items())
+
+
+def _value(run: Run, key: str) -> str:
+    return str(getattr(run.key, key))

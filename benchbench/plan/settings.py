@@ -1,60 +1,80 @@
-"""Settings of runs that listings show, and listings that ask for a setting or run that does not exist."""
+"""Settings of runs for the columns of listings, and listings of settings or runs that do not exist."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchbench.errors import SpecError
 from benchbench.plan.run import Run
 from benchbench.spec.benchmark import Benchmark
-from benchbench.spec.document import nearest
+from benchbench.spec.document import KeyPath, nearest
 from benchbench.spec.table_specs import SETTINGS
 
 
-def shown_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """What the listings show of every variant: variant -> column of a listing -> setting.
+class _Column(NamedTuple):
+    written: KeyPath
+    """Place of the column in the file."""
+    source: str
+    """Path of the setting, such as "protocol.epochs" or "models.unet.norm=batch"."""
+
+
+def listed_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Return the settings that listings show: label of a variant -> column of a listing -> setting.
 
     Raises:
-        SpecError: a listing names what a run does not have.
+        SpecError: a listing names a setting that a run does not have.
     """
-    sources = [
-        (("listings", number, "columns", heading), source)
-        for number, listing in enumerate(benchmark.listings)
-        for heading, source in listing.columns.items()
-        if source.startswith(SETTINGS)
-    ]
-    shown: dict[str, dict[str, Any]] = {variant.label: {} for variant in benchmark.variants}
+    columns = list(_setting_columns(benchmark))
+    settings: dict[str, dict[str, Any]] = {variant.label: {} for variant in benchmark.variants}
     for run in runs:
-        for where, source in sources:
+        row = settings[run.variant]
+        for column in columns:
             try:
-                shown[run.variant][source] = _setting(run, shown[run.variant].get(source), source)
+                row[column.source] = _setting(run, column.source, default=row.get(column.source))
             except KeyError as error:
-                place = benchmark.document.where(where)
-                raise SpecError(f"{place}: '{source}': run {run.key} has no {error}; name a setting") from error
-    return shown
+                place = benchmark.document.where(column.written)
+                raise SpecError(
+                    f"{place}: '{column.source}': run {run.key} has no {error}; name a setting"
+                ) from error
+    return settings
 
 
 def listing_problems(benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[str]:
-    """What listings are said to be of and no run is of."""
+    """Yield a line for each value in the `where` of a listing that no run has."""
     for number, listing in enumerate(benchmark.listings):
         for axis, names in listing.where.items():
             known = list(dict.fromkeys(str(getattr(run.key, axis)) for run in runs))
             place = benchmark.document.where(("listings", number, "where", axis))
-            for name in (name for name in names if name not in known):
-                yield f"{place}: listings.{number}.where.{axis}: no {axis} '{name}'; {nearest(name, known)}"
+            for name in names:
+                if name not in known:
+                    hint = nearest(name, known)
+                    yield f"{place}: listings.{number}.where.{axis}: no {axis} '{name}'; {hint}"
 
 
-def _setting(run: Run, known: Any, source: str) -> Any:
-    """A setting of a run, by its path; what is known already if it is another model's or dataset's."""
-    path, equals, wanted = source.partition("=")
+def _setting_columns(benchmark: Benchmark) -> Iterator[_Column]:
+    for number, listing in enumerate(benchmark.listings):
+        for heading, source in listing.columns.items():
+            if source.startswith(SETTINGS):
+                yield _Column(("listings", number, "columns", heading), source)
+
+
+def _setting(run: Run, source: str, *, default: Any) -> Any:
+    """Return a setting of a run, or whether it equals the value after an =; `default` for another plugin's setting.
+
+    Raises:
+        KeyError: the run has no such setting.
+    """
+    path, equals, expected = source.partition("=")
     kind, *keys = path.split(".")
-    value: Any = run.protocol.model_dump(mode="json")
-    if kind != "protocol":
-        chosen = run.model if kind == "models" else run.dataset
-        if chosen.name != keys.pop(0):
-            return known
-        value = chosen.params
+    value: Any
+    if kind == "protocol":
+        value = run.protocol.model_dump(mode="json")
+    else:
+        plugin = run.model if kind == "models" else run.dataset
+        if plugin.name != keys.pop(0):
+            return default
+        value = plugin.params
     for key in keys:
         value = value[key]
-    return str(value) == wanted if equals else value
+    return str(value) == expected if equals else value

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import Run, RunKey
-from benchbench.plan.settings import shown_settings
+from benchbench.plan.settings import listed_settings
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.metric_names import Metric
 from benchbench.spec.protocol import EmptyPolicy
@@ -111,7 +111,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         tables=benchmark.tables,
         listings=benchmark.listings,
-        settings=shown_settings(benchmark, runs),
+        settings=listed_settings(benchmark, runs),
         reported=benchmark.reported,
         deviations=benchmark.deviations,
         scores=scores,
