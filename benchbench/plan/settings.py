@@ -60,7 +60,7 @@ def _setting_columns(benchmark: Benchmark) -> Iterator[_Column]:
 
 
 def _setting(run: Run, source: str, *, default: Any) -> Any:
-    """Return a setting of a run, or whether it equals the value after an =; `default` for another plugin's setting.
+    """Return a setting of a run, or whether it equals the value after an =; `default` if another plugin has it.
 
     Raises:
         KeyError: the run has no such setting.
