@@ -2,10 +2,11 @@
 
     python benchmarks/speed/augment_2d.py --threads 1
 
-Each contender starts from a batch of uint8 images and masks, unless its line says otherwise, and ends with a
-float32 batch in [0, 1] and its masks: mirrored along each axis and transposed with p = 0.5, turned by up to 15
-degrees, brightness +-0.2 and contrast 0.8 to 1.2 with the p of the table. They draw their own numbers, so they
-agree in kind, not in value. Contenders take turns, after one round that is not counted.
+Each contender starts from a batch of uint8 images and masks, unless its line says otherwise, and returns a
+float32 batch in [0, 1] and its masks. Images are mirrored along each axis and transposed with p = 0.5; rotation
+by up to 15 degrees, brightness +-0.2 and contrast 0.8 to 1.2 have the p of the table. Each contender has its
+own random numbers, so the kinds of transforms agree, not the values. Contenders take turns; the first round is
+not counted.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ def main() -> None:
     cv2.setNumThreads(options.threads)
     images, masks = synthesise(options.batch, options.size)
     for p in (1.0, 0.5):
-        print(f"\np = {p}: batch {options.batch} of {options.size}x{options.size}x3, {options.threads} thread(s)")
+        shape = f"{options.size}x{options.size}x3"
+        print(f"\np = {p}: batch {options.batch} of {shape}, {options.threads} thread(s)")
         contenders = {
             "benchbench": ours(images, masks, p),
-            "benchbench, from float32": ours(images, masks, p, floated=True),
+            "benchbench, from float32": ours(images, masks, p, from_float=True),
             "albumentations": peers_albumentations(images, masks, p),
         }
         try:
@@ -58,17 +60,22 @@ def main() -> None:
 
 
 def synthesise(count: int, size: int) -> tuple[Bytes, Bytes]:
-    """Smooth images (count, size, size, 3) with a little noise, and masks of some blobs."""
+    """Return smooth images (count, size, size, 3) with some noise, and masks of blobs (count, size, size)."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(count, 4, size // 16, size // 16, generator=generator)
     smooth = functional.interpolate(coarse, size=(size, size), mode="bicubic")
     noise = torch.randn(count, 3, size, size, generator=generator)
-    images = (128 + 50 * smooth[:, :3] + 8 * noise).clamp(0, 255).to(torch.uint8)
-    return images.permute(0, 2, 3, 1).contiguous().numpy(), (smooth[:, 3] > 0.6).to(torch.uint8).numpy()
+    planes = (128 + 50 * smooth[:, :3] + 8 * noise).clamp(0, 255).to(torch.uint8)
+    images = planes.permute(0, 2, 3, 1).contiguous()
+    masks = (smooth[:, 3] > 0.6).to(torch.uint8)
+    return images.numpy(), masks.numpy()
 
 
-def ours(images: Bytes, masks: Bytes, p: float, *, floated: bool = False) -> Contender:
-    """As the training loop does it: planes of uint8 in memory, made float by the batch, unless they are before."""
+def ours(images: Bytes, masks: Bytes, p: float, *, from_float: bool = False) -> Contender:
+    """Return benchbench's augmentation as the training loop calls it.
+
+    The planes are uint8 in memory and each batch is converted to float; with `from_float` they are float already.
+    """
     steps: list[AugmentStep] = [
         Flip(name="flip"),
         Transpose(name="transpose"),
@@ -76,16 +83,17 @@ def ours(images: Bytes, masks: Bytes, p: float, *, floated: bool = False) -> Con
         Brightness(name="brightness", limit=BRIGHTNESS, p=p),
         Contrast(name="contrast", range=CONTRAST, p=p),
     ]
-    planes, labels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(masks)
+    planes, labels = _planes(images), torch.from_numpy(masks)
     generator = torch.Generator().manual_seed(0)
-    if floated:
-        ready = planes.float().div_(255)
-        return lambda: augment(ready, labels, steps, generator=generator)
+    if from_float:
+        floats = planes.float().div_(255)
+        return lambda: augment(floats, labels, steps, generator=generator)
     return lambda: augment(planes.float().div_(255), labels, steps, generator=generator)
 
 
 def peers_albumentations(images: Bytes, masks: Bytes, p: float) -> Contender:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import waits for the package index
+    # without this the import asks the package index for a newer version
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations  # noqa: PLC0415
 
     transform = albumentations.Compose(
@@ -100,10 +108,9 @@ def peers_albumentations(images: Bytes, masks: Bytes, p: float) -> Contender:
 
     def run() -> tuple[Tensor, Tensor]:
         results = [transform(image=image, mask=mask) for image, mask in zip(images, masks, strict=True)]
-        batch = torch.stack(
-            [torch.from_numpy(result["image"]).permute(2, 0, 1).contiguous() for result in results]
-        )
-        return batch.float().div_(255), torch.stack([torch.from_numpy(result["mask"]) for result in results])
+        planes = [torch.from_numpy(result["image"]).permute(2, 0, 1) for result in results]
+        labels = [torch.from_numpy(result["mask"]) for result in results]
+        return torch.stack(planes).float().div_(255), torch.stack(labels)
 
     return run
 
@@ -121,7 +128,7 @@ def peers_torchvision(images: Bytes, masks: Bytes, p: float) -> Contender:
             v2.RandomApply([jitter], p),
         ]
     )
-    planes, labels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(masks)
+    planes, labels = _planes(images), torch.from_numpy(masks)
 
     def change(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         image, mask = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
@@ -130,10 +137,16 @@ def peers_torchvision(images: Bytes, masks: Bytes, p: float) -> Contender:
 
     def run() -> tuple[Tensor, Tensor]:
         pairs = [change(image, mask) for image, mask in zip(planes, labels, strict=True)]
-        batch = torch.stack([image.as_subclass(Tensor) for image, _ in pairs])
-        return batch.float().div_(255), torch.stack([mask.as_subclass(Tensor) for _, mask in pairs])
+        changed_images = [image.as_subclass(Tensor) for image, _ in pairs]
+        changed_masks = [mask.as_subclass(Tensor) for _, mask in pairs]
+        return torch.stack(changed_images).float().div_(255), torch.stack(changed_masks)
 
     return run
+
+
+def _planes(images: Bytes) -> Tensor:
+    """Return images (B, H, W, C) as (B, C, H, W)."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def check(name: str, result: tuple[Tensor, Tensor]) -> None:

@@ -2,11 +2,12 @@
 
     python benchmarks/speed/augment_3d.py --threads 1
 
-A contender cuts patches out of a case (5, 135, 169, 136) in memory, with a probability of 0.4 about a voxel of the
-foreground, and augments them by the recipe of BraTS 2021: zoom 1 to 1.4, noise, blur, brightness and contrast with
-p = 0.15 each, a mirror along each axis with p = 0.5. benchbench zooms by cubics, MONAI linearly: it has no cubic
-for volumes. They draw their own numbers, so they agree in kind, not in value. Contenders take turns, after one
-round that is not counted.
+A contender cuts patches from a case (5, 135, 169, 136) in memory, with a probability of 0.4 around a voxel of
+the foreground, and augments them by the recipe of BraTS 2021: zoom 1 to 1.4, noise, blur, brightness and
+contrast with p = 0.15 for each of them, flips along each axis with p = 0.5. benchbench zooms with cubic
+interpolation, MONAI with linear, because it has no cubic one for volumes. Each contender has its own random
+numbers, so the kinds of transforms agree, not the values. Contenders take turns; the first round is not
+counted.
 """
 
 from __future__ import annotations
@@ -63,36 +64,41 @@ def main() -> None:
 
 
 def synthesise() -> tuple[Tensor, Tensor]:
-    """A smooth image (5, *SHAPE) with noise, zero outside an ellipsoid, and a label of blobs."""
+    """Return a smooth image (5, *SHAPE) with noise, zero outside an ellipsoid, and a label map of blobs."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, CHANNELS + 1, *(size // 12 for size in SHAPE), generator=generator)
     smooth = functional.interpolate(coarse, size=SHAPE, mode="trilinear")[0]
     noise = 0.2 * torch.randn(CHANNELS, *SHAPE, generator=generator)
-    places = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in SHAPE), indexing="ij")
-    brain = torch.stack(places).square().sum(0) < 1
-    return (smooth[:CHANNELS] + noise) * brain, ((smooth[CHANNELS] > 1) & brain).to(torch.uint8)
+    axes = [torch.linspace(-1, 1, size) for size in SHAPE]
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    brain = places.square().sum(0) < 1
+    image = (smooth[:CHANNELS] + noise) * brain
+    label = (smooth[CHANNELS] > 1) & brain
+    return image, label.to(torch.uint8)
 
 
 def ours(image: Tensor, label: Tensor, *, size: int, patches: int, in_place: bool) -> Contender:
-    """Patches are cut into a batch that is kept."""
+    """Return benchbench's augmentation, with patches that are cut into the same tensors again and again."""
     foreground = label.nonzero().numpy()
     images = torch.empty(BATCH, CHANNELS, size, size, size)
     labels = torch.empty(BATCH, size, size, size, dtype=torch.uint8)
 
-    def cut(generator: np.random.Generator) -> tuple[slice, ...]:
+    def draw_patch(generator: np.random.Generator) -> tuple[slice, ...]:
+        last_start = np.array(SHAPE) - size
         if generator.random() < FOREGROUND:
-            starts = foreground[generator.integers(len(foreground))] - generator.integers(size, size=3)
+            voxel = foreground[generator.integers(len(foreground))]
+            starts = np.clip(voxel - generator.integers(size, size=3), 0, last_start)
         else:
-            starts = generator.integers(np.array(SHAPE) - size + 1)
-        return tuple(slice(start, start + size) for start in np.clip(starts, 0, np.array(SHAPE) - size))
+            starts = generator.integers(last_start + 1)
+        return tuple(slice(start, start + size) for start in starts)
 
     def run() -> tuple[Tensor, Tensor]:
         places, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
         for _ in range(patches // BATCH):
-            for own, own_label in zip(images, labels, strict=True):
-                where = cut(places)
-                own.copy_(image[:, *where])
-                own_label.copy_(label[where])
+            for patch, patch_label in zip(images, labels, strict=True):
+                where = draw_patch(places)
+                patch.copy_(image[:, *where])
+                patch_label.copy_(label[where])
             result = augment(images, labels, STEPS, generator=generator, in_place=in_place)
         return result
 
@@ -100,7 +106,7 @@ def ours(image: Tensor, label: Tensor, *, size: int, patches: int, in_place: boo
 
 
 def monai(image: Tensor, label: Tensor, *, size: int, patches: int) -> Contender:
-    """As fast as MONAI does it: where the foreground is, is looked up once, and no metadata is kept."""
+    """Return MONAI's fastest form: the foreground is looked up once, and metadata are not tracked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import monai.transforms as mt  # noqa: PLC0415

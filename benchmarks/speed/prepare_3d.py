@@ -2,14 +2,14 @@
 
     python benchmarks/speed/prepare_3d.py
 
-A phantom patient of 240 x 240 x 155 voxels lies on the disk as four .nii.gz images of int16 and one of labels.
-Each contender reads them, crops them to the box of what is not 0, standardises each modality over its voxels other
-than 0, and appends a channel of foreground, in memory. benchbench checks the files to their end, their
-geometry and labels as well; in its second row it also writes its cache on the disk, digest included.
+A phantom patient of 240 x 240 x 155 voxels is on the disk as four .nii.gz images of int16 and one label map.
+Each contender reads them, crops them to the box of voxels that are not 0, standardises each modality over its
+voxels that are not 0, and appends a foreground channel, in memory. benchbench also checks the files to their
+end, their geometry and their labels; in its second row it writes its cache to the disk too, digest included.
 
-The second table is of a random patch of 128 x 128 x 128 voxels and five channels, copied to float32: from the
-cache and from an array in memory. Contenders take turns, after a round that is not counted; libraries that are
-missing are left out.
+The second table times the copy of a random patch of 128 x 128 x 128 voxels and five channels to float32, from the
+cache and from an array in memory. Contenders take turns; the first round is not counted. Libraries that are not
+installed are left out.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ def main() -> None:
             "benchbench": ours(dataset),
             "benchbench, to its cache": ours_cached(dataset, Path(folder) / "cache"),
         }
+        paths = [str(file) for file in files]
         for name, build in {"nnU-Net": peer_nnunet, "MONAI": peer_monai}.items():
             try:
-                contenders[name] = build([str(file) for file in files])
+                contenders[name] = build(paths)
             except ImportError as error:
                 print(f"{name} is left out: {error}")
         print(f"preparing 4 x 240 x 240 x 155 from .nii.gz, {options.rounds} rounds, 1 thread")
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def unchecked(name: str, result: object) -> None:
-    """What the libraries give differs in layout, crop and rounding; the tests hold ours against known values."""
+    """Accept any result: the libraries differ in layout, crop and rounding, and the tests check ours."""
 
 
 def settings() -> Protocol:
@@ -95,18 +96,18 @@ def ours_cached(dataset: Dataset, cache: Path) -> Contender:
 
     def prepare() -> PreparedCase:
         shutil.rmtree(cache, ignore_errors=True)
-        return kept(dataset, case, task, protocol, cache)
+        return store(dataset, case, task, protocol, cache)
 
     return prepare
 
 
-def kept(dataset: Dataset, case: str, task: Task, protocol: Protocol, folder: Path) -> PreparedCase:
+def store(dataset: Dataset, case: str, task: Task, protocol: Protocol, folder: Path) -> PreparedCase:
     write_prepared(load_case(dataset, case), task, protocol, folder)
     return PreparedCase(dataset.cases()[0], folder)
 
 
 def peer_monai(files: list[str]) -> Contender:
-    import monai.transforms as T  # noqa: N812, PLC0415 an optional rival
+    import monai.transforms as T  # noqa: N812, PLC0415 an optional package
 
     both = ("image", "label")
     chain = T.Compose(
@@ -125,7 +126,7 @@ def peer_monai(files: list[str]) -> Contender:
 
 
 def peer_nnunet(files: list[str]) -> Contender:
-    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO  # noqa: PLC0415 an optional rival
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO  # noqa: PLC0415 an optional package
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor  # noqa: PLC0415
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager  # noqa: PLC0415
 
@@ -178,18 +179,20 @@ def peer_nnunet(files: list[str]) -> Contender:
 
 
 def patches(dataset: Dataset, folder: Path) -> dict[str, Contender]:
-    case = kept(dataset, dataset.cases()[0].id, dataset.task, settings(), folder)
+    """Return the ways to copy a random patch."""
+    case = store(dataset, dataset.cases()[0].id, dataset.task, settings(), folder)
     source = Patches([case], settings(), device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    in_memory, label = case.image().astype(np.float32), case.label().copy()
+    image = case.image().astype(np.float32)
+    label = case.label().copy()
     rng = np.random.default_rng(0)
-    image_out = np.empty((len(in_memory), SIDE, SIDE, SIDE), np.float32)
+    image_out = np.empty((len(image), SIDE, SIDE, SIDE), np.float32)
     label_out = np.empty((SIDE, SIDE, SIDE), np.uint8)
 
     def copy() -> object:
         starts = [int(rng.integers(size - SIDE + 1)) for size in label.shape]
         part = tuple(slice(start, start + SIDE) for start in starts)
-        np.copyto(image_out, in_memory[(slice(None), *part)])
+        np.copyto(image_out, image[(slice(None), *part)])
         np.copyto(label_out, label[part])
         return image_out, label_out
 

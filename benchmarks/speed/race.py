@@ -1,48 +1,81 @@
-"""Contenders that do the same work take turns, so that a busy machine is unfair to none."""
+"""Times contenders that do the same work. They take turns, so a busy machine slows all of them alike."""
 
 from __future__ import annotations
 
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 Result = TypeVar("Result")
 
 
 class Seconds(NamedTuple):
-    """What a round took: by the clock, and of the processor, which says more where others use it as well."""
+    """The time of one round."""
 
     clock: float
+    """Wall-clock time."""
     processor: float
+    """Processor time, the better measure on a machine that other programs use as well."""
+
+
+class Summary(NamedTuple):
+    """The rounds of one contender."""
+
+    median: Seconds
+    fastest: float
+    """Wall-clock seconds."""
+    slowest: float
+    """Wall-clock seconds."""
 
 
 def race(
     contenders: Mapping[str, Callable[[], Result]], *, rounds: int, check: Callable[[str, Result], None]
 ) -> dict[str, list[Seconds]]:
-    """Of each contender, round by round, after one that is not counted: there `check(name, result)` is."""
+    """Return the times of each contender, round by round.
+
+    An additional first round is not timed; it calls `check(name, result)`.
+    """
     for name, run in contenders.items():
         check(name, run())
     taken: dict[str, list[Seconds]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
             gc.collect()
-            clock, processor = time.perf_counter(), time.process_time()
+            clock = time.perf_counter()
+            processor = time.process_time()
             run()
-            taken[name].append(Seconds(time.perf_counter() - clock, time.process_time() - processor))
+            seconds = Seconds(time.perf_counter() - clock, time.process_time() - processor)
+            taken[name].append(seconds)
     return taken
 
 
 def report(taken: Mapping[str, list[Seconds]], *, units: int, unit: str) -> None:
-    """Prints a line for each contender that did so many units a round; ratios are of medians, over the first."""
-    medians = {name: Seconds(*map(statistics.median, zip(*each, strict=True))) for name, each in taken.items()}
-    first = next(iter(medians.values()))
+    """Print a table with a line for each contender; ratios are medians divided by the first contender's.
+
+    `units` is how many units of work (images, cases, ...) a round consists of.
+    """
+    summaries = {name: _summarise(rounds) for name, rounds in taken.items()}
+    first = next(iter(summaries.values())).median
     print(f"| contender | ms/{unit} median | min | max | ratio | processor ms/{unit} | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for name, (clock, processor) in medians.items():
-        low, high = (1000 * pick(each.clock for each in taken[name]) / units for pick in (min, max))
-        print(
-            f"| {name} | {1000 * clock / units:.3f} | {low:.3f} | {high:.3f} | {clock / first.clock:.2f}"
-            f" | {1000 * processor / units:.3f} | {processor / first.processor:.2f} |"
-        )
+    per_unit = 1000 / units
+    for name, (median, fastest, slowest) in summaries.items():
+        cells = [
+            name,
+            f"{per_unit * median.clock:.3f}",
+            f"{per_unit * fastest:.3f}",
+            f"{per_unit * slowest:.3f}",
+            f"{median.clock / first.clock:.2f}",
+            f"{per_unit * median.processor:.3f}",
+            f"{median.processor / first.processor:.2f}",
+        ]
+        print(f"| {' | '.join(cells)} |")
+
+
+def _summarise(rounds: Sequence[Seconds]) -> Summary:
+    clocks = [seconds.clock for seconds in rounds]
+    processors = [seconds.processor for seconds in rounds]
+    median = Seconds(statistics.median(clocks), statistics.median(processors))
+    return Summary(median, min(clocks), max(clocks))

@@ -1,11 +1,11 @@
-"""Times benchbench's sliding window against MONAI's, with a network that takes next to no time itself.
+"""Times benchbench's sliding window against MONAI's, with a network that takes almost no time.
 
     python benchmarks/speed/window_3d.py --threads 1
     python benchmarks/speed/window_3d.py --threads 1 --flips --shape 192 192 128
 
-Windows overlap by half and weigh by a Gaussian. The network is pointwise, so that the exact answer is known: the
-last line says the largest difference from it. With flips each window is predicted in all its eight mirror images.
-Contenders take turns, after one round that is not counted.
+Windows overlap by half and have Gaussian weights. The network is pointwise, so the exact result is known; the
+last line prints the largest difference from it. With flips each window is predicted in all its eight mirror
+images. Contenders take turns; the first round is not counted.
 """
 
 from __future__ import annotations
@@ -36,37 +36,39 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    patch, device = (options.patch,) * 3, torch.device(options.device)
-    volume = torch.randn(CHANNELS, *options.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    patch, device, flips = (options.patch,) * 3, torch.device(options.device), options.flips
+    generator = torch.Generator().manual_seed(0)
+    volume = torch.randn(CHANNELS, *options.shape, generator=generator).to(device)
     contenders = {
-        "benchbench, kept result": ours(volume, patch, flips=options.flips, keep=True),
-        "benchbench, new result": ours(volume, patch, flips=options.flips, keep=False),
+        "benchbench, reused result": ours(volume, patch, flips=flips, reuse=True),
+        "benchbench, new result": ours(volume, patch, flips=flips, reuse=False),
     }
     try:
-        contenders |= {
-            f"MONAI, {batch} at once": monai(volume, patch, flips=options.flips, batch=batch) for batch in (1, 4)
-        }
+        contenders["MONAI, 1 at once"] = monai(volume, patch, flips=flips, batch=1)
+        contenders["MONAI, 4 at once"] = monai(volume, patch, flips=flips, batch=4)
     except ImportError:
         print("MONAI is not installed: left out")
+    exact = network(volume[None])[0]
     errors: dict[str, float] = {}
 
     def check(name: str, result: Tensor) -> None:
-        errors[name] = float((result - network(volume[None])[0]).abs().max())
+        errors[name] = float((result - exact).abs().max())
 
     print(f"{CHANNELS} x {tuple(options.shape)}, windows of {patch}, {options.threads} thread(s), {device}")
     report(race(contenders, rounds=options.rounds, check=check), units=1, unit="volume")
-    print("largest error: " + ", ".join(f"{name} {error:.1e}" for name, error in errors.items()))
+    listed = [f"{name} {error:.1e}" for name, error in errors.items()]
+    print(f"largest error: {', '.join(listed)}")
 
 
 def network(images: Tensor) -> Tensor:
     return images[:, :REGIONS] * 2
 
 
-def ours(volume: Tensor, patch: tuple[int, ...], *, flips: bool, keep: bool) -> Contender:
-    out = torch.empty(REGIONS, *volume.shape[1:], device=volume.device) if keep else None
+def ours(volume: Tensor, patch: tuple[int, ...], *, flips: bool, reuse: bool) -> Contender:
+    out = torch.empty(REGIONS, *volume.shape[1:], device=volume.device) if reuse else None
 
     def run() -> Tensor:
-        return done(predict_windows(network, volume, patch=patch, overlap=OVERLAP, flips=flips, out=out))
+        return synchronised(predict_windows(network, volume, patch=patch, overlap=OVERLAP, flips=flips, out=out))
 
     return run
 
@@ -77,23 +79,24 @@ def monai(volume: Tensor, patch: tuple[int, ...], *, flips: bool, batch: int) ->
         from monai.inferers import SlidingWindowInferer  # noqa: PLC0415
     mirrors = [axes for count in range(1, 4) for axes in itertools.combinations((2, 3, 4), count)]
 
-    def predict(images: Tensor) -> Tensor:
+    def predict_mirrored(images: Tensor) -> Tensor:
         total = network(images)
-        for mirror in mirrors if flips else ():
+        for mirror in mirrors:
             total += network(images.flip(mirror)).flip(mirror)
-        return total / 8 if flips else total
+        return total / (1 + len(mirrors))
 
+    predict = predict_mirrored if flips else network
     inferer = SlidingWindowInferer(patch, batch, OVERLAP, mode="gaussian", cache_roi_weight_map=True)
 
     @torch.inference_mode()
     def run() -> Tensor:
-        return done(inferer(volume[None], predict)[0])
+        return synchronised(inferer(volume[None], predict)[0])
 
     return run
 
 
-def done(result: Tensor) -> Tensor:
-    """The result, once a GPU has it."""
+def synchronised(result: Tensor) -> Tensor:
+    """Return the result after a GPU has finished it."""
     if result.is_cuda:
         torch.cuda.synchronize(result.device)
     return result
