@@ -1,4 +1,4 @@
-"""`python -m benchbench`."""
+"""Entry point of `python -m benchbench`."""
 
 from benchbench.cli import main
 

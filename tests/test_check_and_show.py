@@ -50,14 +50,14 @@ def test_a_dataset_is_checked_on_a_phantom_or_on_its_files(squares: Path) -> Non
         (["list", "--markdown"], "write benchbench list models --markdown"),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_line(words: list[str], message: str) -> None:
+def test_a_user_error_is_one_line(words: list[str], message: str) -> None:
     done = invoke(*words)
     assert isinstance(done.exception, BenchbenchError)
     assert done.exception.exit_code == UsageError.exit_code
     assert message in str(done.exception)
 
 
-def test_a_model_is_shown_with_its_exact_cost_and_what_it_fits() -> None:
+def test_a_model_is_shown_with_its_exact_cost_and_fitting_datasets() -> None:
     # 3 to 4 and 4 to 2 channels, both 3 wide, with a norm of 4 channels between
     parameters = (3 * 9 + 1) * 4 + 2 * 4 + (4 * 9 + 1) * 2
     gmacs = (3 * 9 * 4 + 4 * 9 * 2) * 32 * 64 / 1e9
@@ -74,18 +74,18 @@ def test_a_model_says_why_it_does_not_fit_a_dataset() -> None:
     assert "lgg: monai_vnet: found 3 channels, expected 1, 2, 4, 8 or 16" in shown
 
 
-def test_a_model_of_3d_says_that_it_takes_no_slices() -> None:
+def test_a_3d_model_refuses_2d_geometries() -> None:
     assert "this model is 3D; give as many axes" in invoke("show", "solid", "--geometry", "1x32x32").output
 
 
-def test_a_dataset_is_shown_with_its_task_and_the_meaning_of_its_parameters() -> None:
+def test_a_dataset_is_shown_with_its_task_and_the_description_of_its_parameters() -> None:
     shown = invoke("show", "brats20").output
     assert "channels: flair, t1, t1ce, t2" in shown
     assert "whole_tumour (1, 2, 4), tumour_core (1, 4), enhancing (4)" in shown
     assert "  slices: tuple[int, int] | None = None\n      First axial slice, counted from 0" in shown
 
 
-def test_the_page_says_where_a_count_differs_from_what_is_published() -> None:
+def test_the_page_marks_counts_that_differ_from_published_ones() -> None:
     plain = discover(["toy"]).models["plain"].plugin
     origin = Origin(entry_point="toy", module="toy", distribution="toy", version="1")
     claims = [

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: words, exit codes, one-line errors."""
+"""Tests of the command line in a process of its own: output, exit codes, one-line errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def benchbench(*words: object, cwd: Path, **variables: str) -> subprocess.Comple
 def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "BENCHBENCH_CACHE": str(cwd / "cache")}
     command = [sys.executable, "-m", "benchbench", *map(str, words)]
-    # a shell's jobs in the background ignore it, and so would what they start
+    # background jobs of a shell ignore SIGINT, and so would the processes that they start
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -108,7 +108,7 @@ def test_a_run_prints_the_per_fold_table_and_ends_with_0(benchmark_file: Path, s
         (["report", "empty"], 2, "empty: no benchmark.json here"),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_line_and_an_exit_code(
+def test_a_user_error_is_one_line_and_an_exit_code(
     benchmark_file: Path, words: list[str], code: int, message: str
 ) -> None:
     named = [str(benchmark_file) if word == "FILE" else word for word in words]
@@ -119,7 +119,7 @@ def test_what_a_user_gets_wrong_is_one_line_and_an_exit_code(
 
 
 def second(benchmark_file: Path, name: str, *, old: str = "", new: str = "") -> Path:
-    """The same benchmark by another name, with other text in one place."""
+    """Write the same benchmark under another name, with one text replaced, and return the file."""
     text = benchmark_file.read_text()
     assert old in text
     path = benchmark_file.with_name(f"{name}.toml")
@@ -127,20 +127,20 @@ def second(benchmark_file: Path, name: str, *, old: str = "", new: str = "") -> 
     return path
 
 
-def test_several_benchmarks_run_in_order_and_each_has_a_line_at_the_end(
+def test_several_benchmarks_run_in_order_and_end_with_one_line_for_each(
     benchmark_file: Path, squares: Path
 ) -> None:
     more = second(benchmark_file, "more")
     words = ["--data-root", squares, "--set", "protocol.epochs=1", "--only", "fold=1", "--jobs", 0]
     done = benchbench("run", more, benchmark_file, *words, cwd=benchmark_file.parent)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == ["more: all 1 runs ended well", "squares: all 1 runs ended well"]
+    assert done.stdout.splitlines()[-2:] == ["more: all 1 runs are done", "squares: all 1 runs are done"]
     for name in ("more", "squares"):
         table = pd.read_csv(benchmark_file.parent / "results" / name / "folds.csv")
         assert list(table["status"]) == ["not run", "done"]
 
 
-def test_what_is_wrong_with_any_file_is_told_before_the_first_runs(benchmark_file: Path, squares: Path) -> None:
+def test_problems_of_all_files_are_reported_before_the_first_run(benchmark_file: Path, squares: Path) -> None:
     folder = benchmark_file.parent
     wrong = second(benchmark_file, "wrong", old="batch", new="bacth")
     words = ["run", benchmark_file, wrong, "nofile.toml", "--data-root", squares]
@@ -151,7 +151,7 @@ def test_what_is_wrong_with_any_file_is_told_before_the_first_runs(benchmark_fil
     assert not (folder / "results").exists()
 
 
-def test_a_benchmark_that_cannot_be_carried_out_is_told_and_the_others_go_on(
+def test_a_benchmark_that_cannot_be_carried_out_is_reported_and_the_others_continue(
     benchmark_file: Path, squares: Path
 ) -> None:
     folder = benchmark_file.parent
@@ -161,39 +161,37 @@ def test_a_benchmark_that_cannot_be_carried_out_is_told_and_the_others_go_on(
     done = benchbench("run", few, explodes, benchmark_file, *words, cwd=folder)
     assert done.returncode == 3, done.stderr
     assert "error: few: " in done.stderr
-    said = done.stdout.splitlines()[-3:]
-    assert said[0].startswith("few: not carried out: ")
-    assert said[1] == "explodes: 1 of 1 runs did not end well; the table says which and why"
-    assert said[2] == "squares: all 1 runs ended well"
+    lines = done.stdout.splitlines()[-3:]
+    assert lines[0].startswith("few: not carried out: ")
+    assert lines[1] == "explodes: 1 of 1 runs are not done; the table above gives the reasons"
+    assert lines[2] == "squares: all 1 runs are done"
     assert benchbench("run", explodes, benchmark_file, *words, cwd=folder).returncode == 1
 
 
-def test_a_selection_skips_the_benchmarks_that_it_does_not_mean_and_must_mean_one(
-    benchmark_file: Path, squares: Path
-) -> None:
+def test_a_selection_may_skip_benchmarks_but_not_all(benchmark_file: Path, squares: Path) -> None:
     folder = benchmark_file.parent
     variant = '[[variants]]\nlabel = "odd"\nset = { "protocol.batch" = 3 }\n[protocol]'
     other = second(benchmark_file, "other", old="[protocol]", new=variant)
     words = ["run", benchmark_file, other, "--data-root", squares, "--set", "protocol.epochs=1", "--jobs", 0]
     done = benchbench(*words, "--only", "variant=odd,fold=0", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert f"{benchmark_file}: skipped, as --only variant=odd,fold=0 means none of its runs" in done.stdout
+    assert f"{benchmark_file}: skipped, because --only variant=odd,fold=0 selects none of its runs" in done.stdout
     assert not (folder / "results" / "squares").exists()
-    assert done.stdout.splitlines()[-1] == "other: all 1 runs ended well"
+    assert done.stdout.splitlines()[-1] == "other: all 1 runs are done"
     done = benchbench(*words, "--only", "fold=7", cwd=folder)
     assert done.returncode == 2
     assert "--only fold=7: no run has fold '7'; known: 0, 1" in done.stderr
     assert one_line(done.stderr)
 
 
-def test_two_files_whose_results_would_lie_in_one_place_are_refused(benchmark_file: Path) -> None:
+def test_two_files_with_the_same_results_folder_are_refused(benchmark_file: Path) -> None:
     done = benchbench("run", benchmark_file, benchmark_file, "--rehearse", cwd=benchmark_file.parent)
     assert done.returncode == 2
-    assert "results named 'squares' are those of" in done.stderr
+    assert "its results are named 'squares', as are those of" in done.stderr
     assert one_line(done.stderr)
 
 
-def test_an_unknown_model_and_an_unknown_key_are_told_at_once(benchmark_file: Path) -> None:
+def test_an_unknown_model_and_an_unknown_key_are_both_reported(benchmark_file: Path) -> None:
     text = benchmark_file.read_text().replace('"plain"', '"plane"').replace("batch = 4", "batch = 4\nfold = 5")
     benchmark_file.write_text(text)
     done = benchbench("plan", benchmark_file, cwd=benchmark_file.parent)
@@ -218,8 +216,8 @@ def test_a_3d_model_under_a_2d_protocol_is_refused(benchmark_file: Path) -> None
 
 def test_list_show_status_and_doctor_name_the_plugins(tmp_path: Path, squares: Path) -> None:
     listed = json.loads(benchbench("list", "--json", cwd=tmp_path).stdout)
-    assert {"plain", "wrong"} <= {each["name"] for each in listed["models"]}
-    assert {each["name"] for each in listed["datasets"]} >= {"squares"}
+    assert {"plain", "wrong"} <= {model["name"] for model in listed["models"]}
+    assert {dataset["name"] for dataset in listed["datasets"]} >= {"squares"}
     shown = benchbench("show", "plain", cwd=tmp_path).stdout
     assert "width: int = 4" in shown
     status = benchbench("data", "status", "--data-root", squares, cwd=tmp_path).stdout
@@ -263,21 +261,21 @@ def wait_for(folder: Path, name: str, seconds: float = 60.0) -> Path:
 
 
 def workers_of(folder: Path) -> list[int]:
-    """Worker processes whose assignment lies in this folder, by their log being open."""
-    found = []
+    """Return the ids of worker processes that have a log in this folder open."""
+    workers = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             links = [str(link.readlink()) for link in (process / "fd").iterdir()]
         except OSError:
             continue
         if any(str(folder) in link and "worker.log" in link for link in links):
-            found.append(int(process.name))
-    return found
+            workers.append(int(process.name))
+    return workers
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds processes through /proc")
 @pytest.mark.parametrize("victim", ["parent", "worker"])
-def test_kill_9_at_any_moment_and_the_same_command_give_the_tables_of_an_untroubled_run(
+def test_tables_are_the_same_after_kill_9_at_any_moment_and_a_second_command(
     benchmark_file: Path, squares: Path, tmp_path: Path, victim: str
 ) -> None:
     words = ["run", benchmark_file, "--data-root", squares, "--set", "protocol.epochs=6"]

@@ -34,7 +34,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 # status and path
 
 
-def test_status_tells_of_each_dataset_whether_it_is_there_and_known(data: Run, squares: Path) -> None:
+def test_status_describes_a_dataset(data: Run, squares: Path) -> None:
     first = data("status", "squares", "--data-root", squares)
     assert first.output == (
         "squares: present: 4 cases of 4 patients, 0 with metadata; fingerprint not known: add --fingerprint\n"
@@ -46,13 +46,13 @@ def test_status_tells_of_each_dataset_whether_it_is_there_and_known(data: Run, s
     assert "fingerprint not known" in data("status", "squares", "--data-root", squares).output
 
 
-def test_status_of_all_datasets_names_those_that_are_not_there(data: Run, squares: Path) -> None:
+def test_status_of_all_datasets_includes_those_that_are_not_found(data: Run, squares: Path) -> None:
     lines = data("status", "--data-root", squares).output.splitlines()
     assert [line.partition(":")[0] for line in lines] == sorted(discover().datasets)
-    assert sum("not there" in line for line in lines) == len(lines) - 1
+    assert sum("not found" in line for line in lines) == len(lines) - 1
 
 
-def test_status_compares_with_the_number_that_was_published(data: Run, tmp_path: Path) -> None:
+def test_status_compares_with_the_published_number_of_patients(data: Run, tmp_path: Path) -> None:
     folder = tmp_path / "brats20"
     discover(["brats20"]).dataset("brats20").phantom(folder, patients=2, size=32, seed=0)
     assert "incomplete, 2 of 369 patients" in data("status", "brats20", "--data-root", tmp_path).output
@@ -60,7 +60,7 @@ def test_status_compares_with_the_number_that_was_published(data: Run, tmp_path:
     assert "phantom data: 2 cases" in data("status", "brats20", "--data-root", tmp_path).output
 
 
-def test_the_path_alone_is_printed(data: Run, tmp_path: Path) -> None:
+def test_only_the_path_is_printed(data: Run, tmp_path: Path) -> None:
     assert data("path", "--data-root", tmp_path).output == f"{tmp_path}\n"
     assert data("path", "squares", "--data-root", tmp_path).output == f"{tmp_path / 'squares'}\n"
     assert data("cache", "path").output == f"{tmp_path / 'cache'}\n"
@@ -73,19 +73,19 @@ def test_the_path_alone_is_printed(data: Run, tmp_path: Path) -> None:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would have been downloaded."""
-    got: list[str] = []
+    """Return the names of datasets that would have been downloaded."""
+    names: list[str] = []
 
     def note(plugin: object, **_: object) -> int:
-        got.append(plugin.name)  # type: ignore[attr-defined]
+        names.append(plugin.name)  # type: ignore[attr-defined]
         return 110
 
     monkeypatch.setattr("benchbench.data.download.download_dataset", note)
-    return got
+    return names
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_nothing_is_downloaded_before_its_licence_is_shown_and_agreed_to(
+def test_nothing_is_downloaded_before_its_licence_is_accepted(
     data: Run, tmp_path: Path, downloads: list[str], answer: str
 ) -> None:
     refused = data("get", "lgg", "--data-root", tmp_path, answer=answer)
@@ -96,7 +96,7 @@ def test_nothing_is_downloaded_before_its_licence_is_shown_and_agreed_to(
 
 
 @pytest.mark.parametrize("words", [["--accept-licence"], []])
-def test_a_licence_is_agreed_to_by_answer_or_option(
+def test_a_licence_is_accepted_by_an_answer_or_an_option(
     data: Run, tmp_path: Path, downloads: list[str], words: list[str]
 ) -> None:
     done = data("get", "lgg", "--data-root", tmp_path, *words, answer=None if words else "y\n")
@@ -106,14 +106,12 @@ def test_a_licence_is_agreed_to_by_answer_or_option(
 
 
 @pytest.mark.parametrize("name", ["acdc", "cardiac", "brats20 --by-hand", "brats21 --by-hand", "lgg --by-hand"])
-def test_what_a_person_has_to_fetch_is_told_step_by_step_to_the_command_that_checks_it(
-    data: Run, tmp_path: Path, name: str
-) -> None:
-    told = data("get", *name.split(), "--data-root", tmp_path)
+def test_steps_of_a_download_by_hand_end_with_the_verify_command(data: Run, tmp_path: Path, name: str) -> None:
+    printed = data("get", *name.split(), "--data-root", tmp_path)
     name = name.partition(" ")[0]
-    assert told.exit_code == 0
-    assert str(tmp_path / name) in told.output
-    last = told.output.splitlines()[-1].strip()
+    assert printed.exit_code == 0
+    assert str(tmp_path / name) in printed.output
+    last = printed.output.splitlines()[-1].strip()
     assert last.endswith(f"run: benchbench data verify {name} --data-root {tmp_path}")
     assert last[0].isdigit()
     assert list(tmp_path.iterdir()) == []
@@ -124,7 +122,7 @@ def test_what_a_person_has_to_fetch_is_told_step_by_step_to_the_command_that_che
 
 @pytest.fixture
 def phantoms(tmp_path: Path, data: Run) -> tuple[Path, Path]:
-    """A phantom that was used just now, and one that was not for three days."""
+    """Return a phantom used just now and one unused for three days."""
     plugin = discover(["toy"]).dataset("squares")
     new, old = (
         phantom_root(plugin, PhantomSize(patients=1, size=32, seed=seed), cache=tmp_path / "cache")
@@ -142,7 +140,7 @@ def test_the_cache_is_listed_by_kind_and_dataset(data: Run, phantoms: tuple[Path
     assert last.startswith("2 entries, ")
 
 
-def test_pruning_spares_what_is_in_use_unless_forced(data: Run, phantoms: tuple[Path, Path]) -> None:
+def test_pruning_keeps_entries_in_use_unless_forced(data: Run, phantoms: tuple[Path, Path]) -> None:
     new, old = phantoms
     assert data("cache", "prune").exit_code == 2
     assert data("cache", "prune", "--all", "--keep", "1G").exit_code == 2
@@ -154,7 +152,7 @@ def test_pruning_spares_what_is_in_use_unless_forced(data: Run, phantoms: tuple[
     assert not new.exists()
 
 
-def test_pruning_beside_a_running_benchmark_takes_only_what_it_has_not_used(
+def test_pruning_during_a_benchmark_removes_only_entries_unused_since_its_start(
     data: Run, phantoms: tuple[Path, Path], tmp_path: Path
 ) -> None:
     new, old = phantoms

@@ -16,7 +16,7 @@ from benchbench.engine.augmentation.augment import augment
 from benchbench.engine.batches.patches import Patches
 from benchbench.engine.devices.distributed import ALONE, Part, Processes
 from benchbench.errors import SpecError, UsageError
-from benchbench.launch.orchestrate import Machine, _check_processes, _slots
+from benchbench.launch.machine import Machine, check_processes, device_slots
 from benchbench.plan.run import RunKey
 from benchbench.results.folder import ResultsFolder
 
@@ -46,7 +46,7 @@ def history(folder: ResultsFolder) -> pd.DataFrame:
 
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbench.launch.orchestrate._cores", lambda: 2)
+    monkeypatch.setattr("benchbench.launch.machine.available_cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -56,14 +56,14 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
     # three slices in batches of two: the second process has nothing to do in every other step
     one, _, _ = carry(benchmark_file, squares, tmp_path / "one", *EQUAL, only=["fold=0"])
     (tmp_path / "two").mkdir()
-    two, (record,), listener = carry(
+    two, (record,), recorder = carry(
         benchmark_file, squares, tmp_path / "two", "protocol.world_size=2", *EQUAL, only=["fold=0"], jobs=1
     )
     assert record is not None
     assert (record.status, record.reason) == ("done", "")
     assert record.resolved["protocol"]["world_size"] == record.provenance["world_size"] == 2
     assert record.provenance["threads"] == 1
-    assert any("loss" in getattr(outcome, "note", "") for _, outcome in listener.outcomes)
+    assert any("loss" in getattr(event, "note", "") for _, event in recorder.events)
     expected, found = weights(one), weights(two)
     assert expected.keys() == found.keys()
     for name, values in expected.items():
@@ -100,7 +100,7 @@ def test_a_batch_that_does_not_divide_is_refused_at_planning(
 def test_several_processes_inside_this_one_are_refused(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"^--jobs 0: one process, but protocol.world_size is 2; .*$"):
+    with pytest.raises(UsageError, match=r"^--jobs 0: runs in one process, but protocol.world_size is 2; .*$"):
         carry(benchmark_file, squares, tmp_path, "protocol.world_size=2")
     assert not (tmp_path / "cache").exists()
 
@@ -112,15 +112,15 @@ def machine(*devices: str, jobs: int | None = None) -> Machine:
 @pytest.mark.parametrize("devices", [("cuda:0",), ("cuda:0", "cuda:0"), ("cpu", "cuda:0")])
 def test_fewer_gpus_than_processes_are_refused(devices: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="expected cpu alone or 2 GPUs"):
-        _check_processes(machine(*devices), 2)
+        check_processes(machine(*devices), 2)
 
 
 def test_every_process_of_a_run_has_a_gpu_of_its_own_and_shares_the_cpu() -> None:
     gpus = tuple(f"cuda:{number}" for number in range(5))
-    assert _slots(machine(*gpus), 2) == (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3"))
-    assert _slots(machine(*gpus[:3], jobs=2), 3) == (gpus[:3], gpus[:3])
-    assert _slots(machine("cpu"), 2) == (("cpu", "cpu"),)
-    assert _slots(machine("cuda:0", "cuda:0"), 1) == (("cuda:0",), ("cuda:0",))
+    assert device_slots(machine(*gpus), 2) == (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3"))
+    assert device_slots(machine(*gpus[:3], jobs=2), 3) == (gpus[:3], gpus[:3])
+    assert device_slots(machine("cpu"), 2) == (("cpu", "cpu"),)
+    assert device_slots(machine("cuda:0", "cuda:0"), 1) == (("cuda:0",), ("cuda:0",))
 
 
 def test_parts_make_up_the_batch_and_a_process_without_a_sample_counts_none() -> None:

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_orchestrate import Listener, carry
+from test_orchestrate import Recorder, carry
 from test_plan import FILE, make_registry, names, plan
 from test_spec_errors import VALID, problems
 
 from benchbench.errors import SpecError
-from benchbench.launch import Outcome
+from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
 from benchbench.plan.select import select_runs
 from benchbench.results.folder import ResultsFolder
@@ -163,9 +163,9 @@ def test_a_selected_ensemble_brings_its_members_along(tmp_path: Path) -> None:
 def test_an_ensemble_predicts_the_mean_of_what_its_members_predict(
     pair_file: Path, squares: Path, tmp_path: Path
 ) -> None:
-    folder, records, listener = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    folder, records, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
     assert [record.status for record in records if record] == ["done"] * 3
-    assert listener.todo == 3
+    assert recorder.todo == 3
     members = [record_of(folder, name) for name in ("plain", "plain_too")]
     both = record_of(folder, "both")
     assert both.parameters == sum(each.parameters or 0 for each in members)
@@ -273,9 +273,9 @@ def test_an_ensemble_of_a_run_that_did_not_end_well_is_a_row_with_the_reason(
 def test_workers_begin_an_ensemble_when_its_members_are_over(
     pair_file: Path, squares: Path, tmp_path: Path
 ) -> None:
-    folder, records, listener = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"], jobs=2)
+    folder, records, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"], jobs=2)
     assert [record.status for record in records if record] == ["done"] * 3
-    ended = [run.model for run, outcome in listener.outcomes if isinstance(outcome, Record)]
+    ended = [run.model for run, event in recorder.events if isinstance(event, Record)]
     assert ended[-1] == "both"
     here, _, _ = carry(pair_file, squares, tmp_path / "here", *SHORT, only=["fold=0"])
     tables = [each.run(key("both")).path / "cases.parquet" for each in (folder, here)]
@@ -285,16 +285,16 @@ def test_workers_begin_an_ensemble_when_its_members_are_over(
 def test_an_ensemble_that_was_interrupted_is_done_by_the_same_command(
     pair_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop_at_the_second_end(self: Listener, run: RunKey, outcome: Outcome) -> None:
-        if isinstance(outcome, Record) and run.model == "plain_too":
+    def stop_at_the_second_end(self: Recorder, run: RunKey, event: RunEvent) -> None:
+        if isinstance(event, Record) and run.model == "plain_too":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Listener, "heard", stop_at_the_second_end)
+        patch.setattr(Recorder, "on_run_event", stop_at_the_second_end)
         with pytest.raises(KeyboardInterrupt):
             carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
-    _, _, listener = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
-    assert [run.model for run, _ in listener.outcomes] == ["both"]
+    _, _, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    assert [run.model for run, _ in recorder.events] == ["both"]
 
 
 def test_seeds_together_search_thresholds_and_export_as_any_run_does(

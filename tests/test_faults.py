@@ -25,7 +25,8 @@ from benchbench.data.phantom import phantom_root
 from benchbench.data.retry import STORAGE_WAITS
 from benchbench.data.verify import Verification, verify
 from benchbench.images.nifti import read_image
-from benchbench.launch.orchestrate import Machine, carry_out
+from benchbench.launch.machine import Machine
+from benchbench.launch.orchestrate import carry_out
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.spec.benchmark import read_benchmark
@@ -394,12 +395,12 @@ def test_a_loop_of_links_is_told(tmp_path: Path) -> None:
 
 
 class Silent:
-    """Hears nothing."""
+    """An observer that shows nothing."""
 
-    def preparing(self, *_: object) -> None: ...
-    def prepared(self) -> None: ...
-    def starting(self, *_: object, done: int) -> None: ...
-    def heard(self, *_: object) -> None: ...
+    def on_preparation_start(self, *_: object) -> None: ...
+    def on_case_prepared(self) -> None: ...
+    def on_runs_start(self, *_: object, done: int) -> None: ...
+    def on_run_event(self, *_: object) -> None: ...
 
 
 def run(file: Path, data_root: Path) -> None:
@@ -423,7 +424,7 @@ def test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept(
         return digests
 
     original = first.read_bytes()
-    monkeypatch.setattr("benchbench.launch.orchestrate.case_digests", digest_then_change)
+    monkeypatch.setattr("benchbench.launch.preparation.case_digests", digest_then_change)
     with pytest.raises(DataError, match=r"patient00-a\.npz changed since the start"):
         run(benchmark_file, squares)
     monkeypatch.undo()
@@ -463,7 +464,7 @@ def test_a_benchmark_refuses_such_a_name_before_anything_is_read(
 ) -> None:
     path = squares / "squares" / "patient00-a.npz"
     path.rename(path.with_name("PATIENT01-a.npz"))
-    monkeypatch.setattr("benchbench.launch.orchestrate.case_digests", None)
+    monkeypatch.setattr("benchbench.launch.preparation.case_digests", None)
     with pytest.raises(DataError, match="'patient01-a': found another name 'PATIENT01-a'"):
         run(benchmark_file, squares)
 

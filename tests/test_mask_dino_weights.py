@@ -250,4 +250,4 @@ def test_the_command_prints_the_name(tmp_path: Path) -> None:
 
 def test_a_model_that_starts_from_nothing_published_says_so(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["convert", "plain", str(tmp_path)])
-    assert "starts from no published weights" in str(done.exception)
+    assert "has no published weights to start from" in str(done.exception)

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from benchbench.errors import BenchbenchError, DataError, SpecError
-from benchbench.launch import Outcome
-from benchbench.launch.orchestrate import Machine, carry_out
+from benchbench.launch import RunEvent
+from benchbench.launch.machine import Machine
+from benchbench.launch.orchestrate import carry_out
 from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import RunKey
 from benchbench.plan.select import select_runs
@@ -28,23 +29,23 @@ pytestmark = pytest.mark.usefixtures("without_figures")
 TABLES = ["folds.csv", "summary.csv", "leaderboard.md", "tables/1-dice-fold-by-model.csv"]
 
 
-class Listener:
-    """Remembers what it hears."""
+class Recorder:
+    """An observer that keeps all events."""
 
     def __init__(self) -> None:
         self.todo = self.done = self.prepared_cases = 0
-        self.outcomes: list[tuple[RunKey, Outcome]] = []
+        self.events: list[tuple[RunKey, RunEvent]] = []
 
-    def preparing(self, dataset: str, cases: int) -> None: ...
+    def on_preparation_start(self, dataset: str, cases: int) -> None: ...
 
-    def prepared(self) -> None:
+    def on_case_prepared(self) -> None:
         self.prepared_cases += 1
 
-    def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
+    def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self.todo, self.done = len(assignments), done
 
-    def heard(self, key: RunKey, outcome: Outcome) -> None:
-        self.outcomes.append((key, outcome))
+    def on_run_event(self, key: RunKey, event: RunEvent) -> None:
+        self.events.append((key, event))
 
 
 def carry(
@@ -55,7 +56,7 @@ def carry(
     only: Sequence[str] = (),
     jobs: int = 0,
     rehearse: bool = False,
-) -> tuple[ResultsFolder, list[Record | None], Listener]:
+) -> tuple[ResultsFolder, list[Record | None], Recorder]:
     registry = discover(["toy"])
     benchmark = read_benchmark(file, check=registry.check, overrides=sets, rehearse=rehearse)
     runs = plan_runs(benchmark, registry)
@@ -66,11 +67,11 @@ def carry(
         devices=("cpu",),
         jobs=jobs or None if jobs else 0,
     )
-    listener = Listener()
+    recorder = Recorder()
     folder, records = carry_out(
-        benchmark, runs, select_runs(runs, only), registry=registry, machine=machine, observer=listener
+        benchmark, runs, select_runs(runs, only), registry=registry, machine=machine, observer=recorder
     )
-    return folder, records, listener
+    return folder, records, recorder
 
 
 def tables(folder: ResultsFolder) -> dict[str, bytes]:
@@ -78,9 +79,9 @@ def tables(folder: ResultsFolder) -> dict[str, bytes]:
 
 
 def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
-    folder, records, listener = carry(benchmark_file, squares, tmp_path)
+    folder, records, recorder = carry(benchmark_file, squares, tmp_path)
     assert [record.status for record in records if record] == ["done", "done"]
-    assert listener.prepared_cases == 4
+    assert recorder.prepared_cases == 4
     run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
     left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
     tables = {"cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"}
@@ -105,8 +106,8 @@ def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_agai
     folder, (first, _), _ = carry(benchmark_file, squares, tmp_path)
     run = folder.run(RunKey("squares", "plain", "default", 0, 0))
     weights, counts = run.digest_of("best.safetensors"), pd.read_parquet(run.path / "cases.parquet")
-    folder, (second, _), listener = carry(benchmark_file, squares, tmp_path, ask)
-    assert listener.todo == 2
+    folder, (second, _), recorder = carry(benchmark_file, squares, tmp_path, ask)
+    assert recorder.todo == 2
     assert first is not None
     assert second is not None
     assert (second.digest, second.seconds, second.epochs) == (first.digest, first.seconds, first.epochs)
@@ -164,8 +165,8 @@ def test_the_same_command_again_does_nothing_and_gives_the_same_tables(
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
     before = tables(folder)
     shutil.rmtree(folder.path / "tables")
-    folder, records, listener = carry(benchmark_file, squares, tmp_path)
-    assert (listener.todo, listener.done) == (0, 2)
+    folder, records, recorder = carry(benchmark_file, squares, tmp_path)
+    assert (recorder.todo, recorder.done) == (0, 2)
     assert len(records) == 2
     assert tables(folder) == before
 
@@ -190,8 +191,8 @@ def test_denoising_is_switched_by_a_variant_and_prepared_beside_the_other(
     variants = '[[variants]]\nlabel = "{0}"\nset = {{ "protocol.denoise" = "{1}" }}\n'
     text = "".join(variants.format(*each) for each in (("raw", "none"), ("smooth", "tv")))
     benchmark_file.write_text(benchmark_file.read_text() + text)
-    folder, records, listener = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
-    assert listener.prepared_cases == 2 * 4
+    folder, records, recorder = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert recorder.prepared_cases == 2 * 4
     raw, smooth = (record for record in records if record)
     assert (raw.variant, smooth.variant) == ("raw", "smooth")
     assert raw.digest != smooth.digest
@@ -214,8 +215,8 @@ def test_poisoned_test_labels_leave_the_weights_to_the_bit(
         path = squares / "squares" / f"{case}.npz"
         with np.load(path) as stored:
             np.savez(path, image=stored["image"], label=1 - stored["label"])
-    folder, _, listener = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
-    assert listener.todo == 1
+    folder, _, recorder = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert recorder.todo == 1
     assert (folder.run(key).path / "best.safetensors").read_bytes() == clean
     assert pd.read_csv(folder.run(key).path / "history.csv").drop(columns="seconds").equals(clean_history)
     assert not pd.read_parquet(folder.run(key).path / "cases.parquet").equals(clean_counts)
@@ -295,9 +296,9 @@ def test_workers_and_this_process_give_the_same_tables(
 ) -> None:
     here, _, _ = carry(benchmark_file, squares, tmp_path / "here")
     (tmp_path / "there").mkdir()
-    there, _, listener = carry(benchmark_file, squares, tmp_path / "there", jobs=1)
+    there, _, recorder = carry(benchmark_file, squares, tmp_path / "there", jobs=1)
     assert tables(here) == tables(there)
-    assert any("loss" in getattr(outcome, "note", "") for _, outcome in listener.outcomes)
+    assert any("loss" in getattr(event, "note", "") for _, event in recorder.events)
 
 
 def test_faults_in_the_data_are_told_before_anything_is_trained(
@@ -346,8 +347,8 @@ def test_a_run_held_by_another_process_is_left_to_it(
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
     monkeypatch.setattr("benchbench.run.execute._HELD_SECONDS", 0.1)
     with folder.run(RunKey("squares", "plain", "default", 0, 0)).lock(1):
-        _, records, listener = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
-    assert isinstance(listener.outcomes[0][1], BenchbenchError)
+        _, records, recorder = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
+    assert isinstance(recorder.events[0][1], BenchbenchError)
     assert records[1] is not None
     assert records[1].epochs == 1
 
@@ -361,18 +362,18 @@ def test_resuming_goes_on_from_the_kept_state(
     monkeypatch.setattr("benchbench.run.execute._RESUME_SECONDS", 0.0)
     epochs: list[Any] = []
 
-    def stop_after_three(self: Listener, key: RunKey, outcome: Outcome) -> None:
-        if getattr(outcome, "note", ""):
-            epochs.append(outcome.epochs)
+    def stop_after_three(self: Recorder, key: RunKey, event: RunEvent) -> None:
+        if getattr(event, "note", ""):
+            epochs.append(event.epochs)
             if len(epochs) == 4:
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Listener, "heard", stop_after_three)
+        patch.setattr(Recorder, "on_run_event", stop_after_three)
         with pytest.raises(KeyboardInterrupt):
             carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
-    folder, records, listener = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
-    trained = [outcome.epochs for _, outcome in listener.outcomes if getattr(outcome, "note", "")]
+    folder, records, recorder = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
+    trained = [event.epochs for _, event in recorder.events if getattr(event, "note", "")]
     assert trained == [4, 5]
     assert records[0] is not None
     assert records[0].epochs == 5

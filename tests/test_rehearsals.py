@@ -18,7 +18,8 @@ from benchbench.engine.inference.export import label_nifti
 from benchbench.engine.inference.predict import Predictor
 from benchbench.engine.network.network import geometry
 from benchbench.engine.training.train import Training
-from benchbench.launch.orchestrate import Machine, carry_out
+from benchbench.launch.machine import Machine
+from benchbench.launch.orchestrate import carry_out
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.results.folder import ResultsFolder
@@ -97,12 +98,12 @@ REGIONS = {
 
 
 class Silent:
-    """Hears nothing."""
+    """An observer that shows nothing."""
 
-    def preparing(self, *_: object) -> None: ...
-    def prepared(self) -> None: ...
-    def starting(self, *_: object, done: int) -> None: ...
-    def heard(self, *_: object) -> None: ...
+    def on_preparation_start(self, *_: object) -> None: ...
+    def on_case_prepared(self) -> None: ...
+    def on_runs_start(self, *_: object, done: int) -> None: ...
+    def on_run_event(self, *_: object) -> None: ...
 
 
 def rehearse(tmp_path: Path, text: str, *, save_predictions: bool = False) -> tuple[ResultsFolder, list[Record]]:

@@ -1,6 +1,6 @@
-"""The command line: verbs that parse, call one stage and print.
+"""The command line: every command parses its options, calls one stage and prints the result.
 
-Nothing heavy is imported before a command needs it.
+Commands import what they need when they are called, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
-INTERRUPTED = 130
+_EXIT_INTERRUPTED = 130
+_RESUME_HINT = "finished work is kept; the same command continues from here"
 
 
-class Verbs(click.Group):
-    """Loads a command's module when it is called, and ends every failure in one line and an exit code."""
+class CommandGroup(click.Group):
+    """Imports the module of a command when it is called."""
 
     modules: ClassVar = {
         "run": "benchbench.cli.run",
@@ -34,18 +34,18 @@ class Verbs(click.Group):
         "doctor": "benchbench.cli.doctor",
     }
     summaries: ClassVar = {
-        "run": "Carry out benchmarks: what is done is skipped, what is not is done.",
-        "plan": "List the runs of a benchmark, each with its digest, done or to do.",
-        "list": "List the datasets and models that are installed.",
-        "show": "Show one dataset or model: parameters, source, licence, cost, what it fits.",
-        "check": "Hold a dataset or model against the rules of its kind.",
-        "report": "Make the tables of finished runs anew.",
-        "compare": "Say whether one model is better than another, and in what their recipes differ.",
-        "merge": "Bring the results of one benchmark from several machines together.",
-        "score": "Score predictions of any tool against references, file by file.",
-        "data": "Get datasets, say which are there, verify them, write phantom data, clear the cache.",
-        "convert": "Make published weights of a model ready for use.",
-        "doctor": "Check the installation and say how to mend it.",
+        "run": "Run benchmarks; runs that are already done are skipped.",
+        "plan": "List the runs of a benchmark with digest and state.",
+        "list": "List the installed datasets and models.",
+        "show": "Show a dataset or model: parameters, source, licence, cost, datasets that it fits.",
+        "check": "Check a dataset or model against the rules of its kind.",
+        "report": "Rewrite the tables, figures and pages of finished runs.",
+        "compare": "Test whether one model is better than another, and list how their recipes differ.",
+        "merge": "Merge the results of one benchmark from several machines.",
+        "score": "Score the predictions of any tool against references, file by file.",
+        "data": "Download, inspect and verify datasets, write phantom data, clear the cache.",
+        "convert": "Convert published weights of a model for use in benchmarks.",
+        "doctor": "Check the installation and print how to fix problems.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
@@ -64,59 +64,51 @@ class Verbs(click.Group):
             formatter.write_dl(list(self.summaries.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="benchbench")
-@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, *, debug: bool) -> None:
-    """Benchmarks of medical image segmentation whose numbers can be believed."""
+    """Reproducible benchmarks of medical image segmentation."""
     context.obj = {"debug": debug}
 
 
 def main() -> None:
-    """Runs the command line; the only place that exits."""
-    signal.signal(signal.SIGTERM, _terminated)
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _raise_terminated)
     sys.exit(_run(sys.argv[1:]))
 
 
-def default_cache() -> Path:
-    """Where prepared and phantom data are kept, unless `--cache` says otherwise."""
-    if given := os.environ.get("BENCHBENCH_CACHE"):
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "benchbench"
-
-
 def _run(words: list[str]) -> int:
+    """Carry out a command and return its exit code; an expected failure prints one line per problem."""
     from benchbench.errors import BenchbenchError  # noqa: PLC0415 after --help has answered
 
-    debug = "--debug" in words
     try:
-        outcome: Any = cli.main(words, standalone_mode=False)
+        returned: Any = cli.main(words, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the first into the second
-        click.echo("interrupted: what is done is kept; the same command goes on from here", err=True)
-        return INTERRUPTED
-    except _Terminated:
-        click.echo("terminated: what is done is kept; the same command goes on from here", err=True)
+        click.echo(f"interrupted: {_RESUME_HINT}", err=True)
+        return _EXIT_INTERRUPTED
+    except _TerminatedError:
+        click.echo(f"terminated: {_RESUME_HINT}", err=True)
         return 128 + signal.SIGTERM
     except BrokenPipeError:
-        # whoever read our output has gone; python would complain once more when it closes it
+        # the reader of our output is gone, and Python would print a second error when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BenchbenchError as error:
-        if debug:
+        if "--debug" in words:
             raise
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    return outcome if isinstance(outcome, int) else 0
+    return returned if isinstance(returned, int) else 0
 
 
-class _Terminated(BaseException):
-    """The system asked us to stop."""
+class _TerminatedError(BaseException):
+    """The process received SIGTERM."""
 
 
-def _terminated(*_: object) -> None:
-    raise _Terminated
+def _raise_terminated(*_: object) -> None:
+    raise _TerminatedError

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from benchbench.comparison import Outcome
-    from benchbench.statistics import Comparison, Unknown
+    from benchbench.statistics import Comparison, Interval, Unknown
 
 
 _TESTS = ("p", "p(Holm)", "p(folds)", "rank-biserial", "better/same/worse")
@@ -24,14 +26,14 @@ _COLUMNS = ("metric", "difference", "95 % interval", "wins/ties/losses", *_TESTS
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="The results folder of the benchmark whose models are compared.",
+    help="Results folder of the benchmark that has both models.",
 )
-@click.option("--metrics", help="Names between commas; by default those of the benchmark.")
-@click.option("--dataset", help="Only this dataset.")
+@click.option("--metrics", help="Names, separated by commas; default: those of the benchmark.")
+@click.option("--dataset", help="Compare on this dataset only.")
 def compare_command(first: str, second: str, *, results: Path, metrics: str | None, dataset: str | None) -> None:
-    """Compare two models of a benchmark, patient by patient, or two results folders model by model.
+    """Compare two models of a benchmark patient by patient, or two results folders model by model.
 
-    FIRST and SECOND are models, as `unet` or `unet:variant`, or results folders. Differences are first minus
+    FIRST and SECOND are models, written `unet` or `unet:variant`, or results folders. Differences are first minus
     second.
     """
     from benchbench.comparison import compare_results  # noqa: PLC0415 after --help has answered
@@ -43,42 +45,60 @@ def compare_command(first: str, second: str, *, results: Path, metrics: str | No
 
 def _print(outcome: Outcome) -> None:
     from rich.console import Console  # noqa: PLC0415 printing only
-    from rich.table import Table  # noqa: PLC0415
 
     console = Console()
     click.echo(outcome.verdict)
     for note in outcome.notes:
         click.echo(f"note: {note}")
     click.echo(outcome.family)
+    console.print(_comparison_table(outcome))
+    click.echo(f"differences between the recipes: {len(outcome.recipe)}")
+    console.print(_recipe_table(outcome))
+
+
+def _comparison_table(outcome: Outcome) -> Table:
+    from rich.table import Table  # noqa: PLC0415 printing only
+
     table = Table()
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "metric" else "right")
     for metric, comparison in outcome.comparisons.items():
         table.add_row(metric, *_cells(comparison))
-    console.print(table)
-    click.echo(f"differences between the recipes: {len(outcome.recipe)}")
-    recipe = Table()
+    return table
+
+
+def _recipe_table(outcome: Outcome) -> Table:
+    from rich.table import Table  # noqa: PLC0415 printing only
+
+    table = Table()
     for name in ("key", outcome.first, outcome.second):
-        recipe.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for difference in outcome.recipe:
-        recipe.add_row(*difference)
-    console.print(recipe)
+        table.add_row(*difference)
+    return table
 
 
-def _cells(found: Comparison) -> list[str]:
-    from benchbench.statistics import Unknown  # noqa: PLC0415 as above
-
-    ends = () if isinstance(found.interval, Unknown) else found.interval[:2]
-    interval = f"[{', '.join(f'{end:+.4f}' for end in ends)}]" if ends else "-"
+def _cells(comparison: Comparison) -> list[str]:
     return [
-        f"{found.difference:+.4f}",
-        interval,
-        f"{found.wins}/{found.ties}/{found.losses}",
-        *(_number(p) for p in (found.p_wilcoxon, found.p_holm, found.p_folds)),
-        f"{found.rank_biserial:+.2f}",
-        "/".join(f"{share:.2f}" for share in found.rope),
+        f"{comparison.difference:+.4f}",
+        _format_interval(comparison.interval),
+        f"{comparison.wins}/{comparison.ties}/{comparison.losses}",
+        _format_number(comparison.p_wilcoxon),
+        _format_number(comparison.p_holm),
+        _format_number(comparison.p_folds),
+        f"{comparison.rank_biserial:+.2f}",
+        "/".join(f"{share:.2f}" for share in comparison.rope),
     ]
 
 
-def _number(value: float | Unknown) -> str:
+def _format_interval(interval: Interval | Unknown) -> str:
+    from benchbench.statistics import Unknown  # noqa: PLC0415 as above
+
+    if isinstance(interval, Unknown):
+        return "-"
+    low, high = interval[:2]
+    return f"[{low:+.4f}, {high:+.4f}]"
+
+
+def _format_number(value: float | Unknown) -> str:
     return f"{value:.4f}" if isinstance(value, float) else "-"

@@ -11,9 +11,9 @@ import click
 @click.argument("model")
 @click.argument("file", type=click.Path(path_type=Path))
 def convert_command(model: str, file: Path) -> None:
-    """Make published weights of MODEL in FILE ready for use, and print the name that a benchmark gives them.
+    """Convert published weights of MODEL in FILE, and print the name to use in a benchmark file.
 
-    Nothing in FILE is run: what is not plain tensors is refused.
+    No code of FILE is executed: a file that holds anything but plain tensors is refused.
     """
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
@@ -21,6 +21,6 @@ def convert_command(model: str, file: Path) -> None:
     plugin = discover().model(model)
     if plugin.convert is None:
         raise UsageError(
-            f"convert {model}: this model starts from no published weights; 'benchbench list' shows others"
+            f"convert {model}: this model has no published weights to start from; 'benchbench list' shows others"
         )
     click.echo(plugin.convert(file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,12 @@ from benchbench.cli.cache import cache_command
 from benchbench.cli.options import cache_option, data_root_option
 
 if TYPE_CHECKING:
-    from benchbench.contract import DatasetPlugin
+    from benchbench.contract import CaseRef, Dataset, DatasetPlugin
 
 
 @click.group("data")
 def data_command() -> None:
-    """Get datasets, say which are there, verify them, write phantom data, look after the cache."""
+    """Download, inspect and verify datasets, write phantom data, clear the cache."""
 
 
 data_command.add_command(cache_command)
@@ -28,42 +29,40 @@ data_command.add_command(cache_command)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @data_root_option
 @cache_option
-@click.option("--fingerprint", "compute", is_flag=True, help="Read what has no known fingerprint yet.")
+@click.option(
+    "--fingerprint", "compute", is_flag=True, help="Compute unknown fingerprints, which reads all files."
+)
 def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compute: bool) -> None:
-    """Say of every dataset, or of those named, whether it is there, whole and known, and where it is had."""
+    """Print for all datasets, or those named, if they are present and complete, or how to get them."""
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     registry = discover()
     for name in names or sorted(registry.datasets):
-        click.echo(f"{name}: {_state(registry.dataset(name), data_root, cache=cache, compute=compute)}")
+        state = _describe_state(registry.dataset(name), data_root, cache=cache, compute=compute)
+        click.echo(f"{name}: {state}")
 
 
 @data_command.command("get")
 @click.argument("name")
 @data_root_option
-@click.option("--accept-licence", is_flag=True, help="Agree to the licence that is shown.")
-@click.option("--by-hand", is_flag=True, help="Only say how a person gets the official copy.")
+@click.option("--accept-licence", is_flag=True, help="Accept the licence that is printed.")
+@click.option("--by-hand", is_flag=True, help="Only print how to get the official copy by hand.")
 def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: bool) -> None:
-    """Download the dataset NAME, or say what to do where only a person can."""
+    """Download the dataset NAME, or print the steps if it can only be downloaded by hand."""
     from benchbench.data.download import can_download, download_dataset  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     plugin = discover().dataset(name)
-    root = _given(data_root)
+    root = _require_root(data_root)
     click.echo(f"{name}: {plugin.download.page}\nlicence: {plugin.download.licence}")
-    check = f"benchbench data verify {name} --data-root {root}"
+    verify_words = f"benchbench data verify {name} --data-root {root}"
     if by_hand or not can_download(plugin):
-        told = plugin.download.steps or (f"download it from the page and unpack it into {root / name}",)
-        click.echo("to fetch it by hand:")
-        for number, step in enumerate((*told, f"run: {check}"), start=1):
-            click.echo(f"  {number}. {step.replace('{folder}', str(root / name))}")
+        _print_steps(plugin, root / name, last_step=f"run: {verify_words}")
         return
     if not accept_licence:
-        _ask(name)
-    cases = download_dataset(
-        plugin, data_root=root, say=lambda text: click.echo(text, err=True), progressbar=sys.stderr.isatty()
-    )
-    click.echo(f"{name}: {cases} cases in {root / name}; next: {check}")
+        _ask_for_consent(name)
+    cases = download_dataset(plugin, data_root=root, say=_echo_progress, progressbar=sys.stderr.isatty())
+    click.echo(f"{name}: {cases} cases in {root / name}; next: {verify_words}")
 
 
 @data_command.command("path")
@@ -73,17 +72,22 @@ def path(name: str | None, *, data_root: Path | None) -> None:
     """Print the data root, or the folder of the dataset NAME in it."""
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
-    click.echo(_given(data_root) / discover().dataset(name).name if name else _given(data_root))
+    root = _require_root(data_root)
+    click.echo(root / discover().dataset(name).name if name else root)
 
 
 @data_command.command("verify")
 @click.argument("name")
 @data_root_option
 @click.option(
-    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="For which to count regions."
+    "--folds",
+    type=click.IntRange(min=2),
+    default=5,
+    show_default=True,
+    help="Check that every region occurs in each of this many folds.",
 )
 def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
-    """Open every file of the dataset NAME and list all that is wrong with it."""
+    """Read every file of the dataset NAME and list all problems."""
     from benchbench.data.folder import open_dataset  # noqa: PLC0415 after --help has answered
     from benchbench.data.verify import verify  # noqa: PLC0415
     from benchbench.errors import DataError  # noqa: PLC0415
@@ -91,15 +95,14 @@ def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
 
     dataset = open_dataset(discover().dataset(name), {}, data_root=data_root)
     with click.progressbar(length=len(dataset.cases()), label=name, hidden=not sys.stderr.isatty()) as bar:
-        found = verify(dataset, threads=os.cpu_count() or 1, progress=lambda: bar.update(1), folds=folds)
-    for remark in found.remarks:
+        checked = verify(dataset, threads=os.cpu_count() or 1, progress=lambda: bar.update(1), folds=folds)
+    for remark in checked.remarks:
         click.echo(f"note: {remark}")
-    if found.problems:
-        raise DataError(*found.problems, f"{name}: {len(found.problems)} problems in {len(found.cases)} cases")
-    patients = {case.patient for case in found.cases}
-    click.echo(
-        f"{name}: {len(found.cases)} cases of {len(patients)} patients are sound; fingerprint {found.digest}"
-    )
+    count = len(checked.cases)
+    if checked.problems:
+        raise DataError(*checked.problems, f"{name}: {len(checked.problems)} problems in {count} cases")
+    patients = {case.patient for case in checked.cases}
+    click.echo(f"{name}: {count} cases of {len(patients)} patients are valid; fingerprint {checked.digest}")
 
 
 @data_command.command("phantom")
@@ -109,7 +112,7 @@ def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
 @click.option("--size", type=click.IntRange(min=32), default=64, show_default=True, help="Pixels along an axis.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def phantom(name: str, folder: Path, *, patients: int, size: int, seed: int) -> None:
-    """Write made-up cases of the dataset NAME, in its real layout, into FOLDER/NAME."""
+    """Write synthetic cases of the dataset NAME, in its real layout, to FOLDER/NAME."""
     from benchbench.data.phantom import write_phantom  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.spec.benchmark_file import PhantomSize  # noqa: PLC0415
@@ -118,31 +121,41 @@ def phantom(name: str, folder: Path, *, patients: int, size: int, seed: int) -> 
     click.echo(f"{patients} phantom patients in {folder / name}; use them with --data-root {folder}")
 
 
-def _given(data_root: Path | None) -> Path:
+def _require_root(data_root: Path | None) -> Path:
     if data_root is None:
         raise click.UsageError("no data root given: use --data-root DIR or set BENCHBENCH_DATA")
     return data_root
 
 
-def _ask(name: str) -> None:
+def _print_steps(plugin: DatasetPlugin, folder: Path, *, last_step: str) -> None:
+    steps = plugin.download.steps or ("download it from the page and unpack it into {folder}",)
+    click.echo("to download it by hand:")
+    for number, step in enumerate((*steps, last_step), start=1):
+        click.echo(f"  {number}. {step.replace('{folder}', str(folder))}")
+
+
+def _ask_for_consent(name: str) -> None:
     try:
-        agreed = click.confirm("do you agree to this licence?")
-    except click.Abort:  # nobody is there to answer
-        agreed = False
-    if not agreed:
+        has_agreed = click.confirm("do you accept this licence?")
+    except click.Abort:  # there is no terminal to answer from
+        has_agreed = False
+    if not has_agreed:
         raise click.UsageError(
-            f"{name} is downloaded only under its licence: agree to it, or add --accept-licence"
+            f"{name} can only be downloaded under its licence: accept it, or add --accept-licence"
         )
 
 
-def _state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Path, compute: bool) -> str:
-    from benchbench.data.fingerprint import fingerprint, known_fingerprint  # noqa: PLC0415
+def _echo_progress(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _describe_state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Path, compute: bool) -> str:
     from benchbench.data.folder import open_dataset  # noqa: PLC0415 as above
     from benchbench.data.phantom import is_phantom  # noqa: PLC0415
     from benchbench.errors import DataError  # noqa: PLC0415
 
     if data_root is None or not (data_root / plugin.name).is_dir():
-        return f"not there; had by: benchbench data get {plugin.name} --data-root {data_root or 'DIR'}"
+        return f"not found; to get it: benchbench data get {plugin.name} --data-root {data_root or 'DIR'}"
     folder = data_root / plugin.name
     try:
         dataset = open_dataset(plugin, {}, data_root=data_root)
@@ -150,29 +163,35 @@ def _state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Path, comput
     except DataError as error:
         return f"not usable: {error}"
     patients = {case.patient for case in cases}
-    described = len(set(dataset.metadata()) & patients)
-    kind = "phantom data" if is_phantom(folder) else _completeness(len(patients), plugin.download.patients)
-    try:
-        known = (
-            fingerprint(dataset, cases, folder=folder, cache=cache, threads=os.cpu_count() or 1)
-            if compute
-            else known_fingerprint(dataset, cases, folder=folder, cache=cache)
-        )
-    except DataError as error:
-        known = f"none, as {len(error.problems)} cases have faulty files: benchbench data verify {plugin.name}"
-    return (
-        f"{kind}: {len(cases)} cases of {len(patients)} patients, {described} with metadata;"
-        f" fingerprint {known or 'not known: add --fingerprint'}"
-    )
+    with_metadata = len(patients & set(dataset.metadata()))
+    completeness = _describe_completeness(len(patients), plugin.download.patients)
+    if is_phantom(folder):
+        completeness = "phantom data"
+    known = _describe_fingerprint(plugin.name, dataset, cases, folder, cache=cache, compute=compute)
+    counts = f"{len(cases)} cases of {len(patients)} patients, {with_metadata} with metadata"
+    return f"{completeness}: {counts}; fingerprint {known}"
 
 
-def _completeness(found: int, published: int | None) -> str:
+def _describe_completeness(patients: int, published: int | None) -> str:
     if published is None:
         return "present"
-    if found == published:
+    if patients == published:
         return "complete"
-    return (
-        f"incomplete, {found} of {published} patients"
-        if found < published
-        else f"more than the published {published}"
-    )
+    if patients < published:
+        return f"incomplete, {patients} of {published} patients"
+    return f"more than the published {published}"
+
+
+def _describe_fingerprint(
+    name: str, dataset: Dataset, cases: Sequence[CaseRef], folder: Path, *, cache: Path, compute: bool
+) -> str:
+    from benchbench.data.fingerprint import fingerprint, known_fingerprint  # noqa: PLC0415 as above
+    from benchbench.errors import DataError  # noqa: PLC0415
+
+    if not compute:
+        known = known_fingerprint(dataset, cases, folder=folder, cache=cache)
+        return known or "not known: add --fingerprint"
+    try:
+        return fingerprint(dataset, cases, folder=folder, cache=cache, threads=os.cpu_count() or 1)
+    except DataError as error:
+        return f"none, because {len(error.problems)} cases have faulty files: benchbench data verify {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +12,17 @@ import click
 
 from benchbench.cli.options import cache_option, data_root_option, results_option
 
-_LITTLE_SPACE = 5 * 2**30
+_GIB = 2**30
+_LITTLE_SPACE_GIB = 5
 
 
 class Finding(NamedTuple):
-    """One thing looked at; `mend` is empty where all is well."""
+    """The state of one part of the installation."""
 
     subject: str
-    found: str
-    mend: str = ""
+    state: str
+    advice: str = ""
+    """How to fix a problem; empty if there is none."""
 
 
 @click.command("doctor")
@@ -27,35 +30,44 @@ class Finding(NamedTuple):
 @results_option
 @cache_option
 def doctor_command(*, data_root: Path | None, results: Path, cache: Path) -> int:
-    """Check the installation: versions, devices, plugins, data, disk; say how to mend what is wrong."""
-    findings = [*_packages(), *_devices(), *_plugins(), *_folders(results, cache), _data(data_root)]
+    """Check versions, devices, plugins, data and disk space, and print how to fix problems."""
+    findings = [
+        *_check_packages(),
+        *_check_devices(),
+        *_check_plugins(),
+        _check_folder("results", results),
+        _check_folder("cache", cache),
+        _check_data_root(data_root),
+    ]
     for finding in findings:
-        mark = "mend" if finding.mend else "ok"
-        click.echo(f"{mark:<5} {finding.subject}: {finding.found}{f'; {finding.mend}' if finding.mend else ''}")
-    return 1 if any(finding.mend for finding in findings) else 0
+        if finding.advice:
+            click.echo(f"FAIL  {finding.subject}: {finding.state}; {finding.advice}")
+        else:
+            click.echo(f"ok    {finding.subject}: {finding.state}")
+    return 1 if any(finding.advice for finding in findings) else 0
 
 
-def _packages() -> Iterator[Finding]:
+def _check_packages() -> Iterator[Finding]:
     from benchbench.results.provenance import versions  # noqa: PLC0415 after --help has answered
 
     for package, version in versions().items():
-        missing = version == "not installed"
-        yield Finding(package, version, f"pip install {package}" if missing else "")
+        is_missing = version == "not installed"
+        yield Finding(package, version, f"pip install {package}" if is_missing else "")
 
 
-def _devices() -> Iterator[Finding]:
-    import torch  # noqa: PLC0415 this is the command that looks
+def _check_devices() -> Iterator[Finding]:
+    import torch  # noqa: PLC0415 only this command needs it
 
-    if torch.cuda.is_available():
-        for number in range(torch.cuda.device_count()):
-            properties = torch.cuda.get_device_properties(number)
-            yield Finding(f"cuda:{number}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
-    else:
-        built = torch.version.cuda
-        yield Finding("GPU", f"none that torch can use (built for CUDA {built}); runs use the CPU")
+    if not torch.cuda.is_available():
+        built_for = torch.version.cuda
+        yield Finding("GPU", f"none that torch can use (built for CUDA {built_for}); runs use the CPU")
+        return
+    for number in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(number)
+        yield Finding(f"cuda:{number}", f"{properties.name}, {properties.total_memory / _GIB:.0f} GiB")
 
 
-def _plugins() -> Iterator[Finding]:
+def _check_plugins() -> Iterator[Finding]:
     from benchbench.registry.registry import discover  # noqa: PLC0415 as above
 
     registry = discover()
@@ -65,32 +77,25 @@ def _plugins() -> Iterator[Finding]:
         yield Finding(f"plugin {broken.name}", broken.reason, f"repair or uninstall {broken.origin.distribution}")
 
 
-def _folders(results: Path, cache: Path) -> Iterator[Finding]:
-    for name, folder in (("results", results), ("cache", cache)):
-        existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
-        free = shutil.disk_usage(existing).free
-        mend = (
-            f"under {_LITTLE_SPACE // 2**30} GiB: make room or choose another with --{name}"
-            if free < _LITTLE_SPACE
-            else ""
-        )
-        yield Finding(
-            f"{name} folder", f"{folder}, {free / 2**30:.0f} GiB free", mend or _writable(existing, name)
-        )
+def _check_folder(name: str, folder: Path) -> Finding:
+    """Check that a folder, or the one in which it will be created, has space and can be written."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free_gib = shutil.disk_usage(existing).free / _GIB
+    advice = ""
+    if free_gib < _LITTLE_SPACE_GIB:
+        advice = f"under {_LITTLE_SPACE_GIB} GiB: free some space or choose another folder with --{name}"
+    elif not os.access(existing, os.W_OK):
+        advice = f"{existing} is not writable: choose another folder with --{name}"
+    return Finding(f"{name} folder", f"{folder}, {free_gib:.0f} GiB free", advice)
 
 
-def _writable(folder: Path, name: str) -> str:
-    import os  # noqa: PLC0415 one question
-
-    return "" if os.access(folder, os.W_OK) else f"{folder} cannot be written: choose another with --{name}"
-
-
-def _data(data_root: Path | None) -> Finding:
+def _check_data_root(data_root: Path | None) -> Finding:
+    subject = "data root"
     if data_root is None:
-        return Finding("data root", "none given; --data-root or BENCHBENCH_DATA, or rehearse without")
+        return Finding(subject, "none given; use --data-root or BENCHBENCH_DATA, or --rehearse without real data")
     if not data_root.is_dir():
-        return Finding("data root", f"{data_root} is no folder", "give the folder that holds lgg/ and the others")
-    return Finding(
-        "data root",
-        f"{data_root}: {', '.join(sorted(each.name for each in data_root.iterdir() if each.is_dir()))}",
-    )
+        return Finding(subject, f"{data_root} is not a folder", "give the folder that holds the dataset folders")
+    names = sorted(path.name for path in data_root.iterdir() if path.is_dir())
+    return Finding(subject, f"{data_root}: {', '.join(names)}")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from benchbench.cli import default_cache
-
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def default_cache() -> Path:
+    """Return the folder of prepared and phantom data if `--cache` is not given."""
+    if folder := os.environ.get("BENCHBENCH_CACHE"):
+        return Path(folder)
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user_cache) / "benchbench"
+
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 results_option = click.option(
@@ -18,65 +26,62 @@ results_option = click.option(
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="Where results go.",
+    help="Folder for results.",
 )
 data_root_option = click.option(
     "--data-root",
     type=click.Path(path_type=Path),
     envvar="BENCHBENCH_DATA",
-    help="Folder with one folder per dataset; also BENCHBENCH_DATA.",
+    help="Folder that holds one folder per dataset; default: BENCHBENCH_DATA.",
 )
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path),
     default=default_cache,
-    help="Prepared and phantom data; also BENCHBENCH_CACHE.",
+    help="Folder for prepared and phantom data; default: BENCHBENCH_CACHE, or the user's cache.",
 )
-
 pictures_option = click.option(
-    "--no-pictures", is_flag=True, help="Leave out galleries, which show patients, and remove those there are."
+    "--no-pictures",
+    is_flag=True,
+    help="Write no galleries, which show images of patients, and delete existing ones.",
 )
 params_option = click.option(
-    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A parameter of the factory, e.g. width=8."
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Set a parameter of the plugin, e.g. width=8."
 )
 
 
 def benchmark_options(command: F) -> F:
-    """What says which runs of a benchmark are meant."""
-    options = [
-        click.option("--rehearse", is_flag=True, help="Phantom data and the small settings of [rehearse]."),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="PATH=VALUE",
-            help="Change the file, e.g. protocol.epochs=2.",
-        ),
-        click.option(
-            "--only", multiple=True, metavar="KEY=VALUE", help="Only these runs, e.g. model=unet,fold=0."
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    """Add the options that change a benchmark or select runs of it."""
+    rehearse = click.option(
+        "--rehearse", is_flag=True, help="Use phantom data and the small settings of [rehearse]."
+    )
+    override = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change a value of the file, e.g. protocol.epochs=2.",
+    )
+    only = click.option("--only", multiple=True, metavar="KEY=VALUE", help="Select runs, e.g. model=unet,fold=0.")
+    return rehearse(override(only(command)))
 
 
 def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Every parameter of a plugin's factory, with those that `--set name=value` gives.
+    """Return all parameters of a plugin's factory: the defaults, changed by `--set name=value`.
 
     Raises:
-        UsageError: with every parameter that is unknown or of another type.
+        UsageError: with every parameter that is unknown or has a wrong type.
     """
     from benchbench.errors import UsageError  # noqa: PLC0415
     from benchbench.registry.parameters import check_params, resolve_params  # noqa: PLC0415
     from benchbench.spec.document import parse_value  # noqa: PLC0415 after --help has answered
 
-    given = {}
+    params = {}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
             raise UsageError(f"--set {override}: no '='; write it like --set width=8")
-        given[name.strip()] = parse_value(text)
-    if problems := check_params(factory, given):
+        params[name.strip()] = parse_value(text)
+    if problems := check_params(factory, params):
         raise UsageError(*(f"--set {name}: {message}" for name, message in problems))
-    return resolve_params(factory, given)
+    return resolve_params(factory, params)

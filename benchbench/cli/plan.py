@@ -3,42 +3,64 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchbench.cli.options import benchmark_options, file_argument, results_option
+
+if TYPE_CHECKING:
+    from benchbench.plan.run import Run
+    from benchbench.results.folder import ResultsFolder
+
+_TO_DO = "to do"
 
 
 @click.command("plan")
 @file_argument
 @benchmark_options
 @results_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan_command(
     file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool, results: Path, as_json: bool
 ) -> None:
-    """List the runs of the benchmark FILE, each with its digest, done or to do.
+    """List the runs of the benchmark FILE with digest and state.
 
-    A run counts as done by its digest; `run` compares the data and the split as well.
+    Here a run counts as done if a record has its digest; `run` also compares the data and the split.
     """
-    from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
+    from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
     (plan,) = read_plans([file], discover(), overrides=overrides, only=only, rehearse=rehearse)
-    benchmark, runs = plan.benchmark, plan.selected
-    folders = [results_folder(results, benchmark.name, phantom=phantom) for phantom in ({True, rehearse})]
-    lines = []
-    for run in runs:
-        records = [record for folder in folders if (record := folder.run(run.key).read_record())]
-        states = [record.status for record in records if record.digest == run.digest]
-        lines.append({**run.key._asdict(), "digest": run.digest, "state": states[0] if states else "to do"})
+    benchmark = plan.benchmark
+    folders = [results_folder(results, benchmark.name, phantom=True)]
+    if not rehearse:  # a data root may hold phantom data, too
+        folders.insert(0, results_folder(results, benchmark.name, phantom=False))
+    lines = [
+        {**run.key._asdict(), "digest": run.digest, "state": _state_of(run, folders)} for run in plan.selected
+    ]
     if as_json:
         click.echo(json.dumps({"benchmark": benchmark.name, "title": benchmark.title, "runs": lines}, indent=1))
-        return
+    else:
+        _print(lines)
+
+
+def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
+    """Return the status of the first record with the run's digest."""
+    for folder in folders:
+        record = folder.run(run.key).read_record()
+        if record is not None and record.digest == run.digest:
+            return record.status
+    return _TO_DO
+
+
+def _print(lines: Sequence[dict[str, Any]]) -> None:
+    unfinished = 0
     for line in lines:
         key = "  ".join(f"{name} {line[name]}" for name in ("dataset", "model", "variant", "fold", "seed"))
         click.echo(f"{line['digest'][:12]}  {line['state']:<8}  {key}")
-    waiting = sum(line["state"] in {"to do", "failed"} for line in lines)
-    click.echo(f"{len(lines)} runs, {waiting} to do")
+        unfinished += line["state"] in {_TO_DO, "failed"}
+    click.echo(f"{len(lines)} runs, {unfinished} to do")

@@ -10,7 +10,7 @@ from datetime import timedelta
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchbench.launch import Outcome
+from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
@@ -18,9 +18,9 @@ from benchbench.run.assignment import Progress as RunProgress
 
 
 @contextlib.contextmanager
-def screen(*, terminal: bool) -> Iterator[Bars | Lines]:
-    """An observer that shows what it hears."""
-    if not terminal:
+def progress_display(*, is_terminal: bool) -> Iterator[Bars | Lines]:
+    """Yield an observer that prints what is reported to it."""
+    if not is_terminal:
         yield Lines()
         return
     columns = (
@@ -35,111 +35,113 @@ def screen(*, terminal: bool) -> Iterator[Bars | Lines]:
 
 
 class Estimate:
-    """When the plan will be over, from the epochs measured so far."""
+    """The remaining time of a plan, extrapolated from the epochs done so far."""
 
-    def __init__(self) -> None:
-        self._epochs: dict[RunKey, float] = {}
-        self._total = 0.0
-        self._began = time.monotonic()
-
-    def start(self, assignments: Sequence[Assignment]) -> None:
-        self._began = time.monotonic()
-        self._total = float(sum(_epochs(each) for each in assignments))
-        self._epochs = dict.fromkeys((each.key for each in assignments), 0.0)
+    def __init__(self, assignments: Sequence[Assignment] = ()) -> None:
+        self._start = time.monotonic()
+        self._planned = {assignment.key: _planned_epochs(assignment) for assignment in assignments}
+        self._done: dict[RunKey, float] = dict.fromkeys(self._planned, 0.0)
 
     def advance(self, key: RunKey, epochs: float) -> None:
-        self._epochs[key] = epochs
+        self._done[key] = epochs
 
-    def finish(self, key: RunKey, of: float) -> None:
-        """A run may end before its last epoch."""
-        self._epochs[key] = of
+    def finish(self, key: RunKey) -> None:
+        """Count all planned epochs of a run as done: it may end before the last one."""
+        self._done[key] = self._planned[key]
 
     def __str__(self) -> str:
-        share = sum(self._epochs.values()) / self._total if self._total else 1.0
+        total = sum(self._planned.values())
+        share = sum(self._done.values()) / total if total else 1.0
         if share <= 0:
             return "about ? left"
-        left = (time.monotonic() - self._began) * (1 - share) / share
-        return f"about {timedelta(seconds=round(left))} left"
+        elapsed = time.monotonic() - self._start
+        remaining = elapsed * (1 - share) / share
+        return f"about {timedelta(seconds=round(remaining))} left"
 
 
 class Lines:
-    """A line for every epoch and every end, without control codes: for log files."""
+    """Prints one line per epoch and per finished run, without control codes, for log files."""
 
     def __init__(self) -> None:
         self._estimate = Estimate()
-        self._of: dict[RunKey, int] = {}
 
-    def preparing(self, dataset: str, cases: int) -> None:
+    def on_preparation_start(self, dataset: str, cases: int) -> None:
         click.echo(f"{dataset}: preparing {cases} cases")
 
-    def prepared(self) -> None:
+    def on_case_prepared(self) -> None:
         pass
 
-    def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
-        self._estimate.start(assignments)
-        self._of = {each.key: _epochs(each) for each in assignments}
-        click.echo(f"{len(assignments)} runs to do, {done} done already")
+    def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
+        self._estimate = Estimate(assignments)
+        click.echo(f"{len(assignments)} runs to do, {done} already done")
 
-    def heard(self, key: RunKey, outcome: Outcome) -> None:
-        if isinstance(outcome, RunProgress):
-            self._estimate.advance(key, outcome.epochs)
-            if outcome.note:
-                click.echo(
-                    f"{key}: epoch {round(outcome.epochs)} of {outcome.of}, {outcome.note}, {self._estimate}"
-                )
+    def on_run_event(self, key: RunKey, event: RunEvent) -> None:
+        if not isinstance(event, RunProgress):
+            self._estimate.finish(key)
+            click.echo(f"{key}: {_describe_end(event)}")
             return
-        self._estimate.finish(key, self._of[key])
-        click.echo(f"{key}: {_ending(outcome)}")
+        self._estimate.advance(key, event.epochs)
+        if event.note:
+            click.echo(f"{key}: epoch {round(event.epochs)} of {event.of}, {event.note}, {self._estimate}")
 
 
 class Bars:
-    """A bar for the plan and one for each run under way."""
+    """Shows a bar for the plan and one for each active run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._estimate = Estimate()
         self._plan: TaskID | None = None
         self._runs: dict[RunKey, TaskID] = {}
-        self._of: dict[RunKey, int] = {}
 
-    def preparing(self, dataset: str, cases: int) -> None:
+    def on_preparation_start(self, dataset: str, cases: int) -> None:
         self._plan = self._progress.add_task(f"{dataset}: cases", total=cases, note="")
 
-    def prepared(self) -> None:
+    def on_case_prepared(self) -> None:
         if self._plan is not None:
             self._progress.advance(self._plan)
 
-    def starting(self, assignments: Sequence[Assignment], *, done: int) -> None:
-        self._estimate.start(assignments)
-        self._of = {each.key: _epochs(each) for each in assignments}
+    def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
+        self._estimate = Estimate(assignments)
         self._plan = self._progress.add_task("runs", total=len(assignments) + done, completed=done, note="")
 
-    def heard(self, key: RunKey, outcome: Outcome) -> None:
-        assert self._plan is not None, "starting comes first"
-        if isinstance(outcome, RunProgress):
-            if key not in self._runs:
-                self._runs[key] = self._progress.add_task(str(key), total=outcome.of, note="")
-            self._estimate.advance(key, outcome.epochs)
-            self._progress.update(self._runs[key], completed=round(outcome.epochs, 1))
-            if outcome.note:
-                self._progress.update(self._runs[key], note=outcome.note)
+    def on_run_event(self, key: RunKey, event: RunEvent) -> None:
+        assert self._plan is not None, "the runs start before their first event"
+        if isinstance(event, RunProgress):
+            self._advance(key, event)
         else:
-            self._estimate.finish(key, self._of[key])
-            self._progress.console.print(f"{key}: {_ending(outcome)}", highlight=False, markup=False)
-            if key in self._runs:
-                self._progress.remove_task(self._runs.pop(key))
+            self._finish(key, event)
             self._progress.advance(self._plan)
         self._progress.update(self._plan, note=str(self._estimate))
 
+    def _advance(self, key: RunKey, progress: RunProgress) -> None:
+        if key not in self._runs:
+            self._runs[key] = self._progress.add_task(str(key), total=progress.of, note="")
+        self._estimate.advance(key, progress.epochs)
+        self._progress.update(self._runs[key], completed=round(progress.epochs, 1))
+        if progress.note:
+            self._progress.update(self._runs[key], note=progress.note)
 
-def _ending(outcome: Record | Exception) -> str:
-    if isinstance(outcome, Exception):
-        return f"not begun: {outcome}"
-    reason = f": {outcome.reason}" if outcome.reason else ""
-    trained = f" after {outcome.epochs} epochs" if outcome.epochs else ""
-    return f"{outcome.status}{trained}, {outcome.seconds:.1f} s{reason}"
+    def _finish(self, key: RunKey, end: Record | Exception) -> None:
+        self._estimate.finish(key)
+        self._progress.console.print(f"{key}: {_describe_end(end)}", highlight=False, markup=False)
+        if key in self._runs:
+            self._progress.remove_task(self._runs.pop(key))
 
 
-def _epochs(assignment: Assignment) -> int:
-    """An ensemble trains nothing."""
-    return 0 if assignment.members else assignment.protocol.epochs
+def _describe_end(end: Record | Exception) -> str:
+    if isinstance(end, Exception):
+        return f"not started: {end}"
+    text: str = end.status
+    if end.epochs:
+        text += f" after {end.epochs} epochs"
+    text += f", {end.seconds:.1f} s"
+    if end.reason:
+        text += f": {end.reason}"
+    return text
+
+
+def _planned_epochs(assignment: Assignment) -> int:
+    if assignment.members:  # an ensemble is not trained
+        return 0
+    return assignment.protocol.epochs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,8 +19,8 @@ from benchbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from benchbench.cli.plans import Plan
-    from benchbench.launch.orchestrate import Machine
+    from benchbench.cli.benchmark_files import Plan
+    from benchbench.launch.machine import Machine
     from benchbench.registry.registry import Registry
 
 
@@ -31,12 +31,22 @@ if TYPE_CHECKING:
 @results_option
 @cache_option
 @click.option(
-    "--device", "--devices", default="auto", show_default=True, help="auto, cpu, cuda:N or a list of them."
+    "--device",
+    "--devices",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda:N or a list such as cuda:0,cuda:1.",
 )
-@click.option("--compress-cache", is_flag=True, help="Less disk for prepared cases, more memory in every run.")
+@click.option(
+    "--compress-cache", is_flag=True, help="Use less disk for prepared cases, but more memory in every run."
+)
 @click.option("--save-predictions", is_flag=True, help="Write the predicted labels of every test case as NIfTI.")
 @pictures_option
-@click.option("--jobs", type=click.IntRange(min=0), help="Runs at a time [one a device]; 0: in this process.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    help="Runs at the same time; default: one per device; 0: in this process.",
+)
 def run_command(
     files: tuple[Path, ...],
     *,
@@ -52,10 +62,10 @@ def run_command(
     no_pictures: bool,
     jobs: int | None,
 ) -> int:
-    """Carry out every benchmark FILE, in this order: what is done is skipped, what is not is done."""
-    from benchbench.cli.plans import read_plans  # noqa: PLC0415 after --help has answered
+    """Run every benchmark FILE in this order; runs that are already done are skipped."""
+    from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415
-    from benchbench.launch.orchestrate import Machine  # noqa: PLC0415
+    from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     registry = discover()
@@ -72,48 +82,50 @@ def run_command(
     )
     if len(files) == 1:
         return _carry_out(plans[0], registry, machine).exit_code
-    return _carry_out_all(plans, lambda plan: _carry_out(plan, registry, machine))
+    return _carry_out_all(plans, registry, machine)
 
 
-class Ending(NamedTuple):
-    """How a benchmark ended."""
+class BenchmarkEnd(NamedTuple):
+    """The end of a benchmark."""
 
     exit_code: int
-    said: str
+    message: str
 
 
-def _carry_out_all(plans: Sequence[Plan], carry_out: Callable[[Plan], Ending]) -> int:
-    """Carries out each benchmark, whatever becomes of the others; the worst exit code."""
+def _carry_out_all(plans: Sequence[Plan], registry: Registry, machine: Machine) -> int:
+    """Carry out each benchmark, even if others fail, and return the highest exit code."""
+    ends = {plan.benchmark.name: _carry_out_safely(plan, registry, machine) for plan in plans}
+    for name, end in ends.items():
+        click.echo(f"{name}: {end.message}")
+    return max(end.exit_code for end in ends.values())
+
+
+def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
+    """Carry out a benchmark and print its error instead of raising it."""
     from benchbench.errors import BenchbenchError  # noqa: PLC0415 as above
 
-    endings: dict[str, Ending] = {}
-    for plan in plans:
-        name = plan.benchmark.name
-        try:
-            endings[name] = carry_out(plan)
-        except BenchbenchError as error:
-            if click.get_current_context().obj["debug"]:
-                traceback.print_exception(error)
-            click.echo(f"error: {name}: {error}", err=True)
-            endings[name] = Ending(error.exit_code, f"not carried out: {error.problems[0]}")
-    for name, ending in endings.items():
-        click.echo(f"{name}: {ending.said}")
-    return max(ending.exit_code for ending in endings.values())
+    try:
+        return _carry_out(plan, registry, machine)
+    except BenchbenchError as error:
+        if click.get_current_context().obj["debug"]:
+            traceback.print_exception(error)
+        click.echo(f"error: {plan.benchmark.name}: {error}", err=True)
+        return BenchmarkEnd(error.exit_code, f"not carried out: {error.problems[0]}")
 
 
-def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> Ending:
-    from benchbench.cli.progress import screen  # noqa: PLC0415 as above
-    from benchbench.cli.summary import print_folds  # noqa: PLC0415
+def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
+    from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
+    from benchbench.cli.summary import print_summary  # noqa: PLC0415
     from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
 
-    with screen(terminal=sys.stdout.isatty()) as observer:
+    with progress_display(is_terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(
             plan.benchmark, plan.runs, plan.selected, registry=registry, machine=machine, observer=observer
         )
-    print_folds(folder)
+    print_summary(folder)
     unfinished = sum(record is None or record.status != "done" for record in records)
     if not unfinished:
-        return Ending(0, f"all {len(records)} runs ended well")
-    said = f"{unfinished} of {len(records)} runs did not end well; the table says which and why"
-    click.echo(said, err=True)
-    return Ending(1, said)
+        return BenchmarkEnd(0, f"all {len(records)} runs are done")
+    message = f"{unfinished} of {len(records)} runs are not done; the table above gives the reasons"
+    click.echo(message, err=True)
+    return BenchmarkEnd(1, message)

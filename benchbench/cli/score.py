@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from pathlib import Path
@@ -17,47 +18,51 @@ if TYPE_CHECKING:
 
 _METRICS = "dice,iou,precision,sensitivity,hd95"
 _NUMBERS = ("mean", "low", "high", "median", "n", "n_ref_empty", "n_penalised", "n_nan", "dice_pos")
-_SHOWN = ("metric", "region", *_NUMBERS, "note")
+_COLUMNS = ("metric", "region", *_NUMBERS, "note")
 
 
 @click.command("score")
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("prediction", type=click.Path(path_type=Path))
-@click.option("--labels", multiple=True, metavar="REGION=VALUES", help="What labels mean: 'tumour=1 whole=1,2,4'.")
 @click.option(
-    "--task", type=click.Path(path_type=Path), help="The same as the table `labels` of a TOML or JSON file."
+    "--labels", multiple=True, metavar="REGION=VALUES", help="Label values of regions: 'tumour=1 whole=1,2,4'."
 )
-@click.option("--background", multiple=True, type=int, metavar="VALUE", help="A label that belongs to no region.")
-@click.option("--metrics", default=_METRICS, show_default=True, help="Names between commas, e.g. dice,hd95,nsd@2.")
+@click.option(
+    "--task", type=click.Path(path_type=Path), help="TOML or JSON file with the regions in a table `labels`."
+)
+@click.option("--background", multiple=True, type=int, metavar="VALUE", help="A label value that is in no region.")
+@click.option(
+    "--metrics", default=_METRICS, show_default=True, help="Names, separated by commas, e.g. dice,hd95,nsd@2."
+)
 @click.option(
     "--empty",
     type=click.Choice(get_args(EmptyPolicy)),
     default="score",
     show_default=True,
-    help="Rule for empty masks.",
+    help="Policy for empty masks.",
 )
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "worst"]),
     default="refuse",
     show_default=True,
-    help="What holds for a case without a prediction.",
+    help="Policy for cases without a prediction: refuse them, or give them the worst score.",
 )
 @click.option(
     "--lesions",
     type=click.Choice(CHALLENGES),
-    help="Score each lesion too, as this challenge of BraTS 2023 does.",
+    help="Also score every lesion by the rules of this BraTS 2023 challenge.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for cases.csv, cases.parquet, summary.csv.")
 def score_command(reference: Path, prediction: Path, *, out: Path | None, **options: Any) -> None:
-    """Score PREDICTION against REFERENCE: two label maps, or two folders of them paired by name.
+    """Score PREDICTION against REFERENCE: two label maps, or two folders of label maps paired by name.
 
-    NIfTI, TIFF, PNG and NRRD. Distances are in mm by the header of the reference, or in pixels where it has none.
+    The files may be NIfTI, TIFF, PNG or NRRD. Distances are in mm if the header of the reference has a voxel size,
+    otherwise in pixels.
     """
-    from benchbench.images.label_maps import suffix_of  # noqa: PLC0415 after --help has answered
-    from benchbench.scoring import Scoring, read_regions, score_paths  # noqa: PLC0415
+    from benchbench.scoring import Scoring, read_regions, score_paths  # noqa: PLC0415 after --help has answered
 
-    how = Scoring(
+    scoring = Scoring(
         regions=read_regions(options["labels"], options["task"]),
         metrics=tuple(name.strip() for name in options["metrics"].split(",") if name.strip()),
         empty=options["empty"],
@@ -65,47 +70,55 @@ def score_command(reference: Path, prediction: Path, *, out: Path | None, **opti
         background=frozenset({0, *options["background"]}),
         lesions=options["lesions"],
     )
-    cases = sum(suffix_of(path.name) is not None for path in reference.iterdir()) if reference.is_dir() else 1
+    cases = _count_cases(reference)
     with click.progressbar(length=cases, label="cases", hidden=cases < 2 or not sys.stderr.isatty()) as bar:
-        scores = score_paths(reference, prediction, how, progress=lambda: bar.update(1))
-    _print(scores, how.empty)
+        scores = score_paths(reference, prediction, scoring, progress=lambda: bar.update(1))
+    _print(scores, scoring.empty)
     if out is not None:
         _write(scores, out)
         click.echo(f"written to {out}: cases.csv, cases.parquet, summary.csv")
+
+
+def _count_cases(reference: Path) -> int:
+    from benchbench.images.label_maps import suffix_of  # noqa: PLC0415 as above
+
+    if not reference.is_dir():
+        return 1
+    return sum(suffix_of(path.name) is not None for path in reference.iterdir())
 
 
 def _print(scores: Scores, empty: str) -> None:
     from rich.console import Console  # noqa: PLC0415 printing only
     from rich.table import Table  # noqa: PLC0415
 
-    lines = scores.summary[scores.summary["aggregate"] == "case"]
-    columns = [name for name in _SHOWN if name in lines]
-    whole = {name: "Int64" for name in columns if name.startswith("n_") or name == "n"}
-    lines = lines.astype(whole).fillna({"note": ""})
+    rows = scores.summary[scores.summary["aggregate"] == "case"]
+    columns = [name for name in _COLUMNS if name in rows]
+    integers = [name for name in columns if name.startswith("n_") or name == "n"]
+    rows = rows.astype(dict.fromkeys(integers, "Int64")).fillna({"note": ""})
     table = Table(title=f"{scores.cases['case'].nunique()} cases, empty masks: {empty}", title_justify="left")
     for name in columns:
         table.add_column(name, justify="right" if name in _NUMBERS else "left")
-    for line in lines[columns].itertuples(index=False, name=None):
-        table.add_row(*map(_cell, line))
+    for row in rows[columns].itertuples(index=False, name=None):
+        table.add_row(*map(_format_cell, row))
     Console().print(table)
     for note in scores.notes:
         click.echo(f"note: {note}")
 
 
 def _write(scores: Scores, out: Path) -> None:
-    import io  # noqa: PLC0415
-
-    from benchbench.data.atomic import write_atomic  # noqa: PLC0415
+    from benchbench.data.atomic import write_atomic  # noqa: PLC0415 as above
     from benchbench.report.text import to_csv  # noqa: PLC0415
 
-    packed = io.BytesIO()
-    scores.cases.to_parquet(packed, index=False)
-    write_atomic(out / "cases.parquet", packed.getvalue())
+    content = io.BytesIO()
+    scores.cases.to_parquet(content, index=False)
+    write_atomic(out / "cases.parquet", content.getvalue())
     write_atomic(out / "cases.csv", to_csv(scores.cases).encode())
     write_atomic(out / "summary.csv", to_csv(scores.summary).encode())
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4f}"
-    return "" if value is None or str(value) == "<NA>" else str(value)
+    if value is None or str(value) == "<NA>":
+        return ""
+    return str(value)

@@ -1,7 +1,7 @@
-"""Where runs are carried out: in this process, or each in a worker process of its own.
+"""Carries out many runs: in this process, or each in a worker process of its own.
 
-A launcher takes assignments and a listener, and returns when every run has ended one way or the other. Each run
-writes its own record; a launcher adds one only for a process that died before it could.
+A launcher takes assignments and a listener, and returns when every run has ended or failed. Each run writes its
+own record; a launcher writes one only for a process that died before it could.
 """
 
 from __future__ import annotations
@@ -13,12 +13,29 @@ from benchbench.plan.run import RunKey
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment, Progress
 
-Outcome = Progress | Record | Exception
-"""How far a run is, how it ended, or what kept it from being begun."""
-Listener = Callable[[RunKey, Outcome], None]
+RunEvent = Progress | Record | Exception
+"""Progress of a run, the record of its end, or the error that prevented its start."""
+Listener = Callable[[RunKey, RunEvent], None]
+"""Called with every event of every run."""
 
 
 class Launcher(Protocol):
     """Carries out runs."""
 
-    def __call__(self, assignments: Sequence[Assignment], listen: Listener) -> None: ...
+    def __call__(self, assignments: Sequence[Assignment], listener: Listener) -> None: ...
+
+
+class Observer(Protocol):
+    """Receives the events of a whole plan, to display them."""
+
+    def on_preparation_start(self, dataset: str, cases: int) -> None:
+        """Called before the cases of a dataset are read and prepared."""
+
+    def on_case_prepared(self) -> None:
+        """Called after each case."""
+
+    def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
+        """Called before the first of these runs starts; `done` other runs are already done."""
+
+    def on_run_event(self, key: RunKey, event: RunEvent) -> None:
+        """Called when a run progresses, ends or cannot be started."""

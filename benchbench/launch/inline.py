@@ -1,4 +1,4 @@
-"""Runs one after another in this process: for a debugger, a notebook, a test."""
+"""Carries out runs one after another in this process: for debuggers, notebooks and tests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
 
 
-def launch_inline(assignments: Sequence[Assignment], listen: Listener) -> None:
-    """Carries out the runs in their order."""
+def launch_inline(assignments: Sequence[Assignment], listener: Listener) -> None:
+    """Carry out the runs in their order."""
     for assignment in assignments:
         try:
-            listen(assignment.key, execute(assignment, partial(listen, assignment.key)))
+            record = execute(assignment, partial(listener, assignment.key))
         except RunBusyError as error:
-            listen(assignment.key, error)
+            listener(assignment.key, error)
+        else:
+            listener(assignment.key, record)

@@ -1,4 +1,4 @@
-"""A worker process for each run: one that crashes takes nothing with it, and its memory is given back whole."""
+"""Carries out each run in a worker process: a crash stops no other run, and all memory is returned."""
 
 from __future__ import annotations
 
@@ -15,139 +15,153 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from benchbench.errors import BenchbenchError
-from benchbench.launch import Listener
-from benchbench.launch.waiting import Waiting
+from benchbench.launch import Listener, RunEvent
+from benchbench.launch.machine import Slot
+from benchbench.launch.run_queue import RunQueue
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment, Progress
 
+EXIT_BUSY = 75
+"""Exit code of a worker whose run is locked by another process (EX_TEMPFAIL)."""
+
 _STOP_SECONDS = 5.0
+
+_Events = queue.SimpleQueue[tuple[Assignment, RunEvent] | None]
+"""Events of runs from the slot threads; None when a slot has no more runs."""
 
 
 @dataclass(frozen=True)
 class ProcessLauncher:
-    """Keeps one worker process busy in every slot."""
+    """Runs one worker process at a time in every slot."""
 
-    slots: tuple[tuple[str, ...], ...]
-    """The devices of each slot, one for each process of a run; a device named twice holds two runs at a time."""
+    slots: tuple[Slot, ...]
+    """The devices of each slot; slots may share a device."""
     threads: int
-    """Of a run, all of its processes together."""
+    """CPU threads of a run, all of its processes together."""
     _workers: set[subprocess.Popen[bytes]] = field(default_factory=set, compare=False)
 
-    def __call__(self, assignments: Sequence[Assignment], listen: Listener) -> None:
-        """Carries out the runs, each in its own process.
+    def __call__(self, assignments: Sequence[Assignment], listener: Listener) -> None:
+        """Carry out the runs, each in its own process.
 
-        KeyboardInterrupt, or anything else raised here or by the listener, stops the workers and goes on up.
+        An exception raised here or by the listener, KeyboardInterrupt included, stops the workers and is raised
+        again.
         """
-        waiting = Waiting(assignments)
-        heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None] = queue.SimpleQueue()
+        run_queue = RunQueue(assignments)
+        events: _Events = queue.SimpleQueue()
         stopping = threading.Event()
-        slots = [
-            threading.Thread(target=self._serve, args=(devices, waiting, heard, stopping), daemon=True)
-            for devices in self.slots[: len(assignments)]
-        ]
-        for slot in slots:
-            slot.start()
+        threads = []
+        for devices in self.slots[: len(assignments)]:
+            arguments = (devices, run_queue, events, stopping)
+            threads.append(threading.Thread(target=self._serve_slot, args=arguments, daemon=True))
+        for thread in threads:
+            thread.start()
         try:
-            running = len(slots)
-            while running:
-                message = heard.get()
-                if message is None:
-                    running -= 1
-                else:
-                    listen(message[0].key, message[1])
+            _forward(events, listener, slots=len(threads))
         finally:
             stopping.set()
-            waiting.drop()
-            self._stop()
-            for slot in slots:
-                slot.join(_STOP_SECONDS)
+            run_queue.clear()
+            self._stop_workers()
+            for thread in threads:
+                thread.join(_STOP_SECONDS)
 
-    def _serve(
-        self,
-        devices: tuple[str, ...],
-        waiting: Waiting,
-        heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None],
-        stopping: threading.Event,
-    ) -> None:
+    def _serve_slot(self, devices: Slot, run_queue: RunQueue, events: _Events, stopping: threading.Event) -> None:
+        """Carry out queued runs on these devices until the queue is empty."""
+        runs_per_device = max(self._count_slots(device) for device in devices)
         try:
-            while (taken := waiting.take()) is not None:
+            while (queued := run_queue.take()) is not None:
                 assignment = replace(
-                    taken,
+                    queued,
                     device=devices[0],
                     devices=devices,
                     threads=self.threads,
-                    runs_per_device=max(sum(device in slot for slot in self.slots) for device in devices),
+                    runs_per_device=runs_per_device,
                 )
                 try:
-                    outcome = self._carry_out(assignment, heard, stopping)
+                    end = self._carry_out(assignment, events, stopping)
                 finally:
-                    waiting.end(taken)
-                if outcome is not None:
-                    heard.put((assignment, outcome))
+                    run_queue.finish(queued)
+                if end is not None:
+                    events.put((assignment, end))
         finally:
-            heard.put(None)
+            events.put(None)
+
+    def _count_slots(self, device: str) -> int:
+        return sum(device in slot for slot in self.slots)
 
     def _carry_out(
-        self,
-        assignment: Assignment,
-        heard: queue.SimpleQueue[tuple[Assignment, Progress | Record | Exception] | None],
-        stopping: threading.Event,
+        self, assignment: Assignment, events: _Events, stopping: threading.Event
     ) -> Record | Exception | None:
+        """Carry out a run and return its end; None if the launcher is stopping."""
         if not assignment.is_done_by(assignment.folder.read_record()):
             assignment.folder.discard("run.json")
-        worker = _start(assignment)
+        worker = _start_worker(assignment)
         self._workers.add(worker)
         assert worker.stdin is not None
         assert worker.stdout is not None
+        # a broken pipe is a worker that died at its start: its exit code tells the cause
         with worker.stdout, contextlib.suppress(BrokenPipeError), worker.stdin:
-            # a broken pipe is a worker that died at once: its exit code says how
             worker.stdin.write(pickle.dumps(assignment))
-            worker.stdin.flush()  # and kept open: the worker ends when it closes, which it does if we die
+            worker.stdin.flush()  # the pipe stays open: it closes when this process dies, and the worker then ends
             for line in worker.stdout:
-                heard.put((assignment, Progress(**json.loads(line))))
+                events.put((assignment, Progress(**json.loads(line))))
         code = worker.wait()
         self._workers.discard(worker)
-        return None if stopping.is_set() else _outcome(assignment, code)
+        return None if stopping.is_set() else _read_end(assignment, code)
 
-    def _stop(self) -> None:
-        for worker in list(self._workers):
+    def _stop_workers(self) -> None:
+        workers = list(self._workers)
+        for worker in workers:
             worker.terminate()
-        for worker in list(self._workers):
+        for worker in workers:
             try:
                 worker.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.kill()
 
 
-def _start(assignment: Assignment) -> subprocess.Popen[bytes]:
+def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
+    """Pass events to the listener until no slot has runs left."""
+    active = slots
+    while active:
+        message = events.get()
+        if message is None:
+            active -= 1
+            continue
+        assignment, event = message
+        listener(assignment.key, event)
+
+
+def _start_worker(assignment: Assignment) -> subprocess.Popen[bytes]:
     folder = assignment.folder.path
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, assignment.threads // assignment.protocol.world_size))
+    environment = {
+        # threads that wait actively slow a run down several times if other runs use the same cores
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
     with (folder / "worker.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "benchbench.launch.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            # threads that wait by spinning make a run several times slower where others use the cores as well
-            env={
-                "OMP_WAIT_POLICY": "PASSIVE",
-                **os.environ,
-                "OMP_NUM_THREADS": threads,
-                "MKL_NUM_THREADS": threads,
-            },
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the workers
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the workers
         )
 
 
-def _outcome(assignment: Assignment, code: int) -> Record | Exception:
+def _read_end(assignment: Assignment, code: int) -> Record | Exception:
+    """Return the record that a worker wrote, or write one with the cause of its death."""
     record = assignment.folder.read_record()
     if record is not None:
         return record
-    if code == BUSY:
-        return RunBusyError(f"{assignment.key}: another process is at this run; wait for it or stop it")
-    record = assignment.record(status="failed", reason=_cause(code), provenance={}, seconds=0.0)
+    if code == EXIT_BUSY:
+        return RunBusyError(f"{assignment.key}: another process is carrying out this run; wait for it or stop it")
+    record = assignment.record(status="failed", reason=_describe_exit(code), provenance={}, seconds=0.0)
     try:
         with assignment.folder.lock(timeout_seconds=1):
             assignment.folder.write_record(record)
@@ -156,16 +170,10 @@ def _outcome(assignment: Assignment, code: int) -> Record | Exception:
     return record
 
 
-def _cause(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code >= 0:
-        return f"the worker process ended with exit code {code} and no record (worker.log has the rest)"
-    hint = (
-        "; the system may have run out of memory: lower --jobs or protocol.batch"
-        if -code == signal.SIGKILL
-        else ""
-    )
-    return f"the worker process was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
-
-
-BUSY = 75
-"""Exit code of a worker whose run is another process's: EX_TEMPFAIL."""
+        return f"the worker process ended with exit code {code} and without a record (see worker.log)"
+    text = f"the worker process was killed by signal {-code} ({signal.Signals(-code).name})"
+    if -code == signal.SIGKILL:
+        text += "; the system may have run out of memory: lower --jobs or protocol.batch"
+    return text

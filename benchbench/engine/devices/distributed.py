@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from benchbench.engine.devices.parent_watch import end_with_parent
 from benchbench.errors import BenchbenchError
 
 T = TypeVar("T")
@@ -190,7 +191,9 @@ def _carry_out(
     describe: Callable[[Exception], str],
 ) -> R:
     """What each process does."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    launcher = parent_process()
+    assert launcher is not None, "the launcher starts this process"
+    end_with_parent(launcher.join)
     try:
         return function(argument, sender.send if this_rank() == 0 else _tell_nobody)
     except Exception as error:
@@ -214,14 +217,6 @@ def _listen(receiver: Connection, hear: Callable[[Any], None], reasons: dict[int
 
 def _tell_nobody(_: object) -> None:
     pass
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the launcher dies."""
-    launcher = parent_process()
-    assert launcher is not None, "the launcher starts this process"
-    launcher.join()
-    os._exit(1)
 
 
 def _ending(code: int) -> str:

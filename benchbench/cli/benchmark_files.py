@@ -1,0 +1,91 @@
+"""Reads and checks all benchmark files of a command line before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import click
+
+from benchbench.errors import UsageError
+from benchbench.launch.preflight import check_models, check_steps
+from benchbench.plan.expand import plan_runs
+from benchbench.plan.run import Run
+from benchbench.plan.select import select_runs
+from benchbench.registry.registry import Registry
+from benchbench.spec.benchmark import Benchmark, read_benchmark
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Plan(NamedTuple):
+    """A benchmark with its runs."""
+
+    benchmark: Benchmark
+    runs: list[Run]
+    selected: list[Run]
+    """The runs that match `--only`."""
+
+
+def read_plans(
+    files: Sequence[Path], registry: Registry, *, overrides: Sequence[str], only: Sequence[str], rehearse: bool
+) -> list[Plan]:
+    """Return a plan per file; a file of which `--only` selects no run is skipped with a message.
+
+    Raises:
+        UsageError: with every problem of the files or of the selection.
+    """
+
+    def read(file: Path) -> Plan:
+        benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
+        runs = plan_runs(benchmark, registry)
+        check_steps(benchmark)
+        return Plan(benchmark, runs, runs)
+
+    plans = _apply_to_all(read, files)
+    _check_result_names(files, plans)
+    all_runs = [run for plan in plans for run in plan.runs]
+    plans = [plan._replace(selected=select_runs(plan.runs, only, known=all_runs)) for plan in plans]
+    selected = [plan for plan in plans if plan.selected]
+    if not selected:
+        raise UsageError(f"--only {' '.join(only)}: no run matches every --only filter; remove one")
+    for file, plan in zip(files, plans, strict=True):
+        if not plan.selected:
+            click.echo(f"{file}: skipped, because --only {' '.join(only)} selects none of its runs")
+    _apply_to_all(lambda plan: check_models(plan.benchmark, plan.selected, registry), selected)
+    return selected
+
+
+def _check_result_names(files: Sequence[Path], plans: Sequence[Plan]) -> None:
+    """Refuse two files that would write to the same results folder."""
+    first: dict[str, Path] = {}
+    for file, plan in zip(files, plans, strict=True):
+        name = plan.benchmark.name
+        if name in first:
+            raise UsageError(
+                f"{file}: its results are named '{name}', as are those of {first[name]}; rename one of the files"
+            )
+        first[name] = file
+
+
+def _apply_to_all(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
+    """Return what the function returns for each item.
+
+    Raises:
+        UsageError: the one that was raised, or one with the problems of all.
+    """
+    results: list[U] = []
+    errors: list[UsageError] = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except UsageError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        problems = [problem for error in errors for problem in error.problems]
+        raise UsageError(*dict.fromkeys(problems))
+    if errors:
+        raise errors[0]
+    return results

@@ -1,0 +1,111 @@
+"""The cost of a model at a geometry, and the datasets that it fits, in lines of text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin
+from benchbench.engine.cost.network_cost import COUNTER, measure_cost, measure_receptive_field
+from benchbench.errors import IncompatibleError, UsageError
+from benchbench.launch.preflight import refusals
+from benchbench.registry.parameters import check_params, resolve_params
+from benchbench.registry.registry import Registry
+
+_USUAL_SIZES = {2: (3, 256, 256), 3: (1, 96, 96, 96)}
+"""Number of axes -> channels and patch."""
+
+
+def parse_geometry(text: str, *, regions: int) -> Geometry:
+    """Read channels and patch from text like 3x256x256.
+
+    Raises:
+        UsageError: the text has another form.
+    """
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2,3}", text):
+        raise UsageError(f"--geometry {text}: expected channels and two or three sizes; write it like 3x256x256")
+    channels, *patch = [int(part) for part in text.split("x")]
+    return Geometry(channels, regions, tuple(patch))
+
+
+def usual_geometries(plugin: ModelPlugin, *, regions: int) -> list[Geometry]:
+    """Return a geometry of common size for each number of axes that the model supports."""
+    geometries = []
+    for ndim in sorted(plugin.ndims):
+        channels, *patch = _USUAL_SIZES[ndim]
+        geometries.append(Geometry(channels, regions, tuple(patch)))
+    return geometries
+
+
+def cost_lines(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> Iterator[str]:
+    """Yield parameters, multiply-adds, receptive field, and which modules are not counted."""
+    place = f"at {geometry.in_channels} -> {geometry.out_channels}, {format_size(geometry.patch)}"
+    try:
+        cost = measure_cost(plugin, geometry, params)
+    except IncompatibleError as error:
+        yield f"{place}: {error}"
+        return
+    parameters = f"{cost.parameters:,} parameters"
+    if cost.trainable != cost.parameters:
+        parameters += f", {cost.trainable:,} of them trainable"
+    yield f"{place}: {parameters}, {cost.macs / 1e9:,.3f} GMACs"
+    yield f"  counted at batch size 1 in eval mode by {COUNTER}; FLOPs are twice as many"
+    if cost.uncounted:
+        yield f"  not counted, although they compute: {', '.join(cost.uncounted)}"
+    if cost.idle:
+        yield f"  have parameters but are used in training only: {', '.join(cost.idle)}"
+    yield f"  receptive field: {_describe_receptive_field(plugin, geometry, params, macs=cost.macs)}"
+
+
+def _describe_receptive_field(
+    plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], *, macs: int
+) -> str:
+    try:
+        extent, size = measure_receptive_field(plugin, geometry, params, macs=macs)
+    except (IncompatibleError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        return f"not measured, because the model refuses an input small enough to be quick ({reason})"
+    if extent == size:
+        return f"at least the whole input of {format_size(size)}"
+    return f"{format_size(extent)} of an input of {format_size(size)}"
+
+
+def fit_lines(
+    plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], registry: Registry
+) -> Iterator[str]:
+    """Yield the datasets for which the model can be built at this patch, and the reasons for the others."""
+    fitting = []
+    reasons = []
+    for name, installed in sorted(registry.datasets.items()):
+        counts, reason = _try_dataset(plugin, geometry, params, installed.plugin)
+        if reason:
+            reasons.append(f"{name}: {reason}")
+        else:
+            fitting.append(f"{name} ({counts})")
+    yield f"  fits, {len(geometry.patch)}D: {', '.join(fitting) or 'none'}"
+    if reasons:
+        yield "  does not fit:"
+    for reason in reasons:
+        yield f"    {reason}"
+
+
+def _try_dataset(
+    plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], dataset: DatasetPlugin
+) -> tuple[str, str]:
+    """Return the numbers of channels and regions, and why the model cannot be built for them ('' if it can)."""
+    if problems := check_params(dataset.open, {}):
+        return "", problems[0][1]
+    task = dataset.open(Path(), **resolve_params(dataset.open, {})).task  # opening reads no file
+    channels = len(task.channels)
+    regions = len(task.regions)
+    reasons = refusals(plugin, geometry._replace(in_channels=channels, out_channels=regions), params)
+    if reasons is None:
+        return "", "building it fails; `benchbench check` shows the error"
+    return f"{channels} -> {regions}", reasons[0] if reasons else ""
+
+
+def format_size(size: tuple[int, ...]) -> str:
+    """Return sizes as 256 × 256."""
+    return " × ".join(map(str, size))  # noqa: RUF001 the usual sign

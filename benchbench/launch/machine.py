@@ -1,0 +1,79 @@
+"""The folders, devices and options of a `benchbench run`, and the devices of runs that share the machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbench.errors import UsageError
+
+Slot = tuple[str, ...]
+"""The devices of one run at a time: one for each of its processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where data and results are stored, and which devices compute."""
+
+    results: Path
+    cache: Path
+    data_root: Path | None
+    devices: tuple[str, ...]
+    jobs: int | None
+    """Number of runs at the same time; None for one per device, 0 for runs in this process."""
+    compress_cache: bool = False
+    """True if prepared cases are compressed on disk; runs then keep them in memory."""
+    save_predictions: bool = False
+    """True if runs write their predictions as NIfTI files."""
+    pictures: bool = True
+    """True if the report shows galleries of test cases."""
+
+
+def available_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads_per_run(machine: Machine, processes: int = 1) -> int:
+    """Return each run's share of the cores, for all of its processes together."""
+    runs = max(1, len(device_slots(machine, processes)))
+    return max(1, available_cores() // runs)
+
+
+def device_slots(machine: Machine, processes: int) -> tuple[Slot, ...]:
+    """Return the devices of each run that can be active at the same time."""
+    devices = machine.devices
+    if processes > 1:  # no device twice within a run
+        devices = tuple(dict.fromkeys(devices))
+    count = machine.jobs
+    if count is None:
+        count = max(1, len(devices) // processes)
+    slots = []
+    for number in range(count):
+        first = number * processes
+        slots.append(tuple(devices[(first + rank) % len(devices)] for rank in range(processes)))
+    return tuple(slots)
+
+
+def check_processes(machine: Machine, processes: int) -> None:
+    """Refuse runs with more processes than GPUs; a CPU serves any number.
+
+    Raises:
+        UsageError: with the option to change.
+    """
+    if processes == 1:
+        return
+    if machine.jobs == 0:
+        raise UsageError(
+            f"--jobs 0: runs in one process, but protocol.world_size is {processes}; leave --jobs out or set"
+            " protocol.world_size to 1"
+        )
+    devices = set(machine.devices)
+    if devices != {"cpu"} and ("cpu" in devices or len(devices) < processes):
+        raise UsageError(
+            f"--device {','.join(machine.devices)}: expected cpu alone or {processes} GPUs, one for each"
+            " process of a run; give more devices or lower protocol.world_size"
+        )

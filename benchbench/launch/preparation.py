@@ -1,0 +1,163 @@
+"""Prepares the data of a plan: each dataset is opened once, and prepared once per combination of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchbench.contract import CaseRef, Dataset
+from benchbench.data.cache import mark_used
+from benchbench.data.case_names import name_problems
+from benchbench.data.digests import case_digests, dataset_digest
+from benchbench.data.duplicates import duplicates
+from benchbench.data.folder import open_dataset
+from benchbench.data.folds import PARTS, Fold, make_folds
+from benchbench.data.phantom import is_phantom, phantom_root
+from benchbench.data.pinned import pin
+from benchbench.engine.preparation.prepare import PreparedCase, preparation_of, prepare_cases
+from benchbench.errors import DataError
+from benchbench.launch import Observer
+from benchbench.launch.machine import Machine, available_cores, threads_per_run
+from benchbench.plan.run import Chosen, Run
+from benchbench.registry.registry import Registry
+from benchbench.results.folder import ResultsFolder
+from benchbench.run.assignment import Assignment
+from benchbench.spec.benchmark import Benchmark
+
+
+@dataclass(frozen=True)
+class _OpenedDataset:
+    """A dataset whose files must not change from now on."""
+
+    dataset: Dataset
+    cases: Sequence[CaseRef]
+    digests: dict[str, str]
+    """Case id -> SHA-256 of its files."""
+
+
+@dataclass(frozen=True)
+class _PreparedDataset:
+    """A dataset prepared and split as one protocol asks."""
+
+    cases: dict[str, PreparedCase]
+    """Prepared cases by id."""
+    folds: list[Fold]
+
+
+class Preparation:
+    """The datasets of a plan, prepared for its runs."""
+
+    def __init__(self, benchmark: Benchmark, registry: Registry, machine: Machine, observer: Observer) -> None:
+        self.is_phantom = benchmark.rehearsal is not None
+        """True if the plan is a rehearsal, or a dataset in the data root turned out to be a phantom."""
+        self._benchmark = benchmark
+        self._registry = registry
+        self._machine = machine
+        self._observer = observer
+        self._opened: dict[str, _OpenedDataset] = {}
+        self._prepared: dict[str, _PreparedDataset] = {}
+
+    def prepare_all(self, runs: Sequence[Run]) -> None:
+        """Open, prepare and split all data that the runs need.
+
+        Raises:
+            DataError: with every problem of every dataset.
+        """
+        problems: dict[str, None] = {}
+        different = {_preparation_key(run): run for run in runs}
+        for run in different.values():
+            try:
+                self._prepare(run)
+            except DataError as error:
+                problems.update(dict.fromkeys(error.problems))
+        if problems:
+            raise DataError(*problems)
+
+    def assign(self, run: Run, folder: ResultsFolder) -> Assignment:
+        """Return a run with everything that a worker needs."""
+        opened = self._opened[_dataset_key(run.dataset)]
+        prepared = self._prepared[_preparation_key(run)]
+        fold = prepared.folds[run.fold]
+        parts = {part: tuple(prepared.cases[case.id] for case in fold.part(part)) for part in PARTS}
+        task = opened.dataset.task
+        entry_point = "" if run.members else self._registry.models[run.model.name].origin.entry_point
+        return Assignment(
+            key=run.key,
+            protocol=run.protocol,
+            resolved=run.resolved(),
+            digest=run.digest,
+            data_digest=dataset_digest(opened.digests),
+            split_digest=fold.digest,
+            entry_point=entry_point,
+            model_params=run.model.params,
+            channels=task.channels,
+            regions=tuple(task.regions),
+            label_values=task.regions,
+            colours=task.colours,
+            train=parts["train"],
+            validation=parts["validation"],
+            test=parts["test"],
+            folder=folder.run(run.key),
+            device=self._machine.devices[0],
+            threads=threads_per_run(self._machine),
+            save_predictions=self._machine.save_predictions,
+            members=tuple(self.assign(member, folder) for member in run.members),
+        )
+
+    def _prepare(self, run: Run) -> None:
+        key = _dataset_key(run.dataset)
+        if key not in self._opened:
+            self._opened[key] = self._open(run.dataset)
+        opened = self._opened[key]
+        protocol = run.protocol
+        # before the cases are prepared, which takes long, because there may be too few patients
+        folds = make_folds(opened.cases, folds=protocol.folds, validation=protocol.validation)
+        self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
+        cases = prepare_cases(
+            opened.dataset,
+            opened.digests,
+            protocol=protocol,
+            recipe=key,
+            cache=self._machine.cache,
+            threads=available_cores(),
+            progress=self._observer.on_case_prepared,
+            compress=self._machine.compress_cache,
+        )
+        mark_used(prepared.folder for prepared in cases.values())
+        problems = list(duplicates((prepared.case, prepared.voxels()) for prepared in cases.values()))
+        if problems:
+            raise DataError(*problems)
+        self._prepared[_preparation_key(run)] = _PreparedDataset(cases, folds)
+
+    def _open(self, chosen: Chosen) -> _OpenedDataset:
+        dataset = self._find(chosen)
+        cases = dataset.cases()
+        problems = list(name_problems(cases))
+        if problems:
+            raise DataError(*problems)
+        pinned = pin(dataset, cases)
+        digests = case_digests(dataset, cases, threads=available_cores())
+        return _OpenedDataset(pinned, cases, digests)
+
+    def _find(self, chosen: Chosen) -> Dataset:
+        """Open the dataset in the data root, or a phantom of it in a rehearsal."""
+        plugin = self._registry.dataset(chosen.name)
+        root = self._machine.data_root
+        if self._benchmark.rehearsal is not None:
+            root = phantom_root(plugin, self._benchmark.rehearsal, cache=self._machine.cache)
+            mark_used([root])
+        dataset = open_dataset(plugin, chosen.params, data_root=root)
+        assert root is not None, "open_dataset refuses that"
+        self.is_phantom = self.is_phantom or is_phantom(root / plugin.name)
+        return dataset
+
+
+def _dataset_key(chosen: Chosen) -> str:
+    return f"{chosen.name} {dict(chosen.params)} {chosen.source_digest}"
+
+
+def _preparation_key(run: Run) -> str:
+    """Return text that is equal for runs with the same prepared data and folds."""
+    protocol = run.protocol
+    settings = (preparation_of(protocol), protocol.folds, protocol.validation)
+    return f"{_dataset_key(run.dataset)} {settings}"

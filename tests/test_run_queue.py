@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from benchbench.launch.run_queue import RunQueue
+from benchbench.plan.run import RunKey
+
+
+def assignment(model: str, *members: Any) -> Any:
+    return SimpleNamespace(key=RunKey("discs", model, "default", 0, 0), members=members)
+
+
+def take_in_thread(run_queue: RunQueue, taken: list[Any]) -> threading.Thread:
+    thread = threading.Thread(target=lambda: taken.append(run_queue.take()), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_assignments_are_taken_in_their_order() -> None:
+    first, second = assignment("a"), assignment("b")
+    run_queue = RunQueue([first, second])
+    assert (run_queue.take(), run_queue.take(), run_queue.take()) == (first, second, None)
+
+
+def test_other_runs_overtake_an_ensemble_until_its_members_have_ended() -> None:
+    first, second, third = assignment("a"), assignment("b"), assignment("c")
+    both = assignment("both", first, second)
+    run_queue = RunQueue([first, both, second, third])
+    assert run_queue.take() is first
+    assert run_queue.take() is second
+    run_queue.finish(first)
+    assert run_queue.take() is third
+    run_queue.finish(second)
+    assert run_queue.take() is both
+    assert run_queue.take() is None
+
+
+def test_an_ensemble_whose_members_are_already_done_starts_at_once() -> None:
+    both = assignment("both", assignment("a"), assignment("b"))
+    assert RunQueue([both]).take() is both
+
+
+def test_take_waits_until_a_member_has_ended() -> None:
+    first = assignment("a")
+    both = assignment("both", first)
+    run_queue = RunQueue([first, both])
+    run_queue.take()
+    taken: list[Any] = []
+    thread = take_in_thread(run_queue, taken)
+    thread.join(0.05)
+    assert not taken
+    run_queue.finish(first)
+    thread.join(5)
+    assert taken == [both]
+
+
+def test_nothing_is_taken_after_the_queue_is_cleared() -> None:
+    first = assignment("a")
+    run_queue = RunQueue([first, assignment("both", first)])
+    run_queue.take()
+    taken: list[Any] = []
+    thread = take_in_thread(run_queue, taken)
+    run_queue.clear()
+    thread.join(5)
+    assert taken == [None]
