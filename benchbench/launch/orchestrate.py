@@ -18,7 +18,6 @@ from benchbench.report import write_page, write_tables
 from benchbench.report.page.index import write_index
 from benchbench.results.folder import ResultsFolder, results_folder
 from benchbench.results.manifest import plan_manifest
-from benchbench.results.manifest import plan_manifest
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import Benchmark
