@@ -76,7 +76,7 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
 @pytest.mark.parametrize(
     ("explode", "reason"),
     [
-        ("second raise", "process 2 of 2: RuntimeError: the model fell over (worker.log has the rest)"),
+        ("second raise", "process 2 of 2: RuntimeError: the model fell over (see worker.log)"),
         ("second kill", "process 2 of 2: killed by signal 9 (SIGKILL) (worker.log has the rest)"),
     ],
 )

@@ -257,7 +257,7 @@ def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
     ("explode", "status", "reason"),
     [
         ("raise", "failed", "RuntimeError: the model fell over"),
-        ("exit", "failed", "ended with exit code 3 and no record"),
+        ("exit", "failed", "ended with exit code 3 and without a record"),
         ("kill", "failed", "killed by signal 9 (SIGKILL); the system may have run out of memory"),
         ("nan", "diverged", "training loss became nan in epoch 0"),
         ("print", "done", ""),
@@ -345,7 +345,7 @@ def test_a_run_held_by_another_process_is_left_to_it(
     benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
-    monkeypatch.setattr("benchbench.run.execute._HELD_SECONDS", 0.1)
+    monkeypatch.setattr("benchbench.run.execute._LOCK_SECONDS", 0.1)
     with folder.run(RunKey("squares", "plain", "default", 0, 0)).lock(1):
         _, records, recorder = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
     assert isinstance(recorder.events[0][1], BenchbenchError)
@@ -359,7 +359,7 @@ def test_resuming_goes_on_from_the_kept_state(
     whole, _, _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
     before = tables(whole)
     shutil.rmtree(whole.path)
-    monkeypatch.setattr("benchbench.run.execute._RESUME_SECONDS", 0.0)
+    monkeypatch.setattr("benchbench.run.resumable_training._RESUME_SECONDS", 0.0)
     epochs: list[Any] = []
 
     def stop_after_three(self: Recorder, key: RunKey, event: RunEvent) -> None:

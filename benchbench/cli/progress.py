@@ -82,7 +82,7 @@ class Lines:
             return
         self._estimate.advance(key, event.epochs)
         if event.note:
-            click.echo(f"{key}: epoch {round(event.epochs)} of {event.of}, {event.note}, {self._estimate}")
+            click.echo(f"{key}: epoch {round(event.epochs)} of {event.total}, {event.note}, {self._estimate}")
 
 
 class Bars:
@@ -116,7 +116,7 @@ class Bars:
 
     def _advance(self, key: RunKey, progress: RunProgress) -> None:
         if key not in self._runs:
-            self._runs[key] = self._progress.add_task(str(key), total=progress.of, note="")
+            self._runs[key] = self._progress.add_task(str(key), total=progress.total, note="")
         self._estimate.advance(key, progress.epochs)
         self._progress.update(self._runs[key], completed=round(progress.epochs, 1))
         if progress.note:

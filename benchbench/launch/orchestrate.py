@@ -81,7 +81,7 @@ def _discard_outdated_ensembles(
 
 def _has_work(assignment: Assignment) -> bool:
     is_done = assignment.is_done_by(assignment.folder.read_record())
-    return not is_done or bool(assignment.unmeasured()) or assignment.unexported()
+    return not is_done or bool(assignment.missing_distances()) or assignment.lacks_exports()
 
 
 def _launcher(machine: Machine, processes: int) -> Launcher:

@@ -1,1 +1,1 @@
-"""One run from its assignment to its record: train, choose the checkpoint, predict, score."""
+"""Carries out one run: from an assignment to a record and the files next to it."""

@@ -1,4 +1,4 @@
-"""What a launcher hands to the process of a run, and what it hears back."""
+"""The input of the process of a run, and the progress that it reports."""
 
 from __future__ import annotations
 
@@ -18,70 +18,77 @@ from benchbench.spec.protocol import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """All that a process needs to carry out one run."""
+    """Everything that a process needs to carry out one run."""
 
     key: RunKey
     protocol: Protocol
     resolved: Mapping[str, Any]
+    """All settings that may change a number of the run, as the record keeps them."""
     digest: str
+    """SHA-256 of `resolved`."""
     data_digest: str
+    """SHA-256 of the files of the dataset."""
     split_digest: str
+    """SHA-256 of the cases in each part of the fold."""
     entry_point: str
-    """Of the model's plugin; an ensemble has none."""
+    """Entry point of the model's plugin; empty for an ensemble."""
     model_params: Mapping[str, Any]
     channels: tuple[str, ...]
     regions: tuple[str, ...]
     label_values: Mapping[str, tuple[int, ...]]
     """Region -> the label values that it consists of."""
     colours: Mapping[str, str] = field(default_factory=dict)
-    """Region -> what it is drawn in, where the dataset says so."""
+    """Region -> colour, for the regions to which the dataset gives one."""
     train: tuple[PreparedCase, ...]
     validation: tuple[PreparedCase, ...]
     test: tuple[PreparedCase, ...]
     folder: RunFolder
     device: str
     devices: tuple[str, ...] = ()
-    """Of each process, where the protocol asks for several."""
+    """The device of each process, if the protocol asks for several."""
     threads: int
+    """CPU threads of the run, for all of its processes together."""
     runs_per_device: int = 1
-    """How many runs may be at a device at a time, this one included."""
+    """The number of runs that may use the device at the same time, including this one."""
     save_predictions: bool = False
+    """True if predictions are written as NIfTI."""
     members: tuple[Assignment, ...] = ()
-    """Of an ensemble: the runs whose weights predict together."""
+    """The members of an ensemble: the runs whose weights predict together."""
 
     @property
-    def chosen_on(self) -> tuple[PreparedCase, ...]:
-        """The cases that choose the checkpoint: the inner validation, unless the protocol says otherwise."""
+    def selection_cases(self) -> tuple[PreparedCase, ...]:
+        """The cases that select the checkpoint: the inner validation, or the test cases if the protocol asks."""
         return self.test if self.protocol.select_on == "report" else self.validation
 
     def is_done_by(self, record: Record | None) -> bool:
-        """Whether a record is what this run would give: the same spec, code, data, split, members, and an end."""
-        return (
-            record is not None
-            and record.status != "failed"
-            and (record.digest, record.data_digest, record.split_digest)
-            == (self.digest, self.data_digest, self.split_digest)
-            and self.member_weights().items() <= record.members.items()
-        )
+        """Return True if a record is of a run that did not fail with the same settings, code, data and members."""
+        if record is None or record.status == "failed":
+            return False
+        expected = (self.digest, self.data_digest, self.split_digest)
+        if (record.digest, record.data_digest, record.split_digest) != expected:
+            return False
+        return self.member_weights().items() <= record.members.items()
 
     def member_weights(self) -> dict[str, str]:
-        """Member -> SHA-256 of its weights; without those whose weights were removed since or never kept."""
-        found = {str(member.key): weights_digest(member.folder) for member in self.members}
-        return {name: digest for name, digest in found.items() if digest}
+        """Return member -> SHA-256 of its weights, without members whose weights do not exist."""
+        digests = {str(member.key): weights_digest(member.folder) for member in self.members}
+        return {name: digest for name, digest in digests.items() if digest}
 
-    def unmeasured(self) -> list[str]:
-        """The distances that the protocol asks for and that the recorded cases do not have."""
+    def missing_distances(self) -> list[str]:
+        """Return the distance metrics of the protocol that the table of cases lacks, if there is such a table."""
         columns = self.folder.columns_of("cases.parquet")
-        wanted = [name for name in self.protocol.metrics if columns and not is_overlap(name)]
-        return [name for name in wanted if not any(f"{name}_{unit}" in columns for unit in UNITS)]
+        if not columns:
+            return []
+        distances = [name for name in self.protocol.metrics if not is_overlap(name)]
+        return [name for name in distances if not _has_column(columns, name)]
 
-    def unexported(self) -> bool:
-        """Whether predictions are to be saved and are not."""
+    def lacks_exports(self) -> bool:
+        """Return True if predictions should be written as NIfTI and some are missing."""
         names = {f"{slug(prepared.case.id)}.nii.gz" for prepared in self.test}
         return self.save_predictions and not names <= self.folder.names_in("predictions")
 
     def record(self, **fields: Any) -> Record:
-        """A record of this run with the given outcome."""
+        """Return a record of this run with the given results."""
         return Record(
             **self.key._asdict(),
             digest=self.digest,
@@ -94,12 +101,20 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     epochs: float
-    """Epochs trained, the share of the present one included."""
-    of: int
+    """Number of epochs trained, including the finished share of the current one."""
+    total: int
+    """Number of epochs that the protocol asks for."""
     note: str = ""
+    """The scores of an epoch that has just ended; otherwise empty."""
 
 
-Report = Callable[[Progress], None]
+ProgressListener = Callable[[Progress], None]
+"""Called whenever a run progresses."""
+
+
+def _has_column(columns: list[str], metric: str) -> bool:
+    """Return True if one of the columns holds the metric, in any unit."""
+    return any(f"{metric}_{unit}" in columns for unit in UNITS)

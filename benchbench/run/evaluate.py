@@ -1,41 +1,86 @@
-"""Predicts the test cases of a run, the only ones that nothing was chosen by, and writes what was found."""
+"""Predicts and scores the test cases of a run, and writes counts, masks and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from benchbench.engine.cost.timing import CaseClock
 from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
+from benchbench.engine.inference.search import Search
+from benchbench.engine.network.losses import region_masks
 from benchbench.engine.preparation.prepare import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.run.assignment import Assignment
+from benchbench.run.count_tables import case_table, slice_table
 from benchbench.run.gallery_pictures import picture_rows
-from benchbench.run.predictions import distances, even_table, pack_case
+from benchbench.run.predictions import Distances, Row, measure_distances, pack_case
+from benchbench.run.resampling_bound import write_resampling_bound
 from benchbench.spec.inference import Postprocess
 
+SCORED_FILES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet")
+"""Files from which tables and pages are made."""
 
-def score_test_cases(
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a record keeps of the predictions of the test cases."""
+
+    class_scores: Mapping[str, float]
+    """Scores of classes if the network predicts classes; otherwise empty."""
+    postprocess: Postprocess | None
+    """The post-processing, with thresholds and sizes that were searched for."""
+    clock: CaseClock
+    """The duration of every prediction."""
+
+    def dump_postprocess(self) -> dict[str, Any] | None:
+        if self.postprocess is None:
+            return None
+        return self.postprocess.model_dump(mode="json")
+
+
+def evaluate(assignment: Assignment, predictor: Predictor | Ensemble, device: torch.device) -> Evaluation:
+    """Predict and score the test cases, and write their tables and pictures."""
+    postprocess = _choose_postprocess(assignment, predictor)
+    clock = CaseClock(device)
+    class_scores = _score_test_cases(assignment, predictor, postprocess, clock)
+    write_resampling_bound(assignment)
+    return Evaluation(class_scores=class_scores, postprocess=postprocess, clock=clock)
+
+
+def _choose_postprocess(assignment: Assignment, predictor: Predictor | Ensemble) -> Postprocess | None:
+    """Return the protocol's post-processing; a search takes thresholds and sizes from the inner validation."""
+    postprocess = assignment.protocol.postprocess
+    if postprocess is None or not postprocess.search:
+        return postprocess
+    with Search(postprocess, assignment.regions) as search:
+        for prepared in assignment.validation:
+            bits = torch.from_numpy(prepared.frame.crop(prepared.native_label()))
+            reference = region_masks(bits[None], len(assignment.regions))[0].numpy()
+            search.add(predictor.probabilities(prepared).cpu().numpy(), reference)
+        return search.best()
+
+
+def _score_test_cases(
     assignment: Assignment,
     predictor: Predictor | Ensemble,
     postprocess: Postprocess | None,
-    *,
     clock: CaseClock,
 ) -> dict[str, float]:
-    """Writes counts by case and by slice, the distances that are asked for, the masks, and pictures.
-
-    The clock times every prediction. Returns the scores of classes, where the prediction is of classes; a record
-    keeps them.
-    """
-    counts, far, packed = {}, {}, {}
-    shown: list[dict[str, Any]] = []
+    """Write the tables and pictures of the test cases, and return the scores of classes."""
+    counts: dict[PreparedCase, Integers] = {}
+    distances: dict[PreparedCase, Distances] = {}
+    packed: dict[PreparedCase, list[Row]] = {}
+    pictures: list[Row] = []
     classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
     for prepared in assignment.test:
         with clock.case():
@@ -44,57 +89,30 @@ def score_test_cases(
         if classes:
             classes.add(prepared, probabilities, masks)
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
-        far[prepared] = distances(prepared, masks, assignment.protocol.metrics)
+        distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
         packed[prepared] = pack_case(prepared, assignment.regions, masks)
-        shown += picture_rows(prepared, assignment.regions, assignment.colours)
-    assignment.folder.write_table("slices.parquet", count_table(assignment, counts, {}, by_slice=True))
-    assignment.folder.write_table("cases.parquet", count_table(assignment, counts, far))
-    kept = [row for rows in packed.values() for row in rows]
-    assignment.folder.write_table("predictions.parquet", pa.Table.from_pylist(kept))
-    assignment.folder.write_table("pictures.parquet", pa.Table.from_pylist(shown))
+        pictures += picture_rows(prepared, assignment.regions, assignment.colours)
+    folder = assignment.folder
+    folder.write_table("slices.parquet", slice_table(assignment, counts))
+    folder.write_table("cases.parquet", case_table(assignment, counts, distances))
+    all_masks = [row for rows in packed.values() for row in rows]
+    folder.write_table("predictions.parquet", pa.Table.from_pylist(all_masks))
+    folder.write_table("pictures.parquet", pa.Table.from_pylist(pictures))
     _draw_previews(assignment, counts, packed)
     return classes.scores() if classes else {}
 
 
 def _draw_previews(
-    assignment: Assignment,
-    counts: Mapping[PreparedCase, Integers],
-    packed: Mapping[PreparedCase, Sequence[Mapping[str, Any]]],
+    assignment: Assignment, counts: Mapping[PreparedCase, Integers], packed: Mapping[PreparedCase, list[Row]]
 ) -> None:
-    """Pictures of the best, the median and the worst case by Dice."""
+    """Draw the best, the median and the worst case by Dice."""
 
     def dice(prepared: PreparedCase) -> tuple[float, str]:
         totals = counts[prepared].sum(0)  # (K, 4)
         return float(overlap("dice", Counts(*totals.T)).mean()), prepared.case.id
 
     ranked = sorted(counts, key=dice)
-    for name, prepared in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2]), ("best", ranked[-1])):
+    selected = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
+    for name, prepared in selected.items():
         masks = np.stack([unpack(row) for row in packed[prepared]], axis=1)
         assignment.folder.write(f"previews/{name}.png", draw_preview(prepared, masks))
-
-
-def count_table(
-    assignment: Assignment,
-    counts: Mapping[PreparedCase, Integers],
-    distances: Mapping[PreparedCase, Sequence[Mapping[str, float]]],
-    *,
-    by_slice: bool = False,
-) -> pa.Table:
-    """Counts (S, K, 4) of each case, and distances of its regions, as rows by case, or slice, and region."""
-    rows: list[dict[str, Any]] = []
-    for prepared, stack in counts.items():
-        named = {**assignment.key._asdict(), "case": prepared.case.id, "patient": prepared.case.patient}
-        far = distances.get(prepared, [{}] * len(assignment.regions))
-        volumes = enumerate(stack) if by_slice else [(0, stack.sum(0))]
-        for number, volume in volumes:
-            place = {**named, "slice": number} if by_slice else named
-            rows += [
-                {
-                    **place,
-                    "region": region,
-                    **dict(zip(("tp", "fp", "fn", "tn"), line.tolist(), strict=True)),
-                    **more,
-                }
-                for region, line, more in zip(assignment.regions, volume, far, strict=True)
-            ]
-    return even_table(rows)

@@ -1,4 +1,4 @@
-"""Keeps of every test case the picture that galleries show, so that a report can draw them from results alone."""
+"""Saves the pictures of test cases that galleries show, so that a report needs the results only."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from benchbench.engine.inference.pictures import Picture, picture, planes_throug
 from benchbench.engine.preparation.prepare import PreparedCase
 from benchbench.metrics.masks import pack
 
-_LONGEST = 320  # pixels of a kept picture: no panel of a gallery is larger
-_QUALITY = 85
+_LONGEST_SIDE = 320  # pixels: no panel of a gallery is larger
+_JPEG_QUALITY = 85
 
 
 def picture_rows(
     prepared: PreparedCase, regions: Sequence[str], colours: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-    """A row for each plane of a case that is shown: where it lies, its image as JPEG, the truth of each region.
+    """Yield a row for each plane that galleries show: its position, image (JPEG) and reference mask per region.
 
-    A mask has the plane's own size, the image at most `_LONGEST` pixels along a side.
+    A mask has the size of the plane; the image has at most 320 pixels along a side.
     """
-    truth = truth_masks(prepared, regions=len(regions))
-    for plane in planes_through(prepared, truth):
-        masks = [np.ascontiguousarray(mask) for mask in plane.cut(truth.swapaxes(0, 1))]
-        named = zip(regions, masks, strict=True)
+    reference = truth_masks(prepared, regions=len(regions))
+    for plane in planes_through(prepared, reference):
+        masks = plane.cut(reference.swapaxes(0, 1))
+        packed = []
+        for region, mask in zip(regions, masks, strict=True):
+            colour = colours.get(region, "")
+            packed.append({"region": region, "colour": colour, **pack(np.ascontiguousarray(mask))})
         yield {
             "case": prepared.case.id,
             **plane._asdict(),
-            "image": _jpeg(picture(prepared, plane)),
-            "truth": [{"region": name, "colour": colours.get(name, ""), **pack(mask)} for name, mask in named],
+            "image": _encode_jpeg(picture(prepared, plane)),
+            "truth": packed,
         }
 
 
-def _jpeg(shown: Picture) -> bytes:
-    """The content of a file, of one channel where all three are alike."""
-    factor = _LONGEST / max(shown.shape[:2])
+def _encode_jpeg(image: Picture) -> bytes:
+    """Return the content of a JPEG file, with one channel if all three are equal."""
+    factor = _LONGEST_SIDE / max(image.shape[:2])
     if factor < 1:
-        height, width = (max(1, round(size * factor)) for size in shown.shape[:2])
-        shown = cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)
-    is_grey = bool((shown == shown[..., :1]).all())
-    _, content = cv2.imencode(
-        ".jpg", shown[..., 0] if is_grey else shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    )
+        height, width = (max(1, round(size * factor)) for size in image.shape[:2])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    is_grey = bool((image == image[..., :1]).all())
+    channels = image[..., 0] if is_grey else image[..., ::-1]  # OpenCV expects BGR
+    _, content = cv2.imencode(".jpg", channels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     encoded: bytes = content.tobytes()
     return encoded

@@ -1,9 +1,8 @@
-"""Brings the weights of finished runs back, for their models to predict together."""
+"""Loads the weights of finished runs, so that their models predict together."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,50 +20,52 @@ from benchbench.run.assignment import Assignment
 
 
 class MemberError(BenchbenchError):
-    """A member of an ensemble that there is nothing of to predict with."""
+    """A member of an ensemble has no run or no weights that it can predict with."""
 
 
 def read_members(assignment: Assignment) -> list[Record]:
-    """The records of an ensemble's members, all of which have ended as they would now.
+    """Return the records of an ensemble's members.
 
     Raises:
-        MemberError: with every member that has not.
+        MemberError: with every member that is not done with the present settings and data.
     """
-    found = [(member, member.folder.read_record()) for member in assignment.members]
-    records = [record for member, record in found if record is not None and member.is_done_by(record)]
-    if len(records) < len(found):
-        raise MemberError("; ".join(_missing(found)))
+    records: list[Record] = []
+    problems: list[str] = []
+    for member in assignment.members:
+        record = member.folder.read_record()
+        if record is None:
+            problems.append(f"member {member.key} has not been run")
+        elif not member.is_done_by(record):
+            reason = record.reason or "has other settings or data"
+            problems.append(f"member {member.key} {record.status}: {reason}")
+        else:
+            records.append(record)
+    if problems:
+        raise MemberError("; ".join(problems))
     return records
 
 
-def _missing(found: list[tuple[Assignment, Record | None]]) -> Iterator[str]:
-    for member, record in found:
-        if record is None:
-            yield f"member {member.key} has not been run"
-        elif not member.is_done_by(record):
-            yield f"member {member.key} {record.status}: {record.reason or 'of other settings or data'}"
-
-
-def open_members(assignment: Assignment, wanted: Geometry, device: torch.device) -> Ensemble:
-    """The members as they were when their checkpoints were chosen.
+def open_members(assignment: Assignment, built: Geometry, device: torch.device) -> Ensemble:
+    """Return the models of the members with their selected checkpoints.
 
     Raises:
-        MemberError: a member's weights are not there.
-        IntegrityError: they are of another run.
+        MemberError: a member has no weights.
+        IntegrityError: the weights of a member are of another run.
     """
-    predictors = []
-    for member in assignment.members:
-        plugin = discover([member.entry_point]).model(member.key.model)
-        names = weight_files(member.folder)
-        if not names:
-            raise MemberError(f"member {member.key}: no best.safetensors in its folder; delete it to run it again")
-        models: list[nn.Module] = []
-        for name in names:
-            model = plugin.build(wanted, **member.model_params)
-            model.load_state_dict(_read_weights(member, member.folder.path / name))
-            models.append(place_on(model, device))
-        predictors.append(Predictor(models, member.protocol, device))
-    return Ensemble(predictors)
+    return Ensemble([_open_member(member, built, device) for member in assignment.members])
+
+
+def _open_member(member: Assignment, built: Geometry, device: torch.device) -> Predictor:
+    plugin = discover([member.entry_point]).model(member.key.model)
+    names = weight_files(member.folder)
+    if not names:
+        raise MemberError(f"member {member.key}: no best.safetensors in its folder; delete it to run it again")
+    models: list[nn.Module] = []
+    for name in names:
+        model = plugin.build(built, **member.model_params)
+        model.load_state_dict(_read_weights(member, member.folder.path / name))
+        models.append(place_on(model, device))
+    return Predictor(models, member.protocol, device)
 
 
 def _read_weights(member: Assignment, path: Path) -> dict[str, Tensor]:
@@ -72,7 +73,7 @@ def _read_weights(member: Assignment, path: Path) -> dict[str, Tensor]:
         described = json.loads(file.metadata()["benchbench"])
         if described["digest"] != member.digest:
             raise IntegrityError(
-                f"{path.name} of member {member.key} is of digest {described['digest'][:12]}, expected"
+                f"{path.name} of member {member.key} has digest {described['digest'][:12]}, expected"
                 f" {member.digest[:12]}; delete the member's folder to run it again"
             )
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is not a mapping

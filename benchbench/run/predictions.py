@@ -1,7 +1,6 @@
-"""Keeps the masks that a run predicted, and measures on them later what was not asked for at the time.
+"""Saves predicted masks, and measures further distances on them later.
 
-Training and inference are the cost of a run, distances are not: a benchmark file that asks for another metric
-needs neither again.
+A benchmark file that asks for another metric needs neither training nor inference again.
 """
 
 from __future__ import annotations
@@ -24,69 +23,77 @@ from benchbench.results.provenance import code_state, versions
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 
+Row = dict[str, Any]
+"""A row of a table: column -> value."""
+Distances = list[dict[str, float]]
+"""For each region, column -> distance; the name of a column ends with its unit."""
 
-def distances(prepared: PreparedCase, masks: Mask, metrics: Sequence[str]) -> list[dict[str, float]]:
-    """The columns that masks (S, K, H, W) of a case add to its row of each region."""
+
+def measure_distances(prepared: PreparedCase, masks: Mask, metrics: Sequence[str]) -> Distances:
+    """Return the distances between the masks (S, K, H, W) of a case and its reference."""
     return measure_regions(prepared.native_label(), masks, metrics=metrics, spacing_mm=prepared.spacing_mm)
 
 
-def pack_case(prepared: PreparedCase, regions: Sequence[str], masks: Mask) -> list[dict[str, Any]]:
-    """A row for each region of a case: its mask (S, H, W) in few bytes."""
-    named = zip(regions, np.moveaxis(masks, 1, 0), strict=True)
-    return [{"case": prepared.case.id, "region": region, **pack(mask)} for region, mask in named]
+def pack_case(prepared: PreparedCase, regions: Sequence[str], masks: Mask) -> list[Row]:
+    """Return a row for each region of a case with its compressed mask; masks (S, K, H, W)."""
+    rows = []
+    for region, mask in zip(regions, np.moveaxis(masks, 1, 0), strict=True):
+        rows.append({"case": prepared.case.id, "region": region, **pack(mask)})
+    return rows
 
 
-def measure_unmeasured(assignment: Assignment, record: Record) -> Record:
-    """The record of a run that is done, with the distances that were not asked for when it was.
+def add_missing_distances(assignment: Assignment, record: Record) -> Record:
+    """Measure the distances that the protocol asks for and the table of cases lacks; return the new record.
 
     Raises:
-        IntegrityError: the masks are not what the run left.
+        IntegrityError: a table of the run was changed since it was written.
     """
-    missing = assignment.unmeasured()
+    missing = assignment.missing_distances()
     if not missing:
         return record
-    rows = assignment.folder.read_table("cases.parquet", record).to_pylist()
-    found = dict(_of_kept_masks(assignment, record, missing))
-    rows = [{**row, **found[row["case"], row["region"]]} for row in rows]
-    by = {"metrics": missing, "code": code_state(), "versions": versions()}
-    record = replace(record, provenance={**record.provenance, "measured": by})
-    return assignment.folder.replace_table("cases.parquet", even_table(rows), record)
+    rows: list[Row] = assignment.folder.read_table("cases.parquet", record).to_pylist()
+    measured: dict[tuple[str, str], dict[str, float]] = {}
+    for prepared, masks in _saved_masks(assignment, record):
+        distances = measure_distances(prepared, masks, missing)
+        for region, values in zip(assignment.regions, distances, strict=True):
+            measured[prepared.case.id, region] = values
+    completed = [{**row, **measured[row["case"], row["region"]]} for row in rows]
+    origin = {"metrics": missing, "code": code_state(), "versions": versions()}
+    record = replace(record, provenance={**record.provenance, "measured": origin})
+    return assignment.folder.replace_table("cases.parquet", table_of_rows(completed), record)
 
 
 def export_masks(assignment: Assignment, record: Record) -> None:
-    """Writes what was predicted for every test case as predictions/<case>.nii.gz, if that is asked for.
+    """Write the predictions of all test cases as predictions/<case>.nii.gz, if the assignment asks for it.
 
     Raises:
-        IntegrityError: the masks are not what the run left.
+        IntegrityError: the table of masks was changed since it was written.
     """
-    if not assignment.unexported():
+    if not assignment.lacks_exports():
         return
-    if "predictions.parquet" not in record.files:
-        return  # a run that failed has none
-    for prepared, masks in _kept_masks(assignment, record):
+    if "predictions.parquet" not in record.files:  # a failed run has none
+        return
+    for prepared, masks in _saved_masks(assignment, record):
         content = label_nifti(prepared, masks, assignment.label_values)
         assignment.folder.write(f"predictions/{slug(prepared.case.id)}.nii.gz", content)
 
 
-def even_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """A table with every column of any row; empty where a row has none: a case is in mm or in pixels."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-    return pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows])
+def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return a table with the columns of all rows, null if a row lacks one: distances are in mm or in pixels."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    names = list(columns)
+    return pa.Table.from_pylist([_complete(row, names) for row in rows])
 
 
-def _of_kept_masks(
-    assignment: Assignment, record: Record, metrics: Sequence[str]
-) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
-    """(case, region) and its distances."""
-    for prepared, masks in _kept_masks(assignment, record):
-        lines = distances(prepared, masks, metrics)
-        named = [(prepared.case.id, region) for region in assignment.regions]
-        yield from zip(named, lines, strict=True)
+def _complete(row: Mapping[str, Any], columns: Sequence[str]) -> Row:
+    return {name: row.get(name) for name in columns}
 
 
-def _kept_masks(assignment: Assignment, record: Record) -> Iterator[tuple[PreparedCase, Mask]]:
-    """Each test case with its masks (S, K, H, W)."""
-    kept = assignment.folder.read_table("predictions.parquet", record)
+def _saved_masks(assignment: Assignment, record: Record) -> Iterator[tuple[PreparedCase, Mask]]:
+    """Yield each test case with its masks (S, K, H, W)."""
+    table = assignment.folder.read_table("predictions.parquet", record)
     for prepared in assignment.test:
-        packed = kept.filter(pc.field("case") == prepared.case.id).to_pylist()
+        packed = table.filter(pc.field("case") == prepared.case.id).to_pylist()
         yield prepared, np.stack([unpack(row) for row in packed], axis=1)

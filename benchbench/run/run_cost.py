@@ -1,11 +1,11 @@
-"""What a run cost: its training, a case of its predictions, and its network."""
+"""The cost of a run: training, the prediction of a case, and the network."""
 
 from __future__ import annotations
 
 import operator
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -19,27 +19,62 @@ from benchbench.run.assignment import Assignment
 _SECONDS_PER_HOUR = 3600
 
 
-def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> dict[str, Any]:
-    """What training and its inner validation took, `spent` as `Training.spent` has it; GPU-hours on GPUs only.
+class TrainingCost(TypedDict):
+    """The cost of training and inner validation."""
 
-    Of a GPU that several runs share, each has all hours, and none an energy.
+    train_seconds: float
+    gpu_hours: float | None
+    """None on a CPU."""
+    energy_wh: float | None
+    """Energy of the GPUs; None if it was not measured, or if other runs shared a GPU."""
+    runs_per_device: int
+
+
+class NetworkCost(TypedDict):
+    """The multiply-adds of a network for one image."""
+
+    gmacs: float | None
+    """In units of 10⁹; None if none could be counted."""
+    uncounted: list[str]
+    """Modules that compute but are not counted."""
+
+
+class PredictionCost(TypedDict):
+    """The cost of predicting an image and a case, for all members of an ensemble together."""
+
+    gmacs: float | None
+    gmacs_per_case: float | None
+    uncounted: list[str]
+    counter: str
+    """Name and version of the counter of multiply-adds."""
+    runs_per_device: int
+    ms_per_case_p50: float | None
+    ms_per_case_p90: float | None
+    images_per_second: float | None
+
+
+def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> TrainingCost:
+    """Return the cost of training from `Training.spent`.
+
+    Runs that share a GPU are each charged with all of its hours, and with none of its energy.
     """
     seconds = spent["train_seconds"] or 0.0
-    devices = assignment.protocol.world_size
-    is_gpu = torch.device(assignment.device).type == "cuda"
+    gpu_hours = None
+    if torch.device(assignment.device).type == "cuda":
+        gpu_hours = assignment.protocol.world_size * seconds / _SECONDS_PER_HOUR
     return {
         "train_seconds": seconds,
-        "gpu_hours": devices * seconds / _SECONDS_PER_HOUR if is_gpu else None,
+        "gpu_hours": gpu_hours,
         "energy_wh": spent["energy_wh"] if assignment.runs_per_device == 1 else None,
         "runs_per_device": assignment.runs_per_device,
     }
 
 
-def count_network(network: nn.Module, wanted: Geometry) -> dict[str, Any]:
-    """Multiply-adds of an image in 10^9, None where none could be counted, and what is not in them."""
+def count_network(network: nn.Module, built: Geometry) -> NetworkCost:
+    """Return the multiply-adds of a network for one image."""
     try:
-        cost = measure_cost_of(network, wanted)
-    except Exception as error:  # noqa: BLE001 a run that went well must not fail for what it costs
+        cost = measure_cost_of(network, built)
+    except Exception as error:  # noqa: BLE001 a finished run must not fail because its cost cannot be counted
         traceback.print_exc()
         return {"gmacs": None, "uncounted": [f"all: {type(error).__name__}"]}
     return {"gmacs": cost.macs / 1e9 if cost.macs else None, "uncounted": list(cost.uncounted)}
@@ -52,25 +87,38 @@ def prediction_cost(
     *,
     channels: int,
     clock: CaseClock,
-) -> dict[str, Any]:
-    """What an image and a case of the test cases take, of all members of an ensemble together.
+) -> PredictionCost:
+    """Return the cost of predicting an image and a test case.
 
-    `counted` has for each what `count_network` gave, or nothing. A network is counted and timed by itself, one
-    checkpoint of it; a case with every window, mirror image and checkpoint, from prepared arrays to masks on its
-    own grid.
+    `counted` holds the `NetworkCost` of each predictor, or an empty mapping. A network is counted and timed alone,
+    with one checkpoint. A case is timed with every window, mirror image and checkpoint, from prepared arrays to
+    masks on its own grid.
     """
     networks = [predictor.models[0] for predictor in predictors]
-    passes = [sum(map(predictor.passes, assignment.test)) / len(assignment.test) for predictor in predictors]
-    gmacs = [each.get("gmacs") for each in counted]
+    gmacs = [cost.get("gmacs") for cost in counted]
     known = [value for value in gmacs if value is not None]
-    is_known = len(known) == len(gmacs)
+    total = per_case = None
+    if len(known) == len(gmacs):
+        passes = [_mean_passes(predictor, assignment) for predictor in predictors]
+        total = sum(known)
+        per_case = sum(map(operator.mul, known, passes))
+    uncounted: dict[str, None] = {}
+    for cost in counted:
+        uncounted.update(dict.fromkeys(cost.get("uncounted", ())))
+    percentiles = clock.percentiles()
     device = torch.device(assignment.device)
     return {
-        "gmacs": sum(known) if is_known else None,
-        "gmacs_per_case": sum(map(operator.mul, known, passes)) if is_known else None,
-        "uncounted": list(dict.fromkeys(name for each in counted for name in each.get("uncounted", ()))),
+        "gmacs": total,
+        "gmacs_per_case": per_case,
+        "uncounted": list(uncounted),
         "counter": COUNTER,
         "runs_per_device": assignment.runs_per_device,
-        **clock.percentiles(),
+        "ms_per_case_p50": percentiles["ms_per_case_p50"],
+        "ms_per_case_p90": percentiles["ms_per_case_p90"],
         "images_per_second": images_per_second(networks, assignment.protocol, channels=channels, device=device),
     }
+
+
+def _mean_passes(predictor: Predictor, assignment: Assignment) -> float:
+    """Return the number of images that pass through the network per test case."""
+    return sum(map(predictor.passes, assignment.test)) / len(assignment.test)

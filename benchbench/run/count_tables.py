@@ -1,0 +1,46 @@
+"""Tables of voxel counts and distances: a row per case, or slice, and region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.images.arrays import Integers
+from benchbench.run.assignment import Assignment
+from benchbench.run.predictions import Distances, Row, table_of_rows
+
+_COUNTS = ("tp", "fp", "fn", "tn")
+
+
+def case_table(
+    assignment: Assignment, counts: Mapping[PreparedCase, Integers], distances: Mapping[PreparedCase, Distances]
+) -> pa.Table:
+    """Return counts (S, K, 4), summed over slices, and distances of every case and region."""
+    rows: list[Row] = []
+    for prepared, stack in counts.items():
+        totals = stack.sum(0)  # (K, 4)
+        for region, values, measured in zip(assignment.regions, totals, distances[prepared], strict=True):
+            rows.append({**_name_case(assignment, prepared), "region": region, **_name_counts(values), **measured})
+    return table_of_rows(rows)
+
+
+def slice_table(assignment: Assignment, counts: Mapping[PreparedCase, Integers]) -> pa.Table:
+    """Return counts (S, K, 4) of every case, slice and region."""
+    rows: list[Row] = []
+    for prepared, stack in counts.items():
+        for number, totals in enumerate(stack):
+            place = {**_name_case(assignment, prepared), "slice": number}
+            for region, values in zip(assignment.regions, totals, strict=True):
+                rows.append({**place, "region": region, **_name_counts(values)})
+    return table_of_rows(rows)
+
+
+def _name_case(assignment: Assignment, prepared: PreparedCase) -> dict[str, Any]:
+    return {**assignment.key._asdict(), "case": prepared.case.id, "patient": prepared.case.patient}
+
+
+def _name_counts(values: Integers) -> dict[str, int]:
+    return dict(zip(_COUNTS, values.tolist(), strict=True))

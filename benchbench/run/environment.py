@@ -1,0 +1,58 @@
+"""The provenance of a run: code, versions, machine, device, precision and seeds."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import torch
+
+from benchbench.engine.devices.device import peak_memory_bytes
+from benchbench.engine.network.network import effective_precision
+from benchbench.results.provenance import code_state, machine, versions
+from benchbench.run.assignment import Assignment
+from benchbench.run.seeds import derive_seed
+
+
+class GpuIdentity(TypedDict, total=False):
+    """The GPU of a run; empty for a CPU."""
+
+    name: str
+    cuda: str | None
+
+
+class RunProvenance(GpuIdentity):
+    """The field `provenance` of a record."""
+
+    code: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    device: str
+    world_size: int
+    threads: int
+    precision: str
+    peak_memory_bytes: int | None
+    seeds: dict[str, int]
+
+
+def provenance_of(assignment: Assignment) -> RunProvenance:
+    """Return the provenance of a run in this process, with its peak memory so far."""
+    device = torch.device(assignment.device)
+    seed = assignment.key.seed
+    return {
+        "code": code_state(),
+        "versions": versions(),
+        "machine": machine(),
+        "device": assignment.device,
+        "world_size": assignment.protocol.world_size,
+        "threads": assignment.threads,
+        "precision": effective_precision(device, assignment.protocol.precision),
+        "peak_memory_bytes": peak_memory_bytes(device),
+        **_identify_gpu(device),
+        "seeds": {"seed": seed, "weights": derive_seed("weights", seed)},
+    }
+
+
+def _identify_gpu(device: torch.device) -> GpuIdentity:
+    if device.type != "cuda":
+        return {}
+    return {"name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}

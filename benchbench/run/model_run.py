@@ -1,0 +1,120 @@
+"""Carries out the run of one model: trains it, selects the checkpoint and scores the test cases.
+
+The test cases are opened only after training has ended, unless the protocol selects the checkpoint on them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from benchbench.contract import Geometry
+from benchbench.engine.devices.distributed import joined, start_processes, this_rank
+from benchbench.engine.inference.predict import Predictor
+from benchbench.engine.network.network import check_output, count_parameters, place_on
+from benchbench.engine.training.train import DivergedError, Training
+from benchbench.registry.registry import discover
+from benchbench.results.record import Record, Status
+from benchbench.run.assignment import Assignment, ProgressListener
+from benchbench.run.environment import provenance_of
+from benchbench.run.evaluate import SCORED_FILES, evaluate
+from benchbench.run.network_geometry import describe_ends, geometry_of
+from benchbench.run.resumable_training import open_training, train
+from benchbench.run.run_cost import count_network, prediction_cost, training_cost
+from benchbench.run.seeds import derive_seed
+
+
+def run_model(assignment: Assignment, report: ProgressListener) -> Record:
+    """Train a model, score the test cases with its best checkpoints and return the record."""
+    device = torch.device(assignment.device)
+    torch.set_num_threads(assignment.threads)
+    built = geometry_of(assignment)
+    model = _build_model(assignment, built, device)
+    status: Status = "done"
+    reason = ""
+    with joined(assignment.protocol.world_size, device) as processes:
+        training = open_training(assignment, model, device, processes)
+        try:
+            train(assignment, training, report)
+        except DivergedError as error:
+            status = "diverged"
+            reason = str(error)
+    record = assignment.record(
+        status=status,
+        reason=reason,
+        provenance=provenance_of(assignment),
+        seconds=0.0,
+        parameters=count_parameters(model),
+        pretrained=getattr(model, "pretrained", ""),
+        epochs=len(training.history),
+        best_epoch=training.best_epoch,
+        shown={**training.values(), **describe_ends(built)},
+        cost=training_cost(assignment, training.spent()),
+    )
+    if training.kept and processes.is_first:
+        return _add_evaluation(record, assignment, model, training, built)
+    return record
+
+
+def _add_evaluation(
+    record: Record, assignment: Assignment, model: nn.Module, training: Training, built: Geometry
+) -> Record:
+    """Score the test cases with the best checkpoints, and return the record with the results."""
+    device = torch.device(assignment.device)
+    predictor = Predictor(_load_checkpoints(model, training), assignment.protocol, device)
+    evaluation = evaluate(assignment, predictor, device)
+    provenance = provenance_of(assignment)  # with the memory of predicting, but not that of measuring the cost
+    cost = prediction_cost(
+        assignment,
+        [predictor],
+        [count_network(model, built)],
+        channels=built.in_channels,
+        clock=evaluation.clock,
+    )
+    return replace(
+        record,
+        provenance=provenance,
+        shown={**record.shown, **evaluation.class_scores},
+        cost={**record.cost, **cost},
+        postprocess=evaluation.dump_postprocess(),
+        files=assignment.folder.digests(SCORED_FILES),
+    )
+
+
+def run_model_in_processes(
+    assignment: Assignment, report: ProgressListener, *, describe: Callable[[Exception], str]
+) -> Record:
+    """Train a model in several processes and return the record of the first one.
+
+    Raises:
+        ProcessDiedError: a process failed; `describe` gave the reason.
+    """
+    count = assignment.protocol.world_size
+    return start_processes(_run_process, assignment, count=count, hear=report, describe=describe)
+
+
+def _run_process(assignment: Assignment, report: ProgressListener) -> Record:
+    """Carry out the run as one of its processes."""
+    threads = max(1, assignment.threads // assignment.protocol.world_size)
+    return run_model(replace(assignment, device=assignment.devices[this_rank()], threads=threads), report)
+
+
+def _build_model(assignment: Assignment, built: Geometry, device: torch.device) -> nn.Module:
+    plugin = discover([assignment.entry_point]).model(assignment.key.model)
+    torch.manual_seed(derive_seed("weights", assignment.key.seed))
+    model = place_on(plugin.build(built, **assignment.model_params), device)
+    check_output(plugin, model, built, assignment.protocol)
+    return model
+
+
+def _load_checkpoints(model: nn.Module, training: Training) -> list[nn.Module]:
+    """Return a model for each checkpoint that training kept; the first is the trained module itself."""
+    copies = [copy.deepcopy(model) for _ in training.kept[1:]]
+    models = [model, *copies]
+    for module, checkpoint in zip(models, training.kept, strict=True):
+        module.load_state_dict(checkpoint.weights)
+    return models

@@ -1,0 +1,123 @@
+"""Trains the model of a run epoch by epoch, saves what it needs to resume, and writes history and best weights."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from benchbench.engine.batches.patches import open_source
+from benchbench.engine.cost.energy import NO_METER, open_meter
+from benchbench.engine.devices.distributed import Processes
+from benchbench.engine.training.train import RESUME_SCHEMA, DivergedError, Training
+from benchbench.results.events import open_events
+from benchbench.results.history import write_history
+from benchbench.results.resume import read_resume, write_resume
+from benchbench.run.assignment import Assignment, Progress, ProgressListener
+from benchbench.run.seeds import derive_seed
+
+_RESUME_SECONDS = 60.0  # between two states written for an interrupted run
+
+
+def open_training(
+    assignment: Assignment, model: nn.Module, device: torch.device, processes: Processes
+) -> Training:
+    """Return a training in its initial state, or as an interrupted run with the same digests has saved it."""
+    meter = NO_METER
+    if processes.is_first:
+        meter = open_meter(assignment.devices or [assignment.device])
+    training = Training(
+        model,
+        open_source(assignment.train, assignment.protocol, device=device),
+        open_source(assignment.selection_cases, assignment.protocol, device=device),
+        assignment.protocol,
+        regions=assignment.regions,
+        processes=processes,
+        meter=meter,
+    )
+    state = processes.told_by_first(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
+    if processes.is_first:
+        assignment.folder.clear(keep_resume=state is not None)
+    if state is not None:
+        training.load(state)
+        _write_best_weights(assignment, training)
+    return training
+
+
+def train(assignment: Assignment, training: Training, report: ProgressListener) -> None:
+    """Train until the last epoch or early stopping.
+
+    Raises:
+        DivergedError: the loss or a weight became nan or infinite, or no epoch was good enough to keep.
+    """
+    if training.processes.is_first:
+        _train_and_write(assignment, training, report)
+        return
+    while not training.is_over:
+        _run_epoch(assignment, training, report)
+
+
+def _train_and_write(assignment: Assignment, training: Training, report: ProgressListener) -> None:
+    last_saved = time.monotonic()
+    with open_events(assignment.folder) as add_event:
+        for earlier in training.history:  # a resumed run starts a new event file
+            add_event(earlier["epoch"], earlier)
+        while not training.is_over:
+            row = _run_epoch(assignment, training, report)
+            if any(checkpoint.epoch == row["epoch"] for checkpoint in training.kept):
+                _write_best_weights(assignment, training)
+            write_history(assignment.folder, training.history)
+            add_event(row["epoch"], row)
+            report(Progress(row["epoch"] + 1, assignment.protocol.epochs, _describe_epoch(row)))
+            if time.monotonic() - last_saved > _RESUME_SECONDS:
+                write_resume(assignment.folder, _resume_tag(assignment), training.save())
+                last_saved = time.monotonic()
+    if not training.kept:
+        raise DivergedError("no epoch was good enough to keep")
+
+
+def _run_epoch(assignment: Assignment, training: Training, report: ProgressListener) -> Mapping[str, Any]:
+    """Train one epoch with random draws of its own, so that a resumed run draws the same numbers."""
+    epoch = len(training.history)
+    place = (assignment.key.seed, assignment.key.fold, epoch)
+    rank = training.processes.rank
+    dropout_seed = derive_seed("dropout", *place, rank) if rank else derive_seed("dropout", *place)
+    torch.manual_seed(dropout_seed)
+    generator = torch.Generator().manual_seed(derive_seed("batches", *place))
+
+    def report_share(share: float) -> None:
+        report(Progress(epoch + share, assignment.protocol.epochs))
+
+    return training.run_epoch(generator, progress=report_share)
+
+
+def _write_best_weights(assignment: Assignment, training: Training) -> None:
+    """Write best.safetensors, and best_2.safetensors and so on if several checkpoints are kept."""
+    if not training.processes.is_first:
+        return
+    for rank, checkpoint in enumerate(training.kept, start=1):
+        described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": checkpoint.epoch}
+        weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
+        # safetensors writes several entries in random order, and equal runs should give equal bytes
+        content = save(weights, metadata={"benchbench": json.dumps(described)})
+        name = "best.safetensors" if rank == 1 else f"best_{rank}.safetensors"
+        assignment.folder.write(name, content)
+
+
+def _resume_tag(assignment: Assignment) -> str:
+    """Return text that differs between runs that must not resume from each other's state."""
+    digests = f"{assignment.digest} {assignment.data_digest} {assignment.split_digest}"
+    return f"{RESUME_SCHEMA} {digests} {assignment.device}"
+
+
+def _describe_epoch(row: Mapping[str, Any]) -> str:
+    loss = f"loss {row['train_loss']:.3f}"
+    dice = row["validation_dice_case"]
+    if dice is None:
+        return loss
+    return f"{loss}, validation Dice {dice:.3f}"
