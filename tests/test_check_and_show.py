@@ -61,17 +61,17 @@ def test_a_model_is_shown_with_its_exact_cost_and_fitting_datasets() -> None:
     # 3 to 4 and 4 to 2 channels, both 3 wide, with a norm of 4 channels between
     parameters = (3 * 9 + 1) * 4 + 2 * 4 + (4 * 9 + 1) * 2
     gmacs = (3 * 9 * 4 + 4 * 9 * 2) * 32 * 64 / 1e9
-    shown = invoke("show", "plain", "--geometry", "3x32x64", "--regions", "2").output
-    assert f"at 3 -> 2, 32 × 64: {parameters:,} parameters, {gmacs:.3f} GMACs" in shown
-    assert "receptive field: 5 × 5 of an input of 32 × 64" in shown
-    assert "squares (1 -> 1)" in shown
-    assert "  width: int = 4\n" in shown
+    output = invoke("show", "plain", "--geometry", "3x32x64", "--regions", "2").output
+    assert f"at 3 -> 2, 32 × 64: {parameters:,} parameters, {gmacs:.3f} GMACs" in output
+    assert "receptive field: 5 × 5 of an input of 32 × 64" in output
+    assert "squares (1 -> 1)" in output
+    assert "  width: int = 4\n" in output
 
 
 def test_a_model_says_why_it_does_not_fit_a_dataset() -> None:
-    shown = invoke("show", "monai_vnet", "--geometry", "1x32x32").output
-    assert "squares (1 -> 1)" in shown
-    assert "lgg: monai_vnet: found 3 channels, expected 1, 2, 4, 8 or 16" in shown
+    output = invoke("show", "monai_vnet", "--geometry", "1x32x32").output
+    assert "squares (1 -> 1)" in output
+    assert "lgg: monai_vnet: found 3 channels, expected 1, 2, 4, 8 or 16" in output
 
 
 def test_a_3d_model_refuses_2d_geometries() -> None:
@@ -79,10 +79,10 @@ def test_a_3d_model_refuses_2d_geometries() -> None:
 
 
 def test_a_dataset_is_shown_with_its_task_and_the_description_of_its_parameters() -> None:
-    shown = invoke("show", "brats20").output
-    assert "channels: flair, t1, t1ce, t2" in shown
-    assert "whole_tumour (1, 2, 4), tumour_core (1, 4), enhancing (4)" in shown
-    assert "  slices: tuple[int, int] | None = None\n      First axial slice, counted from 0" in shown
+    output = invoke("show", "brats20").output
+    assert "channels: flair, t1, t1ce, t2" in output
+    assert "whole_tumour (1, 2, 4), tumour_core (1, 4), enhancing (4)" in output
+    assert "  slices: tuple[int, int] | None = None\n      First axial slice, counted from 0" in output
 
 
 def test_the_page_marks_counts_that_differ_from_published_ones() -> None:

@@ -218,8 +218,8 @@ def test_list_show_status_and_doctor_name_the_plugins(tmp_path: Path, squares: P
     listed = json.loads(benchbench("list", "--json", cwd=tmp_path).stdout)
     assert {"plain", "wrong"} <= {model["name"] for model in listed["models"]}
     assert {dataset["name"] for dataset in listed["datasets"]} >= {"squares"}
-    shown = benchbench("show", "plain", cwd=tmp_path).stdout
-    assert "width: int = 4" in shown
+    output = benchbench("show", "plain", cwd=tmp_path).stdout
+    assert "width: int = 4" in output
     status = benchbench("data", "status", "--data-root", squares, cwd=tmp_path).stdout
     assert "squares: present: 4 cases of 4 patients" in status
     doctor = benchbench("doctor", cwd=tmp_path)
@@ -254,8 +254,8 @@ def test_ctrl_c_ends_with_130_and_leaves_everything_readable(benchmark_file: Pat
 def wait_for(folder: Path, name: str, seconds: float = 60.0) -> Path:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := list(folder.rglob(name)):
-            return found[0]
+        if paths := list(folder.rglob(name)):
+            return paths[0]
         time.sleep(0.02)
     raise AssertionError(f"{name} did not appear")
 
@@ -279,21 +279,21 @@ def test_tables_are_the_same_after_kill_9_at_any_moment_and_a_second_command(
     benchmark_file: Path, squares: Path, tmp_path: Path, victim: str
 ) -> None:
     words = ["run", benchmark_file, "--data-root", squares, "--set", "protocol.epochs=6"]
-    calm = tmp_path / "calm"
-    assert benchbench(*words, "--results", calm, cwd=tmp_path).returncode == 0
-    stormy = tmp_path / "stormy"
+    undisturbed = tmp_path / "undisturbed"
+    assert benchbench(*words, "--results", undisturbed, cwd=tmp_path).returncode == 0
+    killed = tmp_path / "killed"
     for moment in (0.5, 3.0, 4.0, 5.5):
-        process = start(*words, "--results", stormy, cwd=tmp_path)
+        process = start(*words, "--results", killed, cwd=tmp_path)
         time.sleep(moment)
-        targets = [process.pid] if victim == "parent" else workers_of(stormy)
+        targets = [process.pid] if victim == "parent" else workers_of(killed)
         for target in targets:
             os.kill(target, signal.SIGKILL)
         process.communicate(timeout=120)
-    assert benchbench(*words, "--results", stormy, cwd=tmp_path).returncode == 0
+    assert benchbench(*words, "--results", killed, cwd=tmp_path).returncode == 0
     deadline = time.monotonic() + 20
-    while workers_of(stormy) and time.monotonic() < deadline:
+    while workers_of(killed) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not workers_of(stormy)
+    assert not workers_of(killed)
     names = ["folds.csv", "summary.csv", "leaderboard.md", "tables/1-dice-fold-by-model.md"]
     for name in names:
-        assert (stormy / "squares" / name).read_bytes() == (calm / "squares" / name).read_bytes(), name
+        assert (killed / "squares" / name).read_bytes() == (undisturbed / "squares" / name).read_bytes(), name

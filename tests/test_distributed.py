@@ -36,8 +36,8 @@ def key() -> RunKey:
 
 
 def weights(folder: ResultsFolder) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = load_file(folder.run(key()).path / "best.safetensors")
-    return found
+    tensors: dict[str, Tensor] = load_file(folder.run(key()).path / "best.safetensors")
+    return tensors
 
 
 def history(folder: ResultsFolder) -> pd.DataFrame:
@@ -64,10 +64,10 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
     assert record.resolved["protocol"]["world_size"] == record.provenance["world_size"] == 2
     assert record.provenance["threads"] == 1
     assert any("loss" in getattr(event, "note", "") for _, event in recorder.events)
-    expected, found = weights(one), weights(two)
-    assert expected.keys() == found.keys()
+    expected, actual = weights(one), weights(two)
+    assert expected.keys() == actual.keys()
     for name, values in expected.items():
-        torch.testing.assert_close(found[name], values, rtol=0, atol=1e-5)
+        torch.testing.assert_close(actual[name], values, rtol=0, atol=1e-5)
     pd.testing.assert_frame_equal(history(two), history(one), rtol=1e-4)
     assert [path.name for path in two.run(key()).path.glob("best*")] == ["best.safetensors"]
 

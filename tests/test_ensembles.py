@@ -30,7 +30,7 @@ SHORT = ("protocol.epochs=1", "models.plain_too.width=3")
 
 @pytest.fixture
 def pair_file(benchmark_file: Path) -> Path:
-    """A benchmark of two models and their ensemble."""
+    """Return a benchmark file with two models and their ensemble."""
     text = benchmark_file.read_text().replace("[protocol]", '[[models]]\nname = "plain_too"\n\n[protocol]')
     benchmark_file.write_text(text + BOTH)
     return benchmark_file
@@ -88,7 +88,9 @@ def record_of(folder: ResultsFolder, model: str, **place: int) -> Record:
         ),
     ],
 )
-def test_a_fault_of_an_ensemble_has_file_line_and_key(tmp_path: Path, entry: str, expected: str) -> None:
+def test_a_fault_of_an_ensemble_is_reported_with_file_line_and_key(
+    tmp_path: Path, entry: str, expected: str
+) -> None:
     assert problems(tmp_path, f"{TWO}[[ensembles]]\n{entry}\n") == [expected]
 
 
@@ -108,19 +110,19 @@ def test_without_names_every_model_is_a_member(tmp_path: Path) -> None:
 # the plan
 
 
-def test_an_ensemble_is_of_its_own_dataset_fold_and_seed_and_follows_its_members(tmp_path: Path) -> None:
+def test_an_ensemble_has_the_dataset_fold_and_seed_of_its_members_and_follows_them(tmp_path: Path) -> None:
     runs = plan(tmp_path, text=FILE + BOTH)
     ensembles = [run for run in runs if run.members]
     assert len(ensembles) == 2 * 2 * 2
     for run in ensembles:
-        assert [(each.dataset, each.fold, each.seed) for each in run.members] == [
+        assert [(member.dataset, member.fold, member.seed) for member in run.members] == [
             (run.dataset, run.fold, run.seed)
         ] * 2
-        assert [each.model.name for each in run.members] == ["plain", "grand"]
-        assert all(runs.index(each) < runs.index(run) for each in run.members)
+        assert [member.model.name for member in run.members] == ["plain", "grand"]
+        assert all(runs.index(member) < runs.index(run) for member in run.members)
 
 
-def test_an_ensemble_of_all_seeds_stands_under_the_least_and_waits_for_the_last(tmp_path: Path) -> None:
+def test_an_ensemble_of_all_seeds_has_the_lowest_seed_and_follows_the_last(tmp_path: Path) -> None:
     entry = '[[ensembles]]\nname = "plain x 2"\nmodels = ["plain"]\nseeds = true\n'
     runs = plan(tmp_path, text=FILE + entry)
     ensembles = [run for run in runs if run.members]
@@ -128,8 +130,8 @@ def test_an_ensemble_of_all_seeds_stands_under_the_least_and_waits_for_the_last(
         f"{dataset}/plain x 2/default/fold{fold}/seed3" for fold in (0, 1) for dataset in ("discs", "rings")
     ]
     for run in ensembles:
-        assert [each.seed for each in run.members] == [7, 3]
-        assert all(runs.index(each) < runs.index(run) for each in run.members)
+        assert [member.seed for member in run.members] == [7, 3]
+        assert all(runs.index(member) < runs.index(run) for member in run.members)
 
 
 def test_one_model_of_one_seed_is_refused_as_an_ensemble(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_one_model_of_one_seed_is_refused_as_an_ensemble(tmp_path: Path) -> None
         plan(tmp_path, "protocol.seeds=[3]", text=FILE + entry)
 
 
-def test_the_digest_of_an_ensemble_follows_those_of_its_members_and_no_other(tmp_path: Path) -> None:
+def test_the_digest_of_an_ensemble_depends_on_its_members_only(tmp_path: Path) -> None:
     text = FILE + '[[models]]\nname = "grand_too"\n' + BOTH + 'models = ["plain", "grand"]\n'
     registry = make_registry()
     models = {**registry.models, "grand_too": registry.models["grand"]}
@@ -150,7 +152,7 @@ def test_the_digest_of_an_ensemble_follows_those_of_its_members_and_no_other(tmp
     assert first == other != changed
 
 
-def test_a_selected_ensemble_brings_its_members_along(tmp_path: Path) -> None:
+def test_selecting_an_ensemble_selects_its_members(tmp_path: Path) -> None:
     runs = plan(tmp_path, text=FILE + BOTH)
     selected = select_runs(runs, ["model=both,fold=1,seed=3,dataset=rings"])
     assert names(selected) == [f"rings/{model}/default/fold1/seed3" for model in ("plain", "grand", "both")]
@@ -160,15 +162,13 @@ def test_a_selected_ensemble_brings_its_members_along(tmp_path: Path) -> None:
 # the runs
 
 
-def test_an_ensemble_predicts_the_mean_of_what_its_members_predict(
-    pair_file: Path, squares: Path, tmp_path: Path
-) -> None:
+def test_an_ensemble_predicts_the_mean_of_its_members(pair_file: Path, squares: Path, tmp_path: Path) -> None:
     folder, records, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
     assert [record.status for record in records if record] == ["done"] * 3
     assert recorder.todo == 3
     members = [record_of(folder, name) for name in ("plain", "plain_too")]
     both = record_of(folder, "both")
-    assert both.parameters == sum(each.parameters or 0 for each in members)
+    assert both.parameters == sum(member.parameters or 0 for member in members)
     assert (both.epochs, both.best_epoch) == (0, None)
     assert both.split_digest == members[0].split_digest
     assert not (folder.run(both.key).path / "best.safetensors").exists()
@@ -187,15 +187,15 @@ def test_an_ensemble_predicts_the_mean_of_what_its_members_predict(
     for case in cases.index:
         with np.load(squares / "squares" / f"{case}.npz") as stored:
             images = torch.from_numpy(stored["image"].astype(np.float32) / 255).transpose(0, 1)
-            truth = stored["label"] > 0
+            reference = stored["label"] > 0
         with torch.no_grad():
             mean = (models[0](images).sigmoid() + models[1](images).sigmoid()) / 2
-        found = (mean[:, 0] > 0.5).numpy()
-        assert cases.loc[case, "tp"] == (found & truth).sum()
-        assert cases.loc[case, "fp"] == (found & ~truth).sum()
+        prediction = (mean[:, 0] > 0.5).numpy()
+        assert cases.loc[case, "tp"] == (prediction & reference).sum()
+        assert cases.loc[case, "fp"] == (prediction & ~reference).sum()
 
 
-def test_tables_rank_an_ensemble_and_say_what_it_is_of(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_tables_rank_an_ensemble_and_name_its_members(pair_file: Path, squares: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT)
     for name in ("folds.csv", "summary.csv", "cost.csv"):
         table = pd.read_csv(folder.path / name, keep_default_na=False)
@@ -209,13 +209,13 @@ def test_tables_rank_an_ensemble_and_say_what_it_is_of(pair_file: Path, squares:
     assert pivot.columns.tolist() == ["fold", "plain", "plain_too", "both (ensemble)", "data"]
 
 
-def test_nothing_is_done_again_until_a_member_is(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_an_ensemble_is_repeated_when_a_member_changes(pair_file: Path, squares: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
     assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
-    # other settings of a member
+    # a member has other settings
     assert carry(pair_file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])[2].todo == 2
     carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
-    # weights that came out otherwise, as on another machine
+    # a member has other weights, as if trained on another machine
     before = record_of(folder, "both").members
     path = folder.run(key("plain")).path / "best.safetensors"
     content = bytearray(path.read_bytes())
@@ -226,7 +226,7 @@ def test_nothing_is_done_again_until_a_member_is(pair_file: Path, squares: Path,
     assert [name for name in before if after[name] != before[name]] == [str(key("plain"))]
 
 
-def test_a_member_that_is_trained_again_takes_the_row_of_its_ensembles_away(
+def test_retraining_a_member_deletes_the_records_of_its_ensembles(
     pair_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
@@ -237,7 +237,9 @@ def test_a_member_that_is_trained_again_takes_the_row_of_its_ensembles_away(
     assert record_of(folder, "both").status == "done"
 
 
-def test_weights_that_were_removed_leave_the_row_as_it_is(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_an_ensemble_stays_done_when_weights_of_a_member_are_deleted(
+    pair_file: Path, squares: Path, tmp_path: Path
+) -> None:
     folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
     (folder.run(key("plain")).path / "best.safetensors").unlink()
     assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
@@ -254,7 +256,7 @@ def test_weights_that_were_removed_leave_the_row_as_it_is(pair_file: Path, squar
         ("nan", "diverged", "training loss became nan in epoch 0"),
     ],
 )
-def test_an_ensemble_of_a_run_that_did_not_end_well_is_a_row_with_the_reason(
+def test_an_ensemble_with_a_failed_member_is_a_row_with_the_reason(
     pair_file: Path, squares: Path, tmp_path: Path, explode: str, status: str, reason: str
 ) -> None:
     sets = ("protocol.epochs=1", f'models.plain_too.explode="{explode}"')
@@ -270,7 +272,7 @@ def test_an_ensemble_of_a_run_that_did_not_end_well_is_a_row_with_the_reason(
     assert again == (2 if status == "failed" else 0)
 
 
-def test_workers_begin_an_ensemble_when_its_members_are_over(
+def test_workers_start_an_ensemble_when_its_members_have_ended(
     pair_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     folder, records, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"], jobs=2)
@@ -278,11 +280,11 @@ def test_workers_begin_an_ensemble_when_its_members_are_over(
     ended = [run.model for run, event in recorder.events if isinstance(event, Record)]
     assert ended[-1] == "both"
     here, _, _ = carry(pair_file, squares, tmp_path / "here", *SHORT, only=["fold=0"])
-    tables = [each.run(key("both")).path / "cases.parquet" for each in (folder, here)]
+    tables = [results.run(key("both")).path / "cases.parquet" for results in (folder, here)]
     assert pd.read_parquet(tables[0]).equals(pd.read_parquet(tables[1]))
 
 
-def test_an_ensemble_that_was_interrupted_is_done_by_the_same_command(
+def test_an_interrupted_ensemble_is_finished_by_the_same_command(
     pair_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop_at_the_second_end(self: Recorder, run: RunKey, event: RunEvent) -> None:
@@ -297,7 +299,7 @@ def test_an_ensemble_that_was_interrupted_is_done_by_the_same_command(
     assert [run.model for run, _ in recorder.events] == ["both"]
 
 
-def test_seeds_together_search_thresholds_and_export_as_any_run_does(
+def test_an_ensemble_of_seeds_searches_thresholds_and_exports_predictions(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     entry = '[[ensembles]]\nname = "plain x 2"\nmodels = ["plain"]\nseeds = true\n'

@@ -1,4 +1,4 @@
-"""Whole benchmarks of the third-party plugin, in this process and in workers."""
+"""Tests that carry out whole benchmarks of a third-party plugin, in this process and in workers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def tables(folder: ResultsFolder) -> dict[str, bytes]:
     return {name: (folder.path / name).read_bytes() for name in TABLES}
 
 
-def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_a_benchmark_writes_all_files(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
     folder, records, recorder = carry(benchmark_file, squares, tmp_path)
     assert [record.status for record in records if record] == ["done", "done"]
     assert recorder.prepared_cases == 4
@@ -99,7 +99,7 @@ def test_a_benchmark_leaves_everything_a_reader_needs(benchmark_file: Path, squa
     assert folds["dice"][0] == pytest.approx(expected.mean(), abs=1e-6)
 
 
-def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_again(
+def test_a_distance_added_later_is_measured_without_training_again(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     ask = 'protocol.metrics=["dice", "hd95", "nsd@2", "lesion_dice@gli"]'
@@ -119,27 +119,25 @@ def test_a_distance_that_a_file_asks_for_later_is_measured_without_training_agai
     assert "hd95_px" in board
     assert "lesion_dice@gli_px" in board
     assert carry(benchmark_file, squares, tmp_path, ask)[2].todo == 0
-    anew, *_ = carry(benchmark_file, squares, tmp_path / "anew", ask)
-    assert pd.read_parquet(anew.run(second.key).path / "cases.parquet").equals(cases)
+    fresh, *_ = carry(benchmark_file, squares, tmp_path / "fresh", ask)
+    assert pd.read_parquet(fresh.run(second.key).path / "cases.parquet").equals(cases)
 
 
 def read_events(run: Path) -> dict[str, dict[int, float]]:
-    """What TensorBoard reads: the value of each epoch by name."""
+    """Return what TensorBoard reads: name -> epoch -> value."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(run)).Reload()
     return {name: {event.step: event.value for event in events.Scalars(name)} for name in events.Tags()["scalars"]}
 
 
-def test_tensorboard_reads_all_that_history_says_callbacks_included(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
+def test_tensorboard_has_all_columns_of_the_history(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
     early = "protocol.early_stopping={ patience = 9 }"
     plateau = 'protocol.schedule={ name = "plateau", patience = 0 }'
     folder, _, _ = carry(benchmark_file, squares, tmp_path, early, plateau, only=["fold=0"])
     run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
     history = pd.read_csv(run / "history.csv").set_index("epoch")
-    assert history.pop("energy_wh").isna().all()  # of a CPU, which TensorBoard is not told
+    assert history.pop("energy_wh").isna().all()  # not measured on a CPU, so TensorBoard has no such curve
     assert {"lr", "is_best", "epochs_without_gain", "train_loss"} <= set(history)
     events = read_events(run)
     assert events.keys() == set(history)
@@ -159,7 +157,7 @@ def test_records_name_no_path_user_or_host(benchmark_file: Path, squares: Path, 
     assert not [path for path in folder.path.rglob("*") if socket.gethostname() in path.name.split(".")]
 
 
-def test_the_same_command_again_does_nothing_and_gives_the_same_tables(
+def test_the_same_command_again_runs_nothing_and_writes_the_same_tables(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
@@ -171,7 +169,7 @@ def test_the_same_command_again_does_nothing_and_gives_the_same_tables(
     assert tables(folder) == before
 
 
-def test_a_changed_setting_file_or_fold_is_done_again_and_nothing_else(
+def test_only_runs_with_a_changed_setting_or_file_are_repeated(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     carry(benchmark_file, squares, tmp_path)
@@ -185,11 +183,11 @@ def test_a_changed_setting_file_or_fold_is_done_again_and_nothing_else(
     assert carry(benchmark_file, squares, tmp_path)[2].todo == 2
 
 
-def test_denoising_is_switched_by_a_variant_and_prepared_beside_the_other(
+def test_variants_with_and_without_denoising_are_prepared_separately(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     variants = '[[variants]]\nlabel = "{0}"\nset = {{ "protocol.denoise" = "{1}" }}\n'
-    text = "".join(variants.format(*each) for each in (("raw", "none"), ("smooth", "tv")))
+    text = variants.format("raw", "none") + variants.format("smooth", "tv")
     benchmark_file.write_text(benchmark_file.read_text() + text)
     folder, records, recorder = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
     assert recorder.prepared_cases == 2 * 4
@@ -197,11 +195,11 @@ def test_denoising_is_switched_by_a_variant_and_prepared_beside_the_other(
     assert (raw.variant, smooth.variant) == ("raw", "smooth")
     assert raw.digest != smooth.digest
     assert raw.data_digest == smooth.data_digest
-    weights = [folder.run(each.key).digest_of("best.safetensors") for each in (raw, smooth)]
+    weights = [folder.run(record.key).digest_of("best.safetensors") for record in (raw, smooth)]
     assert weights[0] != weights[1]
 
 
-def test_poisoned_test_labels_leave_the_weights_to_the_bit(
+def test_poisoned_test_labels_do_not_change_the_weights(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     key = RunKey("squares", "plain", "default", 0, 0)
@@ -237,12 +235,14 @@ def test_poisoned_training_labels_do_change_the_weights(
     assert (folder.run(key).path / "best.safetensors").read_bytes() != clean
 
 
-def test_rehearsals_are_kept_apart_and_say_what_they_are(benchmark_file: Path, tmp_path: Path) -> None:
+def test_rehearsals_have_a_folder_of_their_own_and_are_marked(benchmark_file: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(benchmark_file, None, tmp_path, rehearse=True)
     assert folder.path == tmp_path / "results" / "rehearsal" / "squares"
-    said = [*folder.path.glob("*.csv"), *folder.path.glob("*.md"), *folder.path.glob("tables/*")]
-    for path in (path for path in said if len(path.read_text().splitlines()) > 1):  # one model differs from none
-        assert "phantom data, not a result" in path.read_text(), path.name
+    tables = [*folder.path.glob("*.csv"), *folder.path.glob("*.md"), *folder.path.glob("tables/*")]
+    for path in tables:
+        text = path.read_text()
+        if len(text.splitlines()) > 1:  # a comparison of models has no rows for a single one
+            assert "phantom data, not a result" in text, path.name
 
 
 def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
@@ -263,7 +263,7 @@ def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
         ("print", "done", ""),
     ],
 )
-def test_a_run_that_goes_wrong_is_a_row_with_its_reason_and_the_others_go_on(
+def test_a_run_that_fails_is_a_row_with_its_reason_and_the_others_continue(
     benchmark_file: Path, squares: Path, tmp_path: Path, explode: str, status: str, reason: str
 ) -> None:
     text = benchmark_file.read_text()
@@ -301,7 +301,7 @@ def test_workers_and_this_process_give_the_same_tables(
     assert any("loss" in getattr(event, "note", "") for _, event in recorder.events)
 
 
-def test_faults_in_the_data_are_told_before_anything_is_trained(
+def test_faults_of_the_data_are_reported_before_training(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     for name in ("patient01-a", "patient03-a"):
@@ -341,7 +341,7 @@ def test_more_folds_than_patients_is_a_data_error(benchmark_file: Path, squares:
         carry(benchmark_file, squares, tmp_path, "protocol.folds=9")
 
 
-def test_a_run_held_by_another_process_is_left_to_it(
+def test_a_run_locked_by_another_process_is_skipped(
     benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _, _ = carry(benchmark_file, squares, tmp_path)
@@ -353,7 +353,7 @@ def test_a_run_held_by_another_process_is_left_to_it(
     assert records[1].epochs == 1
 
 
-def test_resuming_goes_on_from_the_kept_state(
+def test_an_interrupted_run_resumes_from_its_saved_state(
     benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _, _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
@@ -381,7 +381,7 @@ def test_resuming_goes_on_from_the_kept_state(
     assert list(read_events(folder.run(records[0].key).path)["lr"]) == [0, 1, 2, 3, 4]
 
 
-def test_a_checkpoint_may_be_chosen_on_the_scored_cases_if_the_protocol_says_so(
+def test_a_protocol_may_select_the_checkpoint_on_the_test_set(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     honest, _, _ = carry(benchmark_file, squares, tmp_path / "honest")
@@ -395,7 +395,9 @@ def test_a_checkpoint_may_be_chosen_on_the_scored_cases_if_the_protocol_says_so(
     assert "optimistic selection" not in (honest.path / "leaderboard.md").read_text()
 
 
-def test_a_record_has_the_values_of_the_chosen_epoch(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_a_record_has_the_values_of_the_selected_epoch(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
     folder, (record, _), _ = carry(benchmark_file, squares, tmp_path)
     assert record
     row = pd.read_csv(folder.run(record.key).path / "history.csv").loc[record.best_epoch]

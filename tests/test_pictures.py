@@ -1,4 +1,4 @@
-"""What a run keeps to show of a case, chosen by the truth and enough to be drawn from alone."""
+"""Tests of the pictures of a case that a run saves for galleries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bright(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 
-def test_of_slices_the_one_with_most_truth_is_kept_with_each_regions_mask(tmp_path: Path) -> None:
+def test_the_slice_with_the_largest_reference_is_saved_with_the_mask_of_every_region(tmp_path: Path) -> None:
     label = np.zeros((3, 32, 32), np.uint8)
     label[0, 4:6, 4:6] = 1
     label[1, 8:20, 8:12] = 1
@@ -26,13 +26,13 @@ def test_of_slices_the_one_with_most_truth_is_kept_with_each_regions_mask(tmp_pa
     case = keep_slices(tmp_path, bright((3, 1, 32, 32)), label)
     (row,) = picture_rows(case, ["whole", "core"], {"core": "#ff0000"})
     assert (row["at"], row["name"]) == (1, "slice 2 of 3")
-    assert [(each["region"], each["colour"]) for each in row["truth"]] == [("whole", ""), ("core", "#ff0000")]
-    whole, core = (unpack(each) for each in row["truth"])
+    assert [(mask["region"], mask["colour"]) for mask in row["truth"]] == [("whole", ""), ("core", "#ff0000")]
+    whole, core = (unpack(mask) for mask in row["truth"])
     assert np.array_equal(whole, label[1] > 0)
     assert np.array_equal(core, label[1] == 3)
 
 
-def test_of_a_volume_three_planes_through_the_truth_are_kept(tmp_path: Path) -> None:
+def test_three_planes_through_the_reference_of_a_volume_are_saved(tmp_path: Path) -> None:
     label = np.zeros((6, 7, 8), np.uint8)
     label[4, 2, 5] = 1
     rows = list(picture_rows(keep_volume(tmp_path, bright((1, 6, 7, 8)), label), ["spot"], {}))
@@ -41,7 +41,7 @@ def test_of_a_volume_three_planes_through_the_truth_are_kept(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_a_mask_that_is_cut_later_lies_on_the_kept_truth(tmp_path: Path, ndim: int) -> None:
+def test_a_mask_that_is_cut_later_matches_the_saved_reference(tmp_path: Path, ndim: int) -> None:
     label = (bright((32, 32, 32)) > 200).astype(np.uint8)
     if ndim == 2:
         case = keep_slices(tmp_path, bright((32, 1, 32, 32)), label)
@@ -52,13 +52,13 @@ def test_a_mask_that_is_cut_later_lies_on_the_kept_truth(tmp_path: Path, ndim: i
         assert cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_GRAYSCALE).shape == (32, 32)
 
 
-def test_a_case_without_truth_shows_its_middle(tmp_path: Path) -> None:
+def test_a_case_with_an_empty_reference_shows_its_middle_slice(tmp_path: Path) -> None:
     case = keep_slices(tmp_path, bright((5, 1, 32, 32)), np.zeros((5, 32, 32), np.uint8))
     (row,) = picture_rows(case, ["none"], {})
     assert row["at"] == 2
 
 
-def test_a_turned_plane_turns_every_mask_alike() -> None:
+def test_a_transposed_and_flipped_plane_cuts_masks_the_same_way() -> None:
     volume = np.arange(24).reshape(2, 3, 4)
     plane = Plane("x", 0, 1, (0, 2), (1, 4), transposed=True, flipped=(True, False))
     assert plane.cut(volume).tolist() == [[15, 19], [14, 18], [13, 17]]

@@ -1,4 +1,4 @@
-"""What runs of the third-party plugin's models cost, in this process and in workers."""
+"""Tests of the recorded cost of runs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["pair_file"]
 
 CPU = torch.device("cpu")
 PLAIN_MACS = (1 * 4 + 4 * 1) * 9 * 32 * 32
-"""Two convolutions of 3x3 by way of four channels, on 32x32."""
+"""Multiply-adds of two 3x3 convolutions, 1 -> 4 -> 1 channels, on 32x32 pixels."""
 
 
-def test_a_run_and_an_ensemble_tell_what_they_cost(pair_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_a_run_and_an_ensemble_record_their_cost(pair_file: Path, squares: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
     plain, other, both = (record_of(folder, name) for name in ("plain", "plain_too", "both"))
     history = pd.read_csv(folder.run(plain.key).path / "history.csv")
@@ -50,7 +50,7 @@ def test_a_run_and_an_ensemble_tell_what_they_cost(pair_file: Path, squares: Pat
     assert both.cost["gmacs_per_case"] == pytest.approx(3 * both.cost["gmacs"])
 
 
-def test_a_run_that_diverged_at_once_has_the_cost_of_its_training_alone(
+def test_a_run_that_diverges_at_once_has_the_cost_of_training_only(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     _, (record, _), _ = carry(benchmark_file, squares, tmp_path, 'models.plain.explode="nan"')
@@ -69,7 +69,7 @@ def assigned(**changes: Any) -> Any:
     return SimpleNamespace(**{**fields, **changes})
 
 
-def test_hours_are_of_every_gpu_and_energy_only_of_one_that_a_run_has_to_itself() -> None:
+def test_hours_count_every_gpu_and_energy_only_unshared_ones() -> None:
     spent = {"train_seconds": 1800.0, "energy_wh": 7.0}
     alone = training_cost(assigned(device="cuda:0"), spent)
     assert (alone["gpu_hours"], alone["energy_wh"], alone["train_seconds"]) == (0.5, 7.0, 1800.0)
@@ -80,7 +80,7 @@ def test_hours_are_of_every_gpu_and_energy_only_of_one_that_a_run_has_to_itself(
 
 
 class Uncountable(nn.Module):
-    """Falls over wherever but on real images of one."""
+    """Raises an exception on images of zeros, which the counter uses."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -103,14 +103,14 @@ def cost_of(model: nn.Module, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("error", "named"), [(TypeError("an array, please"), "TypeError"), (RuntimeError("no"), "RuntimeError")]
 )
-def test_a_model_that_cannot_be_counted_has_no_gmacs_and_says_so(error: Exception, named: str) -> None:
+def test_a_model_that_cannot_be_counted_has_no_gmacs_and_a_reason(error: Exception, named: str) -> None:
     cost = cost_of(Uncountable(error))
     assert (cost["gmacs"], cost["gmacs_per_case"]) == (None, None)
     assert cost["uncounted"] == [f"all: {named}"]
     assert cost["images_per_second"] > 0
 
 
-def test_work_that_nothing_counts_is_blank_and_not_free() -> None:
+def test_uncounted_work_is_recorded_as_unknown_rather_than_zero() -> None:
     model = Uncountable(RuntimeError())
     model.forward = lambda images: images[:, :1] * model.weight  # type: ignore[method-assign]
     cost = cost_of(model)

@@ -23,10 +23,10 @@ class Discs:
     task: ClassVar[Any] = Task(channels=("grey",), regions={"disc": (1,)})
 
     def cases(self) -> list[CaseRef]:
-        found = sorted(path.stem for path in self.root.glob("p*.npy"))
-        if not found:
+        names = sorted(path.stem for path in self.root.glob("p*.npy"))
+        if not names:
             raise DataNotFoundError(f"discs: no p*.npy in {self.root}")
-        return [CaseRef(name, name) for name in found]
+        return [CaseRef(name, name) for name in names]
 
     def files(self, case_id: str) -> list[Path]:
         if not (self.root / f"{case_id}.npy").is_file():

@@ -14,7 +14,7 @@ Slot = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where data and results are stored, and which devices compute."""
+    """The folders, devices and options of a plan that is carried out."""
 
     results: Path
     cache: Path

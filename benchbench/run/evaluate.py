@@ -33,7 +33,7 @@ SCORED_FILES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictu
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a record keeps of the predictions of the test cases."""
+    """The results of predicting the test cases that a record keeps."""
 
     class_scores: Mapping[str, float]
     """Scores of classes if the network predicts classes; otherwise empty."""

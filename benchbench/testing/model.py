@@ -53,7 +53,7 @@ def _rules(*, compiled: bool) -> Iterator[Rule[Candidate]]:
     yield Rule("builds", "it is built, or raises an IncompatibleError", out.build_faults, is_prerequisite=True)
     yield Rule("shapes", "logits have the size of the images", out.shape_faults, is_prerequisite=True)
     yield Rule("training output", "a tensor or a list, finest first", out.training_faults, is_prerequisite=True)
-    yield Rule("own loss", "it has the signature of the contract", out.own_loss_faults, is_prerequisite=True)
+    yield Rule("custom loss", "it has the signature of the contract", out.custom_loss_faults, is_prerequisite=True)
     yield Rule("gradient", "it reaches every parameter not declared unused", act.gradient_faults)
     yield Rule("overfits", f"it learns one batch to a Dice above {LEARNED_DICE}", act.overfitting_faults)
     yield Rule("seeded", "weights and training follow torch's seed", act.seed_faults)

@@ -1,4 +1,4 @@
-"""Rules for a model's outputs: shapes, deep supervision, a loss of its own, no activation, half precision."""
+"""Rules for a model's outputs: shapes, deep supervision, custom loss, no activation, half precision."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def shape_faults(candidate: Candidate) -> Iterator[str]:
 def training_faults(candidate: Candidate) -> Iterator[str]:
     model = candidate.build().train()
     if hasattr(model, "loss"):
-        raise SkipRuleError("it has a loss of its own")
+        raise SkipRuleError("it has a custom loss")
     images, _ = candidate.batch()
     output = model(images)
     heads = [output] if isinstance(output, Tensor) else output
@@ -84,7 +84,7 @@ def _is_smaller(coarse: tuple[int, ...], fine: tuple[int, ...]) -> bool:
     return coarse != fine and all(a <= b for a, b in zip(coarse, fine, strict=True))
 
 
-def own_loss_faults(candidate: Candidate) -> Iterator[str]:
+def custom_loss_faults(candidate: Candidate) -> Iterator[str]:
     model = candidate.build().train()
     if not hasattr(model, "loss"):
         raise SkipRuleError("it has none")
