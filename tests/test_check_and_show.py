@@ -82,7 +82,7 @@ def test_a_dataset_is_shown_with_its_task_and_the_description_of_its_parameters(
     output = invoke("show", "brats20").output
     assert "channels: flair, t1, t1ce, t2" in output
     assert "whole_tumour (1, 2, 4), tumour_core (1, 4), enhancing (4)" in output
-    assert "  slices: tuple[int, int] | None = None\n      First axial slice, counted from 0" in output
+    assert "  slices: tuple[int, int] | None = None\n      The first axial slice to keep, counted from 0" in output
 
 
 def test_the_page_marks_counts_that_differ_from_published_ones() -> None:
