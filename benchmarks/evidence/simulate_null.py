@@ -1,11 +1,11 @@
-"""How often a difference is claimed where there is none, and how often an interval holds the truth.
+"""Simulates how often a rule claims a difference between equal models, and how often an interval covers the mean.
 
     python benchmarks/evidence/simulate_null.py
 
-Two models of equal worth are made up, again and again, on the same patients in five folds: a patient is easy or
-hard for both, each model has luck of its own with every patient and, as in training, with every fold (`noise`).
-Each rule makes its claims at a nominal 5 %: every claim is false. For the intervals one model is made up, and
-those that hold the true mean are counted: at 95 % nominal, 93 to 97 % is what is wanted.
+Each repeat simulates two equally good models on the same patients in five folds. A patient is easy or hard for
+both models. Each model also has a random effect for every patient and, like the noise of training, for every
+fold (`noise`). Each rule tests at a nominal 5 %, and every claim is false. For the intervals one model is
+simulated, and the intervals that contain the true mean are counted: for a nominal 95 %, 93 to 97 % are good.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,49 +35,56 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{options.repeats} repeats; a share of 5 % is known to +-{_margin(options.repeats):.1f} points\n")
     print("False claims, %: difference between patients of SD 0.05")
-    _print_table(RULES, lambda n, noise: false_claims(n, noise, repeats=options.repeats, draws=options.draws))
-    for title, draw in (("normal", normal), ("skewed: Dice with 5 % failures at 0", with_failures)):
-        print(f"\nIntervals that hold the true mean, %: {title}")
-        _print_table(METHODS, lambda n, noise: coverage(n, noise, draw, options.repeats, options.draws))  # noqa: B023
+    _print_table(tuple(RULES), partial(false_claims, repeats=options.repeats, draws=options.draws))
+    distributions = {"normal": normal, "skewed: Dice with 5 % failures at 0": with_failures}
+    for title, draw in distributions.items():
+        print(f"\nIntervals that contain the true mean, %: {title}")
+        measure = partial(coverage, draw=draw, repeats=options.repeats, draws=options.draws)
+        _print_table(METHODS, measure)
+
+
+def _excludes_zero(comparison: Comparison) -> bool:
+    return isinstance(comparison.interval, Interval) and not comparison.interval.spans_zero
 
 
 RULES: dict[str, Callable[[Comparison], bool]] = {
-    "signed-rank test of patients alone": lambda found: _below(found.p_wilcoxon),
-    "interval": lambda found: isinstance(found.interval, Interval) and not found.interval.spans_zero,
-    "test over folds": lambda found: _below(found.p_folds),
-    "all three: what benchbench claims": lambda found: found.is_separable,
+    "signed-rank test of patients alone": lambda comparison: _below(comparison.p_wilcoxon),
+    "interval": _excludes_zero,
+    "test over folds": lambda comparison: _below(comparison.p_folds),
+    "all three: benchbench": lambda comparison: comparison.is_separable,
 }
 METHODS = ("t", "percentile", "hierarchical")
 
 
 def false_claims(patients: int, noise: float, *, repeats: int, draws: int) -> dict[str, float]:
-    """Per cent of repeats in which each rule claims a difference."""
+    """Return the percentage of repeats in which each rule claims a difference."""
     claims = dict.fromkeys(RULES, 0)
     for repeat in range(repeats):
         generator = np.random.default_rng([repeat, patients, round(1e4 * noise)])
-        shared = 0.8 + generator.normal(0, 0.1, patients)
-        # half of the variance of the difference is each model's
-        values = shared + generator.normal(0, CASE_SD / math.sqrt(2), (2, patients))
-        luck = generator.normal(0, noise / math.sqrt(2), (2, FOLDS))
-        found = compare(_panel(values + luck[:, _folds(patients)]), "a", "b", rope=0.01, draws=draws, seed=repeat)
-        for rule, claim in RULES.items():
-            claims[rule] += claim(found)
+        difficulty = 0.8 + generator.normal(0, 0.1, patients)
+        # each model contributes half of the variance of the difference
+        values = difficulty + generator.normal(0, CASE_SD / math.sqrt(2), (2, patients))
+        fold_effects = generator.normal(0, noise / math.sqrt(2), (2, FOLDS))
+        panel = _panel(values + fold_effects[:, _folds(patients)])
+        comparison = compare(panel, "a", "b", rope=0.01, draws=draws, seed=repeat)
+        for rule, claims_difference in RULES.items():
+            claims[rule] += claims_difference(comparison)
     return {rule: 100 * count / repeats for rule, count in claims.items()}
 
 
 def coverage(
-    patients: int, noise: float, draw: Callable[[np.random.Generator, int], Floats], repeats: int, draws: int
+    patients: int, noise: float, *, draw: Callable[[np.random.Generator, int], Floats], repeats: int, draws: int
 ) -> dict[str, float]:
-    """Per cent of repeats in which the interval of each method holds the mean that values are drawn around, 0."""
-    held = dict.fromkeys(METHODS, 0)
+    """Return the percentage of repeats in which the interval of each method contains the true mean, 0."""
+    covered = dict.fromkeys(METHODS, 0)
     for repeat in range(repeats):
         generator = np.random.default_rng([repeat, patients, round(1e4 * noise)])
         values = draw(generator, patients) + generator.normal(0, noise, FOLDS)[_folds(patients)]
         panel = _panel(values[None])
         for method in METHODS:
-            found = mean_interval(panel, method=method, draws=draws, seed=repeat)
-            held[method] += isinstance(found, Interval) and found.spans_zero
-    return {method: 100 * count / repeats for method, count in held.items()}
+            interval = mean_interval(panel, method=method, draws=draws, seed=repeat)
+            covered[method] += isinstance(interval, Interval) and interval.spans_zero
+    return {method: 100 * count / repeats for method, count in covered.items()}
 
 
 def normal(generator: np.random.Generator, patients: int) -> Floats:
@@ -84,18 +92,18 @@ def normal(generator: np.random.Generator, patients: int) -> Floats:
 
 
 def with_failures(generator: np.random.Generator, patients: int) -> Floats:
-    """Dice of 0.85 or so, and 0 where the model failed; the mean taken off."""
+    """Return Dice values around 0.85, with 5 % failures at 0, minus their expected mean."""
     dice = np.where(generator.random(patients) < 0.05, 0.0, generator.beta(17, 3, patients))
     return dice - 0.95 * 17 / 20
 
 
 def _panel(values: Floats) -> Panel:
-    patients = values.shape[1]
-    order = np.argsort(_folds(patients), kind="stable")
+    folds = _folds(values.shape[1])
+    order = np.argsort(folds, kind="stable")
     return Panel(
         models=tuple("ab"[: len(values)]),
-        patients=tuple(map(str, range(patients))),
-        folds=_folds(patients)[order],
+        patients=tuple(str(number) for number in range(len(folds))),
+        folds=folds[order],
         sums=values[:, order],
         counts=np.ones_like(values),
     )
@@ -113,16 +121,13 @@ def _margin(repeats: int) -> float:
     return 100 * 1.96 * math.sqrt(0.05 * 0.95 / repeats)
 
 
-def _print_table(rows: object, measure: Callable[[int, float], dict[str, float]]) -> None:
-    points = list(itertools.product(PATIENTS, NOISES))
-    columns = {point: measure(*point) for point in points}
-    print("| patients, noise of training | " + " | ".join(map(str, rows)) + " |")
-    print("|---|" + "---:|" * len(columns[points[0]]))
-    for (patients, noise), shares in columns.items():
-        print(
-            f"| {patients}, SD {noise:g} | " + " | ".join(f"{share:.1f}" for share in shares.values()) + " |",
-            flush=True,
-        )
+def _print_table(columns: Sequence[str], measure: Callable[[int, float], dict[str, float]]) -> None:
+    """Print a Markdown table with a line for each number of patients and noise of training."""
+    print(f"| patients, noise of training | {' | '.join(columns)} |")
+    print(f"|---|{'---:|' * len(columns)}")
+    for patients, noise in itertools.product(PATIENTS, NOISES):
+        percentages = [f"{value:.1f}" for value in measure(patients, noise).values()]
+        print(f"| {patients}, SD {noise:g} | {' | '.join(percentages)} |", flush=True)
 
 
 if __name__ == "__main__":
