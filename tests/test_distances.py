@@ -229,6 +229,13 @@ def test_a_case_is_measured_region_by_region_in_mm_or_pixels() -> None:
     assert measure_regions(bits, masks, metrics=["dice", "iou"], spacing_mm=None) == [{}, {}]
 
 
+def test_a_voxel_of_two_regions_is_measured_in_both() -> None:
+    bits = np.array([[[1, 3, 2, 0]]], dtype=np.uint8)  # the first region is two voxels long, and so is the second
+    masks = np.zeros((1, 2, 1, 4), dtype=np.bool_)
+    masks[0, 0, 0, :2] = masks[0, 1, 0, 1:3] = True
+    assert measure_regions(bits, masks, metrics=["hd"], spacing_mm=None) == [{"hd_px": 0}, {"hd_px": 0}]
+
+
 @pytest.mark.parametrize("spacing", [(7.0, 2.0, 1.0), (2.0, 1.0)])
 def test_a_case_of_one_slice_is_measured_in_its_plane(spacing: tuple[float, ...]) -> None:
     bits = np.ones((1, 6, 6), dtype=np.uint8)

@@ -75,7 +75,7 @@ def test_an_added_patient_moves_fewer_patients_than_there_are_folds(names: list[
 
 @pytest.mark.parametrize(
     ("count", "share", "validated"),
-    [(10, 0.2, 2), (10, 0.25, 2), (10, 0.01, 1), (10, 0.99, 7), (4, 0.2, 1), (4, 0.9, 1)],
+    [(10, 0.2, 2), (10, 0.25, 2), (10, 0.3, 2), (10, 0.01, 1), (10, 0.99, 7), (4, 0.2, 1), (4, 0.9, 1)],
 )
 def test_the_validation_fraction_is_rounded_and_leaves_a_patient_in_each_part(
     count: int, share: float, validated: int

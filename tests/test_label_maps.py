@@ -110,3 +110,12 @@ def test_a_coloured_png_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.mha: found a name of an unknown format, expected \.nii\.gz, \.nii"):
         read_label_map(tmp_path / "a.mha")
+
+
+def test_labels_up_to_a_ten_thousandth_off_are_rounded_and_others_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.array([[1.00009, 0.0], [1.99991, 3.0]]))
+    assert read_label_map(path).voxels.tolist() == [[1, 0], [2, 3]]
+    tifffile.imwrite(path, np.array([[1.00011, 0.0], [1.99991, 3.0]]))
+    with pytest.raises(DataError, match="found fractional values, expected whole numbers"):
+        read_label_map(path)

@@ -132,3 +132,52 @@ def test_policies_for_empty_masks_hold_for_lesions() -> None:
     assert dice == [1.0, 0.0]
     assert np.isnan(distance("lesion_dice@gli_mm", 1.0, nothing, empty="nnunet"))
     assert float(distance("lesion_hd95@gli_mm", 0.0, nothing, empty="zero")) == 0.0
+
+
+LIMITS = {"gli": 50, "ssa": 50, "ped": 50, "men": 50, "men-rt": 50, "met": 2}
+DILATIONS = {"gli": 3, "ssa": 3, "ped": 3, "men": 1, "men-rt": 1, "met": 1}
+
+
+def row_of_voxels(*lengths: int, gap: int = 1) -> np.ndarray:
+    """Lesions in a row of single voxels, with a gap between them."""
+    mask = np.zeros((1, 1, sum(lengths) + gap * (len(lengths) - 1)), dtype=np.bool_)
+    start = 0
+    for length in lengths:
+        mask[..., start : start + length] = True
+        start += length + gap
+    return mask
+
+
+@pytest.mark.parametrize(("challenge", "limit"), LIMITS.items())
+def test_a_lesion_is_scored_from_one_voxel_above_the_least_volume_of_its_challenge(
+    challenge: str, limit: int
+) -> None:
+    missed = [
+        brats23_lesion(lesion, ~lesion & False, rules=RULES[challenge]).missed
+        for lesion in (row_of_voxels(limit), row_of_voxels(limit + 1))
+    ]
+    assert missed == [0, 1]
+
+
+@pytest.mark.parametrize(("challenge", "dilation"), DILATIONS.items())
+def test_two_lesions_are_one_where_the_gap_is_no_wider_than_both_their_zones(
+    challenge: str, dilation: int
+) -> None:
+    counts = [
+        brats23_lesion(lesions, ~lesions & False, rules=RULES[challenge]).missed
+        for lesions in (row_of_voxels(60, 60, gap=2 * dilation), row_of_voxels(60, 60, gap=2 * dilation + 1))
+    ]
+    assert counts == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("other", "lesions"),
+    [
+        ((3, 3, 0), 1),  # the zones reach (1, 1, 0) and (2, 2, 0), over an edge; over faces they would not
+        ((3, 3, 3), 2),  # over corners they would reach (1, 1, 1) and (2, 2, 2)
+    ],
+)
+def test_a_zone_grows_over_faces_and_edges_and_not_over_corners(other: tuple[int, int, int], lesions: int) -> None:
+    reference = np.zeros((4, 4, 4), dtype=np.bool_)
+    reference[0, 0, 0] = reference[other] = True
+    assert brats23_lesion(reference, reference & False, rules=SMALL).missed == lesions

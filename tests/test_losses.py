@@ -96,3 +96,11 @@ def test_heads_weigh_half_as_much_from_one_to_the_next_and_meet_labels_of_their_
     loss = deep_loss("bce", [fine, coarse], label)
     assert loss.item() == pytest.approx((2 * half.item() + small.item()) / 3)
     assert deep_loss("bce", [fine], label).item() == pytest.approx(half.item())
+
+
+def test_three_heads_weigh_four_two_and_one_of_seven() -> None:
+    label = torch.tensor([[0, 1, 1, 0]], dtype=torch.uint8)
+    heads = [torch.full((1, 1, 4), value) for value in (1.0, -2.0, 3.0)]
+    first, second, third = (compute_loss("bce", head, label).item() for head in heads)
+    expected = (4 * first + 2 * second + third) / 7
+    assert deep_loss("bce", heads, label).item() == pytest.approx(expected)

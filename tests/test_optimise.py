@@ -83,3 +83,31 @@ def test_each_optimiser_is_torchs_with_the_protocols_numbers(fields: dict[str, o
     assert built.defaults["lr"] == 0.1
     assert built.defaults["weight_decay"] == {"adam": 0.2, "adamw": 0.01, "sgd": 0.0}[str(fields["name"])]
     assert built.defaults.get("momentum", 0.9) == 0.9
+
+
+def test_a_step_of_gradient_descent_is_nesterovs_with_weight_decay() -> None:
+    parameter = torch.nn.Parameter(torch.ones(1))
+    fields = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.5}
+    optimizer = build_optimizer(TypeAdapter(Optimizer).validate_python(fields), [parameter])
+    parameter.grad = torch.ones(1)
+    optimizer.step()
+    # gradient and decay 1 + 0.5 * 1; looked ahead 1.5 + 0.9 * 1.5
+    assert parameter.item() == pytest.approx(1 - 0.1 * (1.5 + 0.9 * 1.5))
+
+
+def test_without_momentum_gradient_descent_is_plain() -> None:
+    parameter = torch.nn.Parameter(torch.ones(1))
+    fields = {"name": "sgd", "lr": 0.1}
+    optimizer = build_optimizer(TypeAdapter(Optimizer).validate_python(fields), [parameter])
+    parameter.grad = torch.ones(1)
+    optimizer.step()
+    assert parameter.item() == pytest.approx(0.9)
+
+
+def test_a_cosine_keeps_its_rate_within_an_epoch() -> None:
+    cosine = schedule(name="cosine")
+    all_rates = [
+        learning_rate(cosine, 1.0, step=step, steps_per_epoch=3, epochs=2, validation_losses=[])
+        for step in range(6)
+    ]
+    assert all_rates == pytest.approx([1, 1, 1, 0.5, 0.5, 0.5])

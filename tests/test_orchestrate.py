@@ -220,6 +220,26 @@ def test_poisoned_test_labels_do_not_change_the_weights(
     assert not pd.read_parquet(folder.run(key).path / "cases.parquet").equals(clean_counts)
 
 
+def test_emptied_test_labels_leave_the_thresholds_and_component_sizes_that_were_searched(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    ask = ("protocol.epochs=1", "protocol.postprocess={ search = true, components = { square_0 = 5 } }")
+    folder, (before, *_), _ = carry(benchmark_file, squares, tmp_path, *ask, only=["fold=0"])
+    assert before is not None
+    assert before.postprocess is not None
+    assert before.postprocess["thresholds"] != {"square_0": 0.5}, "the search has something to choose"
+    for case in set(pd.read_parquet(folder.run(before.key).path / "cases.parquet")["case"]):
+        path = squares / "squares" / f"{case}.npz"
+        with np.load(path) as stored:
+            # a search on these cases would take a threshold that predicts nothing
+            np.savez(path, image=stored["image"], label=0 * stored["label"])
+    _, (after, *_), listener = carry(benchmark_file, squares, tmp_path, *ask, only=["fold=0"])
+    assert listener.todo == 1
+    assert after is not None
+    assert after.postprocess == before.postprocess
+    assert after.files["cases.parquet"] != before.files["cases.parquet"]
+
+
 def test_poisoned_training_labels_do_change_the_weights(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from benchbench.plan.run import Run
 from benchbench.plan.select import select_runs
 from benchbench.registry.registry import Installed, Origin, Registry
 from benchbench.spec.benchmark import read_benchmark
+from benchbench.spec.protocol import Protocol
 
 FILE = """title = "T"
 datasets = [{ name = "discs" }, { name = "rings" }]
@@ -133,6 +134,18 @@ def test_a_setting_that_can_change_a_number_changes_the_digest(tmp_path: Path, o
 )
 def test_a_setting_of_tables_or_a_written_default_keeps_the_digest(tmp_path: Path, override: str) -> None:
     assert plan(tmp_path, override)[0].digest == plan(tmp_path)[0].digest
+
+
+def test_every_field_of_the_protocol_but_those_of_tables_is_in_the_digest(tmp_path: Path) -> None:
+    resolved = plan(tmp_path)[0].resolved()
+    assert set(Protocol.model_fields) - set(resolved["protocol"]) == {"metrics", "empty", "seeds"}
+
+
+def test_a_new_version_of_the_record_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run, *_) = plan(tmp_path)
+    before = run.digest
+    monkeypatch.setattr("benchbench.plan.run.RECORD_SCHEMA", 99)
+    assert run.digest != before
 
 
 def test_all_runs_of_a_plan_have_different_digests(tmp_path: Path) -> None:

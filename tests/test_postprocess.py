@@ -139,3 +139,22 @@ def test_a_probability_above_one_is_refused() -> None:
         Postprocess(thresholds={"a": 1.2})
     with pytest.raises(ValidationError):
         Postprocess(components={"a": -1})
+
+
+def test_a_probability_that_equals_its_threshold_in_single_precision_is_in_the_mask() -> None:
+    # 0.45 in single precision is less than 0.45 in double precision
+    rules = Postprocess(thresholds={"a": 0.45})
+    assert decide(row(0.45, 0.4499999), rules, regions="a").tolist() == [[1, 0]]
+
+
+def test_a_component_as_probable_as_is_sure_in_single_precision_stays() -> None:
+    # 0.9 in single precision is less than 0.9 in double precision
+    rules = Postprocess(components={"a": 3}, sure=0.9)
+    assert decide(row(0.9, 0.9, 0, 0.9, 0.89), rules, regions="a").tolist() == [[1, 1, 0, 0, 0]]
+
+
+def test_a_region_that_only_overlaps_the_one_before_it_cannot_be_nested() -> None:
+    (problem,) = Postprocess(nested=True).check_regions({"oedema": (1, 2), "core": (2, 3)})
+    assert "'core', which is not inside 'oedema'" in problem
+    (problem,) = Postprocess(nested=True).check_regions({"core": (2,), "oedema": (1, 2)})
+    assert "'oedema', which is not inside 'core'" in problem

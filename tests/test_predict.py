@@ -96,6 +96,21 @@ def test_the_identity_model_gives_the_label_back_on_the_cases_own_grid(
     assert 2 * tp / (2 * tp + fp + fn) >= (1.0 if exact and patch[0] / native[0] == patch[1] / native[1] else 0.85)
 
 
+class Probable(nn.Module):
+    """Gives a probability of 0.2 where the image is black and of 0.6 where it is white."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.logit(0.2 + 0.4 * images[:, :1])
+
+
+def test_probabilities_are_scaled_back_about_the_centres_of_pixels(tmp_path: Path) -> None:
+    case = prepared(tmp_path, np.zeros((1, 4, 4), np.uint8), (2, 2))
+    np.save(tmp_path / "image.npy", np.array([[[[0, 255], [0, 255]]]], np.uint8))
+    probabilities = Predictor([Probable()], protocol((2, 2)), CPU).probabilities(case)
+    # at twice the size the two middle pixels are at 1/4 and 3/4 of the way between the two centres
+    assert probabilities[0, 0].tolist() == [pytest.approx([0.2, 0.3, 0.5, 0.6])] * 4
+
+
 def test_counts_are_by_slice_on_the_native_grid(tmp_path: Path) -> None:
     truth = squares(40, 24)
     case = prepared(tmp_path, truth, (40, 24))

@@ -150,3 +150,11 @@ def test_of_equals_the_nearest_to_what_is_wanted_is_taken() -> None:
 def test_thresholds_and_sizes_are_those_of_the_document() -> None:
     assert THRESHOLDS == (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
     assert (SIZES[0], SIZES[-1], len(SIZES)) == (0, 100, 101)
+
+
+def test_a_voxel_that_just_reaches_a_threshold_counts_as_predicted_at_it() -> None:
+    # 0.45 in single precision is less than 0.45 in double precision
+    probabilities = np.array([[0.45] * 4 + [0.44] * 4], dtype=np.float32)
+    truth = np.array([[True] * 4 + [False] * 4])
+    best = search([(probabilities, truth)], Postprocess(search=True), "a")
+    assert best.thresholds == {"a": 0.45}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,17 @@ def test_the_interval_is_as_wide_as_that_of_student_over_folds() -> None:
     assert standard_error(given) == (pytest.approx(folds.std(ddof=1) / math.sqrt(5)), 4)
 
 
+def test_three_folds_show_the_noise_of_training_and_two_do_not() -> None:
+    three, two = noisy(60, folds=3), noisy(60, folds=2)
+    error = three.fold_means[0].std(ddof=1) / math.sqrt(3)
+    assert standard_error(three) == (pytest.approx(error), 2)
+    interval = mean_interval(three)
+    assert isinstance(interval, Interval)
+    assert interval.warning == ""
+    assert interval.high - interval.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * error)
+    assert standard_error(two) == (pytest.approx(two.sums[0].std(ddof=1) / math.sqrt(60)), 59)
+
+
 @pytest.mark.parametrize("method", ["t", "bca", "percentile"])
 def test_other_methods_agree_where_patients_alone_differ(method: Any) -> None:
     given = noisy(400, folds=1)
@@ -173,6 +185,29 @@ def test_a_patient_with_more_cases_moves_the_mean_more() -> None:
         counts=np.array([[3.0, 1]]),
     )
     assert uneven.means.tolist() == [pytest.approx(1.4 / 4)]
+
+
+def uneven() -> Panel:
+    """Three patients of one fold with three, one and two cases; the mean over cases is 1/2."""
+    return Panel(
+        models=("a",),
+        patients=("x", "y", "z"),
+        folds=np.zeros(3, dtype=np.int64),
+        sums=np.array([[2.0, 1, 0]]),
+        counts=np.array([[3.0, 1, 2]]),
+    )
+
+
+def test_a_patients_part_in_the_error_grows_with_its_cases() -> None:
+    # 2 - 3/2, 1 - 1/2 and 0 - 2/2, each over 2 cases a patient: 1/4, 1/4 and -1/2, whose variance is 3/16
+    assert standard_error(uneven()) == (pytest.approx(math.sqrt(3 / 16) / math.sqrt(3)), 2)
+
+
+def test_a_resampled_mean_is_over_cases() -> None:
+    means = resampled_means(uneven(), draws=500)[:, 0]
+    # x, y and z once each or one of them alone; xxy, xxz, xyy, xzz, yyz and yzz
+    possible = [1 / 2, 2 / 3, 1, 0, 5 / 7, 4 / 8, 4 / 5, 2 / 7, 2 / 4, 1 / 5]
+    assert sorted(set(means.round(9))) == sorted({round(value, 9) for value in possible})
 
 
 def test_the_interval_of_a_median_lies_between_sorted_values() -> None:
@@ -236,6 +271,13 @@ def test_flips_of_sign_are_all_tried_where_there_are_few() -> None:
     assert sign_flips(np.array([-1.0, 2, 3, 4, 5, 6])) == 4 / 2**6
     many = np.random.default_rng(0).normal(0.3, 1, 60)
     assert sign_flips(many) == pytest.approx(stats.ttest_1samp(many, 0).pvalue, abs=0.01)
+
+
+def test_random_flips_of_sign_are_drawn_from_the_seed_and_never_give_a_p_of_zero() -> None:
+    assert sign_flips(np.ones(60), flips=999) == 1 / 1000
+    values = np.random.default_rng(0).normal(0.1, 1, 60)
+    assert sign_flips(values, flips=200, seed=3) == sign_flips(values, flips=200, seed=3)
+    assert len({sign_flips(values, flips=200, seed=seed) for seed in range(5)}) > 1
 
 
 def test_ranks_in_favour_are_weighed_against_those_against() -> None:
@@ -315,12 +357,48 @@ def test_turning_a_comparison_round_turns_its_signs_and_nothing_else() -> None:
     assert there.interval[:2] == pytest.approx((-back.interval.high, -back.interval.low), abs=0.003)
 
 
+def test_the_smallest_detectable_difference_is_found_in_four_experiments_of_five() -> None:
+    given = noisy(100, models=2)
+    error = (given.fold_means[0] - given.fold_means[1]).std(ddof=1) / math.sqrt(5)
+    expected = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) * error
+    assert compare(given, "a", "b", rope=0.01, draws=500).smallest_detectable == pytest.approx(expected)
+
+
 def test_one_fold_that_goes_the_other_way_stops_a_claim_that_patients_alone_would_make() -> None:
     difference = np.repeat([0.06, 0.05, 0.04, -0.05, 0.03], 40) + np.random.default_rng(0).normal(0, 0.02, 200)
     found = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01)
     assert isinstance(found.p_wilcoxon, float)
     assert found.p_wilcoxon < 0.001
     assert not found.is_separable
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"interval": Interval(-0.01, 0.2)},
+        {"interval": Unknown("few patients")},
+        {"p_holm": 0.05},
+        {"p_holm": Unknown("few patients")},
+        {"p_folds": 0.05},
+        {"p_folds": Unknown("one fold")},
+    ],
+)
+def test_a_claim_needs_the_interval_the_adjusted_test_and_the_test_over_folds(change: dict[str, Any]) -> None:
+    claim = compare(shifted(0.9, 0.8), "a", "b", rope=0.01, draws=500)
+    assert claim.is_separable
+    assert not replace(claim, **change).is_separable
+
+
+def test_a_difference_that_overlapping_training_sets_may_explain_is_not_claimed() -> None:
+    # between folds the standard deviation is 0.019: t is 3.5, and 2.3 once corrected; 2.8 is needed
+    by_fold = np.repeat([0.005, 0.055, 0.02, 0.04, 0.03], 40)
+    difference = by_fold + np.random.default_rng(0).normal(0, 0.002, 200)
+    comparison = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01, draws=2000)
+    assert isinstance(comparison.interval, Interval)
+    assert comparison.interval.low > 0
+    assert comparison.p_holm < 0.001  # type: ignore[operator]
+    assert comparison.p_folds == pytest.approx(0.08, abs=0.01)
+    assert not comparison.is_separable
 
 
 # families and tiers

@@ -294,6 +294,21 @@ def test_a_distance_that_some_runs_lack_has_no_mean_over_the_others(tmp_path: Pa
     assert near(row(fold_table(results), model="plain", fold=0), hd95_mm=5 / 3)
 
 
+def test_a_pivot_is_empty_where_a_run_is_not_done_and_so_are_mean_and_sd(tmp_path: Path) -> None:
+    pivot = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
+    runs = [key(model, fold, seed=seed) for model in ("plain", "grand") for fold in (0, 1) for seed in (0, 1)]
+    folder = plan(tmp_path, runs, tables=[pivot])
+    for run in runs:
+        is_last_plain = (run.model, run.fold, run.seed) == ("plain", 1, 1)
+        end(folder, run, (FOLD_0, FOLD_1)[run.fold], status="diverged" if is_last_plain else "done")
+    ((_, _, cells),) = pivot_tables(read_results(folder))
+    assert cells["fold"].tolist() == ["0", "1", "mean", "sd"]
+    nan = math.nan
+    assert cells["plain"].tolist() == pytest.approx([5 / 6, nan, nan, nan], nan_ok=True)
+    expected = [5 / 6, 2 / 9, (5 / 6 + 2 / 9) / 2, (5 / 6 - 2 / 9) / math.sqrt(2)]
+    assert cells["grand"].tolist() == pytest.approx(expected)
+
+
 def test_a_pivot_of_a_distance_is_named_with_its_unit(tmp_path: Path) -> None:
     table = {"rows": "fold", "columns": "model", "value": "hd95", "aggregate": "case"}
     ((name, title, cells),) = pivot_tables(read_results(measured(tmp_path, tables=[table])))
