@@ -40,13 +40,14 @@ def ls(*, cache: Path) -> None:
     stored = entries(cache)
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in stored:
-        groups.setdefault((entry.kind, entry.dataset), []).append(entry)
+        group = (entry.kind, entry.dataset or "-")
+        groups.setdefault(group, []).append(entry)
     for (kind, dataset), members in sorted(groups.items()):
-        last_use = time.localtime(max(entry.used for entry in members))
-        last = time.strftime("%Y-%m-%d %H:%M", last_use)
         size = _total_size(members)
-        click.echo(f"{kind:<11} {dataset or '-':<12} {len(members):>6} {size:>10}  last used {last}")
-    click.echo(f"{len(stored)} entries, {_total_size(stored)} in {cache}")
+        used = _last_use(members)
+        click.echo(f"{kind:<11} {dataset:<12} {len(members):>6} {size:>10}  last used {used}")
+    total = _total_size(stored)
+    click.echo(f"{len(stored)} entries, {total} in {cache}")
 
 
 @cache_command.command("prune")
@@ -105,6 +106,11 @@ def _parse_size(text: str) -> int:
     if not match:
         raise click.UsageError(f"--keep {text}: expected a size such as 500M or 20G")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _last_use(entries: Sequence[Entry]) -> str:
+    seconds = max(entry.used for entry in entries)
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def _total_size(entries: Sequence[Entry]) -> str:

@@ -45,14 +45,17 @@ def _rows(plugin: ModelPlugin) -> Iterator[str]:
 def _row(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], published: Published | None) -> str:
     settings = ", ".join(f"`{name}={value}`" for name, value in params.items())
     channels = f"{geometry.in_channels} → {geometry.out_channels}"
-    place = (f"`{plugin.name}`", settings, channels, format_size(geometry.patch))
+    size = format_size(geometry.patch)
+    place = (f"`{plugin.name}`", settings, channels, size)
     try:
         cost = measure_cost(plugin, geometry, params)
     except IncompatibleError as error:
         if published is None and geometry.in_channels > 1:  # some models take one channel only
-            return _row(plugin, geometry._replace(in_channels=1), params, None)
+            one_channel = geometry._replace(in_channels=1)
+            return _row(plugin, one_channel, params, None)
         return _line(*place, "", "", str(error), "refused")
-    counts = (f"{cost.trainable:,}", f"{cost.macs / 1e9:,.3f}")
+    gmacs = cost.macs / 1e9
+    counts = (f"{cost.trainable:,}", f"{gmacs:,.3f}")
     if published is None:
         return _line(*place, *counts, "", "")
     return _line(*place, *counts, *_compare(cost, published))

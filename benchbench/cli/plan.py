@@ -58,9 +58,12 @@ def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
 
 
 def _print(lines: Sequence[dict[str, Any]]) -> None:
+    from benchbench.plan.run import RunKey  # noqa: PLC0415 as above
+
     unfinished = 0
     for line in lines:
-        key = "  ".join(f"{name} {line[name]}" for name in ("dataset", "model", "variant", "fold", "seed"))
-        click.echo(f"{line['digest'][:12]}  {line['state']:<8}  {key}")
+        key = "  ".join(f"{name} {line[name]}" for name in RunKey._fields)
+        digest = line["digest"][:12]
+        click.echo(f"{digest}  {line['state']:<8}  {key}")
         unfinished += line["state"] in {_TO_DO, "failed"}
     click.echo(f"{len(lines)} runs, {unfinished} to do")

@@ -95,7 +95,8 @@ def _print(scores: Scores, empty: str) -> None:
     columns = [name for name in _COLUMNS if name in rows]
     integers = [name for name in columns if name.startswith("n_") or name == "n"]
     rows = rows.astype(dict.fromkeys(integers, "Int64")).fillna({"note": ""})
-    table = Table(title=f"{scores.cases['case'].nunique()} cases, empty masks: {empty}", title_justify="left")
+    cases = scores.cases["case"].nunique()
+    table = Table(title=f"{cases} cases, empty masks: {empty}", title_justify="left")
     for name in columns:
         table.add_column(name, justify="right" if name in _NUMBERS else "left")
     for row in rows[columns].itertuples(index=False, name=None):

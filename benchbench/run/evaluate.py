@@ -20,6 +20,7 @@ from benchbench.engine.preparation.prepare import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
+from benchbench.results.run_folder import RunFolder
 from benchbench.run.assignment import Assignment
 from benchbench.run.count_tables import case_table, slice_table
 from benchbench.run.gallery_pictures import picture_rows
@@ -64,9 +65,10 @@ def _choose_postprocess(assignment: Assignment, predictor: Predictor | Ensemble)
         return postprocess
     with Search(postprocess, assignment.regions) as search:
         for prepared in assignment.validation:
+            probabilities = predictor.probabilities(prepared)
             bits = torch.from_numpy(prepared.frame.crop(prepared.native_label()))
-            reference = region_masks(bits[None], len(assignment.regions))[0].numpy()
-            search.add(predictor.probabilities(prepared).cpu().numpy(), reference)
+            reference = region_masks(bits[None], len(assignment.regions))[0]
+            search.add(probabilities.cpu().numpy(), reference.numpy())
         return search.best()
 
 
@@ -77,42 +79,47 @@ def _score_test_cases(
     clock: CaseClock,
 ) -> dict[str, float]:
     """Write the tables and pictures of the test cases, and return the scores of classes."""
+    protocol = assignment.protocol
+    regions = assignment.regions
+    folder = assignment.folder
     counts: dict[PreparedCase, Integers] = {}
     distances: dict[PreparedCase, Distances] = {}
     packed: dict[PreparedCase, list[Row]] = {}
     pictures: list[Row] = []
-    classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
+    classes = ClassTotals(regions) if protocol.activation == "softmax" else None
     for prepared in assignment.test:
         with clock.case():
             probabilities = predictor.probabilities(prepared)
-            masks = predictor.masks(prepared, probabilities, regions=assignment.regions, postprocess=postprocess)
+            masks = predictor.masks(prepared, probabilities, regions=regions, postprocess=postprocess)
         if classes:
             classes.add(prepared, probabilities, masks)
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
-        distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
-        packed[prepared] = pack_case(prepared, assignment.regions, masks)
-        pictures += picture_rows(prepared, assignment.regions, assignment.colours)
-    folder = assignment.folder
+        distances[prepared] = measure_distances(prepared, masks, protocol.metrics)
+        packed[prepared] = pack_case(prepared, regions, masks)
+        pictures += picture_rows(prepared, regions, assignment.colours)
     folder.write_table("slices.parquet", slice_table(assignment, counts))
     folder.write_table("cases.parquet", case_table(assignment, counts, distances))
     all_masks = [row for rows in packed.values() for row in rows]
     folder.write_table("predictions.parquet", pa.Table.from_pylist(all_masks))
     folder.write_table("pictures.parquet", pa.Table.from_pylist(pictures))
-    _draw_previews(assignment, counts, packed)
+    _draw_previews(folder, counts, packed)
     return classes.scores() if classes else {}
 
 
 def _draw_previews(
-    assignment: Assignment, counts: Mapping[PreparedCase, Integers], packed: Mapping[PreparedCase, list[Row]]
+    folder: RunFolder, counts: Mapping[PreparedCase, Integers], packed: Mapping[PreparedCase, list[Row]]
 ) -> None:
     """Draw the best, the median and the worst case by Dice."""
 
-    def dice(prepared: PreparedCase) -> tuple[float, str]:
+    def mean_dice(prepared: PreparedCase) -> tuple[float, str]:
         totals = counts[prepared].sum(0)  # (K, 4)
-        return float(overlap("dice", Counts(*totals.T)).mean()), prepared.case.id
+        dice = overlap("dice", Counts(*totals.T))
+        return float(dice.mean()), prepared.case.id
 
-    ranked = sorted(counts, key=dice)
-    selected = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
+    ranked = sorted(counts, key=mean_dice)
+    median = ranked[len(ranked) // 2]
+    selected = {"worst": ranked[0], "median": median, "best": ranked[-1]}
     for name, prepared in selected.items():
         masks = np.stack([unpack(row) for row in packed[prepared]], axis=1)
-        assignment.folder.write(f"previews/{name}.png", draw_preview(prepared, masks))
+        picture = draw_preview(prepared, masks)
+        folder.write(f"previews/{name}.png", picture)

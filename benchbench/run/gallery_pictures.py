@@ -40,12 +40,15 @@ def picture_rows(
 
 def _encode_jpeg(image: Picture) -> bytes:
     """Return the content of a JPEG file, with one channel if all three are equal."""
-    factor = _LONGEST_SIDE / max(image.shape[:2])
+    height, width = image.shape[:2]
+    factor = _LONGEST_SIDE / max(height, width)
     if factor < 1:
-        height, width = (max(1, round(size * factor)) for size in image.shape[:2])
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    is_grey = bool((image == image[..., :1]).all())
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    first = image[..., :1]
+    is_grey = bool((image == first).all())
     channels = image[..., 0] if is_grey else image[..., ::-1]  # OpenCV expects BGR
-    _, content = cv2.imencode(".jpg", channels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, content = cv2.imencode(".jpg", channels, options)
     encoded: bytes = content.tobytes()
     return encoded

@@ -51,16 +51,27 @@ def add_missing_distances(assignment: Assignment, record: Record) -> Record:
     missing = assignment.missing_distances()
     if not missing:
         return record
-    rows: list[Row] = assignment.folder.read_table("cases.parquet", record).to_pylist()
+    folder = assignment.folder
+    rows: list[Row] = folder.read_table("cases.parquet", record).to_pylist()
+    measured = _measure_saved_masks(assignment, record, missing)
+    for row in rows:
+        row.update(measured[row["case"], row["region"]])
+    origin = {"metrics": missing, "code": code_state(), "versions": versions()}
+    provenance = {**record.provenance, "measured": origin}
+    record = replace(record, provenance=provenance)
+    return folder.replace_table("cases.parquet", table_of_rows(rows), record)
+
+
+def _measure_saved_masks(
+    assignment: Assignment, record: Record, metrics: Sequence[str]
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Return (case, region) -> distances."""
     measured: dict[tuple[str, str], dict[str, float]] = {}
     for prepared, masks in _saved_masks(assignment, record):
-        distances = measure_distances(prepared, masks, missing)
+        distances = measure_distances(prepared, masks, metrics)
         for region, values in zip(assignment.regions, distances, strict=True):
             measured[prepared.case.id, region] = values
-    completed = [{**row, **measured[row["case"], row["region"]]} for row in rows]
-    origin = {"metrics": missing, "code": code_state(), "versions": versions()}
-    record = replace(record, provenance={**record.provenance, "measured": origin})
-    return assignment.folder.replace_table("cases.parquet", table_of_rows(completed), record)
+    return measured
 
 
 def export_masks(assignment: Assignment, record: Record) -> None:

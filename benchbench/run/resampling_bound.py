@@ -12,12 +12,14 @@ from benchbench.run.predictions import Distances, measure_distances
 
 def write_resampling_bound(assignment: Assignment) -> None:
     """Write counts and distances of the resized reference by case, if any test case is resized."""
+    protocol = assignment.protocol
     if not any(prepared.is_resized for prepared in assignment.test):
         return
     counts: dict[PreparedCase, Integers] = {}
     distances: dict[PreparedCase, Distances] = {}
     for prepared in assignment.test:
-        masks = resized_truth(prepared, assignment.protocol, regions=len(assignment.regions))
+        masks = resized_truth(prepared, protocol, regions=len(assignment.regions))
         counts[prepared] = count_case(prepared, masks)
-        distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
-    assignment.folder.write_table("ceiling.parquet", case_table(assignment, counts, distances))
+        distances[prepared] = measure_distances(prepared, masks, protocol.metrics)
+    table = case_table(assignment, counts, distances)
+    assignment.folder.write_table("ceiling.parquet", table)

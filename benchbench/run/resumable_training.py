@@ -100,11 +100,13 @@ def _write_best_weights(assignment: Assignment, training: Training) -> None:
     """Write best.safetensors, and best_2.safetensors and so on if several checkpoints are kept."""
     if not training.processes.is_first:
         return
+    model = assignment.key.model
     for rank, checkpoint in enumerate(training.kept, start=1):
-        described = {"digest": assignment.digest, "model": assignment.key.model, "epoch": checkpoint.epoch}
+        described = {"digest": assignment.digest, "model": model, "epoch": checkpoint.epoch}
+        # one entry: safetensors writes several in random order, and equal runs should give equal bytes
+        metadata = {"benchbench": json.dumps(described)}
         weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-        # safetensors writes several entries in random order, and equal runs should give equal bytes
-        content = save(weights, metadata={"benchbench": json.dumps(described)})
+        content = save(weights, metadata=metadata)
         name = "best.safetensors" if rank == 1 else f"best_{rank}.safetensors"
         assignment.folder.write(name, content)
 

@@ -58,15 +58,15 @@ class Candidate:
 
     def batch(self, count: int = 2) -> tuple[Tensor, Tensor]:
         """Return images (B, C, *patch) of bright and dark boxes in noise, and labels (B, *patch) as bit masks."""
+        channels, regions, patch = self.geometry
         generator = torch.Generator().manual_seed(7)
-        _, regions, patch = self.geometry
-        images = torch.randn(count, self.geometry.in_channels, *patch, generator=generator) * 0.1
+        images = 0.1 * torch.randn(count, channels, *patch, generator=generator)
         labels = torch.zeros(count, *patch, dtype=torch.uint8)
-        for number in range(count):
-            for region, box in enumerate(_boxes(patch, regions)):
-                sign = 1.0 if region % 2 == 0 else -1.0
-                images[(number, slice(None), *box)] += sign * (1 + region // 2)
-                labels[(number, *box)] |= 1 << region
+        for region, box in enumerate(_boxes(patch, regions)):
+            sign = 1.0 if region % 2 == 0 else -1.0
+            brightness = sign * (1 + region // 2)
+            images[(..., *box)] += brightness
+            labels[(..., *box)] |= 1 << region
         return images, labels
 
     def step(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +118,8 @@ class Candidate:
         model = self.build(seed=seed).train()
         images, labels = self.batch()
         masks = region_masks(labels, self.geometry.out_channels)
-        trainable = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+        parameters = dict(model.named_parameters())
+        trainable = {name: weights for name, weights in parameters.items() if weights.requires_grad}
         optimizer = torch.optim.Adam(trainable.values(), lr=learning_rate)
         for step in range(steps):
             loss, logits = self.step(model, images.clone(), labels)
@@ -172,11 +173,18 @@ def _select_candidate(plugin: ModelPlugin, params: Mapping[str, Any], ndim: int)
 def _boxes(patch: tuple[int, ...], regions: int) -> Iterator[tuple[slice, ...]]:
     """Yield one box per region: in a row along the last axis, half as long as the patch along the others."""
     *others, last = patch
-    across = [slice(size // 4, size // 4 + math.ceil(size / 2)) for size in others]
+    across = [_middle_half(size) for size in others]
     width = max(1, last // (regions + 1))
+    margin = max(1, width // (regions + 1))
     for region in range(regions):
-        start = region * width + max(1, width // (regions + 1))
-        yield (*across, slice(start, start + width - 1))
+        start = region * width + margin
+        along = slice(start, start + width - 1)
+        yield (*across, along)
+
+
+def _middle_half(size: int) -> slice:
+    start = size // 4
+    return slice(start, start + math.ceil(size / 2))
 
 
 def _is_reached(parameter: Tensor) -> bool:
