@@ -30,10 +30,13 @@ data_command.add_command(cache_command)
 @data_root_option
 @cache_option
 @click.option(
-    "--fingerprint", "compute", is_flag=True, help="Compute unknown fingerprints, which reads all files."
+    "--fingerprint", "compute", is_flag=True, help="Compute unknown fingerprints, which reads the files."
 )
 def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compute: bool) -> None:
-    """Print for all datasets, or those named, if they are present and complete, or how to get them."""
+    """Print the state of all datasets, or of those named.
+
+    A dataset is present, complete or incomplete, with the number of its cases; or the command to get it is printed.
+    """
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     registry = discover()
@@ -48,7 +51,10 @@ def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compu
 @click.option("--accept-licence", is_flag=True, help="Accept the licence that is printed.")
 @click.option("--by-hand", is_flag=True, help="Only print how to get the official copy by hand.")
 def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: bool) -> None:
-    """Download the dataset NAME, or print the steps if it can only be downloaded by hand."""
+    """Download the dataset NAME.
+
+    If it can only be downloaded by hand, the steps are printed.
+    """
     from benchbench.data.download import can_download, download_dataset  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
@@ -112,7 +118,10 @@ def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
 @click.option("--size", type=click.IntRange(min=32), default=64, show_default=True, help="Pixels along an axis.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def phantom(name: str, folder: Path, *, patients: int, size: int, seed: int) -> None:
-    """Write synthetic cases of the dataset NAME, in its real layout, to FOLDER/NAME."""
+    """Write synthetic cases of the dataset NAME to FOLDER/NAME.
+
+    The files have the same layout as the real ones.
+    """
     from benchbench.data.phantom import write_phantom  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.spec.benchmark_file import PhantomSize  # noqa: PLC0415
