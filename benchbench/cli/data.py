@@ -35,7 +35,7 @@ data_command.add_command(cache_command)
 def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compute: bool) -> None:
     """Print the state of all datasets, or of those named.
 
-    A dataset is present, complete or incomplete, with the number of its cases; or the command to get it is printed.
+    For a dataset that is not found, the command to get it is printed.
     """
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
