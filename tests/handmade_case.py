@@ -9,8 +9,9 @@ import numpy as np
 
 from benchbench import CaseRef
 from benchbench.engine.preparation.frame import whole_frame
+from benchbench.engine.preparation.labels import sample_foreground
 from benchbench.engine.preparation.placement import place
-from benchbench.engine.preparation.prepare import PreparedCase, labelled_places
+from benchbench.engine.preparation.prepared_case import PreparedCase
 
 
 def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:
@@ -21,7 +22,7 @@ def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedC
 
 def keep_volume(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:
     """A volume (C, D, H, W) and bit masks (D, H, W), nothing cropped."""
-    places = labelled_places(label, regions=int(label.max()).bit_length())
+    places = sample_foreground(label, regions=int(label.max()).bit_length())
     return _keep(folder, {"image": image, "label": label, "foreground": places}, placement=None)
 
 

@@ -8,7 +8,8 @@ from benchbench import Dataset
 from benchbench.data.digests import case_digests
 from benchbench.data.folder import open_dataset
 from benchbench.data.phantom import phantom_root
-from benchbench.engine.preparation.prepare import PreparedCase, prepare_cases
+from benchbench.engine.preparation.prepare import prepare_cases
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from benchbench.engine.augmentation import geometry_2d, intensity
+from benchbench.engine.augmentation import intensity, samples, spatial_2d
 from benchbench.engine.augmentation.augment import augment, check_patch
 from benchbench.engine.augmentation.draw import draw_change, draw_matrices
 from benchbench.errors import IncompatibleError
@@ -70,7 +70,7 @@ def amount(*values: float) -> Tensor:
 @pytest.fixture(params=[True, False], ids=["one by one", "in groups"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU takes the samples one by one, a GPU in groups; both do the same."""
-    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(samples, "one_at_a_time", lambda _: request.param)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -79,9 +79,9 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("transpose", [False, True])
 def test_mirrored_and_transposed_samples_keep_every_bit(mirror_x: bool, mirror_y: bool, transpose: bool) -> None:
     images, labels = batch()
-    mirror = geometry_2d.zooming(torch.full((6,), 1 - 2 * mirror_x), torch.full((6,), 1 - 2 * mirror_y))
-    moved, moved_labels = geometry_2d.move(
-        images, labels, mirror @ geometry_2d.transposing(torch.full((6,), transpose))
+    mirror = spatial_2d.scale_matrices(torch.full((6,), 1 - 2 * mirror_x), torch.full((6,), 1 - 2 * mirror_y))
+    moved, moved_labels = spatial_2d.transform(
+        images, labels, mirror @ spatial_2d.transpose_matrices(torch.full((6,), transpose))
     )
     for given_values, found in ((images, moved), (labels, moved_labels)):
         expected = given_values.numpy()
@@ -123,16 +123,16 @@ def test_three_quarter_turns_are_as_likely_and_counter_clockwise() -> None:
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_rotating_by_a_right_angle_is_a_quarter_turn_counter_clockwise(quarters: int) -> None:
     images, labels = batch()
-    matrices = geometry_2d.turning(torch.full((6,), quarters * math.pi / 2, dtype=torch.float64))
-    moved, moved_labels = geometry_2d.move(images, labels, matrices)
+    matrices = spatial_2d.rotation_matrices(torch.full((6,), quarters * math.pi / 2, dtype=torch.float64))
+    moved, moved_labels = spatial_2d.transform(images, labels, matrices)
     torch.testing.assert_close(moved, images.rot90(quarters, (2, 3)), atol=1e-4, rtol=0)
     assert torch.equal(moved_labels, labels.rot90(quarters, (1, 2)))
 
 
 def test_rotating_an_oblong_patch_keeps_angles() -> None:
     images, labels = batch(size=(24, 40))
-    matrices = geometry_2d.turning(torch.full((6,), math.pi / 2, dtype=torch.float64))
-    moved, moved_labels = geometry_2d.move(images, labels, matrices)
+    matrices = spatial_2d.rotation_matrices(torch.full((6,), math.pi / 2, dtype=torch.float64))
+    moved, moved_labels = spatial_2d.transform(images, labels, matrices)
     torch.testing.assert_close(moved[..., 8:32], images[..., 8:32].rot90(1, (2, 3)), atol=1e-4, rtol=0)
     assert torch.equal(moved_labels[..., 8:32], labels[..., 8:32].rot90(1, (1, 2)))
     assert not moved_labels[..., :8].any()
@@ -140,34 +140,36 @@ def test_rotating_an_oblong_patch_keeps_angles() -> None:
 
 def test_a_turn_and_its_opposite_are_no_resampling() -> None:
     images, labels = batch()
-    quarter = geometry_2d.turning(torch.full((6,), math.pi / 2, dtype=torch.float64)).round()
-    shift = geometry_2d.shifting(amount(*range(6)), amount(*range(6)))
-    back = geometry_2d.shifting(-amount(*range(6)), -amount(*range(6)))
-    moved, _ = geometry_2d.move(images, labels, shift @ back @ quarter @ quarter @ quarter @ quarter)
+    quarter = spatial_2d.rotation_matrices(torch.full((6,), math.pi / 2, dtype=torch.float64)).round()
+    shift = spatial_2d.shift_matrices(amount(*range(6)), amount(*range(6)))
+    back = spatial_2d.shift_matrices(-amount(*range(6)), -amount(*range(6)))
+    moved, _ = spatial_2d.transform(images, labels, shift @ back @ quarter @ quarter @ quarter @ quarter)
     assert torch.equal(moved, images)
 
 
 def test_a_shift_moves_right_and_down_and_zeros_come_in() -> None:
     image = one([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
-    moved, label = geometry_2d.move(image, image[:, 0].to(torch.uint8), geometry_2d.shifting(amount(1), amount(0)))
+    moved, label = spatial_2d.transform(
+        image, image[:, 0].to(torch.uint8), spatial_2d.shift_matrices(amount(1), amount(0))
+    )
     torch.testing.assert_close(moved, one([[0, 1, 2], [0, 4, 5], [0, 7, 8]]), atol=1e-5, rtol=0)
     assert label[0].tolist() == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]
-    moved, _ = geometry_2d.move(image, label, geometry_2d.shifting(amount(0), amount(0.5)))
+    moved, _ = spatial_2d.transform(image, label, spatial_2d.shift_matrices(amount(0), amount(0.5)))
     torch.testing.assert_close(moved, one([[0.5, 1, 1.5], [2.5, 3.5, 4.5], [5.5, 6.5, 7.5]]), atol=1e-5, rtol=0)
 
 
 def test_a_zoom_of_two_doubles_the_middle() -> None:
     label = torch.arange(16, dtype=torch.uint8).view(1, 4, 4)
-    _, zoomed = geometry_2d.move(label[None].float(), label, geometry_2d.zooming(amount(2), amount(2)))
+    _, zoomed = spatial_2d.transform(label[None].float(), label, spatial_2d.scale_matrices(amount(2), amount(2)))
     assert zoomed[0].tolist() == [[5, 5, 6, 6], [5, 5, 6, 6], [9, 9, 10, 10], [9, 9, 10, 10]]
 
 
 def test_steps_are_composed_in_their_order() -> None:
     label = torch.zeros(1, 17, 17, dtype=torch.uint8)
     label[0, 8, 8] = 1
-    shift, zoom = geometry_2d.shifting(amount(2), amount(0)), geometry_2d.zooming(amount(2), amount(2))
-    _, shifted_first = geometry_2d.move(label[None].float(), label, shift @ zoom)
-    _, zoomed_first = geometry_2d.move(label[None].float(), label, zoom @ shift)
+    shift, zoom = spatial_2d.shift_matrices(amount(2), amount(0)), spatial_2d.scale_matrices(amount(2), amount(2))
+    _, shifted_first = spatial_2d.transform(label[None].float(), label, shift @ zoom)
+    _, zoomed_first = spatial_2d.transform(label[None].float(), label, zoom @ shift)
     assert shifted_first[0, 8, 12] == 1
     assert zoomed_first[0, 8, 10] == 1
     assert zoomed_first[0, 8, 12] == 0
@@ -175,15 +177,15 @@ def test_steps_are_composed_in_their_order() -> None:
 
 def test_drawn_steps_are_composed_in_their_order() -> None:
     shift, zoom = Shift(name="shift", fraction=0.2, p=1.0), Scale(name="scale", range=(2, 2), p=1.0)
-    alone = draw_matrices([shift], (8, 1, 32, 32), generator=seeded())
-    shifted_first = draw_matrices([shift, zoom], (8, 1, 32, 32), generator=seeded())
+    alone = draw_matrices([shift], 8, (32, 32), generator=seeded())
+    shifted_first = draw_matrices([shift, zoom], 8, (32, 32), generator=seeded())
     torch.testing.assert_close(shifted_first[:, :2, 2], alone[:, :2, 2])
     torch.testing.assert_close(shifted_first[:, :2, :2], alone[:, :2, :2] / 2)
 
 
 def test_a_shift_is_a_share_of_its_own_axis() -> None:
     steps = [Shift(name="shift", fraction=0.25, p=1.0)]
-    matrices = draw_matrices(steps, (2000, 3, 40, 80), generator=seeded())
+    matrices = draw_matrices(steps, 2000, (40, 80), generator=seeded())
     x, y = matrices[:, 0, 2].abs(), matrices[:, 1, 2].abs()
     assert 19.5 < x.max() <= 20
     assert 9.5 < y.max() <= 10
@@ -191,11 +193,11 @@ def test_a_shift_is_a_share_of_its_own_axis() -> None:
 
 def test_angles_and_zooms_fill_their_ranges() -> None:
     steps = [Rotate(name="rotate", degrees=30.0, p=1.0)]
-    turns = draw_matrices(steps, (2000, 3, 8, 8), generator=seeded())
+    turns = draw_matrices(steps, 2000, (8, 8), generator=seeded())
     angles = torch.atan2(turns[:, 1, 0], turns[:, 0, 0]).rad2deg()
     assert -30 <= angles.min() < -29
     assert 29 < angles.max() <= 30
-    zooms = draw_matrices([Scale(name="scale", range=(0.5, 2.0), p=1.0)], (2000, 3, 8, 8), generator=seeded())
+    zooms = draw_matrices([Scale(name="scale", range=(0.5, 2.0), p=1.0)], 2000, (8, 8), generator=seeded())
     factors = 1 / zooms[:, 0, 0]
     assert 0.5 <= factors.min() < 0.51
     assert 1.98 < factors.max() <= 2
@@ -208,7 +210,7 @@ def test_a_step_happens_as_often_as_its_p(p: float) -> None:
     moves = [kind(name=kind.__name__.lower(), p=p) for kind in kinds]
     moves += [step.model_copy(update={"p": p}) for step in (ROTATE, SHIFT, SCALE)]
     for step in moves:
-        matrices = draw_matrices([step], (4000, 1, 8, 8), generator=seeded())
+        matrices = draw_matrices([step], 4000, (8, 8), generator=seeded())
         assert float((matrices != torch.eye(3)).any(2).any(1).double().mean()) == pytest.approx(p, abs=0.03)
     for tint in TINTS:
         change = draw_change(tint.model_copy(update={"p": p}), 4000, generator=seeded())
@@ -216,7 +218,7 @@ def test_a_step_happens_as_often_as_its_p(p: float) -> None:
 
 
 def test_each_axis_is_mirrored_on_its_own() -> None:
-    matrices = draw_matrices([Flip(name="flip", p=0.3)], (4000, 1, 8, 8), generator=seeded())
+    matrices = draw_matrices([Flip(name="flip", p=0.3)], 4000, (8, 8), generator=seeded())
     x, y = matrices[:, 0, 0] < 0, matrices[:, 1, 1] < 0
     assert float(x.double().mean()) == pytest.approx(0.3, abs=0.03)
     assert float(y.double().mean()) == pytest.approx(0.3, abs=0.03)
@@ -288,7 +290,7 @@ def test_samples_in_groups_and_one_by_one_come_out_alike(monkeypatch: pytest.Mon
     images, labels = batch(count=24)
     steps = (*MOVES, *TINTS)
     singly = augment(images, labels, steps, generator=seeded())
-    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: False)
+    monkeypatch.setattr(samples, "one_at_a_time", lambda _: False)
     grouped = augment(images, labels, steps, generator=seeded())
     torch.testing.assert_close(singly[0], grouped[0], atol=1e-5, rtol=0)
     assert torch.equal(singly[1], grouped[1])
@@ -369,12 +371,12 @@ def test_contrast_stretches_about_the_mean_within_the_range_there_was() -> None:
 
 def test_gamma_bends_between_the_lowest_and_the_highest_value() -> None:
     images = torch.cat([one([[1, 2, 3, 5]])] * 2)
-    intensity.bend_gamma(images, amount(2, 0.5))
+    intensity.apply_gamma(images, amount(2, 0.5))
     expected = torch.cat([one([[1, 1.25, 2, 5]]), one([[1, 3, 1 + 4 * math.sqrt(0.5), 5]])])
     torch.testing.assert_close(images, expected)
 
 
-@pytest.mark.parametrize("change", [intensity.stretch_contrast, intensity.bend_gamma])
+@pytest.mark.parametrize("change", [intensity.stretch_contrast, intensity.apply_gamma])
 @pytest.mark.parametrize("level", [0.0, 0.1, -3.7])
 def test_a_constant_channel_stays_constant(change: Callable[[Tensor, Tensor], None], level: float) -> None:
     images = torch.full((2, 2, 7, 5), level)

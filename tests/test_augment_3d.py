@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from benchbench.engine.augmentation import geometry_2d, intensity
+from benchbench.engine.augmentation import intensity, samples
 from benchbench.engine.augmentation.augment import augment, check_patch
-from benchbench.engine.augmentation.draw import draw_axis_moves
+from benchbench.engine.augmentation.draw import draw_axis_maps
 from benchbench.errors import IncompatibleError
 from benchbench.spec.augmentation import (
     Albumentations,
@@ -61,12 +61,12 @@ def amount(*values: float) -> Tensor:
 @pytest.fixture(params=[True, False], ids=["one by one", "in batches"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU takes the samples one by one, a GPU in batches; both do the same."""
-    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(samples, "one_at_a_time", lambda _: request.param)
 
 
 def test_a_cubic_or_linear_zoom_takes_its_factor_from_its_range() -> None:
     step = Scale(name="scale", range=(1.0, 1.4), interpolation="cubic", p=0.15)
-    moves = draw_axis_moves([step], (4000, 5, 8, 8, 8), generator=seeded())
+    moves = draw_axis_maps([step], 4000, (8, 8, 8), generator=seeded())
     zooms = 1 / moves.factors
     assert torch.equal(zooms[:, 0], zooms[:, 1])
     assert torch.equal(zooms[:, 0], zooms[:, 2])
@@ -77,7 +77,7 @@ def test_a_cubic_or_linear_zoom_takes_its_factor_from_its_range() -> None:
 
 
 def test_each_of_three_axes_is_mirrored_on_its_own() -> None:
-    moves = draw_axis_moves([Flip(name="flip", p=0.3)], (4000, 1, 8, 8, 8), generator=seeded())
+    moves = draw_axis_maps([Flip(name="flip", p=0.3)], 4000, (8, 8, 8), generator=seeded())
     mirrored = moves.factors < 0
     assert mirrored.double().mean(0).tolist() == pytest.approx([0.3] * 3, abs=0.03)
     assert float(mirrored.all(1).double().mean()) == pytest.approx(0.027, abs=0.01)
@@ -85,7 +85,7 @@ def test_each_of_three_axes_is_mirrored_on_its_own() -> None:
 
 def test_a_shift_is_a_share_of_its_own_axis() -> None:
     steps = [Shift(name="shift", fraction=0.25, p=1.0)]
-    moves = draw_axis_moves(steps, (2000, 1, 40, 80, 20), generator=seeded())
+    moves = draw_axis_maps(steps, 2000, (40, 80, 20), generator=seeded())
     assert moves.offsets.abs().amax(0).tolist() == pytest.approx([10, 20, 5], rel=0.03)
 
 
@@ -147,7 +147,7 @@ def test_samples_in_batches_and_one_by_one_come_out_alike(monkeypatch: pytest.Mo
     images, labels = batch(count=12)
     steps = [step for step in ALL if step is not NOISE]
     singly = augment(images, labels, steps, generator=seeded())
-    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: False)
+    monkeypatch.setattr(samples, "one_at_a_time", lambda _: False)
     together = augment(images, labels, steps, generator=seeded())
     torch.testing.assert_close(singly[0], together[0], atol=1e-5, rtol=0)
     assert torch.equal(singly[1], together[1])
@@ -258,7 +258,7 @@ def test_a_batch_is_blurred_each_sample_by_its_own_width(monkeypatch: pytest.Mon
     for image, sigma in zip(expected, (0.0, 0.7, 2.0), strict=True):
         intensity.blur(image[None], amount(sigma))
     for one_by_one in (True, False):
-        monkeypatch.setattr(geometry_2d, "one_by_one", lambda _, way=one_by_one: way)
+        monkeypatch.setattr(samples, "one_at_a_time", lambda _, way=one_by_one: way)
         found = images.clone()
         intensity.blur(found, amount(0.0, 0.7, 2.0))
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

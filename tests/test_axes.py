@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchbench.engine.augmentation.axes import multiply_all, multiply_one
+from benchbench.engine.augmentation.axes import multiply_batch, multiply_sample
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -28,14 +28,14 @@ def test_one_sample_at_a_time_is_multiplied_axis_by_axis(space: tuple[int, ...],
     volumes = torch.randn(2, *space, generator=seeded())
     matrices = [banded(size, width=width, seed=axis) for axis, size in enumerate(space)]
     expected = by_einsum(volumes, matrices)
-    multiply_one(volumes, matrices)
+    multiply_sample(volumes, matrices)
     torch.testing.assert_close(volumes, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_batch_is_multiplied_each_sample_by_its_own_matrices() -> None:
     volumes = torch.randn(3, 2, 9, 6, 7, generator=seeded())
     matrices = [torch.randn(3, size, size, generator=seeded(size)) for size in (9, 6, 7)]
-    found = multiply_all(volumes, matrices)
+    found = multiply_batch(volumes, matrices)
     for number, volume in enumerate(volumes):
         expected = by_einsum(volume, [matrix[number] for matrix in matrices])
         torch.testing.assert_close(found[number], expected, atol=1e-4, rtol=1e-4)
@@ -45,8 +45,8 @@ def test_rows_without_a_number_give_zeros() -> None:
     volumes = torch.ones(1, 40, 3, 3)
     shift = torch.eye(40).roll(35, 0)
     shift[:35] = 0
-    multiply_one(volumes, [shift, torch.eye(3), torch.eye(3)])
+    multiply_sample(volumes, [shift, torch.eye(3), torch.eye(3)])
     assert not volumes[0, :35].any()
     assert bool((volumes[0, 35:] == 1).all())
-    multiply_one(volumes, [torch.zeros(40, 40), torch.eye(3), torch.eye(3)])
+    multiply_sample(volumes, [torch.zeros(40, 40), torch.eye(3), torch.eye(3)])
     assert not volumes.any()

@@ -9,7 +9,7 @@ from torch import nn
 
 from benchbench import DatasetPlugin, Download, Geometry, IncompatibleError, ModelPlugin, Task
 from benchbench.errors import SpecError
-from benchbench.launch.preflight import check_models, check_steps, refusals
+from benchbench.launch.preflight import check_models, check_steps, find_refusals
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import Installed, Origin, Registry
 from benchbench.spec.benchmark import Benchmark, read_benchmark
@@ -87,7 +87,7 @@ def test_what_fails_for_want_of_weights_is_left_to_the_run(tmp_path: Path) -> No
     plugins = registry(build)
     benchmark = read(tmp_path, plugins)
     check_models(benchmark, plan_runs(benchmark, plugins), plugins)
-    assert refusals(plugins.model("picky"), Geometry(1, 1, (32, 32)), {}) is None
+    assert find_refusals(plugins.model("picky"), Geometry(1, 1, (32, 32)), {}) is None
 
 
 def test_a_step_that_the_patch_cannot_take_is_told_with_its_place(tmp_path: Path) -> None:

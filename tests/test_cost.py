@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.engine.cost.network_cost import measure_cost, measure_cost_of, measure_receptive_field
-from benchbench.launch.preflight import refusals
+from benchbench.engine.cost.network_cost import measure_built_model, measure_cost, measure_receptive_field
+from benchbench.launch.preflight import find_refusals
 
 FLAT = Geometry(3, 4, (8, 8))
 
@@ -111,14 +111,14 @@ class ReadsWhileRun(ReadsWhileBuilt):
 @pytest.mark.parametrize("build", [ReadsWhileBuilt, ReadsWhileRun])
 def test_a_model_that_reads_values_is_counted_all_the_same(build: Callable[..., nn.Module]) -> None:
     assert measure_cost(plugin(build), FLAT, {}).macs == 3 * 4 * 64
-    assert refusals(plugin(build), FLAT, {}) == ()
+    assert find_refusals(plugin(build), FLAT, {}) == ()
 
 
 @pytest.mark.parametrize("build", [Several, ReadsWhileRun])
 def test_a_model_that_is_built_already_costs_the_same_and_stays_as_it_is(build: Callable[..., nn.Module]) -> None:
     model = build(FLAT).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert measure_cost_of(model, FLAT) == measure_cost(plugin(build), FLAT, {})
+    assert measure_built_model(model, FLAT) == measure_cost(plugin(build), FLAT, {})
     assert model.training
     assert all(parameter.requires_grad and parameter.device.type == "cpu" for parameter in model.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -178,4 +178,4 @@ def test_a_model_of_other_axes_or_that_refuses_is_refused() -> None:
         measure_cost(plugin(convolution), Geometry(1, 1, (8, 8, 8)), {})
     with pytest.raises(IncompatibleError, match="toy: patch is odd"):
         measure_cost(plugin(build), FLAT, {})
-    assert refusals(plugin(build), FLAT, {}) == ("toy: patch is odd, expected even; change it",)
+    assert find_refusals(plugin(build), FLAT, {}) == ("toy: patch is odd, expected even; change it",)

@@ -126,11 +126,11 @@ def test_every_process_of_a_run_has_a_gpu_of_its_own_and_shares_the_cpu() -> Non
 def test_parts_make_up_the_batch_and_a_process_without_a_sample_counts_none() -> None:
     processes = [Processes(rank, 3) for rank in range(3)]
     parts = [each.part(6) for each in processes]
-    assert [(part.mine.start, part.mine.stop) for part in parts] == [(0, 2), (2, 4), (4, 6)]
+    assert [(part.samples.start, part.samples.stop) for part in parts] == [(0, 2), (2, 4), (4, 6)]
     assert [each.weight(part) for each, part in zip(processes, parts, strict=True)] == [1, 1, 1]
     parts = [each.part(2) for each in processes]
     assert [part.counted for part in parts] == [0, 1, 1]
-    assert all(part.mine.stop - part.mine.start == 1 for part in parts)
+    assert all(part.samples.stop - part.samples.start == 1 for part in parts)
     assert [each.weight(part) for each, part in zip(processes, parts, strict=True)] == [0, 1.5, 1.5]
     assert ALONE.part(5) == Part(5, slice(0, 5), 5)
 
@@ -147,9 +147,11 @@ def test_what_is_drawn_for_a_part_is_what_is_drawn_for_it_in_the_whole(space: tu
     whole, whole_labels = augment(images, labels, steps, generator=torch.Generator().manual_seed(1))
     for part in (each.part(4) for each in TWO):
         generator = torch.Generator().manual_seed(1)
-        found, found_labels = augment(images[part.mine], labels[part.mine], steps, generator=generator, part=part)
-        assert torch.equal(found, whole[part.mine])
-        assert torch.equal(found_labels, whole_labels[part.mine])
+        found, found_labels = augment(
+            images[part.samples], labels[part.samples], steps, generator=generator, part=part
+        )
+        assert torch.equal(found, whole[part.samples])
+        assert torch.equal(found_labels, whole_labels[part.samples])
 
 
 def test_the_patches_of_a_part_are_those_of_the_whole(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 
 from benchbench import Case, CaseRef, Task
 from benchbench.engine.inference.export import label_nifti, region_labels
-from benchbench.engine.preparation.prepare import PreparedCase, region_bits, write_prepared
+from benchbench.engine.preparation.labels import region_bits
+from benchbench.engine.preparation.prepare import write_prepared
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
 
 REGIONS = {"whole_tumour": (1, 2, 4), "tumour_core": (1, 4), "enhancing": (4,)}

@@ -165,11 +165,11 @@ def test_every_wrong_parameter_has_its_line() -> None:
     [
         (
             step("Transpose", p=0.01),
-            "'Transpose' on 24 x 40 pixels with 4 channels: gives 40 x 24, expected the same size",
+            "'Transpose' on 24 x 40 pixels with 4 channels: returned 40 x 24, expected the same size",
         ),
         (
             step("FromFloat"),
-            "'FromFloat' on 24 x 40 pixels with 4 channels: gives uint8 for the image, expected float32",
+            "'FromFloat' on 24 x 40 pixels with 4 channels: returned uint8 for the image, expected float32",
         ),
         (
             step("HueSaturationValue"),
@@ -187,5 +187,7 @@ def test_a_step_that_does_not_suit_the_patch_is_found_by_trying(bad: Albumentati
 
 def test_a_changed_shape_stops_the_training() -> None:
     images, labels = blobs(count=1)
-    with pytest.raises(IncompatibleError, match=r"'CenterCrop' on 64 x 64 pixels with 2 channels: gives 32 x 32"):
+    with pytest.raises(
+        IncompatibleError, match=r"'CenterCrop' on 64 x 64 pixels with 2 channels: returned 32 x 32"
+    ):
         augment(images, labels, [step("CenterCrop", height=32, width=32)], generator=seeded())

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from benchbench.engine.network.losses import compute_loss, deep_loss, predicted_masks, region_masks
+from benchbench.engine.network.losses import compute_loss, deep_supervision_loss
+from benchbench.engine.network.regions import masks_of_logits, region_masks
 
 LOGIT = math.log(3)  # a probability of 3/4
 
@@ -22,12 +23,12 @@ def test_region_masks_are_the_bits_of_the_label() -> None:
 
 def test_a_sigmoid_region_is_predicted_above_one_half() -> None:
     logits = torch.tensor([[[[-1.0, 0.0, 1e-3]]]])
-    assert predicted_masks(logits, "sigmoid")[0, 0, 0].tolist() == [False, False, True]
+    assert masks_of_logits(logits, "sigmoid")[0, 0, 0].tolist() == [False, False, True]
 
 
 def test_softmax_predicts_the_most_probable_class_and_leaves_background_out() -> None:
     logits = torch.tensor([[[[2.0, 0.0]], [[1.0, 1.0]], [[0.0, 3.0]]]])
-    masks = predicted_masks(logits, "softmax")
+    masks = masks_of_logits(logits, "softmax")
     assert masks[0, :, 0].tolist() == [[False, False], [False, True]]
 
 
@@ -93,9 +94,9 @@ def test_heads_weigh_half_as_much_from_one_to_the_next_and_meet_labels_of_their_
     coarse = torch.tensor([[[3.0, 3.0]]])
     half = compute_loss("bce", fine, label)
     small = compute_loss("bce", coarse, torch.tensor([[1, 1]], dtype=torch.uint8))
-    loss = deep_loss("bce", [fine, coarse], label)
+    loss = deep_supervision_loss("bce", [fine, coarse], label)
     assert loss.item() == pytest.approx((2 * half.item() + small.item()) / 3)
-    assert deep_loss("bce", [fine], label).item() == pytest.approx(half.item())
+    assert deep_supervision_loss("bce", [fine], label).item() == pytest.approx(half.item())
 
 
 def test_three_heads_weigh_four_two_and_one_of_seven() -> None:
@@ -103,4 +104,4 @@ def test_three_heads_weigh_four_two_and_one_of_seven() -> None:
     heads = [torch.full((1, 1, 4), value) for value in (1.0, -2.0, 3.0)]
     first, second, third = (compute_loss("bce", head, label).item() for head in heads)
     expected = (4 * first + 2 * second + third) / 7
-    assert deep_loss("bce", heads, label).item() == pytest.approx(expected)
+    assert deep_supervision_loss("bce", heads, label).item() == pytest.approx(expected)

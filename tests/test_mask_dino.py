@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError
 from benchbench.data.phantom import phantom_root
-from benchbench.engine.network.network import check_output, count_parameters, forward_with_loss, geometry
+from benchbench.engine.network.network import check_output, count_parameters, forward_with_loss, geometry_for
 from benchbench.registry.registry import discover
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
@@ -218,7 +218,7 @@ def test_noised_queries_train_in_training_mode_alone() -> None:
 
 @pytest.mark.parametrize("loss", ["bce+dice", "ce+dice"])
 def test_the_engine_trains_it_by_its_own_loss_under_sigmoid_and_softmax(loss: str) -> None:
-    wanted = geometry(protocol(loss), channels=3, regions=2)
+    wanted = geometry_for(protocol(loss), channels=3, regions=2)
     torch.manual_seed(0)
     model = build(wanted, **SMALL, points=64)
     (plugin,) = benchbench_models()

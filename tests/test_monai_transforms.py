@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchbench.engine.augmentation import geometry_2d, intensity
-from benchbench.engine.augmentation.geometry_3d import magnifying, move
+from benchbench.engine.augmentation import intensity, samples
+from benchbench.engine.augmentation.spatial_3d import scale_maps, transform_in_place
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def monai() -> ModuleType:
 
 @pytest.fixture(params=[True, False], ids=["one by one", "in batches"], autouse=True)
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geometry_2d, "one_by_one", lambda _: request.param)
+    monkeypatch.setattr(samples, "one_at_a_time", lambda _: request.param)
 
 
 def patch() -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ def test_flips(monai: ModuleType, axes: list[int]) -> None:
     flip = monai.Flip(axes)
     expected, expected_label = flip(images[0]), flip(labels)
     signs = torch.tensor([[-1.0 if axis in axes else 1.0 for axis in range(3)]], dtype=torch.float64)
-    move(images, labels, magnifying(signs))
+    transform_in_place(images, labels, scale_maps(signs))
     assert_same(images[0], expected, within=0)
     assert_same(labels, expected_label, within=0)
 
@@ -55,7 +55,7 @@ def test_zoom(monai: ModuleType, zoom: float) -> None:
     images, labels = patch()
     expected = monai.Zoom(zoom, mode="trilinear", align_corners=False, keep_size=True)(images[0])
     nearest = monai.Zoom(zoom, mode="nearest-exact", keep_size=True)(labels)
-    move(images, labels, magnifying(amount(zoom)[:, None].expand(-1, 3)))
+    transform_in_place(images, labels, scale_maps(amount(zoom)[:, None].expand(-1, 3)))
     assert_same(images[0], expected, within=1e-4)
     assert_same(labels, nearest, within=0)
 
@@ -93,5 +93,5 @@ def test_contrast(monai: ModuleType, factor: float, about: str) -> None:
 def test_gamma(monai: ModuleType) -> None:
     images, _ = patch()
     expected = torch.cat([monai.AdjustContrast(1.5)(channel[None]) for channel in images[0]])
-    intensity.bend_gamma(images, amount(1.5))
+    intensity.apply_gamma(images, amount(1.5))
     assert_same(images[0], expected)

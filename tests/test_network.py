@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin
-from benchbench.engine.network.losses import compute_loss, deep_loss
+from benchbench.engine.network.losses import compute_loss, deep_supervision_loss
 from benchbench.engine.network.network import (
     autocast,
     check_output,
     count_parameters,
     forward,
     forward_with_loss,
-    geometry,
+    geometry_for,
 )
 from benchbench.spec.protocol import Protocol
 
@@ -41,8 +41,8 @@ def test_any_size_reaches_the_model_padded_to_32_and_leaves_cropped_back(size: t
 
 
 def test_softmax_needs_one_output_more_for_the_background() -> None:
-    assert geometry(protocol("bce"), channels=3, regions=2) == Geometry(3, 2, (32, 32))
-    assert geometry(protocol("ce", (33, 32)), channels=3, regions=2) == Geometry(3, 3, (64, 32))
+    assert geometry_for(protocol("bce"), channels=3, regions=2) == Geometry(3, 2, (32, 32))
+    assert geometry_for(protocol("ce", (33, 32)), channels=3, regions=2) == Geometry(3, 3, (64, 32))
 
 
 def test_a_cpu_never_computes_in_half_precision() -> None:
@@ -92,7 +92,7 @@ def test_every_head_is_cropped_to_what_was_not_padding_before_it_is_held_against
     fine = model.eval()(images)
     coarse = nn.functional.avg_pool2d(fine, 2)
     assert torch.equal(logits, fine)
-    assert loss.item() == pytest.approx(deep_loss("bce", [fine, coarse], labels).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(deep_supervision_loss("bce", [fine, coarse], labels).item(), rel=1e-5)
 
 
 def test_a_loss_of_the_models_own_gets_masks_of_the_images_size_and_the_protocols_criterion() -> None:

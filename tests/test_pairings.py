@@ -16,8 +16,8 @@ from benchbench import Dataset
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.export import region_labels
 from benchbench.engine.inference.predict import Predictor, count_case
-from benchbench.engine.network.network import geometry
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.network.network import geometry_for
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.train import Training
 from benchbench.errors import SpecError
 from benchbench.launch.preflight import check_models
@@ -146,7 +146,7 @@ def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     regions = dataset.task.regions
     source = open_source([train], run.protocol, device=CPU)
     protocol = run.protocol.model_copy(update={"batch": math.ceil(len(source) / 2)})
-    wanted = geometry(protocol, channels=len(dataset.task.channels), regions=len(regions))
+    wanted = geometry_for(protocol, channels=len(dataset.task.channels), regions=len(regions))
     torch.manual_seed(0)
     model = registry.model(pairing.model).build(wanted, **run.model.params)
     before = [weights.detach().clone() for weights in model.parameters()]

@@ -8,9 +8,10 @@ import pytest
 import torch
 from handmade_case import keep_slices, keep_volume
 
-from benchbench.engine.batches.patches import Patches, cut, open_source
+from benchbench.engine.batches.patches import Patches, crop_patch, open_source
 from benchbench.engine.batches.sampling import Slices
-from benchbench.engine.preparation.prepare import PreparedCase, labelled_places
+from benchbench.engine.preparation.labels import sample_foreground
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
@@ -101,17 +102,17 @@ def test_the_next_batch_does_not_change_the_cache(tmp_path: Path) -> None:
 
 def test_a_part_beyond_the_border_is_zero() -> None:
     out = torch.full((1, 3, 3), 9.0)
-    cut(torch.ones(1, 2, 2), (-1, 1), out=out)
+    crop_patch(torch.ones(1, 2, 2), (-1, 1), out=out)
     assert out[0].tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
 
 
 def test_places_are_of_every_region_however_small() -> None:
     bits = np.full((20, 20, 20), 1, np.uint8)
     bits[3, 4, 5] = 3
-    places = labelled_places(bits, regions=2)
+    places = sample_foreground(bits, regions=2)
     assert places[-1].tolist() == [3, 4, 5]
     assert len(places) == 4096 + 1
-    assert labelled_places(bits * 0, regions=2).shape == (0, 3)
+    assert sample_foreground(bits * 0, regions=2).shape == (0, 3)
 
 
 def test_the_protocol_decides_between_slices_and_patches(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.frame import whole_frame
 from benchbench.engine.preparation.placement import place
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.inference import Inference
 from benchbench.spec.protocol import Protocol
 

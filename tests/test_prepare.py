@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from benchbench import Case, CaseRef, DataError, Task
+from benchbench.engine.preparation.labels import region_bits
 from benchbench.engine.preparation.placement import Placement, place
-from benchbench.engine.preparation.prepare import PreparedCase, prepare_cases, region_bits
+from benchbench.engine.preparation.prepare import prepare_cases
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
 
 
@@ -154,9 +156,9 @@ def test_an_image_of_two_dimensions_is_one_slice(tmp_path: Path) -> None:
 
 def test_the_digest_of_voxels_tells_copies_from_others(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
-    first = prepare(OneCase(image, label), tmp_path, digest="1").voxels()
-    assert prepare(OneCase(image.copy(), label), tmp_path, digest="2").voxels() == first
-    assert prepare(OneCase(image + np.uint8(1), label), tmp_path, digest="3").voxels() != first
+    first = prepare(OneCase(image, label), tmp_path, digest="1").voxel_digest()
+    assert prepare(OneCase(image.copy(), label), tmp_path, digest="2").voxel_digest() == first
+    assert prepare(OneCase(image + np.uint8(1), label), tmp_path, digest="3").voxel_digest() != first
 
 
 def test_the_cache_is_used_again_only_for_the_same_content_and_preparation(tmp_path: Path) -> None:

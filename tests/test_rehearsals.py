@@ -16,7 +16,7 @@ from benchbench.data.verify import verify
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.export import label_nifti
 from benchbench.engine.inference.predict import Predictor
-from benchbench.engine.network.network import geometry
+from benchbench.engine.network.network import geometry_for
 from benchbench.engine.training.train import Training
 from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import carry_out
@@ -185,7 +185,7 @@ def test_a_real_patient_is_predicted_on_its_own_grid_by_a_model_that_has_seen_ph
     phantom = open_phantom(registry, "brats21", PhantomSize(patients=2, size=48), cache=tmp_path)
     regions = phantom.task.regions
     train, validation = prepare(phantom, protocol, cache=tmp_path)
-    wanted = geometry(protocol, channels=len(phantom.task.channels), regions=len(regions))
+    wanted = geometry_for(protocol, channels=len(phantom.task.channels), regions=len(regions))
     torch.manual_seed(0)
     model = registry.model("unet").build(wanted, widths=(4, 8, 16), norm="instance")
     sources = (open_source([each], protocol, device=CPU) for each in (train, validation))

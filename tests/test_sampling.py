@@ -7,8 +7,8 @@ import pytest
 import torch
 from handmade_case import keep_slices
 
-from benchbench.engine.batches.sampling import Slices, epoch_order, in_order
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.batches.sampling import Slices, ordered_batches, shuffled_batches
+from benchbench.engine.preparation.prepared_case import PreparedCase
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
@@ -42,13 +42,13 @@ def test_8_bit_images_are_divided_by_255_and_others_kept(tmp_path: Path) -> None
 
 def test_an_epoch_holds_every_slice_once_in_an_order_of_its_generator() -> None:
     def order(seed: int) -> list[int]:
-        batches = list(epoch_order(10, batch=4, generator=torch.Generator().manual_seed(seed)))
+        batches = list(shuffled_batches(10, batch=4, generator=torch.Generator().manual_seed(seed)))
         assert [len(batch) for batch in batches] == [4, 4, 2]
         return torch.cat(batches).tolist()
 
     assert sorted(order(0)) == list(range(10))
     assert order(0) == order(0) != order(1)
-    assert torch.cat(list(in_order(10, batch=4))).tolist() == list(range(10))
+    assert torch.cat(list(ordered_batches(10, batch=4))).tolist() == list(range(10))
 
 
 def test_reading_a_batch_does_not_change_the_cache(cases: list[PreparedCase]) -> None:

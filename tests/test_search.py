@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from benchbench.engine.inference.postprocess import decide
-from benchbench.engine.inference.search import SIZES, THRESHOLDS, Search, best_places
+from benchbench.engine.inference.search import SIZES, THRESHOLDS, Search, best_indices
 from benchbench.metrics.scores import count, overlap
 from benchbench.spec.inference import Postprocess
 
@@ -143,8 +143,8 @@ def test_nothing_is_searched_for_regions_without_a_size() -> None:
 
 def test_of_equals_the_nearest_to_what_is_wanted_is_taken() -> None:
     scores = np.array([[0.5, 0.9, 0.9], [0.9, 0.9 - 1e-15, 0.3]])
-    assert best_places(scores, [0.3, 0.4, 0.5], wanted=[0.4, 0.4]) == [1, 1]
-    assert best_places(scores, [0.3, 0.4, 0.5], wanted=[0.3, 0.6]) == [0, 2]
+    assert best_indices(scores, [0.3, 0.4, 0.5], preferred=[0.4, 0.4]) == [1, 1]
+    assert best_indices(scores, [0.3, 0.4, 0.5], preferred=[0.3, 0.6]) == [0, 2]
 
 
 def test_thresholds_and_sizes_are_those_of_the_document() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from benchbench.engine.batches.sampling import Slices
 from benchbench.engine.cost.energy import NO_METER
 from benchbench.engine.inference.counting import count_voxels
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.train import DivergedError, Training
 from benchbench.spec.protocol import Protocol
 
@@ -104,7 +104,7 @@ def test_the_checkpoint_is_the_first_best_by_the_chosen_measure(
         "validation_loss": [1, 2, 3],
     }
     for epoch in range(3):
-        state._remember({"epoch": epoch, **{name: float(values[epoch]) for name, values in scores.items()}})
+        state._finish_epoch({"epoch": epoch, **{name: float(values[epoch]) for name, values in scores.items()}})
     assert state.best_epoch == expected
 
 
@@ -116,9 +116,9 @@ def test_as_many_checkpoints_as_the_protocol_says_are_kept_best_first_each_with_
     for epoch, dice in enumerate([0.3, 0.5, 0.4, None, 0.5]):
         with torch.no_grad():
             bias.fill_(epoch)
-        state._remember({"epoch": epoch, "validation_dice_case": dice})
-    assert [(each.epoch, each.value) for each in state.kept] == [(1, 0.5), (4, 0.5)]
-    assert [each.weights["4.bias"].item() for each in state.kept] == [1, 4]
+        state._finish_epoch({"epoch": epoch, "validation_dice_case": dice})
+    assert [(each.epoch, each.value) for each in state.checkpoints] == [(1, 0.5), (4, 0.5)]
+    assert [each.weights["4.bias"].item() for each in state.checkpoints] == [1, 4]
     assert [row["is_best"] for row in state.history] == [1, 1, 0, 0, 0]
 
 
@@ -134,7 +134,7 @@ def test_epochs_between_two_looks_at_the_validation_have_no_score_and_the_last_h
 def test_an_undefined_score_never_beats_a_defined_one(tmp_path: Path) -> None:
     state = training(tmp_path)
     for epoch, dice in enumerate([float("nan"), 0.2, float("nan")]):
-        state._remember({"epoch": epoch, "validation_dice_case": dice})
+        state._finish_epoch({"epoch": epoch, "validation_dice_case": dice})
     assert state.best_epoch == 1
 
 
@@ -142,7 +142,7 @@ def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:
     state = training(tmp_path, epochs=10, early_stopping={"patience": 2})
     over = []
     for epoch, dice in enumerate([0.5, 0.4, 0.4, 0.4]):
-        state._remember({"epoch": epoch, "validation_dice_case": dice})
+        state._finish_epoch({"epoch": epoch, "validation_dice_case": dice})
         over.append(state.is_over)
     assert over == [False, False, False, True]
     assert [row["epochs_without_gain"] for row in state.history] == [0, 1, 2, 3]
@@ -167,7 +167,7 @@ def test_a_loss_that_becomes_nan_ends_the_run_and_leaves_the_best_weights_finite
     with pytest.raises(DivergedError, match="training loss became nan in epoch 1"):
         run(state, 1)
     assert state.best_epoch == 0
-    assert all(torch.isfinite(tensor).all() for tensor in state.kept[0].weights.values())
+    assert all(torch.isfinite(tensor).all() for tensor in state.checkpoints[0].weights.values())
 
 
 def test_the_gradient_is_clipped_to_the_protocols_norm(tmp_path: Path) -> None:

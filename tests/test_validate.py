@@ -10,7 +10,7 @@ from handmade_case import keep_slices, keep_volume
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
-from benchbench.engine.inference.counting import count_predicted
+from benchbench.engine.inference.counting import count_logits
 from benchbench.engine.network.losses import compute_loss
 from benchbench.engine.training.validate import validate
 from benchbench.spec.protocol import Protocol
@@ -80,5 +80,5 @@ def test_slices_are_counted_under_their_case_and_the_loss_is_the_mean_over_slice
 def test_a_softmax_is_counted_by_class_with_background_first() -> None:
     labels = torch.tensor([[0, 1, 2, 2]], dtype=torch.uint8)  # background, region 0, region 1 twice
     logits = torch.eye(3)[torch.tensor([0, 0, 2, 1])].T[None]  # background, background, region 1, region 0
-    counts = count_predicted(logits, labels, protocol(32, 32, loss="ce"), regions=2)
+    counts = count_logits(logits, labels, protocol(32, 32, loss="ce"), regions=2)
     assert counts[0].tolist() == [[1, 1, 0, 2], [0, 1, 1, 2], [1, 0, 1, 2]]

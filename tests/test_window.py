@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchbench.engine.inference.window import Importance, count_windows, lay_spans, predict_windows
+from benchbench.engine.inference.window import Importance, count_windows, predict_windows, window_spans
 from benchbench.errors import IncompatibleError
 
 
@@ -35,7 +35,7 @@ importances = st.sampled_from(["gaussian", "constant"])
 def test_weights_add_up_to_one_everywhere(size: int, width: int, overlap: float, importance: Importance) -> None:
     size = max(size, width)
     totals = torch.zeros(size, dtype=torch.float64)
-    for start, weights in lay_spans(size, width, overlap=overlap, importance=importance):
+    for start, weights in window_spans(size, width, overlap=overlap, importance=importance):
         assert len(weights) == width
         assert bool((weights > 0).all())
         totals[start : start + width] += weights
@@ -46,7 +46,7 @@ def test_weights_add_up_to_one_everywhere(size: int, width: int, overlap: float,
 @settings(deadline=None)
 def test_windows_reach_from_end_to_end_overlap_enough_and_are_few(size: int, width: int, overlap: float) -> None:
     size = max(size, width)
-    starts = [span.start for span in lay_spans(size, width, overlap=overlap)]
+    starts = [span.start for span in window_spans(size, width, overlap=overlap)]
     steps = [later - earlier for earlier, later in itertools.pairwise(starts)]
     stride = max(1, int(width - width * overlap + 1e-6))
     assert starts[0] == 0
@@ -70,11 +70,11 @@ def test_windows_reach_from_end_to_end_overlap_enough_and_are_few(size: int, wid
     ],
 )
 def test_windows_of_128_are_spread_evenly(size: int, overlap: float, starts: list[int]) -> None:
-    assert [span.start for span in lay_spans(size, 128, overlap=overlap)] == starts
+    assert [span.start for span in window_spans(size, 128, overlap=overlap)] == starts
 
 
 def test_two_windows_share_their_overlap_by_their_gaussians() -> None:
-    (_, first), (_, second) = lay_spans(6, 4, overlap=0.5)
+    (_, first), (_, second) = window_spans(6, 4, overlap=0.5)
     assert first[:2].tolist() == [1, 1]
     assert second[2:].tolist() == [1, 1]
     # places 2 and 3 are 0.5 and 1.5 from the first centre, 1.5 and 0.5 from the second; sigma is 0.5
@@ -84,7 +84,7 @@ def test_two_windows_share_their_overlap_by_their_gaussians() -> None:
 
 
 def test_constant_importance_is_a_plain_mean() -> None:
-    (_, first), (_, second) = lay_spans(6, 4, overlap=0.5, importance="constant")
+    (_, first), (_, second) = window_spans(6, 4, overlap=0.5, importance="constant")
     assert first.tolist() == [1, 1, 0.5, 0.5]
     assert second.tolist() == [0.5, 0.5, 1, 1]
 
@@ -201,5 +201,5 @@ def test_a_network_sees_every_window_once() -> None:
 
 
 def test_a_network_that_changes_the_size_is_refused() -> None:
-    with pytest.raises(IncompatibleError, match="the network gives 4 x 4 for a patch, expected 8 x 8"):
+    with pytest.raises(IncompatibleError, match="the network returned 4 x 4 for a patch, expected 8 x 8"):
         predict_windows(lambda images: images[..., ::2, ::2], volume(1, 9, 9), patch=(8, 8))

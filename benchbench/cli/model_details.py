@@ -10,7 +10,7 @@ from typing import Any
 from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin
 from benchbench.engine.cost.network_cost import COUNTER, measure_cost, measure_receptive_field
 from benchbench.errors import IncompatibleError, UsageError
-from benchbench.launch.preflight import refusals
+from benchbench.launch.preflight import find_refusals
 from benchbench.registry.parameters import check_params, resolve_params
 from benchbench.registry.registry import Registry
 
@@ -100,7 +100,7 @@ def _try_dataset(
     task = dataset.open(Path(), **resolve_params(dataset.open, {})).task  # opening reads no file
     channels = len(task.channels)
     regions = len(task.regions)
-    reasons = refusals(plugin, geometry._replace(in_channels=channels, out_channels=regions), params)
+    reasons = find_refusals(plugin, geometry._replace(in_channels=channels, out_channels=regions), params)
     if reasons is None:
         return "", "building it fails; `benchbench check` shows the error"
     return f"{channels} -> {regions}", reasons[0] if reasons else ""

@@ -1,4 +1,4 @@
-"""What only the engine knows to be impossible, told before anything runs."""
+"""Checks that need the engine, before anything runs: can the steps augment the patch, can the models be built?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from benchbench.contract import Geometry, ModelPlugin
 from benchbench.engine.augmentation.augment import check_patch
 from benchbench.engine.augmentation.host_augment import check_albumentations
-from benchbench.engine.network.network import geometry
+from benchbench.engine.network.network import geometry_for
 from benchbench.errors import IncompatibleError, SpecError
 from benchbench.plan.run import Run
 from benchbench.registry.registry import Registry
@@ -21,59 +21,60 @@ from benchbench.spec.benchmark import Benchmark
 
 
 def check_steps(benchmark: Benchmark) -> None:
-    """Refuses augmentation steps that would fail once a run is under way.
+    """Check the augmentation steps of all variants.
 
     Raises:
-        SpecError: with every such step, and why.
+        SpecError: with every step that would fail in a run, and the reason.
     """
-    problems: dict[str, None] = {}
+    problems: dict[str, None] = {}  # in order, without repetition
     for variant in benchmark.variants:
         protocol = variant.protocol
         place = benchmark.document.where(("protocol", "augment"))
-        found = check_patch(protocol.augment, protocol.patch)
+        step_problems = check_patch(protocol.augment, protocol.patch)
         for step in protocol.augment:
             if isinstance(step, Albumentations):
-                found += check_albumentations(step)
-        problems.update(dict.fromkeys(f"{place}: protocol.augment: {problem}" for problem in found))
+                step_problems += check_albumentations(step)
+        problems.update(dict.fromkeys(f"{place}: protocol.augment: {problem}" for problem in step_problems))
     if problems:
         raise SpecError(*problems)
 
 
 def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) -> None:
-    """Builds each model for each geometry that it is to meet.
+    """Build each model once for each geometry that it gets.
 
     Raises:
-        SpecError: with every pairing that a model refuses, and why.
+        SpecError: with every geometry that a model refuses, and the reason.
     """
-    problems: dict[str, None] = {}
+    problems: dict[str, None] = {}  # in order, without repetition
     built: set[str] = set()
     for run in runs:
         if run.members:
-            continue  # these are looked at themselves
-        wanted = _geometry(run, registry)
-        pairing = f"{run.model} {wanted}"
+            continue  # an ensemble's members are runs of their own
+        geometry = _geometry(run, registry)
+        pairing = f"{run.model} {geometry}"
         if pairing in built:
             continue
         built.add(pairing)
-        place = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
-        where = place if run.variant == "default" else f"{place}, variant '{run.variant}'"
-        # a model that fails in another way fails its own runs, with the reason, and no other's
-        refused = refusals(registry.model(run.model.name), wanted, run.model.params) or ()
-        problems.update(dict.fromkeys(f"{where}: {problem}" for problem in refused))
+        where = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
+        if run.variant != "default":
+            where += f", variant '{run.variant}'"
+        # a model that fails in another way fails only its own runs, which give the reason
+        refusals = find_refusals(registry.model(run.model.name), geometry, run.model.params) or ()
+        problems.update(dict.fromkeys(f"{where}: {problem}" for problem in refusals))
     if problems:
         raise SpecError(*problems)
 
 
-def refusals(plugin: ModelPlugin, wanted: Geometry, params: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Why a model cannot be built for a geometry, nothing where it can; None where it fails in another way.
+def find_refusals(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return why a model refuses a geometry, () where it does not; None where it fails in another way.
 
-    Built without memory for its weights, unless it reads them while it is built.
+    The model is built without memory for its weights, unless it reads them while it is built.
     """
-    for place in ("meta", "cpu"):
-        with contextlib.suppress(Exception):  # whatever a plugin does
+    for device in ("meta", "cpu"):
+        with contextlib.suppress(Exception):  # a plugin may raise anything
             try:
-                with torch.random.fork_rng(devices=[]), torch.device(place):
-                    plugin.build(wanted, **params)
+                with torch.random.fork_rng(devices=[]), torch.device(device):
+                    plugin.build(geometry, **params)
             except IncompatibleError as error:
                 return error.problems
             return ()
@@ -84,4 +85,4 @@ def _geometry(run: Run, registry: Registry) -> Geometry:
     # opening reads no voxels and, before `cases`, no folder
     task = registry.dataset(run.dataset.name).open(Path(), **run.dataset.params).task
     channels = len(task.channels) + run.protocol.one_hot_foreground
-    return geometry(run.protocol, channels=channels, regions=len(task.regions))
+    return geometry_for(run.protocol, channels=channels, regions=len(task.regions))

@@ -14,7 +14,8 @@ from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS, Fold, make_folds
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
-from benchbench.engine.preparation.prepare import PreparedCase, preparation_of, prepare_cases
+from benchbench.engine.preparation.prepare import preparation_settings, prepare_cases
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
 from benchbench.launch import Observer
 from benchbench.launch.machine import Machine, available_cores, threads_per_run
@@ -124,7 +125,7 @@ class Preparation:
             compress=self._machine.compress_cache,
         )
         mark_used(prepared.folder for prepared in cases.values())
-        problems = list(duplicates((prepared.case, prepared.voxels()) for prepared in cases.values()))
+        problems = list(duplicates((prepared.case, prepared.voxel_digest()) for prepared in cases.values()))
         if problems:
             raise DataError(*problems)
         self._prepared[_preparation_key(run)] = _PreparedDataset(cases, folds)
@@ -159,5 +160,5 @@ def _dataset_key(chosen: Chosen) -> str:
 def _preparation_key(run: Run) -> str:
     """Return text that is equal for runs with the same prepared data and folds."""
     protocol = run.protocol
-    settings = (preparation_of(protocol), protocol.folds, protocol.validation)
+    settings = (preparation_settings(protocol), protocol.folds, protocol.validation)
     return f"{_dataset_key(run.dataset)} {settings}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.plan.run import RunKey
 from benchbench.results.files import slug
 from benchbench.results.record import Record

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.run.assignment import Assignment
 from benchbench.run.predictions import Distances, Row, table_of_rows

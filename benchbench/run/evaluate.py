@@ -15,8 +15,8 @@ from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.inference.search import Search
-from benchbench.engine.network.losses import region_masks
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.network.regions import region_masks
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap

@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchbench.engine.inference.pictures import Picture, picture, planes_through, truth_masks
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.inference.pictures import Picture, planes_through, reference_masks, render_plane
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.metrics.masks import pack
 
 _LONGEST_SIDE = 320  # pixels: no panel of a gallery is larger
@@ -23,7 +23,7 @@ def picture_rows(
 
     A mask has the size of the plane; the image has at most 320 pixels along a side.
     """
-    reference = truth_masks(prepared, regions=len(regions))
+    reference = reference_masks(prepared, regions=len(regions))
     for plane in planes_through(prepared, reference):
         masks = plane.cut(reference.swapaxes(0, 1))
         packed = []
@@ -33,7 +33,7 @@ def picture_rows(
         yield {
             "case": prepared.case.id,
             **plane._asdict(),
-            "image": _encode_jpeg(picture(prepared, plane)),
+            "image": _encode_jpeg(render_plane(prepared, plane)),
             "truth": packed,
         }
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchbench.contract import Geometry
 from benchbench.engine.inference.predict import Ensemble, Predictor
-from benchbench.engine.network.network import place_on
+from benchbench.engine.network.network import move_to_device
 from benchbench.errors import BenchbenchError, IntegrityError
 from benchbench.registry.registry import discover
 from benchbench.results.record import Record
@@ -64,7 +64,7 @@ def _open_member(member: Assignment, built: Geometry, device: torch.device) -> P
     for name in names:
         model = plugin.build(built, **member.model_params)
         model.load_state_dict(_read_weights(member, member.folder.path / name))
-        models.append(place_on(model, device))
+        models.append(move_to_device(model, device))
     return Predictor(models, member.protocol, device)
 
 

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from benchbench.contract import Geometry
-from benchbench.engine.devices.distributed import joined, start_processes, this_rank
+from benchbench.engine.devices.distributed import process_group
+from benchbench.engine.devices.torchrun import start_processes, this_rank
 from benchbench.engine.inference.predict import Predictor
-from benchbench.engine.network.network import check_output, count_parameters, place_on
+from benchbench.engine.network.network import check_output, count_parameters, move_to_device
 from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
 from benchbench.results.record import Record, Status
@@ -36,7 +37,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
     model = _build_model(assignment, built, device)
     status: Status = "done"
     reason = ""
-    with joined(assignment.protocol.world_size, device) as processes:
+    with process_group(assignment.protocol.world_size, device) as processes:
         training = open_training(assignment, model, device, processes)
         try:
             train(assignment, training, report)
@@ -52,10 +53,10 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         pretrained=getattr(model, "pretrained", ""),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
-        shown={**training.values(), **describe_ends(built)},
+        shown={**training.best_scores(), **describe_ends(built)},
         cost=training_cost(assignment, training.spent()),
     )
-    if training.kept and processes.is_first:
+    if training.checkpoints and processes.is_first:
         return _add_evaluation(record, assignment, model, training, built)
     return record
 
@@ -94,7 +95,7 @@ def run_model_in_processes(
         ProcessDiedError: a process failed; `describe` gave the reason.
     """
     count = assignment.protocol.world_size
-    return start_processes(_run_process, assignment, count=count, hear=report, describe=describe)
+    return start_processes(_run_process, assignment, count=count, on_message=report, describe=describe)
 
 
 def _run_process(assignment: Assignment, report: ProgressListener) -> Record:
@@ -106,15 +107,15 @@ def _run_process(assignment: Assignment, report: ProgressListener) -> Record:
 def _build_model(assignment: Assignment, built: Geometry, device: torch.device) -> nn.Module:
     plugin = discover([assignment.entry_point]).model(assignment.key.model)
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
-    model = place_on(plugin.build(built, **assignment.model_params), device)
+    model = move_to_device(plugin.build(built, **assignment.model_params), device)
     check_output(plugin, model, built, assignment.protocol)
     return model
 
 
 def _load_checkpoints(model: nn.Module, training: Training) -> list[nn.Module]:
     """Return a model for each checkpoint that training kept; the first is the trained module itself."""
-    copies = [copy.deepcopy(model) for _ in training.kept[1:]]
+    copies = [copy.deepcopy(model) for _ in training.checkpoints[1:]]
     models = [model, *copies]
-    for module, checkpoint in zip(models, training.kept, strict=True):
+    for module, checkpoint in zip(models, training.checkpoints, strict=True):
         module.load_state_dict(checkpoint.weights)
     return models

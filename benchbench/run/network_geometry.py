@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from benchbench.contract import Geometry
-from benchbench.engine.network.network import geometry
+from benchbench.engine.network.network import geometry_for
 from benchbench.run.assignment import Assignment
 
 
 def geometry_of(assignment: Assignment) -> Geometry:
     """Return channels, regions and patch of a run's network."""
     channels = len(assignment.channels) + assignment.protocol.one_hot_foreground
-    return geometry(assignment.protocol, channels=channels, regions=len(assignment.regions))
+    return geometry_for(assignment.protocol, channels=channels, regions=len(assignment.regions))
 
 
 def describe_ends(built: Geometry) -> dict[str, float | str | None]:

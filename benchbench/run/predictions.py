@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchbench.engine.inference.export import label_nifti
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
 from benchbench.metrics.masks import pack, unpack
 from benchbench.metrics.scores import measure_regions

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchbench.engine.inference.predict import count_case, resized_truth
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.inference.predict import count_case, resized_reference
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.run.assignment import Assignment
 from benchbench.run.count_tables import case_table
@@ -18,7 +18,7 @@ def write_resampling_bound(assignment: Assignment) -> None:
     counts: dict[PreparedCase, Integers] = {}
     distances: dict[PreparedCase, Distances] = {}
     for prepared in assignment.test:
-        masks = resized_truth(prepared, protocol, regions=len(assignment.regions))
+        masks = resized_reference(prepared, protocol, regions=len(assignment.regions))
         counts[prepared] = count_case(prepared, masks)
         distances[prepared] = measure_distances(prepared, masks, protocol.metrics)
     table = case_table(assignment, counts, distances)

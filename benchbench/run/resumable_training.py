@@ -40,7 +40,7 @@ def open_training(
         processes=processes,
         meter=meter,
     )
-    state = processes.told_by_first(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
+    state = processes.broadcast(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
     if processes.is_first:
         assignment.folder.clear(keep_resume=state is not None)
     if state is not None:
@@ -69,7 +69,7 @@ def _train_and_write(assignment: Assignment, training: Training, report: Progres
             add_event(earlier["epoch"], earlier)
         while not training.is_over:
             row = _run_epoch(assignment, training, report)
-            if any(checkpoint.epoch == row["epoch"] for checkpoint in training.kept):
+            if any(checkpoint.epoch == row["epoch"] for checkpoint in training.checkpoints):
                 _write_best_weights(assignment, training)
             write_history(assignment.folder, training.history)
             add_event(row["epoch"], row)
@@ -77,7 +77,7 @@ def _train_and_write(assignment: Assignment, training: Training, report: Progres
             if time.monotonic() - last_saved > _RESUME_SECONDS:
                 write_resume(assignment.folder, _resume_tag(assignment), training.save())
                 last_saved = time.monotonic()
-    if not training.kept:
+    if not training.checkpoints:
         raise DivergedError("no epoch was good enough to keep")
 
 
@@ -101,7 +101,7 @@ def _write_best_weights(assignment: Assignment, training: Training) -> None:
     if not training.processes.is_first:
         return
     model = assignment.key.model
-    for rank, checkpoint in enumerate(training.kept, start=1):
+    for rank, checkpoint in enumerate(training.checkpoints, start=1):
         described = {"digest": assignment.digest, "model": model, "epoch": checkpoint.epoch}
         # one entry: safetensors writes several in random order, and equal runs should give equal bytes
         metadata = {"benchbench": json.dumps(described)}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchbench.contract import Geometry
-from benchbench.engine.cost.network_cost import COUNTER, measure_cost_of
+from benchbench.engine.cost.network_cost import COUNTER, measure_built_model
 from benchbench.engine.cost.timing import CaseClock, images_per_second
 from benchbench.engine.inference.predict import Predictor
 from benchbench.run.assignment import Assignment
@@ -73,7 +73,7 @@ def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> 
 def count_network(network: nn.Module, built: Geometry) -> NetworkCost:
     """Return the multiply-adds of a network for one image."""
     try:
-        cost = measure_cost_of(network, built)
+        cost = measure_built_model(network, built)
     except Exception as error:  # noqa: BLE001 a finished run must not fail because its cost cannot be counted
         traceback.print_exc()
         return {"gmacs": None, "uncounted": [f"all: {type(error).__name__}"]}

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.contract import Geometry, ModelPlugin
-from benchbench.engine.network.losses import predicted_masks, region_masks
 from benchbench.engine.network.network import forward_with_loss
+from benchbench.engine.network.regions import masks_of_logits, region_masks
 from benchbench.errors import IncompatibleError
 from benchbench.spec.optimisation import Adam
 from benchbench.spec.protocol import Protocol
@@ -129,7 +129,7 @@ class Candidate:
             if step < _GRADIENT_STEPS:
                 reached = {name for name, weights in trainable.items() if _is_reached(weights)}
             optimizer.step()
-            yield _worst_dice(predicted_masks(logits.detach(), "sigmoid"), masks), reached
+            yield _worst_dice(masks_of_logits(logits.detach(), "sigmoid"), masks), reached
 
     @cached_property
     def _trainable(self) -> int:

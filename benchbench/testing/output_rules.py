@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.contract import Geometry
-from benchbench.engine.network.losses import region_masks
 from benchbench.engine.network.network import STRIDE, forward
+from benchbench.engine.network.regions import region_masks
 from benchbench.errors import IncompatibleError
 from benchbench.testing.candidate import Candidate
 from benchbench.testing.report import SkipRuleError, describe_exception, fault

@@ -30,7 +30,8 @@ from benchbench import Task
 from benchbench.contract import Dataset
 from benchbench.data.case_checks import load_case
 from benchbench.engine.batches.patches import Patches
-from benchbench.engine.preparation.prepare import PreparedCase, prepare_arrays, write_prepared
+from benchbench.engine.preparation.prepare import prepare_arrays, write_prepared
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.registry.registry import discover
 from benchbench.spec.protocol import Protocol
 

@@ -1,1 +1,1 @@
-"""Random spatial and intensity transforms of whole batches on the device."""
+"""Random spatial and intensity transforms of whole batches, on the device."""

@@ -1,7 +1,11 @@
 """Augmentation of a training batch, on the device that holds it.
 
-Everything random is drawn by `draw`, for the whole batch and from a generator on the CPU, so that it depends on
-neither what the batch holds nor the device. `geometry`, `geometry_3d`, `host_augment` and `intensity` apply it.
+`draw` draws all random numbers for the whole batch, from a generator on the CPU. They therefore depend neither on
+what the batch holds nor on the device. `spatial_2d`, `spatial_3d`, `host_augment` and `intensity` apply them.
+
+MONAI, TorchIO, batchgeneratorsv2 and albumentations transform one sample at a time on CPU cores, too few of which
+would keep a GPU waiting; kornia transforms batches, but several times more slowly (`benchmarks/speed` has
+measurements).
 """
 
 from __future__ import annotations
@@ -11,18 +15,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchbench.engine.augmentation import geometry_2d, geometry_3d
+from benchbench.engine.augmentation import samples, spatial_2d, spatial_3d
 from benchbench.engine.augmentation.draw import (
-    Change,
-    Move,
-    Tint,
-    draw_axis_moves,
+    IntensityChange,
+    IntensityStep,
+    SpatialStep,
+    draw_axis_maps,
     draw_change,
     draw_matrices,
     draw_seeds,
 )
 from benchbench.engine.augmentation.host_augment import apply_albumentations
-from benchbench.engine.devices.distributed import Part, whole
+from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.errors import IncompatibleError
 from benchbench.spec.augmentation import Albumentations, AugmentStep, Rot90, Rotate, Scale, Transpose
 
@@ -39,44 +43,40 @@ def augment(
     in_place: bool = False,
     part: Part | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Images (B, C, *patch) float32 and labels (B, *patch) uint8 of two or three axes, changed as `steps` say.
+    """Return images (B, C, *patch) float32 and labels (B, *patch) uint8, of two or three axes, after all steps.
 
-    Geometry comes first, as one resampling, then albumentations, then intensities, each kind in the order of
-    the steps. Labels are bit masks of regions; they move with their image and keep their values, 0 beyond its
-    border. `generator` is on the CPU. What is returned is new; volumes may be changed `in_place` instead, which
-    spares a CPU the time for that much fresh memory. Images and labels may be a `part` of the batch that is drawn
-    for.
+    Spatial transforms are applied first, as one resampling, then albumentations, then intensity transforms, each
+    kind in the order of the steps. Labels are bit masks of regions; they move with their image, keep their values
+    and are 0 beyond the border of it. `generator` is on the CPU. The result is new; `in_place` allows volumes to
+    be overwritten, which saves a CPU the time for new memory. Where images and labels are a `part` of a batch, the
+    random numbers are drawn for the whole batch.
 
     Raises:
-        IncompatibleError: a step cannot be made on this patch.
+        IncompatibleError: a step is not possible on this patch.
     """
     problems = check_patch(steps, images.shape[2:])
     if problems:
         raise IncompatibleError(*problems)
-    part = part or whole(len(images))
-    shape = (part.of, *images.shape[1:])
-    moves = [step for step in steps if isinstance(step, Move)]
+    part = part or whole_batch(len(images))
     if labels.ndim == 4:
-        images, labels = (values.contiguous() if in_place else _copy(values) for values in (images, labels))
-        drawn = draw_axis_moves(moves, shape, generator=generator)
-        geometry_3d.move(images, labels, geometry_3d.AxisMoves(*(values[part.mine] for values in drawn)))
+        if not in_place:
+            images, labels = _copy(images), _copy(labels)
+        images, labels = images.contiguous(), labels.contiguous()
+        _transform_volumes(images, labels, steps, part, generator=generator)
     else:
-        matrices = draw_matrices(moves, shape, generator=generator)
-        images, labels = geometry_2d.move(images, labels, matrices[part.mine])
-    on_host = [step for step in steps if isinstance(step, Albumentations)]
-    if on_host:
-        seeds = draw_seeds(len(on_host), part.of, generator=generator)[:, part.mine]
-        images, labels = _change_on_host(images, labels, on_host, seeds=seeds)
+        images, labels = _transform_slices(images, labels, steps, part, generator=generator)
     for step in steps:
-        if isinstance(step, Tint):
-            _change_values(images, draw_change(step, part.of, generator=generator).of(part.mine))
+        if isinstance(step, IntensityStep):
+            change = draw_change(step, part.batch_size, generator=generator)
+            _change_intensities(images, change.select(part.samples))
     return images, labels
 
 
 def check_patch(steps: Iterable[AugmentStep], patch: Sequence[int]) -> list[str]:
-    """A line for each step that cannot be made on a patch of two or three axes."""
+    """Return a line for each step that is not possible on a patch of two or three axes."""
     problem_of = _problem_in_slices if len(patch) == 2 else _problem_in_volumes
-    return [f"augment: {problem}" for step in steps if (problem := problem_of(step, patch))]
+    problems = [problem_of(step, patch) for step in steps]
+    return [f"augment: {problem}" for problem in problems if problem]
 
 
 def _problem_in_slices(step: AugmentStep, patch: Sequence[int]) -> str:
@@ -101,26 +101,50 @@ def _copy(values: Tensor) -> Tensor:
     return values.clone(memory_format=torch.contiguous_format)
 
 
-def _change_on_host(
+def _transform_volumes(
+    images: Tensor, labels: Tensor, steps: Sequence[AugmentStep], part: Part, *, generator: torch.Generator
+) -> None:
+    """Apply the spatial steps to volumes in place."""
+    spatial = [step for step in steps if isinstance(step, SpatialStep)]
+    maps = draw_axis_maps(spatial, part.batch_size, images.shape[2:], generator=generator)
+    spatial_3d.transform_in_place(images, labels, maps.select(part.samples))
+
+
+def _transform_slices(
+    images: Tensor, labels: Tensor, steps: Sequence[AugmentStep], part: Part, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return slices after the spatial steps and albumentations."""
+    spatial = [step for step in steps if isinstance(step, SpatialStep)]
+    matrices = draw_matrices(spatial, part.batch_size, images.shape[2:], generator=generator)
+    images, labels = spatial_2d.transform(images, labels, matrices[part.samples])
+    on_host = [step for step in steps if isinstance(step, Albumentations)]
+    if on_host:
+        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)
+        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds[:, part.samples])
+    return images, labels
+
+
+def _transform_on_host(
     images: Tensor, labels: Tensor, steps: Sequence[Albumentations], *, seeds: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The same by albumentations, which wants channels last; seeds (steps, B)."""
-    pixels, masks = images.permute(0, 2, 3, 1).contiguous().cpu().numpy(), labels.cpu().numpy()
-    for step, own in zip(steps, seeds.tolist(), strict=True):
-        pixels, masks = apply_albumentations(pixels, masks, step, seeds=own)
-    changed = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return changed.to(images.device), torch.from_numpy(masks).to(labels.device)
+    """Return slices after albumentations; seeds (steps, B)."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()  # albumentations takes channels last
+    masks = labels.cpu().numpy()
+    for step, step_seeds in zip(steps, seeds.tolist(), strict=True):
+        pixels, masks = apply_albumentations(pixels, masks, step, seeds=step_seeds)
+    transformed = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return transformed.to(images.device), torch.from_numpy(masks).to(labels.device)
 
 
-def _change_values(images: Tensor, change: Change) -> None:
-    """Changes the chosen samples in place."""
+def _change_intensities(images: Tensor, change: IntensityChange) -> None:
+    """Change the chosen samples in place."""
     chosen = change.chosen.nonzero()[:, 0]
-    if geometry_2d.one_by_one(images):
+    if samples.one_at_a_time(images):
         for number in chosen.tolist():
-            one = slice(number, number + 1)
-            change.function(images[one], *(amount[one] for amount in change.amounts))
+            sample = slice(number, number + 1)
+            change.function(images[sample], *[amount[sample] for amount in change.amounts])
     elif len(chosen):
         index = chosen.to(images.device, non_blocking=True)
-        part = images[index]
-        change.function(part, *(amount[chosen] for amount in change.amounts))
-        images[index] = part
+        selected = images[index]
+        change.function(selected, *[amount[chosen] for amount in change.amounts])
+        images[index] = selected

@@ -1,4 +1,4 @@
-"""Linear maps of volumes that act on each axis by itself: a matrix an axis, whatever they do together."""
+"""Linear maps of volumes that act on each axis separately: one matrix per axis, whatever steps it combines."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_BAND = 16
-"""Rows of a matrix multiplied at once on a CPU: few, since what they have in common is mostly zeros."""
+_BAND_ROWS = 16
+"""Rows of a matrix that are multiplied at once on a CPU; few, because the columns they share are mostly zero."""
 
 
 class Band(NamedTuple):
-    """Some rows of a matrix, and the columns that are not all zeros in them."""
+    """Some rows of a matrix, without the columns that are zero in all of them."""
 
     rows: slice
-    first: int
+    first_column: int
     values: Tensor
 
 
-def multiply_all(volumes: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Volumes (B, C, D, H, W) by matrices (B, D, D), (B, H, H) and (B, W, W), in three batched products.
+def multiply_batch(volumes: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Return volumes (B, C, D, H, W) times matrices (B, D, D), (B, H, H) and (B, W, W), in three batched products.
 
-    Each product takes the last axis and leaves its result in front, so that no axis is ever moved in memory but
-    the channels, in the end.
+    Each product takes the last axis and puts its result first, so that only the channels are moved in memory, at
+    the end.
     """
     count, channels, *space = volumes.shape
     values = volumes
@@ -33,33 +33,44 @@ def multiply_all(volumes: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     return values.view(count, *space, channels).permute(0, 4, 1, 2, 3)
 
 
-def multiply_one(volumes: Tensor, matrices: Sequence[Tensor]) -> None:
-    """Changes volumes (C, D, H, W) in place, by matrices (D, D), (H, H) and (W, W) that are mostly zeros.
+def multiply_sample(volumes: Tensor, matrices: Sequence[Tensor]) -> None:
+    """Multiply volumes (C, D, H, W) in place by matrices (D, D), (H, H) and (W, W), which are mostly zero.
 
-    Some rows at a time, which need a few columns only, and a channel at a time, which the cache holds.
+    It takes a band of rows at a time, which needs only a few columns, and a channel at a time, which the cache
+    holds.
     """
-    bands = [_bands(matrix) for matrix in matrices]
-    needed = [_columns(each) for each in bands]
+    bands_of_axes = [_bands(matrix) for matrix in matrices]
+    columns_of_axes = [_used_columns(bands) for bands in bands_of_axes]
     for volume in volumes:
-        values = volume[tuple(needed)]
-        for size, each, columns in zip(reversed(volume.shape), reversed(bands), reversed(needed), strict=True):
-            values = values.reshape(-1, columns.stop - columns.start)
-            product = values.new_empty(size, len(values))
-            for rows, first, part in each:
-                start = first - columns.start
-                torch.mm(part, values[:, start : start + part.shape[1]].mT, out=product[rows])
-            values = product
+        values = volume[tuple(columns_of_axes)]
+        for axis in reversed(range(3)):
+            values = _multiply_last_axis(
+                values, bands_of_axes[axis], columns_of_axes[axis], size=volume.shape[axis]
+            )
         volume.copy_(values.view(volume.shape))
+
+
+def _multiply_last_axis(values: Tensor, bands: Sequence[Band], columns: slice, *, size: int) -> Tensor:
+    """Return values (..., columns) times a matrix of `size` rows, as (size, ...) in two axes."""
+    values = values.reshape(-1, columns.stop - columns.start)
+    product = values.new_empty(size, len(values))
+    for rows, first_column, part in bands:
+        start = first_column - columns.start
+        torch.mm(part, values[:, start : start + part.shape[1]].mT, out=product[rows])
+    return product
 
 
 def _bands(matrix: Tensor) -> list[Band]:
     bands = []
-    for start in range(0, len(matrix), _BAND):
-        rows = matrix[start : start + _BAND]
+    for start in range(0, len(matrix), _BAND_ROWS):
+        rows = matrix[start : start + _BAND_ROWS]
         used = rows.any(0).nonzero()[:, 0].tolist() or [0]
-        bands.append(Band(slice(start, start + _BAND), used[0], rows[:, used[0] : used[-1] + 1].contiguous()))
+        values = rows[:, used[0] : used[-1] + 1].contiguous()
+        bands.append(Band(slice(start, start + _BAND_ROWS), used[0], values))
     return bands
 
 
-def _columns(bands: Sequence[Band]) -> slice:
-    return slice(min(band.first for band in bands), max(band.first + band.values.shape[1] for band in bands))
+def _used_columns(bands: Sequence[Band]) -> slice:
+    first = min(band.first_column for band in bands)
+    last = max(band.first_column + band.values.shape[1] for band in bands)
+    return slice(first, last)

@@ -1,6 +1,6 @@
-"""Augmentation by albumentations, on the CPU: whatever `engine.augment` has no transform of its own for.
+"""Augmentation by albumentations, on the CPU, for transforms that `engine.augmentation` does not have.
 
-The library is archived upstream; nothing else in benchbench imports it.
+The library is archived upstream; no other module of benchbench imports it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from benchbench.images.arrays import BitMasks
 from benchbench.spec.document import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchbench.spec.augmentation import Albumentations
 
 Pixels = NDArray[np.float32]
 
 _FILLS_MASK = ("mask_interpolation", "fill_mask", "mask_drop_value")
-"""Parameters that could put numbers into a mask that are no regions of it."""
+"""Parameters that could put values into a mask that are not regions."""
 
 
 def check_albumentations(step: Albumentations, *, shape: tuple[int, int, int] | None = None) -> list[str]:
-    """What is wrong with a step, a line each: its name, its parameters, their values.
+    """Return a line for each fault of a step: in its name, its parameters and their values.
 
-    With the shape (H, W, C) of a patch also what happens when it is applied to one.
+    With the shape (H, W, C) of a patch the transform is also applied to one.
     """
     try:
         transform = _build(step)
         if shape is not None:
-            _try(transform, shape)
+            _apply_to_random_patch(transform, shape)
     except IncompatibleError as error:
         return list(error.problems)
     return []
@@ -45,20 +45,21 @@ def check_albumentations(step: Albumentations, *, shape: tuple[int, int, int] | 
 def apply_albumentations(
     images: Pixels, labels: BitMasks, step: Albumentations, *, seeds: Sequence[int]
 ) -> tuple[Pixels, BitMasks]:
-    """New images (B, H, W, C) and labels (B, H, W), each sample changed as its own seed decides.
+    """Return new images (B, H, W, C) and labels (B, H, W); the seed of each sample decides its transform.
 
-    albumentations takes images in [0, 1]; one that exceeds them is rescaled by its range before, and back after.
+    albumentations takes images in [0, 1]. An image that exceeds this range is rescaled by its own range before,
+    and back after.
 
     Raises:
         IncompatibleError: the step is wrong, or its transform fails or changes the shape.
     """
     transform = _build(step)
-    changed, changed_labels = np.empty_like(images), np.empty_like(labels)
+    new_images, new_labels = np.empty_like(images), np.empty_like(labels)
     for number, seed in enumerate(seeds):
-        # not by a Compose: it gives all its transforms one seed, so that they all happen or none does
+        # without Compose, which gives all its transforms one seed: all of them would happen, or none
         transform.set_random_seed(seed)
-        changed[number], changed_labels[number] = _apply(transform, images[number], labels[number])
-    return changed, changed_labels
+        new_images[number], new_labels[number] = _apply(transform, images[number], labels[number])
+    return new_images, new_labels
 
 
 def _build(step: Albumentations) -> Any:
@@ -67,71 +68,80 @@ def _build(step: Albumentations) -> Any:
         raise IncompatibleError(
             f"albumentations = {name!r}: no transform of an image and its mask; {nearest(name, list(transforms))}"
         )
-    kind = transforms[name]
-    problems = _check_parameters(step, list(inspect.signature(kind).parameters))
+    transform_class = transforms[name]
+    known = list(inspect.signature(transform_class).parameters)
+    problems = [*_unknown_parameters(step, known), *_mask_filling_parameters(step, known)]
     if problems:
         raise IncompatibleError(*problems)
-    # unless strict, a value that makes its validator fail is replaced by the default, with a warning
-    strict = {"strict": True} if "InitSchema" in vars(kind) else {}
+    # unless strict, the library replaces a value that its validator rejects by the default, with a warning
+    strict = {"strict": True} if "InitSchema" in vars(transform_class) else {}
     try:
-        return kind(**step.params, **strict)
+        return transform_class(**step.params, **strict)
     except (TypeError, ValueError) as error:
         raise IncompatibleError(*_explain(name, error)) from error
 
 
 def _transforms() -> dict[str, Any]:
-    # else the library asks the package index for a newer version whenever it is imported
+    """Return the transforms of an image and its mask by name."""
+    # without this the library asks the package index for a newer version at every import
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations  # noqa: PLC0415 (two seconds that most benchmarks need not spend)
+    import albumentations  # noqa: PLC0415 takes two seconds, which most benchmarks do not need
 
     bases = (albumentations.DualTransform, albumentations.ImageOnlyTransform)
-    return {
-        name: kind
-        for name, kind in vars(albumentations).items()
-        if inspect.isclass(kind) and issubclass(kind, bases) and kind not in bases
-        if not issubclass(kind, albumentations.Transform3D)
-    }
+    transforms = {}
+    for name, value in vars(albumentations).items():
+        is_transform = inspect.isclass(value) and issubclass(value, bases) and value not in bases
+        if is_transform and not issubclass(value, albumentations.Transform3D):
+            transforms[name] = value
+    return transforms
 
 
-def _check_parameters(step: Albumentations, known: Sequence[str]) -> list[str]:
-    where = f"albumentations = {step.albumentations!r}"
-    unknown = [
-        f"{where}: no parameter {name!r}; {nearest(name, known)}" for name in step.params if name not in known
-    ]
-    filling = [
-        f"{where}: {name} must be 0, found {step.params[name]!r}; the values of a mask are its regions"
-        for name in _FILLS_MASK
-        if name in known and step.params.get(name) not in {None, 0}
-    ]
-    return unknown + filling
+def _unknown_parameters(step: Albumentations, known: Sequence[str]) -> Iterator[str]:
+    for name in step.params:
+        if name not in known:
+            yield f"{_title(step.albumentations)}: no parameter {name!r}; {nearest(name, known)}"
+
+
+def _mask_filling_parameters(step: Albumentations, known: Sequence[str]) -> Iterator[str]:
+    for name in _FILLS_MASK:
+        if name in known and step.params.get(name) not in {None, 0}:
+            yield (
+                f"{_title(step.albumentations)}: {name} must be 0, found {step.params[name]!r};"
+                " the values of a mask are its regions"
+            )
 
 
 def _explain(name: str, error: Exception) -> list[str]:
-    """The library's complaint about parameters, a line for each of them."""
-    where, cause = f"albumentations = {name!r}", error.__cause__
+    """Return the library's complaints, a line for each parameter."""
+    cause = error.__cause__
     if not isinstance(cause, ValidationError):
-        return [f"{where}: {_one_line(error)}"]
+        return [f"{_title(name)}: {_one_line(error)}"]
     complaints: dict[str, list[str]] = {}
     for problem in cause.errors():
         parameter = str(problem["loc"][0]) if problem["loc"] else ""
-        found = "" if problem["type"] == "missing" or not parameter else f", found {problem['input']!r}"
-        complaints.setdefault(parameter, []).append(f"{problem['msg']}{found}")
-    return [
-        f"{where}: " + (f"{parameter}: " if parameter else "") + " or ".join(lines)
-        for parameter, lines in complaints.items()
-    ]
+        complaint = problem["msg"]
+        if parameter and problem["type"] != "missing":
+            complaint += f", found {problem['input']!r}"
+        complaints.setdefault(parameter, []).append(complaint)
+    lines = []
+    for parameter, messages in complaints.items():
+        where = f"{_title(name)}: {parameter}" if parameter else _title(name)
+        lines.append(f"{where}: {' or '.join(messages)}")
+    return lines
 
 
-def _try(transform: Any, shape: tuple[int, int, int]) -> None:
-    """Applies the transform once, whatever its `p`."""
+def _apply_to_random_patch(transform: Any, shape: tuple[int, int, int]) -> None:
+    """Apply the transform once, whatever its probability `p`."""
     generator = np.random.default_rng(0)
-    image, label = generator.random(shape, np.float32), generator.choice([0, 1, 3], shape[:2]).astype(np.uint8)
+    image = generator.random(shape, np.float32)
+    label = generator.choice([0, 1, 3], shape[:2]).astype(np.uint8)
     transform.p = 1.0
     transform.set_random_seed(0)
-    _, changed = _apply(transform, image, label)
-    strange = np.setdiff1d(changed, label)
+    _, new_label = _apply(transform, image, label)
+    strange = np.setdiff1d(new_label, label)
     if len(strange):
-        raise IncompatibleError(f"{_named(transform)}: puts {strange.tolist()} into a mask that has 0, 1 and 3")
+        name = _title(type(transform).__name__)
+        raise IncompatibleError(f"{name}: puts {strange.tolist()} into a mask that has 0, 1 and 3")
 
 
 def _apply(transform: Any, image: Pixels, label: BitMasks) -> tuple[Pixels, BitMasks]:
@@ -140,27 +150,30 @@ def _apply(transform: Any, image: Pixels, label: BitMasks) -> tuple[Pixels, BitM
         return _call(transform, image, label)
     span = (high - low) or 1.0
     scaled = (image - low) / span
-    changed, label = _call(transform, scaled, label)
-    return image if changed is scaled else changed * span + low, label
+    new_image, new_label = _call(transform, scaled, label)
+    if new_image is scaled:  # not transformed: without the rounding of scaling
+        return image, new_label
+    return new_image * span + low, new_label
 
 
 def _call(transform: Any, image: Pixels, label: BitMasks) -> tuple[Pixels, BitMasks]:
     height, width, channels = image.shape
-    where = f"{_named(transform)} on {height} x {width} pixels with {channels} channels"
+    where = f"{_title(type(transform).__name__)} on {height} x {width} pixels with {channels} channels"
     try:
         result = transform(image=image, mask=label)
     except Exception as error:
         raise IncompatibleError(f"{where}: {_one_line(error)}") from error
-    changed, changed_label = result["image"], result["mask"]
-    if changed.shape != image.shape or changed_label.shape != label.shape:
-        raise IncompatibleError(f"{where}: gives {changed.shape[0]} x {changed.shape[1]}, expected the same size")
-    if changed.dtype != image.dtype or changed_label.dtype != label.dtype:
-        raise IncompatibleError(f"{where}: gives {changed.dtype} for the image, expected {image.dtype}")
-    return changed, changed_label
+    new_image, new_label = result["image"], result["mask"]
+    if new_image.shape != image.shape or new_label.shape != label.shape:
+        found = f"{new_image.shape[0]} x {new_image.shape[1]}"
+        raise IncompatibleError(f"{where}: returned {found}, expected the same size")
+    if new_image.dtype != image.dtype or new_label.dtype != label.dtype:
+        raise IncompatibleError(f"{where}: returned {new_image.dtype} for the image, expected {image.dtype}")
+    return new_image, new_label
 
 
-def _named(transform: Any) -> str:
-    return f"albumentations = {type(transform).__name__!r}"
+def _title(name: str) -> str:
+    return f"albumentations = {name!r}"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""Changing the values of a batch: each function changes `images` (B, C, *patch), of two or three axes, in place.
+"""Intensity transforms of a batch: each function changes `images` (B, C, *patch), of two or three axes, in place.
 
-What is given beside them is (B,), one number a sample, float64 on the CPU: nothing waits for the device.
+The other arguments are (B,), one number per sample, float64 on the CPU: nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -10,69 +10,70 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchbench.engine.augmentation import geometry_2d
-from benchbench.engine.augmentation.axes import multiply_all
+from benchbench.engine.augmentation import samples
+from benchbench.engine.augmentation.axes import multiply_batch
 
 _BLUR_REACH = 4
-"""Where a Gaussian is cut off, in standard deviations."""
+"""Standard deviations after which a Gaussian is cut off."""
 
 
 def brighten(images: Tensor, amounts: Tensor) -> None:
-    """Adds an amount to every value."""
-    images.add_(_each(amounts, images))
+    """Add an amount to every value."""
+    images.add_(_per_sample(amounts, images))
 
 
 def multiply(images: Tensor, factors: Tensor) -> None:
-    """Multiplies every value by a factor."""
-    images.mul_(_each(factors, images))
+    """Multiply every value by a factor."""
+    images.mul_(_per_sample(factors, images))
 
 
 def stretch_contrast(images: Tensor, factors: Tensor) -> None:
-    """Multiplies the distance from the channel's mean, clipped to the range that the channel had."""
+    """Multiply the distance from the channel's mean, clipped to the range that the channel had."""
     for part in _parts(images):
         low, high = _range(part)
-        rest = part.mean(_axes(part), keepdim=True) * _each(1 - factors, part)
-        part.mul_(_each(factors, part)).add_(rest)
+        offset = part.mean(_spatial_axes(part), keepdim=True) * _per_sample(1 - factors, part)
+        part.mul_(_per_sample(factors, part)).add_(offset)
         _clip(part, low, high)
 
 
 def stretch_from_zero(images: Tensor, factors: Tensor) -> None:
-    """Multiplies every value, clipped to the range that the channel had."""
+    """Multiply every value, clipped to the range that the channel had."""
     for part in _parts(images):
         low, high = _range(part)
-        part.mul_(_each(factors, part))
+        part.mul_(_per_sample(factors, part))
         _clip(part, low, high)
 
 
-def bend_gamma(images: Tensor, powers: Tensor) -> None:
-    """Raises each channel, as a share of its own range, to a power; a constant channel stays as it is."""
+def apply_gamma(images: Tensor, powers: Tensor) -> None:
+    """Raise each channel, scaled to [0, 1] by its own range and back, to a power; a constant channel stays."""
     for part in _parts(images):
         low, high = _range(part)
         span = high - low
-        part.sub_(low).div_(torch.where(span > 0, span, 1)).pow_(_each(powers, part)).mul_(span).add_(low)
+        part.sub_(low).div_(torch.where(span > 0, span, 1))
+        part.pow_(_per_sample(powers, part)).mul_(span).add_(low)
 
 
 def add_noise(images: Tensor, sigmas: Tensor, seeds: Tensor) -> None:
-    """Adds Gaussian noise, independent in every value; a sample's own seed decides it, device by device."""
+    """Add Gaussian noise, independent in every value, which depends on the sample's seed and the device type."""
     generators = [torch.Generator(images.device).manual_seed(seed) for seed in seeds.tolist()]
     for part in _parts(images):
         noise = torch.empty_like(part)
-        for own, generator in zip(noise, generators, strict=True):
-            own.normal_(generator=generator)
-        part.add_(noise.mul_(_each(sigmas, part)))
+        for sample_noise, generator in zip(noise, generators, strict=True):
+            sample_noise.normal_(generator=generator)
+        part.add_(noise.mul_(_per_sample(sigmas, part)))
 
 
 def blur(images: Tensor, sigmas: Tensor) -> None:
-    """Blurs by a Gaussian of a width in pixels, the border continued by its last pixels."""
+    """Blur by a Gaussian whose width is in pixels; the outermost pixels are repeated beyond the border."""
     kernels = _gaussians(sigmas)
     if images.ndim == 4:
         _blur_slices(images, kernels)
-    elif geometry_2d.one_by_one(images):
+    elif samples.one_at_a_time(images):
         for sample, kernel in zip(images, kernels, strict=True):
             _blur_volumes_by_opencv(sample, kernel)
     else:
         matrices = [_blur_matrices(kernels, size).to(images, non_blocking=True) for size in images.shape[2:]]
-        images.copy_(multiply_all(images, matrices))
+        images.copy_(multiply_batch(images, matrices))
 
 
 def _blur_slices(images: Tensor, kernels: Tensor) -> None:
@@ -88,28 +89,27 @@ def _blur_slices(images: Tensor, kernels: Tensor) -> None:
 
 
 def _blur_volumes_by_opencv(volumes: Tensor, kernel: Tensor) -> None:
-    """Changes (C, D, H, W) in place; several times faster than a convolution, and as exact."""
-    weights, one = kernel.float().numpy(), torch.ones(1).numpy()
+    """Blur (C, D, H, W) in place; several times faster than a convolution of torch, and as exact."""
+    weights, identity = kernel.float().numpy(), torch.ones(1).numpy()
     for volume in volumes.numpy():
-        layers = volume.reshape(len(volume), -1)
-        layers = cv2.sepFilter2D(layers, -1, one, weights, borderType=cv2.BORDER_REPLICATE).reshape(volume.shape)
-        for layer, target in zip(layers, volume, strict=True):
+        columns = volume.reshape(len(volume), -1)
+        blurred = cv2.sepFilter2D(columns, -1, identity, weights, borderType=cv2.BORDER_REPLICATE)
+        for layer, target in zip(blurred.reshape(volume.shape), volume, strict=True):
             cv2.sepFilter2D(layer, -1, weights, weights, dst=target, borderType=cv2.BORDER_REPLICATE)
 
 
 def _blur_matrices(kernels: Tensor, size: int) -> Tensor:
-    """(B, size, size) that do the same as kernels (B, odd) along an axis."""
+    """Return matrices (B, size, size) that do the same as kernels (B, odd) along an axis."""
     count, width = kernels.shape
-    seen = torch.arange(size)[:, None] + torch.arange(width) - width // 2
+    covered = torch.arange(size)[:, None] + torch.arange(width) - width // 2
+    covered = covered.clamp(0, size - 1).expand(count, -1, -1)
     matrices = torch.zeros(count, size, size, dtype=kernels.dtype)
-    return matrices.scatter_add_(
-        2, seen.clamp(0, size - 1).expand(count, -1, -1), kernels[:, None].expand(-1, size, -1)
-    )
+    return matrices.scatter_add_(2, covered, kernels[:, None].expand(-1, size, -1))
 
 
 def _gaussians(sigmas: Tensor) -> Tensor:
-    """(B, odd) weights, each cut off at its own reach, so that a sample does not depend on the others."""
-    sigmas = sigmas.clamp_min(1e-6)[:, None]  # 0 is the identity, not 0 / 0
+    """Return weights (B, odd); each row ends at its own reach, so that a sample does not depend on the others."""
+    sigmas = sigmas.clamp_min(1e-6)[:, None]  # a sigma of 0 is the identity, and must not give 0 / 0
     reaches = (_BLUR_REACH * sigmas).round()
     reach = int(reaches.max())
     steps = torch.arange(-reach, reach + 1)
@@ -118,24 +118,25 @@ def _gaussians(sigmas: Tensor) -> Tensor:
 
 
 def _parts(images: Tensor) -> list[Tensor]:
-    """What is changed at once: everything, but of volumes on a CPU one channel, which its cache holds."""
-    if images.ndim == 5 and geometry_2d.one_by_one(images):
+    """Return views to change in turn: the batch, or each channel of volumes on a CPU, whose cache holds one."""
+    if images.ndim == 5 and samples.one_at_a_time(images):
         return list(images.split(1, dim=1))
     return [images]
 
 
-def _each(amounts: Tensor, images: Tensor) -> Tensor:
-    """(B, 1, *1) of the images' kind."""
+def _per_sample(amounts: Tensor, images: Tensor) -> Tensor:
+    """Return (B,) as (B, 1, *1) with the type and device of the images."""
     return amounts.to(images.device, images.dtype, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
 
 
-def _axes(images: Tensor) -> tuple[int, ...]:
+def _spatial_axes(images: Tensor) -> tuple[int, ...]:
     return tuple(range(2, images.ndim))
 
 
 def _range(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest and highest value of every channel, (B, C, *1) both."""
-    return images.amin(_axes(images), keepdim=True), images.amax(_axes(images), keepdim=True)
+    """Return the lowest and highest value of every channel, both (B, C, *1)."""
+    axes = _spatial_axes(images)
+    return images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)
 
 
 def _clip(images: Tensor, low: Tensor, high: Tensor) -> None:

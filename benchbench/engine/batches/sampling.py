@@ -1,4 +1,4 @@
-"""Draws batches of slices from prepared cases, onto the device."""
+"""Batches of slices from prepared cases, on the device."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from benchbench.engine.devices.distributed import Part
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 
-_RESIDENT_SHARE = 0.5  # of the free device memory; the rest is the network's
+_RESIDENT_SHARE = 0.5  # of the free device memory; the network needs the rest
 
 
 class Source(Interface):
-    """Cases as numbered samples."""
+    """Prepared cases as numbered samples."""
 
     cases: tuple[PreparedCase, ...]
     device: torch.device
@@ -25,18 +25,18 @@ class Source(Interface):
     def batch(
         self, numbers: Tensor, *, generator: torch.Generator | None, part: Part | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks, on the device.
+        """Return images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks, on the device.
 
-        On a CPU the next batch may be written over this one. Patches are drawn from `generator`, on the CPU, for
-        all `numbers`, of which a part may be wanted.
+        On a CPU the next batch may overwrite this one. `generator`, on the CPU, draws patches for all `numbers`,
+        also where only a `part` of them is returned.
         """
         ...
 
 
 class Slices:
-    """The slices of some cases, numbered through; on a GPU they live there if they fit.
+    """The slices of some cases, in one numbering; they stay in GPU memory if they fit.
 
-    On the CPU they stay in the memory-mapped cache: the system's page cache holds what is used.
+    On a CPU they stay in the memory-mapped cache: the page cache of the system holds those in use.
     """
 
     def __init__(self, cases: Sequence[PreparedCase], *, device: torch.device) -> None:
@@ -47,7 +47,8 @@ class Slices:
         lengths = [len(label) for label in self._labels]
         self.case_of = torch.repeat_interleave(torch.arange(len(cases)), torch.tensor(lengths))
         self._slice_of = torch.cat([torch.arange(length) for length in lengths])
-        self._resident = self._move() if fit_on((*self._images, *self._labels), device) else None
+        is_resident = fits_on((*self._images, *self._labels), device)
+        self._resident = self._copy_to_device() if is_resident else None
 
     def __len__(self) -> int:
         return len(self.case_of)
@@ -59,40 +60,42 @@ class Slices:
         generator: torch.Generator | None = None,  # noqa: ARG002
         part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks; nothing is drawn."""
-        numbers = numbers if part is None else numbers[part.mine]
+        """Return images (B, C, *patch) float32 and labels (B, *patch) uint8 bit masks; nothing is drawn."""
+        if part is not None:
+            numbers = numbers[part.samples]
         if self._resident is not None:
             images, labels = self._resident
-            chosen = numbers.to(self.device)
-            return to_float(images[chosen]), labels[chosen]
-        places = [(int(self.case_of[number]), int(self._slice_of[number])) for number in numbers]
+            index = numbers.to(self.device)
+            return to_float(images[index]), labels[index]
+        places = list(zip(self.case_of[numbers].tolist(), self._slice_of[numbers].tolist(), strict=True))
         images = torch.stack([self._images[case][position] for case, position in places])
         labels = torch.stack([self._labels[case][position] for case, position in places])
         return to_float(images.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
 
-    def _move(self) -> tuple[Tensor, Tensor]:
+    def _copy_to_device(self) -> tuple[Tensor, Tensor]:
         images = torch.cat([image.to(self.device) for image in self._images])
-        return images, torch.cat([label.to(self.device) for label in self._labels])
+        labels = torch.cat([label.to(self.device) for label in self._labels])
+        return images, labels
 
 
-def epoch_order(length: int, *, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Every sample once, shuffled, a batch at a time; the last batch may be smaller."""
+def shuffled_batches(length: int, *, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield the numbers of all samples once, in random order, by batches; the last batch may be smaller."""
     yield from torch.randperm(length, generator=generator).split(batch)
 
 
-def in_order(length: int, *, batch: int) -> Iterator[Tensor]:
-    """Every sample once, as numbered."""
+def ordered_batches(length: int, *, batch: int) -> Iterator[Tensor]:
+    """Yield the numbers of all samples once, in their order, by batches; the last batch may be smaller."""
     yield from torch.arange(length).split(batch)
 
 
-def fit_on(arrays: Sequence[Tensor], device: torch.device) -> bool:
-    """Whether arrays fit on a GPU beside the network; a CPU reads them from the cache."""
+def fits_on(arrays: Sequence[Tensor], device: torch.device) -> bool:
+    """Return True where arrays fit on a GPU together with the network; a CPU reads them from the cache."""
     if device.type != "cuda":
         return False
-    size = sum(part.numel() * part.element_size() for part in arrays)
+    size = sum(array.numel() * array.element_size() for array in arrays)
     return size < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def to_float(images: Tensor) -> Tensor:
-    """8-bit images / 255, others as they are, in float32."""
+    """Return images as float32, those of 8 bits divided by 255."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

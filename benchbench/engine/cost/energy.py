@@ -1,4 +1,4 @@
-"""Energy that GPUs use, by the counter of their driver (NVML); nothing is estimated."""
+"""The energy that GPUs use, from the counter of their driver (NVML); nothing is estimated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _JOULES_PER_WH = 3600.0
 
 @dataclass(frozen=True)
 class EnergyMeter:
-    """Reads the counters of some GPUs, which count all that they do, whoever asks for it."""
+    """Reads the energy counters of some GPUs, which count the work of all processes."""
 
     handles: tuple[Any, ...] = ()
-    """NVML's; none where energy cannot be told."""
+    """NVML's handles of the GPUs; empty where their energy is unknown."""
 
     def watt_hours(self) -> float | None:
-        """What the GPUs have used since their driver was loaded; None where that cannot be told."""
+        """Return the energy that the GPUs have used since their driver was loaded; None where it is unknown."""
         if not self.handles:
             return None
-        import pynvml  # noqa: PLC0415 there are handles, so it is there
+        import pynvml  # noqa: PLC0415 it is installed where there are handles
 
         try:
             millijoules = sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in self.handles)
@@ -35,7 +35,7 @@ NO_METER = EnergyMeter()
 
 
 def open_meter(devices: Sequence[str]) -> EnergyMeter:
-    """The meter of some GPUs; one that tells nothing for a CPU, and where nvidia-ml-py is not installed."""
+    """Return the meter of some GPUs; `NO_METER` with a CPU among them, or where nvidia-ml-py is not installed."""
     if not devices or any(torch.device(device).type != "cuda" for device in devices):
         return NO_METER
     try:
@@ -44,11 +44,12 @@ def open_meter(devices: Sequence[str]) -> EnergyMeter:
         return NO_METER
     try:
         pynvml.nvmlInit()
-        return EnergyMeter(tuple(pynvml.nvmlDeviceGetHandleByUUID(_uuid(device)) for device in devices))
+        handles = [pynvml.nvmlDeviceGetHandleByUUID(_uuid(device)) for device in devices]
     except pynvml.NVMLError:  # no library, or a slice of a GPU, which has no counter
         return NO_METER
+    return EnergyMeter(tuple(handles))
 
 
 def _uuid(device: str) -> str:
-    """Whatever number CUDA_VISIBLE_DEVICES gives it."""
+    """Return NVML's name of a GPU, which does not depend on CUDA_VISIBLE_DEVICES."""
     return f"GPU-{torch.cuda.get_device_properties(torch.device(device)).uuid}"

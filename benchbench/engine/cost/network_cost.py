@@ -1,6 +1,6 @@
-"""Counts what a model costs: parameters, multiply-adds of one image, and what it sees of that image.
+"""Counts the cost of a model: its parameters, the multiply-adds of one image, and its receptive field.
 
-Counting runs on torch's meta device, without memory or time for the numbers, wherever the model allows that.
+Counting runs on torch's meta device, which needs no memory and no time for numbers, wherever the model allows it.
 """
 
 from __future__ import annotations
@@ -21,49 +21,51 @@ from benchbench.engine.network.network import count_parameters
 from benchbench.errors import IncompatibleError
 
 COUNTER = f"FlopCounterMode of torch {torch.__version__.partition('+')[0]}"
-"""Counts convolutions and matrix products: not biases, normalisation, activations or interpolation."""
+"""Counts convolutions and matrix products, but not biases, normalisation, activations or interpolation."""
 
-_PLACES = (("meta", "meta"), ("cpu", "meta"), ("cpu", "cpu"))  # where it is built, where it runs
-_FREE = (nn.PReLU, nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)  # noqa: SLF001 what norms have in common
-_SEEN_WITHIN_MACS = 3 * 10**10  # a second or two, forward and back
+_DEVICES = (("meta", "meta"), ("cpu", "meta"), ("cpu", "cpu"))  # where a model is built, where it runs
+_NOT_COUNTED = (nn.PReLU, nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)  # noqa: SLF001 the base of norms
+_FIELD_MACS = 3 * 10**10  # a second or two, forward and backward
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a model costs at a geometry, at batch 1 in eval mode."""
+    """The cost of a model at a geometry, with a batch of 1 in eval mode."""
 
     geometry: Geometry
     parameters: int
-    """All of them, shared ones once."""
+    """Number of all parameters; shared ones count once."""
     trainable: int
+    """Number of trainable parameters."""
     macs: int
     """Multiply-adds as `COUNTER` counts them; half of what it calls FLOPs."""
     uncounted: tuple[str, ...]
-    """Modules with parameters that ran without a counted operation, normalisation apart: not free, not counted."""
+    """Modules with parameters that ran without a counted operation, except norms; their cost is unknown."""
     idle: tuple[str, ...]
-    """Modules with parameters that did not run: the heads and branches of training."""
+    """Modules with parameters that did not run: heads and branches for training."""
 
 
 def measure_cost(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> Cost:
-    """The cost of a model built for a geometry.
+    """Return the cost of a model that a plugin builds for a geometry.
 
     Raises:
         IncompatibleError: the model cannot be built for it.
     """
     _check_ndim(plugin, geometry)
-    *places, last = _PLACES
-    for place in places:
+    *earlier, last = _DEVICES
+    for built_on, runs_on in earlier:
         try:
-            return _measure(plugin, geometry, params, place)
+            return _build_and_count(plugin, geometry, params, built_on=built_on, runs_on=runs_on)
         except IncompatibleError:
             raise
         except (RuntimeError, NotImplementedError):
-            continue  # it asks a tensor for its values, which meta tensors have not
-    return _measure(plugin, geometry, params, last)
+            continue  # the model reads the values of a tensor, which meta tensors do not have
+    built_on, runs_on = last
+    return _build_and_count(plugin, geometry, params, built_on=built_on, runs_on=runs_on)
 
 
-def measure_cost_of(model: nn.Module, geometry: Geometry) -> Cost:
-    """The cost of a model that is built already and stays as it is; counted on its own device if need be."""
+def measure_built_model(model: nn.Module, geometry: Geometry) -> Cost:
+    """Return the cost of a built model, which stays unchanged; it is counted on its device if necessary."""
     try:
         return _count(copy.deepcopy(model), geometry, "meta")
     except (RuntimeError, NotImplementedError):  # as above
@@ -73,16 +75,16 @@ def measure_cost_of(model: nn.Module, geometry: Geometry) -> Cost:
 def measure_receptive_field(
     plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], *, macs: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Size of the box of pixels that move the centre of the output, and of the input that this was seen on.
+    """Return the size of the box of input pixels that change the centre of the output, and the size of the input.
 
-    By the gradient of an untrained network in eval mode; a box as large as the input may be larger. `macs` is the
-    cost at the geometry: an input too costly for that is halved until it is not.
+    The box comes from the gradient of an untrained network in eval mode. If it is as large as the input, the field
+    may be larger. `macs` is the cost at the geometry: an input that costs too much is halved until it does not.
 
     Raises:
         IncompatibleError: the network cannot be built for an input so small.
     """
     ndim = len(geometry.patch)
-    halvings = max(0, math.ceil(math.log2(max(macs, 1) / _SEEN_WITHIN_MACS) / ndim))
+    halvings = max(0, math.ceil(math.log2(max(macs, 1) / _FIELD_MACS) / ndim))
     small = geometry._replace(patch=tuple(size // 2**halvings for size in geometry.patch))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -90,81 +92,87 @@ def measure_receptive_field(
         image = torch.randn(1, small.in_channels, *small.patch, requires_grad=True)
         centre = tuple(size // 2 for size in small.patch)
         model(image)[(0, slice(None), *centre)].sum().backward()
-    assert image.grad is not None, "it requires one"
-    moved = image.grad[0].abs().sum(0).nonzero()  # (N, ndim)
-    extent = moved.amax(0) - moved.amin(0) + 1 if len(moved) else torch.zeros(ndim, dtype=torch.int64)
+    assert image.grad is not None, "the image requires a gradient"
+    pixels = image.grad[0].abs().sum(0).nonzero()  # (N, ndim)
+    if not len(pixels):
+        return (0,) * ndim, small.patch
+    extent = pixels.amax(0) - pixels.amin(0) + 1
     return tuple(extent.tolist()), small.patch
 
 
 def _check_ndim(plugin: ModelPlugin, geometry: Geometry) -> None:
     if len(geometry.patch) not in plugin.ndims:
-        built = " or ".join(f"{each}D" for each in sorted(plugin.ndims))
+        dimensions = " or ".join(f"{ndim}D" for ndim in sorted(plugin.ndims))
         raise IncompatibleError(
-            f"{plugin.name}: patch is {list(geometry.patch)}, but this model is {built}; give as many axes"
+            f"{plugin.name}: patch is {list(geometry.patch)}, but this model is {dimensions}; give as many axes"
         )
 
 
-def _measure(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], place: tuple[str, str]) -> Cost:
-    built, run = place
-    with torch.random.fork_rng(devices=[]), torch.device(built):
+def _build_and_count(
+    plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], *, built_on: str, runs_on: str
+) -> Cost:
+    with torch.random.fork_rng(devices=[]), torch.device(built_on):
         model = plugin.build(geometry, **params)
-    return _count(model, geometry, run)
+    return _count(model, geometry, runs_on)
 
 
-def _count(model: nn.Module, geometry: Geometry, run: str) -> Cost:
-    """The cost of a model that is of no more use afterwards."""
-    parameters, trainable = sum(each.numel() for each in model.parameters()), count_parameters(model)
-    # the counter follows what has a gradient, and falls over a parameter that is handed to a module
-    model = model.eval().requires_grad_(requires_grad=False).to(run)
-    image = torch.zeros(1, geometry.in_channels, *geometry.patch, device=run)
+def _count(model: nn.Module, geometry: Geometry, device: str) -> Cost:
+    """Return the cost of a model; afterwards the model is of no use."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trainable = count_parameters(model)
+    # the counter follows what has a gradient, and fails where a parameter is an argument of a module
+    model = model.eval().requires_grad_(requires_grad=False).to(device)
+    image = torch.zeros(1, geometry.in_channels, *geometry.patch, device=device)
     with torch.no_grad(), _without_fast_path(), FlopCounterMode(display=False) as counter:
-        work = _work(model, image, counter)
+        flops = _flops_by_module(model, image, counter)
     return Cost(
         geometry=geometry,
         parameters=parameters,
         trainable=trainable,
         macs=counter.get_total_flops() // 2,
-        uncounted=tuple(name for name, flops in work.items() if flops == 0),
-        idle=tuple(name for name, _ in _weighted(model) if name not in work),
+        uncounted=tuple(name for name, count in flops.items() if count == 0),
+        idle=tuple(name for name, _ in _modules_to_count(model) if name not in flops),
     )
 
 
-def _work(model: nn.Module, image: Tensor, counter: FlopCounterMode) -> dict[str, int]:
-    """FLOPs of each module with parameters of its own that runs, its submodules' included."""
+def _flops_by_module(model: nn.Module, image: Tensor, counter: FlopCounterMode) -> dict[str, int]:
+    """Return the FLOPs of each module with parameters of its own that runs, submodules included."""
     begun: dict[str, int] = {}
-    work: dict[str, int] = {}
+    flops: dict[str, int] = {}
 
     def begin(name: str) -> None:
         begun[name] = counter.get_total_flops()
 
     def end(name: str) -> None:
-        work[name] = work.get(name, 0) + counter.get_total_flops() - begun[name]
+        flops[name] = flops.get(name, 0) + counter.get_total_flops() - begun[name]
 
     handles = []
-    for name, module in _weighted(model):
+    for name, module in _modules_to_count(model):
         handles.append(module.register_forward_pre_hook(lambda *_, name=name: begin(name)))
         handles.append(module.register_forward_hook(lambda *_, name=name: end(name)))
     model(image)
     for handle in handles:
         handle.remove()
-    return work
+    return flops
 
 
-def _weighted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that a counted operation is expected of."""
-    # the projection of an attention belongs to it and never runs by itself
-    parts = {
-        id(part) for each in model.modules() if isinstance(each, nn.MultiheadAttention) for part in each.children()
-    }
+def _modules_to_count(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that should run a counted operation, with their names."""
+    parts_of_attention: set[int] = set()
+    for module in model.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            # its projection never runs as a module of its own
+            parts_of_attention.update(id(part) for part in module.children())
     for name, module in model.named_modules():
         has_weights = any(True for _ in module.parameters(recurse=False))
-        if has_weights and id(module) not in parts and not isinstance(module, _FREE):
+        is_part = id(module) in parts_of_attention
+        if has_weights and not is_part and not isinstance(module, _NOT_COUNTED):
             yield name or "the model itself", module
 
 
 @contextmanager
 def _without_fast_path() -> Iterator[None]:
-    """Attention by its parts; its fused form is not counted."""
+    """Turn off the fused form of attention, which is not counted, inside the block."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(value=False)
     try:

@@ -1,4 +1,4 @@
-"""Times what predicts: whole cases as a run predicts them, and networks on batches of their protocol."""
+"""Times whole cases as a run predicts them, and networks on batches of their protocol."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchbench.spec.protocol import Protocol
 
 _LEAST_FOR_P90 = 5
 _LEAST_SECONDS = {"cpu": 0.1, "cuda": 0.5}
-"""Of the passes that count; with those before them up to four times as long."""
+"""Least duration of the passes that count; with those before them it takes up to four times as long."""
 
 
 class CaseClock:
-    """Takes the time of one case after another."""
+    """Measures the time of one case after another."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -27,19 +27,19 @@ class CaseClock:
 
     @contextmanager
     def case(self) -> Iterator[None]:
-        """Times what is done inside, on a GPU until it has finished."""
+        """Time the block; on a GPU until its work is finished."""
         began = _now(self._device)
         yield
         self._seconds.append(_now(self._device) - began)
 
     def percentiles(self) -> dict[str, float | None]:
-        """Milliseconds of a case, the first one left out where there are others: it warms up.
+        """Return the milliseconds of a case, without the first of several, which warms up.
 
-        The 90th percentile is None of fewer than five.
+        The 90th percentile is None for fewer than five cases.
         """
-        timed = [1000 * seconds for seconds in self._seconds[1:] or self._seconds]
-        p50 = float(np.median(timed)) if timed else None
-        p90 = float(np.percentile(timed, 90)) if len(timed) >= _LEAST_FOR_P90 else None
+        milliseconds = [1000 * seconds for seconds in self._seconds[1:] or self._seconds]
+        p50 = float(np.median(milliseconds)) if milliseconds else None
+        p90 = float(np.percentile(milliseconds, 90)) if len(milliseconds) >= _LEAST_FOR_P90 else None
         return {"ms_per_case_p50": p50, "ms_per_case_p90": p90}
 
 
@@ -47,9 +47,10 @@ class CaseClock:
 def images_per_second(
     networks: Sequence[nn.Module], protocol: Protocol, *, channels: int, device: torch.device
 ) -> float | None:
-    """Slices or patches that all of the networks see in a second, in batches and precision of the protocol.
+    """Return how many slices or patches all networks together predict in a second.
 
-    Made-up images that are on the device already. None where its memory does not suffice.
+    Batch size and precision are those of the protocol; the images are random and already on the device. None where
+    the memory of the device is not enough.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(protocol.batch, channels, *protocol.patch, generator=generator).to(device)
@@ -66,9 +67,10 @@ def images_per_second(
 
 
 def _seconds_of_pass(run: Callable[[], object], device: torch.device, *, least: float) -> float:
-    """The mean over as many passes in a row, twice as many each time, as take so long together.
+    """Return the mean duration of a pass, over passes that take at least `least` seconds together.
 
-    The first pass warms up, and counts only if it takes longer than all the others would.
+    Their number doubles until they do. The first pass warms up, and counts only where it takes longer than all the
+    others would.
     """
     seconds = _seconds_of(run, device, passes=1)
     if seconds > 4 * least:

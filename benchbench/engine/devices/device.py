@@ -1,4 +1,4 @@
-"""Which devices there are, and how much of their memory was used."""
+"""The devices of this machine, and the most memory that was used on one."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import torch
 from benchbench.errors import UsageError
 
 
-def resolve_devices(wanted: str) -> tuple[str, ...]:
-    """`auto` (every GPU, else the CPU), `cpu`, or a list such as `cuda:0,cuda:1`.
+def resolve_devices(requested: str) -> tuple[str, ...]:
+    """Return the devices for `auto` (every GPU, else the CPU), `cpu` or a list as in `cuda:0,cuda:1`.
 
     Raises:
-        UsageError: a device that is not there; nothing falls back silently.
+        UsageError: this machine does not have a requested device; no other device takes its place.
     """
     present = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
-    if wanted == "auto":
+    if requested == "auto":
         return present or ("cpu",)
-    names = tuple("cuda:0" if name.strip() == "cuda" else name.strip() for name in wanted.split(","))
-    for name in names:
-        if name != "cpu" and name not in present:
-            raise UsageError(f"--device {name}: not found; this machine has {', '.join(('cpu', *present))}")
-    return names
+    names = [name.strip() for name in requested.split(",")]
+    devices = tuple("cuda:0" if name == "cuda" else name for name in names)
+    for device in devices:
+        if device != "cpu" and device not in present:
+            raise UsageError(f"--device {device}: not found; this machine has {', '.join(('cpu', *present))}")
+    return devices
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """Most memory that tensors held on a GPU, or that this process held in all; None where neither can be told."""
+    """Return the peak memory of tensors on a GPU, or of this process on a CPU; None where it is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":

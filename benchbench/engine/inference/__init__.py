@@ -1,1 +1,1 @@
-"""A trained network -> masks on the grid of the case: sliding windows, thresholds, post-processing."""
+"""From a trained network to masks on the grid of the case: sliding windows, thresholds, post-processing."""

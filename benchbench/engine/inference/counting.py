@@ -5,35 +5,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchbench.engine.network.losses import predicted_masks, region_masks
+from benchbench.engine.network.regions import masks_of_logits, region_masks, with_background
 from benchbench.spec.protocol import Protocol
 
 
-def count_voxels(reference: Tensor, predicted: Tensor) -> Tensor:
-    """tp, fp, fn, tn of each sample and region: two bool (B, K, *space) -> int64 (B, K, 4)."""
+def count_voxels(reference: Tensor, prediction: Tensor) -> Tensor:
+    """Return tp, fp, fn, tn of each sample and region, int64 (B, K, 4), for two bool masks (B, K, *space)."""
     axes = tuple(range(2, reference.ndim))
-    tp = (reference & predicted).sum(axes)
-    positive, found = reference.sum(axes), predicted.sum(axes)
+    tp = (reference & prediction).sum(axes)
+    fp = prediction.sum(axes) - tp
+    fn = reference.sum(axes) - tp
     voxels = reference[0, 0].numel()
-    return torch.stack([tp, found - tp, positive - tp, voxels - positive - found + tp], -1)
+    return torch.stack([tp, fp, fn, voxels - tp - fp - fn], -1)
 
 
-def count_predicted(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:
-    """tp, fp, fn, tn of logits (B, K, *space) against bit masks (B, *space): int64 (B, K, 4).
+def count_logits(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:
+    """Return tp, fp, fn, tn of logits (B, K, *space) against bit masks (B, *space): int64 (B, K, 4).
 
-    Of a softmax they are of every class (B, 1 + K, 4), background first.
+    With a softmax they are counted for every class, (B, 1 + K, 4), background first.
     """
-    reference, predicted = region_masks(labels, regions), predicted_masks(logits, protocol.activation)
+    reference = region_masks(labels, regions)
+    prediction = masks_of_logits(logits, protocol.activation)
     if protocol.activation == "softmax":
-        reference, predicted = with_background(reference), with_background(predicted)
-    return count_voxels(reference, predicted)
+        reference, prediction = with_background(reference), with_background(prediction)
+    return count_voxels(reference, prediction)
 
 
-def counted(protocol: Protocol, regions: int) -> int:
-    """How many regions, or classes, `count_predicted` counts."""
-    return regions + (protocol.activation == "softmax")
-
-
-def with_background(masks: Tensor) -> Tensor:
-    """Disjoint regions (B, K, *space) -> every class (B, 1 + K, *space), background first."""
-    return torch.cat([~masks.any(1, keepdim=True), masks], 1)
+def counted_classes(protocol: Protocol, regions: int) -> int:
+    """Return the number of regions, or of classes with a softmax, that `count_logits` counts."""
+    return regions + 1 if protocol.activation == "softmax" else regions

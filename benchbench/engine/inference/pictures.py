@@ -1,6 +1,6 @@
-"""Pictures of a case: which planes of it are shown, and what is seen in them.
+"""Pictures of a case: the planes that show it, and their pixels.
 
-They are chosen by the truth, never by a prediction, so that every model is shown on the same.
+The reference chooses the planes, never a prediction, so that all models are shown on the same ones.
 """
 
 from __future__ import annotations
@@ -14,56 +14,58 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from benchbench.engine.preparation.placement import Placement
-from benchbench.engine.preparation.prepare import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
-from benchbench.images.planes import Interval, Plane
+from benchbench.images.planes import Plane
 
 Picture = NDArray[np.uint8]
 """(H, W, 3): red, green, blue."""
 _NAMES = ("axial", "coronal", "sagittal")
-_STORED_UPRIGHT = (False, (False, False))
+_AS_STORED = (False, (False, False))
 
 
-def planes_through(prepared: PreparedCase, shown: Mask) -> list[Plane]:
-    """In 2D the slice where masks (S, K, H, W) are largest, in 3D the three planes through the middle of it.
+def planes_through(prepared: PreparedCase, masks: Mask) -> list[Plane]:
+    """Return the planes that show a case.
 
-    Where they are empty, the middle of what was kept of the case.
+    In 2D it is the slice where masks (S, K, H, W) are largest. In 3D there are three, through the middle of that
+    slice's masks. Where the masks are empty, the middle of the cropped part takes its place.
     """
-    if shown.any():
-        number = int(shown.sum((1, 2, 3)).argmax())
-        middle = np.argwhere(shown[number].any(0)).mean(0)
+    if masks.any():
+        number = int(masks.sum((1, 2, 3)).argmax())
+        middle = np.argwhere(masks[number].any(0)).mean(0)
     else:
         number, *middle = ((start + stop) // 2 for start, stop in prepared.frame.box)
     if prepared.placement:
         return [_slice(prepared, number)]
-    return [_volume_plane(prepared, axis, int(at)) for axis, at in enumerate((number, *middle))]
+    return [_volume_plane(prepared, axis, int(index)) for axis, index in enumerate((number, *middle))]
 
 
-def picture(prepared: PreparedCase, plane: Plane) -> Picture:
-    """What a plane shows; black where a slice was cropped."""
+def render_plane(prepared: PreparedCase, plane: Plane) -> Picture:
+    """Return the pixels of a plane; the cropped margin of a slice is black."""
     if prepared.placement:
-        return _slice_picture(prepared, prepared.placement, plane)
+        return _render_slice(prepared, prepared.placement, plane)
     start, _ = prepared.frame.box[plane.axis]
-    return coloured(plane.turn(prepared.image().take(plane.at - start, axis=1 + plane.axis)))
+    return to_rgb(plane.turn(prepared.image().take(plane.at - start, axis=1 + plane.axis)))
 
 
-def truth_masks(prepared: PreparedCase, *, regions: int) -> Mask:
-    """(S, K, H, W) of the whole case."""
+def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:
+    """Return the reference masks (S, K, H, W) of the whole case."""
     label = prepared.native_label()
     return np.stack([(label >> number) & 1 > 0 for number in range(regions)], 1)
 
 
-def coloured(planes: NDArray[Any]) -> Picture:
-    """Channels (C, H, W) as 8 bits: three as red, green and blue, of any other number the first in grey."""
-    chosen = np.asarray(planes, np.float32)
-    chosen = chosen if len(chosen) == 3 else np.repeat(chosen[:1], 3, axis=0)
-    low, high = chosen.min(), np.quantile(chosen, 0.999)
-    scaled = np.clip((chosen - low) / max(float(high - low), 1e-6), 0, 1) * 255
+def to_rgb(channels: NDArray[Any]) -> Picture:
+    """Return channels (C, H, W) in 8 bits: three as red, green and blue; otherwise the first one in grey."""
+    values = np.asarray(channels, np.float32)
+    if len(values) != 3:
+        values = np.repeat(values[:1], 3, axis=0)
+    low, high = values.min(), np.quantile(values, 0.999)
+    scaled = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1) * 255
     return np.ascontiguousarray(scaled.transpose(1, 2, 0)).astype(np.uint8)
 
 
 def _slice(prepared: PreparedCase, number: int) -> Plane:
-    """A whole slice; as a viewer shows it where the affine is known, as it is stored elsewhere."""
+    """Return a whole slice; upright where the affine is known, else as it is stored."""
     transposed, flipped = _upright(prepared)
     height, width = prepared.frame.shape[1:]
     name = f"slice {number + 1} of {prepared.frame.shape[0]}"
@@ -71,23 +73,26 @@ def _slice(prepared: PreparedCase, number: int) -> Plane:
     return Plane(name, 0, number, (0, height), (0, width), transposed, flipped, aspect)
 
 
-def _volume_plane(prepared: PreparedCase, axis: int, at: int) -> Plane:
-    """A plane of what was kept; seen from the front and the side, up is up, if the affine says where that is."""
-    (start, stop), others = prepared.frame.box[axis], tuple(other for other in range(3) if other != axis)
+def _volume_plane(prepared: PreparedCase, axis: int, index: int) -> Plane:
+    """Return a plane of the cropped part; superior is at the top of the picture where the affine is known."""
+    start, stop = prepared.frame.box[axis]
+    others = tuple(other for other in range(3) if other != axis)
     rows, columns = (prepared.frame.box[other] for other in others)
-    name = _NAMES[axis] if prepared.affine is not None else f"across axis {axis + 1}"
-    index = min(max(at, start), stop - 1)
+    name = f"across axis {axis + 1}" if prepared.affine is None else _NAMES[axis]
+    index = min(max(index, start), stop - 1)
     return Plane(name, axis, index, rows, columns, flipped=(True, False), aspect=_aspect(prepared, others))
 
 
 def _upright(prepared: PreparedCase) -> tuple[bool, tuple[bool, bool]]:
-    """How a slice is turned so that up, or the front, is up and the patient's right is on the right."""
+    """Return (transposed, flipped) so that superior or anterior is up and the patient's right is on the right."""
     if prepared.affine is None or prepared.affine.shape != (4, 4):
-        return _STORED_UPRIGHT
+        return _AS_STORED
     orientation = io_orientation(prepared.affine)
-    world = [(int(orientation[axis, 0]), orientation[axis, 1] > 0) for axis in prepared.frame.axes[1:]]
-    transposed = world[0][0] < world[1][0]
-    (_, is_up), (_, is_right) = world[::-1] if transposed else world
+    rows, columns = ((int(orientation[axis, 0]), orientation[axis, 1] > 0) for axis in prepared.frame.axes[1:])
+    transposed = rows[0] < columns[0]
+    if transposed:
+        rows, columns = columns, rows
+    is_up, is_right = rows[1], columns[1]
     return transposed, (bool(is_up), not is_right)
 
 
@@ -98,14 +103,13 @@ def _aspect(prepared: PreparedCase, axes: Sequence[int]) -> float:
     return float(down / across)
 
 
-def _slice_picture(prepared: PreparedCase, placement: Placement, plane: Plane) -> Picture:
-    """A slice of the whole case on its own grid."""
+def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane) -> Picture:
+    """Return a slice of the whole case on its own grid."""
     (top, left), (height, width) = placement.offset, placement.scaled
-    (start, stop), *inside = prepared.frame.box
-    shown = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
+    (start, stop), (first_row, last_row), (first_column, last_column) = prepared.frame.box
+    picture = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
     if start <= plane.at < stop:
-        planes = prepared.image()[plane.at - start][:, top : top + height, left : left + width]
-        kept: tuple[Interval, ...] = tuple(inside)
-        rows, columns = (slice(*interval) for interval in kept)
-        shown[rows, columns] = cv2.resize(coloured(planes), placement.native[::-1])
-    return np.ascontiguousarray(plane.turn(shown.transpose(2, 0, 1)).transpose(1, 2, 0))
+        channels = prepared.image()[plane.at - start][:, top : top + height, left : left + width]
+        native = cv2.resize(to_rgb(channels), placement.native[::-1])
+        picture[first_row:last_row, first_column:last_column] = native
+    return np.ascontiguousarray(plane.turn(picture.transpose(2, 0, 1)).transpose(1, 2, 0))

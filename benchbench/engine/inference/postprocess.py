@@ -1,4 +1,4 @@
-"""From probabilities to masks, by the rules of the protocol."""
+"""From probabilities to masks, by the post-processing rules of the protocol."""
 
 from __future__ import annotations
 
@@ -13,57 +13,60 @@ from benchbench.images.arrays import Box, Floats, Integers, Mask, bounding_box
 from benchbench.spec.inference import Postprocess
 
 THRESHOLD = 0.5
-"""Of a region for which the protocol gives none."""
+"""Threshold of a region for which the protocol has none."""
 
 Probabilities = NDArray[np.float32]
 
 
 class Components(NamedTuple):
-    """What a mask consists of, face to face; entry 0 of the arrays is what is outside."""
+    """The components of a mask, connected face to face; entry 0 of `sizes` and `sums` is the outside."""
 
     labels: NDArray[np.int32]
-    """(*space) of a box of the mask, 0 outside."""
+    """Number of each voxel's component (*box), 0 outside."""
     box: Box
+    """The box of the mask that `labels` covers."""
     sizes: Integers
+    """Number of voxels of each component."""
     sums: Floats
-    """Of the probabilities."""
+    """Sum of the probabilities in each component."""
 
 
 def decide(probabilities: Probabilities, rules: Postprocess, *, regions: Iterable[str]) -> Mask:
-    """One mask a region (K, *space) for probabilities (K, *space) of the regions in the task's order."""
+    """Return the mask of each region (K, *space) for probabilities (K, *space), in the task's order of regions."""
     masks = np.empty(probabilities.shape, dtype=np.bool_)
-    for number, (region, own) in enumerate(zip(regions, probabilities, strict=True)):
+    for number, (region, values) in enumerate(zip(regions, probabilities, strict=True)):
         mask = masks[number]
-        # a threshold of the same kind: 0.4 in float64 is less than 0.4 in float32
-        np.greater_equal(own, np.float32(rules.thresholds.get(region, THRESHOLD)), out=mask)
+        # the threshold as float32 like the probabilities: 0.4 in float64 is less than 0.4 in float32
+        np.greater_equal(values, np.float32(rules.thresholds.get(region, THRESHOLD)), out=mask)
         if rules.nested and number:
             np.logical_and(mask, masks[number - 1], out=mask)
         if rules.components.get(region, 0):
-            _remove_components(mask, own, smaller=rules.components[region], sure=rules.sure)
+            _remove_components(mask, values, smaller=rules.components[region], sure=rules.sure)
         if rules.totals.get(region, 0):
-            _remove_all(mask, own, smaller=rules.totals[region], sure=rules.sure)
+            _remove_all(mask, values, smaller=rules.totals[region], sure=rules.sure)
     return masks
 
 
 def find_components(mask: Mask, probabilities: Probabilities) -> Components:
-    """The components of a mask (*space), with the sums of its region's probabilities (*space)."""
+    """Return the components of a mask (*space) with the sums of its region's probabilities (*space)."""
     box = bounding_box(mask)
     inside = mask[box]
     labels, count = ndimage.label(inside)
-    found = labels[inside]
-    sums: Floats = np.bincount(found, weights=probabilities[box][inside], minlength=count + 1).astype(np.float64)
-    return Components(labels, box, np.bincount(found, minlength=count + 1), sums)
+    numbers = labels[inside]
+    sizes = np.bincount(numbers, minlength=count + 1)
+    sums = np.bincount(numbers, weights=probabilities[box][inside], minlength=count + 1)
+    return Components(labels, box, sizes, sums.astype(np.float64))
 
 
 def are_doubtful(sizes: Integers, sums: Floats, *, smaller: int, sure: float) -> Mask:
-    """Which parts have voxels, fewer than `smaller`, and a mean probability below `sure`."""
+    """Return True for components with 1 to `smaller` - 1 voxels and a mean probability below `sure`."""
     return (sizes > 0) & (sizes < smaller) & (sums < float(np.float32(sure)) * sizes)
 
 
 def _remove_components(mask: Mask, probabilities: Probabilities, *, smaller: int, sure: float) -> None:
-    parts = find_components(mask, probabilities)
-    doubtful = are_doubtful(parts.sizes, parts.sums, smaller=smaller, sure=sure)
-    mask[parts.box] &= ~doubtful[parts.labels]
+    components = find_components(mask, probabilities)
+    doubtful = are_doubtful(components.sizes, components.sums, smaller=smaller, sure=sure)
+    mask[components.box] &= ~doubtful[components.labels]
 
 
 def _remove_all(mask: Mask, probabilities: Probabilities, *, smaller: int, sure: float) -> None:

@@ -1,8 +1,8 @@
-"""Thresholds and component sizes that suit the validation cases best, without a prediction for each candidate.
+"""Finds the thresholds and component sizes with the best Dice on the validation cases.
 
-A case is reduced to a joint histogram of which thresholds its voxels reach, from which the Dice of every
-combination of thresholds follows. The voxels that reach any threshold are kept in a temporary file, for the
-components that there are once thresholds have been chosen.
+No candidate needs a prediction of its own. A case is reduced to a joint histogram of the thresholds that its
+voxels reach, and the Dice of every combination of thresholds follows from that. The voxels that reach any
+threshold are kept in a temporary file, to find the components once the thresholds are chosen.
 """
 
 from __future__ import annotations
@@ -34,26 +34,27 @@ _LEVELS = len(THRESHOLDS) + 1
 _TIE = 1e-12
 
 
-class _Kept(NamedTuple):
-    """The voxels of a case that are in a mask at some threshold."""
+class _StoredCase(NamedTuple):
+    """A validation case, reduced to the voxels that reach any threshold."""
 
     probabilities: Probabilities
     """(K, *space), 0 where no threshold is reached."""
-    truth: Mask
-    """(K, *space), the same."""
+    reference: Mask
+    """(K, *space), False where no threshold is reached."""
     positives: Integers
-    """(K,) voxels of the truth, wherever they are."""
+    """(K,) voxels of the reference, whether they reach a threshold or not."""
 
 
 class Search:
-    """Fed with one validation case after the other; then it knows the best rules.
+    """Takes the validation cases one after another and returns the best rules.
 
-    First the thresholds, by the mean Dice over cases and regions before anything is removed. With them, the size
-    for each region in `rules.components`, the outermost first, by the mean Dice after removal from this region
-    and those around it. Two empty masks have a Dice of 1. Of equal candidates the nearest to `rules` is taken.
+    First it chooses the thresholds, by the mean Dice over cases and regions before anything is removed. With these
+    it chooses a size for each region in `rules.components`, the outermost first, by the mean Dice after removal
+    from this region and from those around it. Two empty masks have a Dice of 1. Among equal candidates the nearest
+    to `rules` wins.
 
-    Takes memory for one case, and 10^K numbers for nested regions. Where there are component sizes to choose, a
-    temporary file takes 5 K + 8 bytes for each voxel that may be foreground; the end of `with` removes it.
+    Memory: one case, and 10^K numbers for nested regions. Where component sizes are chosen, a temporary file takes
+    5 K + 8 bytes for each voxel that may be foreground, until the end of the `with` block.
     """
 
     def __init__(self, rules: Postprocess, regions: Sequence[str]) -> None:
@@ -69,145 +70,160 @@ class Search:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, probabilities: Probabilities, truth: Mask) -> None:
-        """Takes a case in: probabilities and reference masks, (K, *space) both."""
-        reach = probabilities[:1] if self._rules.nested else probabilities
-        places = np.flatnonzero((reach >= np.float32(THRESHOLDS[0])).any(axis=0))
+    def add(self, probabilities: Probabilities, reference: Mask) -> None:
+        """Add a case: probabilities and reference masks, both (K, *space)."""
+        outermost = probabilities[:1] if self._rules.nested else probabilities
+        reached = (outermost >= np.float32(THRESHOLDS[0])).any(axis=0)
+        places = np.flatnonzero(reached)
         shape, count = probabilities.shape[1:], len(self._regions)
-        positives = np.count_nonzero(truth.reshape(count, -1), axis=1)
+        positives = np.count_nonzero(reference.reshape(count, -1), axis=1)
         probabilities = probabilities.reshape(count, -1)[:, places]
-        truth = truth.reshape(count, -1)[:, places]
-        dice = dice_by_threshold(probabilities, truth, positives, nested=self._rules.nested)
+        reference = reference.reshape(count, -1)[:, places]
+        dice = dice_by_threshold(probabilities, reference, positives, nested=self._rules.nested)
         self._dice = [total + new for total, new in zip(self._dice, dice, strict=True)]
         self._cases += 1
         if self._rules.components:
-            for array in (np.array(shape), places, probabilities, truth, positives):
+            for array in (np.array(shape), places, probabilities, reference, positives):
                 np.save(self._file, array, allow_pickle=False)
 
     def best(self) -> Postprocess:
-        """The rules that suit the cases added so far, with nothing left to search."""
+        """Return the rules with the best Dice over the cases added so far, with `search` set to false."""
         assert self._cases, "a search needs cases"
         values = self._rules.model_dump()
         values |= {"search": False, "thresholds": self._best_thresholds(), "components": {}, "totals": {}}
-        chosen = Postprocess(**values)
+        best = Postprocess(**values)
         for number, region in enumerate(self._regions):
-            total = {region: self._rules.totals[region]} if region in self._rules.totals else {}
+            total = self._rules.totals.get(region)
             if region in self._rules.components:
-                size = self._best_size(chosen, number, total=total.get(region, 0))
-                chosen = chosen.model_copy(update={"components": {**chosen.components, region: size}})
-            chosen = chosen.model_copy(update={"totals": {**chosen.totals, **total}})
-        return chosen
+                size = self._best_size(best, number, total=total or 0)
+                best = best.model_copy(update={"components": {**best.components, region: size}})
+            if total is not None:
+                best = best.model_copy(update={"totals": {**best.totals, region: total}})
+        return best
 
     def _best_thresholds(self) -> dict[str, float]:
-        wanted = [self._rules.thresholds.get(region, THRESHOLD) for region in self._regions]
+        preferred = [self._rules.thresholds.get(region, THRESHOLD) for region in self._regions]
         if self._rules.nested:
-            # the Dice of a region does not depend on the thresholds of those inside it
-            axes = len(self._regions)
-            total = np.zeros((len(THRESHOLDS),) * axes)
-            for dice in self._dice:
-                total += dice.reshape(*dice.shape, *[1] * (axes - dice.ndim))
-            places = best_places(total / self._cases, THRESHOLDS, wanted=wanted)
+            indices = best_indices(self._joint_dice() / self._cases, THRESHOLDS, preferred=preferred)
         else:
-            pairs = zip(self._dice, wanted, strict=True)
-            places = [best_places(dice / self._cases, THRESHOLDS, wanted=[own])[0] for dice, own in pairs]
-        return {region: THRESHOLDS[place] for region, place in zip(self._regions, places, strict=True)}
+            indices = []
+            for dice, threshold in zip(self._dice, preferred, strict=True):
+                indices += best_indices(dice / self._cases, THRESHOLDS, preferred=[threshold])
+        return {region: THRESHOLDS[index] for region, index in zip(self._regions, indices, strict=True)}
+
+    def _joint_dice(self) -> Floats:
+        """Return the Dice, summed over cases and regions, for the thresholds of all nested regions (9, 9, ...)."""
+        axes = len(self._regions)
+        total = np.zeros((len(THRESHOLDS),) * axes)
+        for dice in self._dice:
+            # the Dice of a region does not depend on the thresholds of the regions inside it
+            total += dice.reshape(*dice.shape, *[1] * (axes - dice.ndim))
+        return total
 
     def _best_size(self, rules: Postprocess, number: int, *, total: int) -> int:
-        """Of a region's components, under rules by which nothing is yet removed from it or those inside it."""
+        """Return the best component size of a region; `rules` remove nothing from it or from those inside it."""
         region = self._regions[number]
-        concerned = slice(number, None) if self._rules.nested else slice(number, number + 1)
+        affected = slice(number, None) if self._rules.nested else slice(number, number + 1)
         dice = np.zeros(len(SIZES))
-        for case in self._kept():
+        for case in self._stored_cases():
             masks = decide(case.probabilities, rules, regions=self._regions)
             dice += dice_by_size(
                 case.probabilities[number],
-                masks[concerned],
-                case.truth[concerned],
-                case.positives[concerned],
+                masks[affected],
+                case.reference[affected],
+                case.positives[affected],
                 total=total,
                 sure=rules.sure,
             )
-        (place,) = best_places(dice / self._cases, SIZES, wanted=[self._rules.components[region]])
-        return SIZES[place]
+        (index,) = best_indices(dice / self._cases, SIZES, preferred=[self._rules.components[region]])
+        return SIZES[index]
 
-    def _kept(self) -> Iterator[_Kept]:
+    def _stored_cases(self) -> Iterator[_StoredCase]:
         self._file.seek(0)
         for _ in range(self._cases):
-            shape, places, probabilities, truth, positives = (np.load(self._file) for _ in range(5))
-            yield _Kept(_spread(probabilities, places, shape), _spread(truth, places, shape), positives)
+            shape, places, probabilities, reference, positives = (np.load(self._file) for _ in range(5))
+            probabilities = _scatter(probabilities, places, shape)
+            reference = _scatter(reference, places, shape)
+            yield _StoredCase(probabilities, reference, positives)
 
 
 def dice_by_threshold(
-    probabilities: Probabilities, truth: Mask, positives: Integers, *, nested: bool
+    probabilities: Probabilities, reference: Mask, positives: Integers, *, nested: bool
 ) -> list[Floats]:
-    """For each region the Dice at its thresholds (9,), or, nested, at those of all regions up to it (9, 9, ...).
+    """Return the Dice of each region at its thresholds (9,), or nested at those of all up to it (9, 9, ...).
 
-    probabilities and truth (K, N) of at least the voxels that reach the lowest threshold; positives (K,) in all.
+    probabilities and reference (K, N) of the voxels that reach the lowest threshold, and maybe others; positives
+    (K,) of all voxels.
     """
     steps = np.array(THRESHOLDS, dtype=np.float32)
     levels = np.searchsorted(steps, probabilities, side="right")  # how many thresholds a voxel reaches
     key = np.zeros(probabilities.shape[1], dtype=np.int64)
-    found = []
-    for number, (own, region, positive) in enumerate(zip(levels, truth, positives, strict=True)):
-        key = key * _LEVELS + own if nested else own
+    scores = []
+    for number, (level, inside, positive) in enumerate(zip(levels, reference, positives, strict=True)):
+        # one number for the levels of this region and, where they are nested, of those around it
+        key = key * _LEVELS + level if nested else level
         shape = (_LEVELS,) * (number + 1 if nested else 1)
-        predicted, tp = (_count_above(voxels, shape) for voxels in (key, key[region]))
-        found.append(_dice(tp, predicted, positive))
-    return found
+        predicted = _count_above(key, shape)
+        tp = _count_above(key[inside], shape)
+        scores.append(_dice(tp, predicted, positive))
+    return scores
 
 
 def dice_by_size(
-    probabilities: Probabilities, masks: Mask, truth: Mask, positives: Integers, *, total: int, sure: float
+    probabilities: Probabilities, masks: Mask, reference: Mask, positives: Integers, *, total: int, sure: float
 ) -> Floats:
-    """The Dice at each of SIZES (101,), summed over regions, when the first loses its smaller components.
+    """Return the Dice at each of SIZES (101,), summed over regions, when the first loses its smaller components.
 
-    probabilities (*space) are those of the first region; masks and truth (J, *space), those after the first lie
-    inside it and lose the same voxels; positives (J,).
+    probabilities (*space) are those of the first region. masks and reference (J, *space); the regions after the
+    first are inside it and lose the same voxels. positives (J,). The first region is removed whole if fewer than
+    `total` voxels are left of it.
     """
-    parts = find_components(masks[0], probabilities)
-    doubtful = are_doubtful(parts.sizes, parts.sums, smaller=len(SIZES), sure=sure)
-    sizes = parts.sizes[doubtful]
+    components = find_components(masks[0], probabilities)
+    doubtful = are_doubtful(components.sizes, components.sums, smaller=len(SIZES), sure=sure)
+    sizes = components.sizes[doubtful]
 
     def left(amounts: NDArray[Any]) -> Floats:
-        """At each of SIZES, what is left of an amount that components have."""
+        """Return what is left, at each of SIZES, of an amount that each component has."""
         lost = np.bincount(sizes, weights=amounts[doubtful], minlength=len(SIZES))
-        return amounts.sum() - np.concatenate([[0.0], np.cumsum(lost)[: len(SIZES) - 1]])
+        lost_below = np.concatenate([[0.0], np.cumsum(lost)[: len(SIZES) - 1]])
+        return amounts.sum() - lost_below
 
-    gone = are_doubtful(left(parts.sizes).astype(np.int64), left(parts.sums), smaller=total, sure=sure)
+    voxels_left = left(components.sizes).astype(np.int64)
+    all_removed = are_doubtful(voxels_left, left(components.sums), smaller=total, sure=sure)
     dice = np.zeros(len(SIZES))
-    for mask, region, positive in zip(masks, truth, positives, strict=True):
-        inside, hit = mask[parts.box], region[parts.box]
-        counts = (
-            np.bincount(parts.labels[voxels], minlength=len(parts.sizes)) for voxels in (inside, inside & hit)
-        )
-        predicted, tp = (np.where(gone, 0, left(count)) for count in counts)
-        dice += _dice(tp, predicted, positive)
+    for mask, region, positive in zip(masks, reference, positives, strict=True):
+        inside = mask[components.box]
+        hits = inside & region[components.box]
+        predicted = left(np.bincount(components.labels[inside], minlength=len(components.sizes)))
+        tp = left(np.bincount(components.labels[hits], minlength=len(components.sizes)))
+        dice += _dice(np.where(all_removed, 0, tp), np.where(all_removed, 0, predicted), positive)
     return dice
 
 
-def best_places(scores: Floats, candidates: Sequence[float], *, wanted: Sequence[float]) -> list[int]:
-    """Where in `scores`, with an axis of the candidates for each number wanted, the highest is.
+def best_indices(scores: Floats, candidates: Sequence[float], *, preferred: Sequence[float]) -> list[int]:
+    """Return the index of the highest score; each axis of `scores` runs over the candidates.
 
-    Of equal ones, the one whose candidates are nearest to what is wanted.
+    `preferred` has a value for each axis. Among equal scores the one whose candidates are nearest to it wins.
     """
     highest = np.argwhere(scores >= scores.max() - _TIE)
-    distances = np.abs(np.asarray(candidates)[highest] - np.asarray(wanted)).sum(axis=1)
+    distances = np.abs(np.asarray(candidates)[highest] - np.asarray(preferred)).sum(axis=1)
     nearest: list[int] = highest[np.argmin(distances.round(9))].tolist()
     return nearest
 
 
-def _spread(values: NDArray[Number], places: Integers, shape: Integers) -> NDArray[Number]:
-    """Values (K, N) at their places among zeros (K, *space)."""
+def _scatter(values: NDArray[Number], places: Integers, shape: Integers) -> NDArray[Number]:
+    """Return values (K, N) at their places in an array (K, *space) of zeros."""
     space = np.zeros((len(values), np.prod(shape)), values.dtype)
     space[:, places] = values
     return space.reshape(-1, *shape)
 
 
 def _count_above(keys: Integers, shape: tuple[int, ...]) -> Integers:
-    """How many voxels reach each threshold of each axis, (9, 9, ...), from joint levels as one number."""
+    """Return how many voxels reach each threshold of each axis, (9, 9, ...), for joint levels as one number."""
     counts = np.bincount(keys, minlength=int(np.prod(shape))).reshape(shape)
     for axis in range(len(shape)):
-        counts = np.flip(np.cumsum(np.flip(counts, axis), axis), axis).take(range(1, _LEVELS), axis)
+        from_the_top = np.cumsum(np.flip(counts, axis), axis)
+        counts = np.flip(from_the_top, axis).take(range(1, _LEVELS), axis)
     return counts
 
 

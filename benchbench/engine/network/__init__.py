@@ -1,1 +1,1 @@
-"""The network in its protocol: losses, autocast, forward pass, checks of its output."""
+"""A network under its protocol: forward pass, autocast, losses, masks of its output, and checks."""

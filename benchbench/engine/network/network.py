@@ -1,4 +1,4 @@
-"""Runs a model on images of any size: padded to its stride, cropped back, in the protocol's precision."""
+"""Runs a network in the precision of the protocol, on slices padded to its stride, and checks its output."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor, nn
 
 from benchbench.contract import Geometry, ModelPlugin
-from benchbench.engine.network.losses import Summed, as_it_is, compute_loss, deep_loss, region_masks
+from benchbench.engine.network.losses import (
+    SumOverBatch,
+    compute_loss,
+    deep_supervision_loss,
+    whole_batch_is_here,
+)
+from benchbench.engine.network.regions import region_masks
 from benchbench.errors import IncompatibleError
 from benchbench.spec.protocol import Protocol
 
 STRIDE = 32
-"""Every input is padded to a multiple of this: five halvings, the most that a built-in 2D model makes."""
+"""Slices are padded to a multiple of this: five halvings, the most that a built-in 2D model makes."""
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def geometry(protocol: Protocol, *, channels: int, regions: int) -> Geometry:
-    """What a model is built for under a protocol."""
+def geometry_for(protocol: Protocol, *, channels: int, regions: int) -> Geometry:
+    """Return the geometry that a model is built for under a protocol."""
     classes = regions + 1 if protocol.activation == "softmax" else regions
-    if protocol.ndim == 3:
-        return Geometry(channels, classes, protocol.patch)
-    return Geometry(channels, classes, tuple(-(-size // STRIDE) * STRIDE for size in protocol.patch))
+    patch = protocol.patch
+    if protocol.ndim == 2:
+        patch = tuple(_padded_size(size) for size in patch)
+    return Geometry(channels, classes, patch)
 
 
 def forward(model: nn.Module, images: Tensor) -> Tensor:
-    """Images (B, C, *patch) -> logits (B, K, *patch) of a model in eval mode."""
+    """Return the logits (B, K, *patch) of a model in eval mode for images (B, C, *patch)."""
     return _cropped(model(_padded(images)), images)
 
 
@@ -39,18 +46,20 @@ def forward_with_loss(
     protocol: Protocol,
     *,
     regions: int,
-    summed: Summed = as_it_is,
+    sum_over_batch: SumOverBatch = whole_batch_is_here,
 ) -> tuple[Tensor, Tensor]:
-    """The training loss of a model, a scalar, and its finest logits (B, K, *patch).
+    """Return the training loss of a model, a scalar, and its finest logits (B, K, *patch).
 
-    images (B, C, *patch), labels (B, *patch) bit masks. Under autocast runs the model, not the loss. Where these
-    are a part of a batch, `summed` makes the Dice that of the whole; a loss of the model's own is of the part.
+    images (B, C, *patch), labels (B, *patch) bit masks. The model runs under autocast, the loss does not. Where
+    the images are a part of a batch, `sum_over_batch` makes Dice that of the whole batch; a loss that the model
+    defines itself is that of the part.
     """
 
     def criterion(logits: Tensor | Sequence[Tensor]) -> Tensor:
         heads = [logits] if isinstance(logits, Tensor) else logits
+        cropped = [_cropped(head, images) for head in heads]
         with torch.autocast(images.device.type, enabled=False):
-            return deep_loss(protocol.loss, [_cropped(head, images) for head in heads], labels, summed=summed)
+            return deep_supervision_loss(protocol.loss, cropped, labels, sum_over_batch=sum_over_batch)
 
     with autocast(images.device, protocol.precision):
         if hasattr(model, "loss"):
@@ -58,36 +67,45 @@ def forward_with_loss(
             loss, logits = model.loss(_padded(images), targets, criterion)
             return loss, _cropped(logits, images)
         logits = model(_padded(images))
-    return criterion(logits), _cropped(logits if isinstance(logits, Tensor) else logits[0], images)
+    finest = logits if isinstance(logits, Tensor) else logits[0]
+    return criterion(logits), _cropped(finest, images)
+
+
+def _padded_size(size: int) -> int:
+    return -(-size // STRIDE) * STRIDE
 
 
 def _padded(images: Tensor) -> Tensor:
-    """Slices are padded to the stride of the deepest network and, on a GPU, laid out as convolutions are fastest.
+    """Return slices (B, C, H, W) padded to the stride, in the memory layout that convolutions are fastest with.
 
-    A volume is a patch, which the network was built for.
+    A volume has the size of the patch that the network was built for, and is returned as it is.
     """
     if images.ndim != 4:
         return images
-    padding = [amount for size in reversed(images.shape[2:]) for amount in (0, -size % STRIDE)]
-    return (F.pad(images, padding) if any(padding) else images).contiguous(memory_format=_layout(images.device))
+    height, width = images.shape[2:]
+    if height % STRIDE or width % STRIDE:
+        images = F.pad(images, (0, -width % STRIDE, 0, -height % STRIDE))
+    return images.contiguous(memory_format=_layout(images.device))
 
 
 def _layout(device: torch.device) -> torch.memory_format:
-    # torch 2.15 corrupts a CPU's memory in the gradient of narrow, strided 1x1 convolutions in channels-last
+    # torch 2.15 corrupts memory on a CPU in the gradient of narrow, strided 1x1 convolutions in channels-last
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 def _cropped(logits: Tensor, images: Tensor) -> Tensor:
-    """What belongs to the images as they were before padding; logits may be smaller by a power of two."""
+    """Return logits without the padding of the images; logits may be smaller than these by a power of two."""
     if images.ndim != 4 or not any(size % STRIDE for size in images.shape[2:]):
         return logits
-    padded = [-(-size // STRIDE) * STRIDE for size in images.shape[2:]]
-    sizes = zip(images.shape[2:], logits.shape[2:], padded, strict=True)
-    return logits[(..., *(slice(-(-size * head // whole)) for size, head, whole in sizes))]
+    stops = [
+        -(-size * head // _padded_size(size))
+        for size, head in zip(images.shape[2:], logits.shape[2:], strict=True)
+    ]
+    return logits[..., : stops[0], : stops[1]]
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The protocol's precision on a GPU; a CPU computes in fp32."""
+    """Return the context of the protocol's precision on a GPU; a CPU computes in fp32."""
     return torch.autocast(
         device.type,
         dtype=_AUTOCAST.get(precision, torch.bfloat16),
@@ -96,33 +114,36 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def effective_precision(device: torch.device, precision: str) -> str:
+    """Return the precision that `autocast` gives on a device."""
     return precision if device.type == "cuda" else "fp32"
 
 
-def place_on(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on its device, the weights of 2D convolutions laid out like its images."""
+def move_to_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return the model on a device; weights of 2D convolutions get the memory layout of the images."""
     if any(parameter.ndim == 5 for parameter in model.parameters()):
-        return model.to(device)  # instance normalisation of volumes would undo another layout at every block
+        return model.to(
+            device
+        )  # instance normalisation of volumes would change another layout back in every block
     return model.to(device=device, memory_format=_layout(device))
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable numbers, shared ones once."""
+    """Return the number of trainable parameters; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def check_output(plugin: ModelPlugin, model: nn.Module, wanted: Geometry, protocol: Protocol) -> None:
-    """Runs made-up images through a new model and its loss, so that a wrong shape shows before training.
+def check_output(plugin: ModelPlugin, model: nn.Module, geometry: Geometry, protocol: Protocol) -> None:
+    """Run images of zeros through a new model and its loss, so that a wrong shape is found before training.
 
     Raises:
         IncompatibleError: the output is not what the contract asks for.
     """
     device = next(model.parameters()).device
-    count = 2 if len(wanted.patch) == 2 else 1
-    images = torch.zeros(count, wanted.in_channels, *wanted.patch, device=device)
+    count = 2 if len(geometry.patch) == 2 else 1
+    images = torch.zeros(count, geometry.in_channels, *geometry.patch, device=device)
     with torch.no_grad():
         logits = model.eval()(images)
-    expected = (count, wanted.out_channels, *wanted.patch)
+    expected = (count, geometry.out_channels, *geometry.patch)
     if not isinstance(logits, Tensor):
         raise IncompatibleError(
             f"model '{plugin.name}' returned {type(logits).__name__}, expected a tensor {expected}"
@@ -131,4 +152,5 @@ def check_output(plugin: ModelPlugin, model: nn.Module, wanted: Geometry, protoc
         raise IncompatibleError(f"model '{plugin.name}' returned shape {tuple(logits.shape)}, expected {expected}")
     if not torch.isfinite(logits).all():
         raise IncompatibleError(f"model '{plugin.name}' returned nan or infinite logits for an image of zeros")
-    compute_loss(protocol.loss, logits, torch.zeros(count, *wanted.patch, dtype=torch.uint8, device=device))
+    labels = torch.zeros(count, *geometry.patch, dtype=torch.uint8, device=device)
+    compute_loss(protocol.loss, logits, labels)

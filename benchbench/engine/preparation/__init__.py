@@ -1,1 +1,1 @@
-"""A case as it is read -> arrays on the grid of the protocol, prepared once and cached."""
+"""Cases as they are read become arrays on the grid of the protocol, prepared once and cached."""

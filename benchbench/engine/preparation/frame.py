@@ -1,7 +1,7 @@
-"""How a prepared volume lies in its case: which axes, which way, and which part was kept.
+"""The relation of a prepared volume to its case: order and direction of the axes, and the cropped part.
 
-In 3D a volume is kept as (superior, anterior, right), whatever the order of the file's axes; in 2D the axis that
-slices are cut along comes first. All that a frame does to an array can be undone.
+A prepared volume has the axes (superior, anterior, right), whatever the order in the file; a stack of slices has
+the axis across the slices first. Everything that a frame does to an array can be undone.
 """
 
 from __future__ import annotations
@@ -26,59 +26,61 @@ _WORLD: dict[SliceAxis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # righ
 
 
 class Frame(NamedTuple):
-    """The way from a case's axes to a volume's."""
+    """The way from the axes of a case to those of a prepared volume."""
 
     axes: tuple[int, ...]
-    """The case's axis behind each axis of the volume."""
+    """For each axis of the volume, the axis of the case."""
     flipped: tuple[bool, ...]
-    """Which axes of the volume run the other way."""
+    """True for axes of the volume that run against the axis of the case."""
     shape: tuple[int, ...]
-    """Of the whole case, in the volume's axes."""
+    """Shape of the whole case, in the axes of the volume."""
     box: Intervals
-    """What of it is kept."""
+    """The part of the case that the volume has, in the axes of the volume."""
 
     def orient(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A view of an array (..., X, Y, Z) of the case in the volume's axes, uncropped."""
+        """Return a view of an array (..., X, Y, Z) of the case in the axes of the volume, uncropped."""
         lead = array.ndim - 3
-        moved = array.transpose(*range(lead), *(lead + axis for axis in self.axes))
-        return moved[self._turned()]
+        spatial = [lead + axis for axis in self.axes]
+        return array.transpose(*range(lead), *spatial)[self._flips()]
 
     def restore(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A view of an array (..., *shape) in the case's own axes: what undoes `orient`."""
+        """Return a view of an array (..., *shape) in the axes of the case; it undoes `orient`."""
         lead = array.ndim - 3
-        return array[self._turned()].transpose(*range(lead), *(lead + self.axes.index(axis) for axis in range(3)))
+        spatial = [lead + self.axes.index(axis) for axis in range(3)]
+        return array[self._flips()].transpose(*range(lead), *spatial)
 
     def orient_box(self, box: Intervals) -> Intervals:
-        """A box of the case's axes in the volume's."""
-        turned = []
-        for axis, flip, size in zip(self.axes, self.flipped, self.shape, strict=True):
+        """Return a box, given in the axes of the case, in the axes of the volume."""
+        oriented = []
+        for axis, is_flipped, size in zip(self.axes, self.flipped, self.shape, strict=True):
             start, stop = box[axis]
-            turned.append((size - stop, size - start) if flip else (start, stop))
-        return tuple(turned)
+            oriented.append((size - stop, size - start) if is_flipped else (start, stop))
+        return tuple(oriented)
 
     def crop(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A view of the part of an array (..., *shape) that is kept."""
-        kept: Index = (..., *(slice(*interval) for interval in self.box))
-        return array[kept]
-
-    def _turned(self) -> Index:
-        return (..., *(slice(None, None, -1 if flip else 1) for flip in self.flipped))
+        """Return a view of the part of an array (..., *shape) that is in the box."""
+        index: Index = (..., *[slice(start, stop) for start, stop in self.box])
+        return array[index]
 
     def paste(self, part: NDArray[Any]) -> NDArray[Any]:
-        """The array (..., *shape) with the kept part in its place and zeros around it."""
+        """Return an array (..., *shape) with a cropped part in its place and 0 around it."""
         if part.shape[-3:] == self.shape:
             return part
         whole = np.zeros((*part.shape[:-3], *self.shape), part.dtype)
         self.crop(whole)[...] = part
         return whole
 
+    def _flips(self) -> Index:
+        steps = [-1 if is_flipped else 1 for is_flipped in self.flipped]
+        return (..., *[slice(None, None, step) for step in steps])
+
 
 def whole_frame(shape: Sequence[int], affine: Floats | None, *, slice_axis: SliceAxis | None) -> Frame:
-    """The frame of a case of three axes that keeps all of it.
+    """Return the frame of a case of three axes, without cropping.
 
-    With `slice_axis` the named axis comes first and the others follow as they are stored; without, the axes are
-    (superior, anterior, right). Where no affine is known they stay as stored. An oblique volume is taken along the
-    array axes nearest to the names'.
+    With `slice_axis` the named axis is first and the others follow as they are stored; without it the axes are
+    (superior, anterior, right). Axes stay as stored where no affine is known. In an oblique volume the array axes
+    nearest to the named directions count.
     """
     axes: tuple[int, ...] = (0, 1, 2)
     flipped: tuple[bool, ...] = (False, False, False)
@@ -90,25 +92,30 @@ def whole_frame(shape: Sequence[int], affine: Floats | None, *, slice_axis: Slic
             flipped = tuple(bool(orientation[axis, 1] < 0) for axis in axes)
         else:
             first = stored[_WORLD[slice_axis]]
-            axes = (first, *(axis for axis in range(3) if axis != first))
+            others = [axis for axis in range(3) if axis != first]
+            axes = (first, *others)
     sizes = tuple(int(shape[axis]) for axis in axes)
-    return Frame(axes, flipped, sizes, tuple((0, size) for size in sizes))
+    return Frame(axes, flipped, sizes, _whole_box(sizes))
 
 
 def nonzero_box(image: NDArray[Any]) -> Intervals:
-    """Return the smallest box around the voxels of (C, *space) that some channel has other than 0.
+    """Return the smallest box around the voxels of (C, *space) that are not 0 in some channel.
 
     It is the whole space where every voxel is 0.
     """
     inside = _is_nonzero(image)
     box = bounding_box(inside)
     if not inside[box].size:
-        return tuple((0, size) for size in inside.shape)
+        return _whole_box(inside.shape)
     return tuple((part.start, part.stop) for part in box)
 
 
+def _whole_box(shape: Sequence[int]) -> Intervals:
+    return tuple((0, size) for size in shape)
+
+
 def _is_nonzero(image: NDArray[Any]) -> Mask:
-    """Return where any channel of (C, *space) is not 0, (*space)."""
+    """Return (*space), True where any channel of (C, *space) is not 0."""
     if image.dtype.kind in "iu":  # one comparison for all channels is faster than one for each
         any_bit = image[0].copy("K")
         for channel in image[1:]:

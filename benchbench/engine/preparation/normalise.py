@@ -1,4 +1,4 @@
-"""Intensities of a case on one scale, as they are kept in the cache."""
+"""Normalises the intensities of a case."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ def normalise(
     denoise: Denoiser | None = None,
     one_hot_foreground: bool = False,
 ) -> NDArray[Any]:
-    """A new image (C, *space) of float16; one of 8 bits stays so where `unit` asks only for division by 255.
+    """Return a normalised image (C, *space) in float16.
 
-    unit            8-bit images / 255, others from 0 to 1 by the range of the channel
-    zscore          mean 0 and standard deviation 1 of the channel
-    zscore_nonzero  the same of its voxels other than 0; 0 stays 0
-    percentile      clipped to its 0.5 and 99.5 percentiles, these to 0 and 1
+    unit            0 to 1: 8-bit images are divided by 255, others scaled by the range of the channel
+    zscore          mean 0 and standard deviation 1 over the channel
+    zscore_nonzero  mean 0 and standard deviation 1 over the voxels other than 0; 0 stays 0
+    percentile      clipped at the 0.5 and 99.5 percentiles, which become 0 and 1
 
-    A constant channel becomes 0. `denoise` is given the channels as scaled; in zscore_nonzero 0 stays 0 all the
-    same. With `one_hot_foreground` a channel is appended: 1 where any other is not 0.
+    A constant channel becomes 0. `denoise` gets normalised channels; with zscore_nonzero, 0 stays 0 here too. With
+    `one_hot_foreground` a channel is appended that is 1 where any other one is not 0. An 8-bit image that needs
+    nothing but the division by 255 stays 8-bit, undivided.
     """
     is_8_bit = image.dtype == np.uint8
     if intensity == "unit" and is_8_bit and not one_hot_foreground and denoise is None:
@@ -55,7 +56,7 @@ def normalise(
 
 
 def _scale(values: Channel, intensity: Intensity, *, inside: Mask, is_8_bit: bool) -> None:
-    """Changes the values of a channel in place; `inside` is where they are not 0."""
+    """Change the values of a channel in place; `inside` is True where they are not 0."""
     match intensity:
         case "unit":
             low, high = (0.0, 255.0) if is_8_bit else (float(values.min()), float(values.max()))
@@ -73,7 +74,7 @@ def _scale(values: Channel, intensity: Intensity, *, inside: Mask, is_8_bit: boo
 
 
 def _standardise(values: Channel, count: int, *, inside: Mask | None = None) -> None:
-    """Over `count` values; those outside are 0 before and after."""
+    """Give `count` values mean 0 and standard deviation 1, in place; the values outside `inside` stay 0."""
     values -= values.sum() / max(count, 1)
     if inside is not None:
         values *= inside

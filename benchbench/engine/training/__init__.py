@@ -1,1 +1,1 @@
-"""Epochs of training and inner validation, learning rate schedules and checkpoints."""
+"""The training loop: epochs, the inner validation, and the checkpoints that it selects."""

@@ -1,4 +1,4 @@
-"""Optimisers, and the learning rate as a pure function of the step and of what has been seen."""
+"""Optimisers, and the learning rate as a function of the step and of the validation losses so far."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchbench.spec.optimisation import (
 
 
 def build_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser of torch, in its fused form."""
+    """Return the optimiser of torch, in its fused form."""
     match optimizer:
         case Adam():
             return torch.optim.Adam(parameters, lr=optimizer.lr, weight_decay=optimizer.weight_decay, fused=True)
@@ -48,9 +48,10 @@ def learning_rate(
     epochs: int,
     validation_losses: Sequence[float],
 ) -> float:
-    """The learning rate of an optimiser step, counted from 0 over the whole run.
+    """Return the learning rate of an optimiser step, counted from 0 over the whole run.
 
-    `validation_losses` has an entry for every epoch that is over.
+    `validation_losses` has an entry for every validated epoch so far. torch's schedulers count calls of `step()`
+    instead, so a resumed run would have to save and load their counters.
     """
     epoch = step // steps_per_epoch
     match schedule:

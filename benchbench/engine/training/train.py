@@ -1,4 +1,8 @@
-"""The training loop: one epoch after another, each followed by the inner validation."""
+"""The training loop: one epoch after another, each followed by the inner validation.
+
+A loop of its own, because Lightning's Trainer and MONAI's engines add 0.1 to 0.7 ms to every step, and because an
+epoch here depends on nothing but the saved state and its own generator.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +11,45 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchbench.engine.augmentation.augment import augment
-from benchbench.engine.batches.sampling import Source, epoch_order
+from benchbench.engine.batches.sampling import Source, shuffled_batches
 from benchbench.engine.cost.energy import NO_METER, EnergyMeter
 from benchbench.engine.devices.distributed import ALONE, Part, Processes
-from benchbench.engine.inference.counting import count_predicted, counted
+from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.network.network import forward_with_loss
+from benchbench.engine.training.history import Row, training_row, unknown_validation_row, validation_row
 from benchbench.engine.training.optimise import build_optimizer, learning_rate
 from benchbench.engine.training.validate import validate
-from benchbench.metrics.class_scores import BACKGROUND, class_scores
-from benchbench.metrics.scores import METRICS, Counts, overlap
+from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
 RESUME_SCHEMA = 2
-"""Raised whenever a state is saved otherwise: an older one is not gone on from."""
-
-Row = dict[str, Any]
-"""A line of history.csv; None where an epoch was not validated."""
+"""Version of the saved state; a run does not resume from a state of another version."""
 
 
 class DivergedError(Exception):
-    """The loss or a weight is no number any more."""
+    """The loss or a weight became nan or infinite."""
 
 
 class Checkpoint(NamedTuple):
-    """Weights that the inner validation chose."""
+    """Weights that the inner validation selected."""
 
     epoch: int
     value: float
-    """Of what selects; the larger the better."""
+    """Value of the selection measure; larger is better."""
     weights: dict[str, Tensor]
 
 
 class Training:
-    """A model under training; all that an epoch changes, and what it has shown so far.
+    """A model in training: all that an epoch changes, and the history so far.
 
-    An epoch depends on the state before it and on its generator alone, so a training resumed from a saved
-    state goes on as if it had never stopped.
+    An epoch depends only on the state before it and on its generator, so a training resumed from a saved state
+    gives the same result as one without interruption.
     """
 
     def __init__(
@@ -67,106 +67,126 @@ class Training:
         self.train_source = train
         self.validation_source = validation
         self.protocol = protocol
-        self.region_names = tuple(regions)
-        self.regions = len(regions)
+        self.regions = tuple(regions)
         self.processes = processes
-        """That train the model together; each has the same state."""
+        """The processes that train the model together; all have the same state."""
         self.meter = meter
         self.device = train.device
         self.history: list[Row] = []
-        self.kept: list[Checkpoint] = []
-        """The best checkpoints, best first; of equals the earlier."""
+        self.checkpoints: list[Checkpoint] = []
+        """The best checkpoints, best first; among equals the earlier is first."""
+        self._classes = counted_classes(protocol, len(regions))
         self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
-        self._loss_of = processes.joint(model, self._compute_loss)
-        scaled = protocol.precision == "fp16" and self.device.type == "cuda"
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+        self._parallel_loss = processes.parallel(model, self._compute_loss)
+        scales_loss = protocol.precision == "fp16" and self.device.type == "cuda"
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales_loss)
 
     def run_epoch(self, generator: torch.Generator, *, progress: Callable[[float], None]) -> Row:
-        """Trains on every sample once, validates if it is time, and returns the new line of the history.
+        """Train on every sample once, validate if it is time, and return the new row of the history.
 
-        `progress` hears the share of the epoch that is over.
+        `progress` is called with the share of the epoch that is done.
 
         Raises:
-            DivergedError: the state is of no more use; the best weights so far are.
+            DivergedError: the state is of no further use; the checkpoints so far are.
         """
-        began, used_before = time.monotonic(), self.meter.watt_hours()
-        train_loss, train_counts = self._fit(generator, progress)
+        began, energy_before = time.monotonic(), self.meter.watt_hours()
+        train_loss, train_counts = self._train_epoch(generator, progress)
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss became {train_loss} in epoch {len(self.history)}")
         row = {
             "epoch": len(self.history),
             "lr": self._optimizer.param_groups[0]["lr"],
             "train_loss": train_loss,
-            **self.processes.told_by_first(self._validated),
-            **self._scores("train", "pooled", train_counts[None]),
-            "energy_wh": _difference(self.meter.watt_hours(), used_before),
+            **self.processes.broadcast(self._validate),
+            **training_row(train_counts, self.regions, empty=self.protocol.empty),
+            "energy_wh": _difference(self.meter.watt_hours(), energy_before),
             "seconds": time.monotonic() - began,
         }
-        self._remember(row)
+        self._finish_epoch(row)
         return row
 
     @property
     def best_epoch(self) -> int | None:
-        return self.kept[0].epoch if self.kept else None
+        """The epoch of the best checkpoint; None before the first."""
+        return self.checkpoints[0].epoch if self.checkpoints else None
 
     @property
     def is_over(self) -> bool:
-        """Whether the epochs are used up or early stopping ends the run."""
+        """True after the last epoch, or where early stopping ends the run."""
         trained, stopping = len(self.history), self.protocol.early_stopping
-        return trained >= self.protocol.epochs or (
-            stopping is not None and trained > 0 and self._epochs_without_gain > stopping.patience
-        )
+        if trained >= self.protocol.epochs:
+            return True
+        return stopping is not None and trained > 0 and self._epochs_without_gain > stopping.patience
 
     @property
     def _epochs_without_gain(self) -> int:
         return self.history[-1]["epoch"] - (self.best_epoch or 0)
 
     def save(self) -> bytes:
-        """Everything that the next epoch depends on."""
+        """Return everything that the next epoch depends on."""
         content = io.BytesIO()
         state = {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
             "history": self.history,
-            "kept": [tuple(checkpoint) for checkpoint in self.kept],
+            "kept": [tuple(checkpoint) for checkpoint in self.checkpoints],
         }
         torch.save(state, content)
         return content.getvalue()
 
     def load(self, content: bytes) -> None:
-        """Goes on from a saved state."""
+        """Continue from a saved state."""
         state = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
-        self.history, self.kept = state["history"], [Checkpoint(*each) for each in state["kept"]]
+        self.history = state["history"]
+        self.checkpoints = [Checkpoint(*fields) for fields in state["kept"]]
 
-    def _fit(self, generator: torch.Generator, progress: Callable[[float], None]) -> tuple[float, np.ndarray]:
+    def best_scores(self) -> Mapping[str, float | None]:
+        """Return the losses and scores of the best epoch; nothing where there is none."""
+        if self.best_epoch is None:
+            return {}
+        row = self.history[self.best_epoch]
+        return {name: value for name, value in row.items() if name.startswith(("train_", "validation_"))}
+
+    def spent(self) -> dict[str, float | None]:
+        """Return seconds and watt-hours of all epochs, including those before an interruption."""
+        energies = [row["energy_wh"] for row in self.history]
+        is_known = bool(energies) and None not in energies
+        return {
+            "train_seconds": float(sum(row["seconds"] for row in self.history)),
+            "energy_wh": sum(energies) if is_known else None,
+        }
+
+    def _train_epoch(
+        self, generator: torch.Generator, progress: Callable[[float], None]
+    ) -> tuple[float, Integers]:
+        """Train on every sample once and return the mean loss and the counts (K, 4) or (1 + K, 4)."""
         self.model.train()
-        batches = list(epoch_order(len(self.train_source), batch=self.protocol.batch, generator=generator))
-        # summed on the device and read once: a read waits for the device
+        batches = list(shuffled_batches(len(self.train_source), batch=self.protocol.batch, generator=generator))
+        # summed on the device and read once, because a read waits for the device
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        counts = torch.zeros(counted(self.protocol, self.regions), 4, dtype=torch.int64, device=self.device)
-        for number, chosen in enumerate(batches):
+        counts = torch.zeros(self._classes, 4, dtype=torch.int64, device=self.device)
+        for number, numbers in enumerate(batches):
             self._set_learning_rate(len(self.history) * len(batches) + number, len(batches))
-            part = self.processes.part(len(chosen))
-            images, labels = self.train_source.batch(chosen, generator=generator, part=part)
-            # a batch of patches is nobody else's
+            part = self.processes.part(len(numbers))
+            images, labels = self.train_source.batch(numbers, generator=generator, part=part)
             images, labels = augment(
                 images,
                 labels,
                 self.protocol.augment,
                 generator=generator,
-                in_place=self.protocol.ndim == 3,
+                in_place=self.protocol.ndim == 3,  # a batch of patches is a copy already
                 part=part,
             )
             loss, logits = self._step(images, labels, part)
             total += loss * part.counted
-            found = count_predicted(logits, labels, self.protocol, regions=self.regions)
-            counts += found[: part.counted].sum(0)
+            sample_counts = count_logits(logits, labels, self.protocol, regions=len(self.regions))
+            counts += sample_counts[: part.counted].sum(0)
             progress((number + 1) / len(batches))
-        total, counts = self.processes.sum(total), self.processes.sum(counts)
+        total, counts = self.processes.all_reduce(total), self.processes.all_reduce(counts)
         return float(total) / len(self.train_source), counts.cpu().numpy()
 
     def _compute_loss(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
@@ -175,13 +195,14 @@ class Training:
             images,
             labels,
             self.protocol,
-            regions=self.regions,
-            summed=partial(self.processes.sum_over_batch, part),
+            regions=len(self.regions),
+            sum_over_batch=partial(self.processes.sum_over_batch, part),
         )
         return loss, logits.detach()
 
     def _step(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
-        loss, logits = self._loss_of(images, labels, part)
+        """Take an optimiser step and return the loss, a scalar, and the logits."""
+        loss, logits = self._parallel_loss(images, labels, part)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss * self.processes.weight(part)).backward()
         if self.protocol.gradient_clip is not None:
@@ -191,96 +212,62 @@ class Training:
         self._scaler.update()
         return loss.detach(), logits
 
-    def _validated(self) -> Row:
-        """What the inner validation says, after the last epoch and every so many before."""
+    def _validate(self) -> Row:
+        """Return the inner validation of this epoch; all None where the protocol leaves it out."""
         trained = len(self.history) + 1
         if trained % self.protocol.validate_every and trained < self.protocol.epochs:
-            unknown = np.ones((1, counted(self.protocol, self.regions), 4), dtype=np.int64)
-            return dict.fromkeys(["validation_loss", *self._validation_scores(unknown)])
-        loss, counts = validate(self.model, self.validation_source, self.protocol, regions=self.regions)
-        return {"validation_loss": loss, **self._validation_scores(counts)}
+            return unknown_validation_row(self._classes, self.regions, empty=self.protocol.empty)
+        validation = validate(self.model, self.validation_source, self.protocol, regions=len(self.regions))
+        return validation_row(validation, self.regions, empty=self.protocol.empty)
 
-    def _validation_scores(self, counts: np.ndarray) -> Row:
-        pooled = self._scores("validation", "pooled", counts.sum(0, keepdims=True))
-        return {**pooled, **self._scores("validation", "case", counts)}
-
-    def _scores(self, part: str, aggregate: str, counts: np.ndarray) -> Row:
-        """Mean over cases, then over regions; Dice of each of several regions; of classes where they are counted.
-
-        counts (N, K, 4), or (N, 1 + K, 4) with background first.
-        """
-        parts = Counts(*np.moveaxis(counts[:, -self.regions :], -1, 0))
-        values = {metric: overlap(metric, parts, empty=self.protocol.empty) for metric in METRICS}
-        scores = {f"{part}_{metric}_{aggregate}": _mean(value) for metric, value in values.items()}
-        if self.regions > 1:
-            named = zip(self.region_names, values["dice"].T, strict=True)
-            scores |= {f"{part}_dice_{aggregate}:{name}": _mean(value) for name, value in named}
-        if aggregate == "pooled" and counts.shape[1] > self.regions:
-            scores |= class_scores(counts.sum(0), (BACKGROUND, *self.region_names), part=part)
-        return scores
-
-    def values(self) -> Mapping[str, float | None]:
-        """What the history says of the epoch that was chosen, apart from when and how long."""
-        if self.best_epoch is None:
-            return {}
-        row = self.history[self.best_epoch]
-        return {name: value for name, value in row.items() if name.startswith(("train_", "validation_"))}
-
-    def spent(self) -> dict[str, float | None]:
-        """Seconds and watt-hours of all epochs together, those before an interruption included."""
-        known = [row["energy_wh"] for row in self.history if row["energy_wh"] is not None]
-        return {
-            "train_seconds": float(sum(row["seconds"] for row in self.history)),
-            "energy_wh": sum(known) if known and len(known) == len(self.history) else None,
-        }
-
-    def _remember(self, row: Row) -> None:
-        """Adds a line to the history, and the weights to what is kept if they are among the best."""
-        select = self.protocol.select
-        found = row["validation_loss" if select == "loss" else f"validation_{select}_case"]
-        row["is_best"] = 0
-        if found is not None:
-            value = -found if select == "loss" else found
-            row["is_best"] = int(self._keep(row["epoch"], -math.inf if math.isnan(value) else value))
+    def _finish_epoch(self, row: Row) -> None:
+        """Add a row to the history, and the weights to the checkpoints if they are among the best."""
+        value = self._selection_value(row)
+        is_best = value is not None and self._keep_if_good(row["epoch"], value)
+        row["is_best"] = int(is_best)
         self.history.append(row)
         if self.protocol.early_stopping is not None:
             row["epochs_without_gain"] = self._epochs_without_gain
 
-    def _keep(self, epoch: int, value: float) -> bool:
-        """Keeps the weights if fewer than `keep` are better or equal; whether they are the best."""
-        rank = sum(each.value >= value for each in self.kept)
+    def _selection_value(self, row: Row) -> float | None:
+        """Return the value that selects checkpoints, larger is better; None where an epoch was not validated."""
+        select = self.protocol.select
+        measure = row["validation_loss" if select == "loss" else f"validation_{select}_case"]
+        if measure is None:
+            return None
+        value = float(-measure if select == "loss" else measure)
+        return -math.inf if math.isnan(value) else value
+
+    def _keep_if_good(self, epoch: int, value: float) -> bool:
+        """Keep the weights unless `keep` checkpoints are better or equal; return True if they are the best."""
+        rank = sum(checkpoint.value >= value for checkpoint in self.checkpoints)
         if rank >= self.protocol.keep:
             return False
-        state = self.model.state_dict()
-        # the first process's running statistics are its own
-        if not self.processes.told_by_first(
-            lambda: all(bool(torch.isfinite(each).all()) for each in state.values())
-        ):
+        weights = self.model.state_dict()
+        # on the first process, because running statistics differ between processes
+        if not self.processes.broadcast(lambda: _are_finite(weights)):
             raise DivergedError(f"a weight became nan or infinite in epoch {epoch}")
-        weights = {name: tensor.detach().clone() for name, tensor in state.items()}
-        self.kept.insert(rank, Checkpoint(epoch, value, weights))
-        del self.kept[self.protocol.keep :]
+        copies = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        self.checkpoints.insert(rank, Checkpoint(epoch, value, copies))
+        del self.checkpoints[self.protocol.keep :]
         return rank == 0
 
     def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
+        losses = [row["validation_loss"] for row in self.history]
         rate = learning_rate(
             self.protocol.schedule,
             self.protocol.optimizer.lr,
             step=step,
             steps_per_epoch=steps_per_epoch,
             epochs=self.protocol.epochs,
-            validation_losses=[
-                row["validation_loss"] for row in self.history if row["validation_loss"] is not None
-            ],
+            validation_losses=[loss for loss in losses if loss is not None],
         )
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
 
-def _mean(values: np.ndarray) -> float:
-    """Mean of what is defined; nan where nothing is."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else math.nan
+def _are_finite(weights: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
 def _difference(value: float | None, before: float | None) -> float | None:

@@ -1,0 +1,57 @@
+"""Masks of regions: from bit masks, from logits and from probabilities.
+
+A sigmoid gives each of K regions a channel of its own. A softmax gives K disjoint classes and the background,
+which is channel 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchbench.spec.protocol import Activation
+
+
+def region_masks(labels: Tensor, regions: int) -> Tensor:
+    """Return the mask of each region, bool (B, K, *space), for bit masks (B, *space)."""
+    bits = torch.arange(regions, device=labels.device, dtype=labels.dtype)
+    return (labels.unsqueeze(1) >> _along_channels(bits, labels.ndim + 1)) & 1 > 0
+
+
+def with_background(masks: Tensor) -> Tensor:
+    """Return the mask of every class (B, 1 + K, *space), background first, for disjoint regions (B, K, *space)."""
+    background = ~masks.any(1, keepdim=True)
+    return torch.cat([background, masks], 1)
+
+
+def activate(logits: Tensor, activation: Activation) -> Tensor:
+    """Return the probabilities of logits (B, K, *space): of each region on its own, or of one class per voxel."""
+    return logits.softmax(1) if activation == "softmax" else logits.sigmoid()
+
+
+def masks_of_logits(logits: Tensor, activation: Activation) -> Tensor:
+    """Return the mask of each region, bool (B, K, *space), for logits (B, K or 1 + K, *space).
+
+    Sigmoid: a probability above one half. Softmax: the most probable class.
+    """
+    return _decide(logits, activation, threshold=0.0)
+
+
+def masks_of_probabilities(probabilities: Tensor, activation: Activation) -> Tensor:
+    """Return the mask of each region, bool (B, K, *space), for probabilities (B, K or 1 + K, *space).
+
+    Sigmoid: a probability above one half. Softmax: the most probable class.
+    """
+    return _decide(probabilities, activation, threshold=0.5)
+
+
+def _decide(values: Tensor, activation: Activation, *, threshold: float) -> Tensor:
+    if activation == "sigmoid":
+        return values > threshold
+    classes = torch.arange(1, values.shape[1], device=values.device)
+    return values.argmax(1, keepdim=True) == _along_channels(classes, values.ndim)
+
+
+def _along_channels(values: Tensor, ndim: int) -> Tensor:
+    """Return (K,) with axes of length 1 after it, so that it broadcasts over (B, K, *space) of `ndim` axes."""
+    return values.view(-1, *[1] * (ndim - 2))

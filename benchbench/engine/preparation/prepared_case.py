@@ -1,0 +1,112 @@
+"""A prepared case in the cache: its arrays, and how they relate to the case on its own grid.
+
+    <cache>/prepared/<k2>/<key>/
+        image.npy       2D (S, C, *patch), 3D (C, *volume): uint8 or float16
+        label.npy       bit masks: bit k is set where region k of the task is; 2D (S, *patch), 3D the whole case
+        native.npy      2D only: bit masks (S, H, W) of the whole case, where slices were resized or cropped
+        foreground.npy  3D only: indices (N, 3) of labelled voxels of the volume, some of each region
+        case.json       how the arrays relate to the case
+
+A user can ask for compression: then the arrays are in arrays.npz, which takes less disk and more memory.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchbench.contract import CaseRef
+from benchbench.engine.preparation.frame import Frame
+from benchbench.engine.preparation.placement import Placement
+from benchbench.images.arrays import BitMasks, Floats
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case in the cache.
+
+    Every access maps an array into memory; changes to it stay private. Compressed arrays are read at every access.
+    """
+
+    case: CaseRef
+    folder: Path
+
+    def image(self) -> NDArray[Any]:
+        """Return the image, (S, C, *patch) or (C, *volume), uint8 or float16."""
+        return self._read("image")
+
+    def label(self) -> BitMasks:
+        """Return the bit masks of the prepared image, (S, *patch) or (*volume)."""
+        stored = self._read("label")
+        return stored if self.placement else self.frame.crop(stored)
+
+    def native_label(self) -> BitMasks:
+        """Return the bit masks (S, H, W) of the whole case, in the axes of `frame`."""
+        return self._read("native" if "native" in self._description["arrays"] else "label")
+
+    def foreground(self) -> NDArray[np.int32]:
+        """Return the indices (N, 3) of labelled voxels of the volume; 3D only."""
+        return self._read("foreground")
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The relation of the volume, or of the stack of slices, to the case."""
+        stored = self._description["frame"]
+        return Frame(*[_to_tuples(stored[field]) for field in Frame._fields])
+
+    @cached_property
+    def placement(self) -> Placement | None:
+        """The position of a slice in the patch; None in 3D."""
+        stored = self._description["placement"]
+        if not stored:
+            return None
+        return Placement(*[tuple(stored[field]) for field in Placement._fields])
+
+    @property
+    def is_resized(self) -> bool:
+        """True where slices are resized to fit the patch."""
+        return self.placement is not None and self.placement.scaled != self.placement.native
+
+    @property
+    def affine(self) -> Floats | None:
+        """The affine from the case's own axes to mm; None where unknown."""
+        stored = self._description["affine"]
+        return None if stored is None else np.array(stored)
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...] | None:
+        """The spacing along the axes of `frame`; None where unknown."""
+        stored = self._description["spacing_mm"]
+        if stored is None:
+            return None
+        return tuple(stored[axis] for axis in self.frame.axes)
+
+    def voxel_digest(self) -> str:
+        """Return the SHA-256 of the prepared image, which does not depend on the names of files."""
+        return str(self._description["voxels"])
+
+    def _read(self, name: str) -> NDArray[Any]:
+        path = self.folder / f"{name}.npy"
+        if path.exists():
+            return np.load(path, mmap_mode="c")
+        with np.load(self.folder / "arrays.npz") as arrays:
+            array: NDArray[Any] = arrays[name]
+            return array
+
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        description: dict[str, Any] = json.loads((self.folder / "case.json").read_text())
+        return description
+
+
+def _to_tuples(stored: Any) -> Any:
+    """Return JSON's nested lists as nested tuples."""
+    if isinstance(stored, list):
+        return tuple(_to_tuples(item) for item in stored)
+    return stored
