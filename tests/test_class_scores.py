@@ -9,7 +9,7 @@ from benchbench.metrics.class_scores import class_scores
 COUNTS = np.array([[5, 1, 1, 3], [2, 1, 0, 7], [1, 0, 1, 8]])
 
 
-def test_scores_of_classes_are_those_worked_out_by_hand() -> None:
+def test_class_scores_equal_hand_computed_values() -> None:
     scores = class_scores(COUNTS, ("background", "a", "b"), part="test")
     assert scores["test_dice_classes:background"] == pytest.approx(10 / 12)
     assert scores["test_dice_classes:a"] == pytest.approx(4 / 5)
@@ -20,7 +20,7 @@ def test_scores_of_classes_are_those_worked_out_by_hand() -> None:
     assert scores["test_specificity_classes"] == pytest.approx(18 / 20)
 
 
-def test_every_voxel_is_in_one_class_so_precision_and_sensitivity_are_accuracy() -> None:
+def test_precision_and_sensitivity_of_classes_equal_accuracy() -> None:
     scores = class_scores(COUNTS, ("background", "a", "b"), part="train")
     assert scores["train_precision_classes"] == scores["train_sensitivity_classes"] == pytest.approx(0.8)
     assert scores["train_accuracy_classes"] == pytest.approx(0.8)

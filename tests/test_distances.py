@@ -23,84 +23,84 @@ def draw(*rows: str) -> Mask:
     return np.array([[letter == "#" for letter in row] for row in rows])
 
 
-def near(found: dict[str, float], **expected: float) -> bool:
-    return {name: found[name] for name in expected} == pytest.approx(expected)
+def near(distances: dict[str, float], **expected: float) -> bool:
+    return {name: distances[name] for name in expected} == pytest.approx(expected)
 
 
-def test_of_two_points_every_distance_is_the_way_between_them() -> None:
+def test_every_distance_of_two_points_is_the_distance_between_them() -> None:
     reference, prediction = np.zeros((2, 5, 6), dtype=np.bool_)
     reference[0, 0] = prediction[3, 4] = True
-    found = score(reference, prediction, metrics=ALL, spacing_mm=(1, 1))
-    assert near(found, hd=5, hd95=5, hd95_pooled=5, hd95_surfel=5, assd=5, masd=5)
-    assert near(found, **{"nsd@1": 0, "nsd_voxel@1": 0})
+    distances = score(reference, prediction, metrics=ALL, spacing_mm=(1, 1))
+    assert near(distances, hd=5, hd95=5, hd95_pooled=5, hd95_surfel=5, assd=5, masd=5)
+    assert near(distances, **{"nsd@1": 0, "nsd_voxel@1": 0})
     assert score(reference, prediction, metrics=["hd"], spacing_mm=(2, 0.5)) == {"hd": math.hypot(6, 2)}
 
 
-def test_directions_are_pooled_or_taken_apart_as_the_name_says() -> None:
+def test_directions_are_pooled_or_separate_by_the_definition() -> None:
     reference = draw("#.........")
     prediction = draw("##########")
     there, back = [0], list(range(10))
-    found = score(reference, prediction, metrics=ALL)
+    distances = score(reference, prediction, metrics=ALL)
     assert near(
-        found,
+        distances,
         hd=9,
         hd95=8.55,  # between 8 and 9, 0.55 of the way: place 0.95 * 9
         hd95_pooled=8.5,  # place 0.95 * 10 among eleven
         assd=sum(there + back) / 11,
         masd=(0 + 4.5) / 2,
     )
-    assert found["nsd_voxel@1"] == pytest.approx((1 + 2) / 11)
+    assert distances["nsd_voxel@1"] == pytest.approx((1 + 2) / 11)
 
 
-def test_contours_are_weighted_with_their_length() -> None:
+def test_contours_are_weighted_by_their_length() -> None:
     reference = np.zeros((1, 4), dtype=np.bool_)
     prediction = reference.copy()
     reference[0, 0] = True  # four corners, each cut off: 4 * sqrt(1/2)
     prediction[0, :2] = True  # two more elements, each straight of length 1
-    found = score(reference, prediction, metrics=["nsd@0", "nsd@0.5", "nsd@1", "hd95_surfel"])
+    distances = score(reference, prediction, metrics=["nsd@0", "nsd@0.5", "nsd@1", "hd95_surfel"])
     cut = math.sqrt(1 / 2)
     # on the border of both: the corners at the left (2 of either) and those between the two pixels (2 cut, 2 straight)
-    assert found["nsd@0"] == pytest.approx((4 * cut + 2 * cut + 2) / (8 * cut + 2))
-    assert found["nsd@0.5"] == found["nsd@0"]
-    assert found["nsd@1"] == 1
-    assert found["hd95_surfel"] == 1
+    assert distances["nsd@0"] == pytest.approx((4 * cut + 2 * cut + 2) / (8 * cut + 2))
+    assert distances["nsd@0.5"] == distances["nsd@0"]
+    assert distances["nsd@1"] == 1
+    assert distances["hd95_surfel"] == 1
 
 
-def test_a_tolerance_holds_where_it_is_just_reached() -> None:
+def test_a_distance_equal_to_the_tolerance_is_within_it() -> None:
     reference, prediction = np.zeros((2, 1, 12), dtype=np.bool_)
     reference[0, 0] = prediction[0, 3] = True
     metrics = ["nsd_voxel@0.3", "nsd_voxel@0.29", "nsd@0.3"]
-    found = score(reference, prediction, metrics=metrics, spacing_mm=(0.1, 0.1))
-    assert found == {"nsd_voxel@0.3": 1, "nsd_voxel@0.29": 0, "nsd@0.3": 1}
+    distances = score(reference, prediction, metrics=metrics, spacing_mm=(0.1, 0.1))
+    assert distances == {"nsd_voxel@0.3": 1, "nsd_voxel@0.29": 0, "nsd@0.3": 1}
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 6)])
-def test_two_empty_masks_are_alike_and_one_is_as_far_as_the_grid_is_wide(shape: tuple[int, ...]) -> None:
+def test_two_empty_masks_have_distance_0_and_one_the_diagonal(shape: tuple[int, ...]) -> None:
     empty, full = np.zeros(shape, dtype=np.bool_), np.ones(shape, dtype=np.bool_)
     assert score(empty, empty, metrics=ALL) == dict.fromkeys(ALL[:6], 0.0) | dict.fromkeys(ALL[6:], 1.0)
     diagonal = math.sqrt(sum(length**2 for length in shape))
     for pair in ((empty, full), (full, empty)):
-        found = score(*pair, metrics=ALL)
-        assert found == pytest.approx(dict.fromkeys(ALL[:6], diagonal) | dict.fromkeys(ALL[6:], 0.0))
+        distances = score(*pair, metrics=ALL)
+        assert distances == pytest.approx(dict.fromkeys(ALL[:6], diagonal) | dict.fromkeys(ALL[6:], 0.0))
 
 
-def test_on_the_grid_of_brats_the_penalty_is_that_of_brats() -> None:
+def test_the_penalty_on_the_grid_of_brats_equals_that_of_brats() -> None:
     reference = np.zeros((240, 240, 155), dtype=np.bool_)
     prediction = reference.copy()
     prediction[0, 0, 0] = True
-    found = score(reference, prediction, metrics=["hd95"], spacing_mm=(1, 1, 1))
-    assert found["hd95"] == pytest.approx(373.1287, abs=1e-4)
+    distances = score(reference, prediction, metrics=["hd95"], spacing_mm=(1, 1, 1))
+    assert distances["hd95"] == pytest.approx(373.1287, abs=1e-4)
 
 
 @pytest.mark.parametrize("penalty", [374.0, math.inf, NAN])
-def test_another_penalty_may_be_given(penalty: float) -> None:
+def test_the_penalty_can_be_set(penalty: float) -> None:
     masks = np.zeros((2, 3, 4), dtype=np.bool_)
     masks[0, 0, 0] = True
-    found = score(masks[0], masks[1], metrics=["hd95", "assd", "nsd@2"], penalty=penalty)
-    assert found == pytest.approx({"hd95": penalty, "assd": penalty, "nsd@2": 0}, nan_ok=True)
+    distances = score(masks[0], masks[1], metrics=["hd95", "assd", "nsd@2"], penalty=penalty)
+    assert distances == pytest.approx({"hd95": penalty, "assd": penalty, "nsd@2": 0}, nan_ok=True)
 
 
-def test_a_false_alarm_at_the_edge_is_no_surface_found() -> None:
+def test_a_false_positive_at_the_border_has_nsd_0() -> None:
     # a distance transform of an image without zeros would call these near
     masks = np.zeros((2, 16, 16), dtype=np.bool_)
     masks[1, 15, 15] = True
@@ -122,7 +122,7 @@ FULL = Counts(1, 1, 1, 6)
         ("stratify", (NAN, NAN, 5, 2), (NAN, NAN, 0, 0.5)),
     ],
 )
-def test_policies_differ_where_the_reference_is_empty_and_never_forgive_a_miss(
+def test_policies_differ_only_if_the_reference_is_empty(
     policy: Any, far: tuple[float, ...], share: tuple[float, ...]
 ) -> None:
     counts = Counts(*np.array([BOTH, NO_REFERENCE, NO_PREDICTION, FULL]).T)
@@ -132,14 +132,14 @@ def test_policies_differ_where_the_reference_is_empty_and_never_forgive_a_miss(
 
 @settings(deadline=None)
 @given(PAIRS)
-def test_it_does_not_matter_which_mask_is_the_reference(pair: tuple[Mask, Mask]) -> None:
+def test_all_distances_are_symmetric(pair: tuple[Mask, Mask]) -> None:
     one, other = pair
     assert score(one, other, metrics=ALL) == pytest.approx(score(other, one, metrics=ALL))
 
 
 @settings(deadline=None)
 @given(SOLID_PAIRS, st.sampled_from([0.25, 2.0, 10.0]))
-def test_distances_grow_with_the_spacing(pair: tuple[Mask, Mask], factor: float) -> None:
+def test_distances_are_proportional_to_the_spacing(pair: tuple[Mask, Mask], factor: float) -> None:
     spacing = (1.0, 0.5, 3.0)[: pair[0].ndim]
     names = [name for name in ALL if "@" not in name]
     small = score(*pair, metrics=[*names, "nsd@1", "nsd_voxel@1"], spacing_mm=spacing)
@@ -152,7 +152,7 @@ def test_distances_grow_with_the_spacing(pair: tuple[Mask, Mask], factor: float)
 
 @settings(deadline=None)
 @given(SOLID_PAIRS, st.integers(0, 3), st.integers(0, 3))
-def test_distances_do_not_ask_where_in_the_image_the_masks_are(
+def test_distances_do_not_depend_on_the_position_of_the_masks(
     pair: tuple[Mask, Mask], before: int, after: int
 ) -> None:
     spacing = (0.3, 0.7, 1.1)[: pair[0].ndim]
@@ -163,17 +163,19 @@ def test_distances_do_not_ask_where_in_the_image_the_masks_are(
 
 @settings(deadline=None)
 @given(SOLID_PAIRS)
-def test_distances_stand_in_their_order(pair: tuple[Mask, Mask]) -> None:
-    found = score(*pair, metrics=[*ALL, "nsd@0", "nsd@3"])
-    assert 0 <= found["hd95"] <= found["hd"]
-    assert found["hd95_pooled"] <= found["hd"] + 1e-12
-    assert 0 <= found["nsd@0"] <= found["nsd@1"] <= found["nsd@3"] <= 1 + 1e-12
-    assert (found["hd"] == 0) == np.array_equal(*pair) or found["hd"] == 0  # filling a core keeps the surface
+def test_distances_are_ordered(pair: tuple[Mask, Mask]) -> None:
+    distances = score(*pair, metrics=[*ALL, "nsd@0", "nsd@3"])
+    assert 0 <= distances["hd95"] <= distances["hd"]
+    assert distances["hd95_pooled"] <= distances["hd"] + 1e-12
+    assert 0 <= distances["nsd@0"] <= distances["nsd@1"] <= distances["nsd@3"] <= 1 + 1e-12
+    assert (distances["hd"] == 0) == np.array_equal(*pair) or distances[
+        "hd"
+    ] == 0  # filling a core keeps the surface
 
 
 @settings(deadline=None)
 @given(SOLID_PAIRS)
-def test_each_distance_is_the_least_over_all_pairs_of_surface_voxels(pair: tuple[Mask, Mask]) -> None:
+def test_distances_equal_those_over_all_pairs_of_surface_voxels(pair: tuple[Mask, Mask]) -> None:
     spacing = np.array((1.0, 2.0, 0.5)[: pair[0].ndim])
     edges = []
     for mask in pair:
@@ -183,9 +185,9 @@ def test_each_distance_is_the_least_over_all_pairs_of_surface_voxels(pair: tuple
         edges.append(np.argwhere(mask & ~inner) * spacing)
     table = np.linalg.norm(edges[0][:, None] - edges[1][None], axis=-1)
     there, back = table.min(1), table.min(0)
-    found = score(*pair, metrics=["hd", "hd95", "assd", "masd"], spacing_mm=spacing.tolist())
+    distances = score(*pair, metrics=["hd", "hd95", "assd", "masd"], spacing_mm=spacing.tolist())
     assert near(
-        found,
+        distances,
         hd=max(there.max(), back.max()),
         hd95=max(np.percentile(there, 95), np.percentile(back, 95)),
         assd=np.concatenate([there, back]).mean(),
@@ -203,13 +205,15 @@ def test_each_distance_is_the_least_over_all_pairs_of_surface_voxels(pair: tuple
         ((3, 3), (1, NAN), "expected 2 positive numbers"),
     ],
 )
-def test_axes_and_spacing_must_fit(shape: tuple[int, ...], spacing: tuple[float, ...], message: str) -> None:
+def test_wrong_axes_or_spacing_are_refused(
+    shape: tuple[int, ...], spacing: tuple[float, ...], message: str
+) -> None:
     mask = np.zeros(shape, dtype=np.bool_)
     with pytest.raises(ValueError, match=message):
         score(mask, mask, metrics=["hd95"], spacing_mm=spacing)
 
 
-def test_a_metric_that_is_none_is_refused() -> None:
+def test_an_unknown_metric_is_refused() -> None:
     mask = np.zeros((3, 3), dtype=np.bool_)
     with pytest.raises(ValueError, match="no such metric 'hd59'"):
         score(mask, mask, metrics=["dice", "hd59"])
@@ -224,8 +228,8 @@ def test_a_case_is_measured_region_by_region_in_mm_or_pixels() -> None:
     first, second = measure_regions(bits, masks, metrics=["dice", "hd", "nsd@1"], spacing_mm=(5, 1, 1))
     assert first == pytest.approx({"hd_mm": 5, "nsd@1_mm": 4 / 8})
     assert second == {"hd_mm": 0, "nsd@1_mm": 1}
-    found = measure_regions(bits, masks, metrics=["hd"], spacing_mm=None)
-    assert found == [{"hd_px": 1.0}, {"hd_px": 0}]
+    distances = measure_regions(bits, masks, metrics=["hd"], spacing_mm=None)
+    assert distances == [{"hd_px": 1.0}, {"hd_px": 0}]
     assert measure_regions(bits, masks, metrics=["dice", "iou"], spacing_mm=None) == [{}, {}]
 
 
@@ -241,8 +245,8 @@ def test_a_case_of_one_slice_is_measured_in_its_plane(spacing: tuple[float, ...]
     bits = np.ones((1, 6, 6), dtype=np.uint8)
     masks = np.ones((1, 1, 6, 6), dtype=np.bool_)
     masks[0, 0, 2:4, 2:4] = False  # in a volume of one slice every voxel would be surface
-    (found,) = measure_regions(bits, masks, metrics=["hd"], spacing_mm=spacing)
-    assert found == {"hd_mm": 2.0}
+    (distances,) = measure_regions(bits, masks, metrics=["hd"], spacing_mm=spacing)
+    assert distances == {"hd_mm": 2.0}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # their own, of themselves
@@ -257,18 +261,18 @@ def test_distances_agree_with_monai_and_surface_distance() -> None:
         reference, prediction = rng.random((2, *shape)) < rng.uniform(0.05, 0.6)
         if not (reference.any() and prediction.any()):
             continue
-        found = score(reference, prediction, metrics=[*ALL, "nsd@2.5"], spacing_mm=spacing)
+        distances = score(reference, prediction, metrics=[*ALL, "nsd@2.5"], spacing_mm=spacing)
         theirs = surface_distance.compute_surface_distances(reference, prediction, spacing)
-        assert found["hd95_surfel"] == pytest.approx(surface_distance.compute_robust_hausdorff(theirs, 95))
+        assert distances["hd95_surfel"] == pytest.approx(surface_distance.compute_robust_hausdorff(theirs, 95))
         for tau in (1, 2.5):
             share = surface_distance.compute_surface_dice_at_tolerance(theirs, tau)
-            assert found[f"nsd@{tau}"] == pytest.approx(share)
+            assert distances[f"nsd@{tau}"] == pytest.approx(share)
         pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
         options: dict[str, Any] = {"include_background": True, "spacing": spacing}
         hausdorff = monai.compute_hausdorff_distance
-        assert found["hd"] == pytest.approx(float(hausdorff(*pair, **options)), rel=1e-5)
-        assert found["hd95"] == pytest.approx(float(hausdorff(*pair, percentile=95, **options)), rel=1e-5)
+        assert distances["hd"] == pytest.approx(float(hausdorff(*pair, **options)), rel=1e-5)
+        assert distances["hd95"] == pytest.approx(float(hausdorff(*pair, percentile=95, **options)), rel=1e-5)
         mean = float(monai.compute_average_surface_distance(*pair, symmetric=True, **options))
-        assert found["assd"] == pytest.approx(mean, rel=1e-5)
+        assert distances["assd"] == pytest.approx(mean, rel=1e-5)
         share = float(monai.compute_surface_dice(*pair, [1.0], **options))
-        assert found["nsd_voxel@1"] == pytest.approx(share, rel=1e-5)
+        assert distances["nsd_voxel@1"] == pytest.approx(share, rel=1e-5)

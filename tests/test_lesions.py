@@ -17,46 +17,46 @@ def boxes(*corners: tuple[int, int, int], side: int = 4) -> np.ndarray:
     return mask
 
 
-def test_no_lesion_and_none_predicted_is_perfect() -> None:
+def test_no_lesion_and_no_prediction_is_perfect() -> None:
     assert brats23_lesion(boxes(), boxes(), rules=GLI) == (1, 0, 0, 0, 0)
 
 
-def test_lesions_found_missed_and_made_up_each_count_as_one() -> None:
+def test_found_missed_and_made_up_lesions_have_equal_weight() -> None:
     reference = boxes((2, 2, 2), (20, 20, 20))
     prediction = boxes((2, 2, 2), (2, 30, 30))
-    found = brats23_lesion(reference, prediction, rules=GLI)
-    assert found == (pytest.approx(1 / 3), pytest.approx(2 * 374 / 3), 1, 1, 1)
+    scores = brats23_lesion(reference, prediction, rules=GLI)
+    assert scores == (pytest.approx(1 / 3), pytest.approx(2 * 374 / 3), 1, 1, 1)
 
 
-def test_a_false_alarm_alone_has_the_worst_score_unless_the_rules_forgive_it() -> None:
+def test_a_single_false_positive_has_the_worst_score_unless_it_does_not_count() -> None:
     assert brats23_lesion(boxes(), boxes((5, 5, 5)), rules=GLI) == (0, 374, 0, 0, 1)
     assert brats23_lesion(boxes(), boxes((5, 5, 5)), rules=RULES["men-rt"]) == (1, 0, 0, 0, 1)
 
 
-def test_a_false_alarm_of_one_voxel_counts_however_small() -> None:
+def test_a_false_positive_of_one_voxel_counts_fully() -> None:
     reference = boxes((2, 2, 2))
     prediction = reference.copy()
     prediction[30, 30, 30] = True
     assert brats23_lesion(reference, prediction, rules=GLI).dice == pytest.approx(1 / 2)
 
 
-def test_a_small_lesion_of_the_reference_is_dropped_but_absorbs_what_touches_it() -> None:
+def test_a_dropped_lesion_still_absorbs_the_components_that_touch_it() -> None:
     reference = boxes((2, 2, 2)) | boxes((20, 20, 20), side=3)  # 64 and 27 voxels
     prediction = boxes((2, 2, 2)) | boxes((21, 21, 21), side=3)
     assert brats23_lesion(reference, prediction, rules=GLI) == (1, 0, 1, 0, 0)
-    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=GLI).missed == 0
-    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=RULES["met"]).missed == 1
+    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=GLI).n_missed == 0
+    assert brats23_lesion(reference, boxes((2, 2, 2)), rules=RULES["met"]).n_missed == 1
 
 
-def test_the_least_volume_itself_is_too_small_and_is_in_mm() -> None:
+def test_a_lesion_of_exactly_the_smallest_volume_in_mm_is_dropped() -> None:
     reference = boxes((2, 2, 2), side=2)  # 8 voxels
     empty = boxes()
-    assert brats23_lesion(reference, empty, rules=Rules(1, 8)).missed == 0
-    assert brats23_lesion(reference, empty, rules=Rules(1, 7)).missed == 1
-    assert brats23_lesion(reference, empty, rules=Rules(1, 8), spacing_mm=(1, 1, 2)).missed == 1
+    assert brats23_lesion(reference, empty, rules=Rules(1, 8)).n_missed == 0
+    assert brats23_lesion(reference, empty, rules=Rules(1, 7)).n_missed == 1
+    assert brats23_lesion(reference, empty, rules=Rules(1, 8), spacing_mm=(1, 1, 2)).n_missed == 1
 
 
-def test_lesions_whose_zones_meet_are_one() -> None:
+def test_lesions_whose_zones_touch_are_one_lesion() -> None:
     reference = boxes((2, 2, 2), (2, 2, 10))  # a gap of four voxels
     assert brats23_lesion(reference, boxes((2, 2, 2)), rules=GLI)[2:] == (1, 0, 0)
     assert brats23_lesion(reference, boxes((2, 2, 2)), rules=SMALL)[2:] == (1, 1, 0)
@@ -68,19 +68,19 @@ def test_a_component_that_bridges_two_lesions_is_scored_against_both() -> None:
     reference = boxes((2, 2, 2), (2, 2, 20))
     prediction = reference.copy()
     prediction[3, 3, 2:24] = True  # 14 voxels between them
-    found = brats23_lesion(reference, prediction, rules=GLI)
-    assert found.dice == pytest.approx(2 * 64 / (64 + 142))
-    assert found[2:] == (2, 0, 0)
+    scores = brats23_lesion(reference, prediction, rules=GLI)
+    assert scores.dice == pytest.approx(2 * 64 / (64 + 142))
+    assert scores[2:] == (2, 0, 0)
 
 
-def test_a_component_in_the_zone_of_a_lesion_finds_it_with_dice_0() -> None:
+def test_a_component_within_the_zone_finds_the_lesion_with_dice_0() -> None:
     reference, prediction = boxes((10, 10, 10)), boxes((10, 10, 16))  # two voxels of gap, zone of three
-    found = brats23_lesion(reference, prediction, rules=GLI)
-    assert (found.dice, found.found, found.made_up) == (0, 1, 0)
-    assert 0 < found.hd95_mm < 10
+    scores = brats23_lesion(reference, prediction, rules=GLI)
+    assert (scores.dice, scores.n_found, scores.n_made_up) == (0, 1, 0)
+    assert 0 < scores.hd95_mm < 10
 
 
-def test_volumes_only() -> None:
+def test_lesions_of_a_two_dimensional_mask_are_refused() -> None:
     flat = np.zeros((4, 4), dtype=np.bool_)
     with pytest.raises(ValueError, match="2 axes, expected 3"):
         brats23_lesion(flat, flat, rules=GLI)
@@ -89,17 +89,17 @@ def test_volumes_only() -> None:
 NAMES = ["lesion_dice@gli", "lesion_hd95@gli", "lesion_dice@men-rt"]
 
 
-def test_a_metric_of_lesions_is_named_with_its_challenge_beside_any_other() -> None:
+def test_lesion_scores_can_be_combined_with_other_metrics() -> None:
     reference, prediction = boxes((2, 2, 2), (20, 20, 20)), boxes((2, 2, 2), (2, 30, 30))
-    found = score(reference, prediction, metrics=["dice", *NAMES, "hd"])
-    assert list(found) == ["dice", *NAMES, "hd"]
-    assert found["dice"] == 0.5
-    assert found["lesion_dice@gli"] == pytest.approx(1 / 3)
-    assert found["lesion_hd95@gli"] == pytest.approx(2 * 374 / 3)
-    assert found["lesion_dice@men-rt"] == pytest.approx(1 / 2)  # what is made up does not count there
+    values = score(reference, prediction, metrics=["dice", *NAMES, "hd"])
+    assert list(values) == ["dice", *NAMES, "hd"]
+    assert values["dice"] == 0.5
+    assert values["lesion_dice@gli"] == pytest.approx(1 / 3)
+    assert values["lesion_hd95@gli"] == pytest.approx(2 * 374 / 3)
+    assert values["lesion_dice@men-rt"] == pytest.approx(1 / 2)  # false positives do not count there
 
 
-def test_each_region_of_a_case_has_columns_of_its_lesions() -> None:
+def test_each_region_has_columns_of_lesion_scores() -> None:
     bits = (boxes((2, 2, 2)) | boxes((20, 20, 20)) << 1).astype(np.uint8)
     masks = np.stack([boxes((2, 2, 2)), boxes()], axis=1)
     first, second = measure_regions(bits, masks, metrics=NAMES[:2], spacing_mm=(1, 1, 1))
@@ -108,25 +108,25 @@ def test_each_region_of_a_case_has_columns_of_its_lesions() -> None:
 
 
 @pytest.mark.parametrize(("spacing_mm", "unit", "dice"), [(None, "px", 0.0), ((1, 0.5, 1), "mm", 1.0)])
-def test_a_lesion_is_too_small_in_the_unit_of_its_column(
+def test_the_smallest_volume_has_the_unit_of_the_column(
     spacing_mm: tuple[float, ...] | None, unit: str, dice: float
 ) -> None:
     masks = np.zeros((40, 1, 40, 40), dtype=np.bool_)
     bits = boxes((2, 2, 2)).view(np.uint8)  # 64 voxels: 64, or 32 mm3 of which none is scored
-    (found,) = measure_regions(bits, masks, metrics=["lesion_dice@gli"], spacing_mm=spacing_mm)
-    assert found == {f"lesion_dice@gli_{unit}": dice}
+    (values,) = measure_regions(bits, masks, metrics=["lesion_dice@gli"], spacing_mm=spacing_mm)
+    assert values == {f"lesion_dice@gli_{unit}": dice}
 
 
-def test_lesions_of_one_slice_are_of_a_volume_one_voxel_thick() -> None:
+def test_an_image_is_treated_as_a_volume_of_one_slice() -> None:
     square = boxes((0, 2, 2), side=9)[:1]
     bits, masks = square.view(np.uint8), square[:, None]
-    (found,) = measure_regions(bits, masks, metrics=NAMES[:2], spacing_mm=None)
-    assert found == {"lesion_dice@gli_px": 1.0, "lesion_hd95@gli_px": 0.0}
+    (values,) = measure_regions(bits, masks, metrics=NAMES[:2], spacing_mm=None)
+    assert values == {"lesion_dice@gli_px": 1.0, "lesion_hd95@gli_px": 0.0}
     (missed,) = measure_regions(bits, ~masks & False, metrics=NAMES[:2], spacing_mm=None)
     assert missed == {"lesion_dice@gli_px": 0.0, "lesion_hd95@gli_px": 374.0}
 
 
-def test_policies_for_empty_masks_hold_for_lesions() -> None:
+def test_policies_for_empty_masks_apply_to_lesion_scores() -> None:
     nothing = Counts(0, 0, 0, 9)
     dice = [float(distance("lesion_dice@gli_mm", 1.0, nothing, empty=rule)) for rule in ("score", "zero")]
     assert dice == [1.0, 0.0]

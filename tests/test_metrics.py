@@ -34,12 +34,12 @@ PREDICTION = draw(
 )
 
 
-def test_voxels_are_counted_by_reference_and_prediction() -> None:
+def test_voxels_of_reference_and_prediction_are_counted() -> None:
     assert count(REFERENCE, PREDICTION) == Counts(tp=1, fp=1, fn=3, tn=7)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_where_no_mask_is_empty_every_policy_gives_the_textbook_value(policy: EmptyPolicy) -> None:
+def test_every_policy_gives_the_textbook_value_for_masks_with_voxels(policy: EmptyPolicy) -> None:
     assert score(REFERENCE, PREDICTION, metrics=METRICS, empty=policy) == pytest.approx(
         {
             "dice": 2 / 6,
@@ -95,15 +95,15 @@ FULL_REFERENCE = Counts(tp=8, fp=0, fn=4, tn=0)
         ("stratify", FULL_REFERENCE, (16 / 20, 8 / 12, 8 / 12, 1, 8 / 12, NAN)),
     ],
 )
-def test_an_empty_mask_scores_as_the_policy_says(
+def test_the_policy_decides_the_score_of_an_empty_mask(
     policy: EmptyPolicy, counts: Counts, expected: tuple[float, ...]
 ) -> None:
-    found = [float(overlap(metric, counts, empty=policy)) for metric in METRICS]
-    assert found == pytest.approx(expected, nan_ok=True)
+    scores = [float(overlap(metric, counts, empty=policy)) for metric in METRICS]
+    assert scores == pytest.approx(expected, nan_ok=True)
 
 
 @given(MASKS, MASKS)
-def test_under_the_default_only_the_reference_can_make_a_score_undefined(
+def test_with_the_default_policy_only_the_reference_makes_a_score_undefined(
     reference: np.ndarray, prediction: np.ndarray
 ) -> None:
     undefined = {
@@ -114,7 +114,7 @@ def test_under_the_default_only_the_reference_can_make_a_score_undefined(
 
 
 @given(st.lists(COUNTS.filter(any), min_size=1, max_size=5))
-def test_many_cases_at_once_score_as_one_by_one(many: list[Counts]) -> None:
+def test_an_array_of_cases_has_the_scores_of_each_case(many: list[Counts]) -> None:
     stacked = Counts(*np.array(many).T)
     for metric, policy in itertools.product(METRICS, POLICIES):
         one_by_one = [float(overlap(metric, counts, empty=policy)) for counts in many]
@@ -129,26 +129,26 @@ def test_counts_add_up_to_every_voxel_and_both_masks(reference: np.ndarray, pred
 
 
 @given(MASKS, MASKS)
-def test_dice_iou_and_accuracy_do_not_ask_which_mask_is_the_reference(one: np.ndarray, other: np.ndarray) -> None:
+def test_dice_iou_and_accuracy_are_symmetric(one: np.ndarray, other: np.ndarray) -> None:
     metrics: tuple[Metric, ...] = ("dice", "iou", "accuracy")
     assert score(one, other, metrics=metrics) == score(other, one, metrics=metrics)
 
 
 @given(MASKS, MASKS)
 def test_dice_follows_from_iou(reference: np.ndarray, prediction: np.ndarray) -> None:
-    found = score(reference, prediction, metrics=("dice", "iou"))
-    assert found["dice"] == pytest.approx(2 * found["iou"] / (1 + found["iou"]))
+    scores = score(reference, prediction, metrics=("dice", "iou"))
+    assert scores["dice"] == pytest.approx(2 * scores["iou"] / (1 + scores["iou"]))
 
 
 @given(COUNTS.filter(any))
-def test_every_score_lies_between_0_and_1_or_is_undefined(counts: Counts) -> None:
+def test_every_score_is_between_0_and_1_or_undefined(counts: Counts) -> None:
     for metric, policy in itertools.product(METRICS, POLICIES):
         value = float(overlap(metric, counts, empty=policy))
         assert np.isnan(value) or 0 <= value <= 1
 
 
-def test_six_images_have_as_many_means_as_rules() -> None:
-    # Dice 1, 2/3, 6/7; a miss; a false alarm; and rightly nothing
+def test_each_policy_gives_its_own_mean_of_six_images() -> None:
+    # Dice 1, 2/3 and 6/7; a miss; a false positive; two empty masks
     tp, fp, fn = np.array([4, 2, 6, 0, 0, 0]), np.array([0, 1, 0, 0, 1, 0]), np.array([0, 1, 2, 1, 0, 0])
     images = Counts(tp, fp, fn, 10 - tp - fp - fn)
     means = {policy: np.nanmean(overlap("dice", images, empty=policy)) for policy in POLICIES}
@@ -183,18 +183,18 @@ def test_masks_that_are_not_boolean_are_refused(dtype: type) -> None:
 
 @settings(deadline=None)  # the other library is imported
 @given(MASKS.filter(lambda mask: mask.any() and not mask.all()), MASKS.filter(lambda mask: mask.any()))
-def test_where_both_classes_are_present_scores_are_those_of_scikit_learn(
+def test_scores_equal_those_of_scikit_learn_if_both_classes_are_present(
     reference: np.ndarray, prediction: np.ndarray
 ) -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
-    truth, guess = reference.ravel(), prediction.ravel()
+    reference_voxels, predicted_voxels = reference.ravel(), prediction.ravel()
     theirs = {
-        "dice": sklearn.f1_score(truth, guess),
-        "iou": sklearn.jaccard_score(truth, guess),
-        "accuracy": sklearn.accuracy_score(truth, guess),
-        "precision": sklearn.precision_score(truth, guess),
-        "sensitivity": sklearn.recall_score(truth, guess),
-        "specificity": sklearn.recall_score(truth, guess, pos_label=False),
+        "dice": sklearn.f1_score(reference_voxels, predicted_voxels),
+        "iou": sklearn.jaccard_score(reference_voxels, predicted_voxels),
+        "accuracy": sklearn.accuracy_score(reference_voxels, predicted_voxels),
+        "precision": sklearn.precision_score(reference_voxels, predicted_voxels),
+        "sensitivity": sklearn.recall_score(reference_voxels, predicted_voxels),
+        "specificity": sklearn.recall_score(reference_voxels, predicted_voxels, pos_label=False),
     }
     assert theirs.keys() == set(METRICS)
     assert score(reference, prediction, metrics=METRICS) == pytest.approx(theirs)
@@ -202,22 +202,22 @@ def test_where_both_classes_are_present_scores_are_those_of_scikit_learn(
 
 @settings(deadline=None)  # the other library is imported
 @given(MASKS.filter(lambda mask: mask.any()), MASKS)
-def test_where_there_is_a_reference_dice_and_iou_are_those_of_monai(
+def test_dice_and_iou_equal_those_of_monai_if_there_is_a_reference(
     reference: np.ndarray, prediction: np.ndarray
 ) -> None:
     monai, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
     pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
-    found = score(reference, prediction, metrics=["dice", "iou"], empty="monai")
-    assert found["dice"] == pytest.approx(float(monai.compute_dice(*pair)), rel=1e-6)
-    assert found["iou"] == pytest.approx(float(monai.compute_iou(*pair)), rel=1e-6)
+    scores = score(reference, prediction, metrics=["dice", "iou"], empty="monai")
+    assert scores["dice"] == pytest.approx(float(monai.compute_dice(*pair)), rel=1e-6)
+    assert scores["iou"] == pytest.approx(float(monai.compute_iou(*pair)), rel=1e-6)
 
 
 @settings(deadline=None)  # the other library is imported
 @given(MASKS)
-def test_without_a_reference_the_policy_of_monai_is_nan_as_it_is_there(prediction: np.ndarray) -> None:
+def test_the_policy_of_monai_is_nan_without_a_reference_like_monai(prediction: np.ndarray) -> None:
     monai, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
     reference = np.zeros_like(prediction)
     pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
-    found = score(reference, prediction, metrics=["dice", "iou"], empty="monai")
+    scores = score(reference, prediction, metrics=["dice", "iou"], empty="monai")
     theirs = [float(of(*pair, ignore_empty=True)) for of in (monai.compute_dice, monai.compute_iou)]
-    assert np.isnan([*found.values(), *theirs]).all()
+    assert np.isnan([*scores.values(), *theirs]).all()

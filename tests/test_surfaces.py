@@ -20,14 +20,14 @@ def code(*inside: tuple[int, ...]) -> int:
     return sum(1 << sum(offset << axis for axis, offset in enumerate(corner)) for corner in inside)
 
 
-def test_the_surface_of_a_block_is_all_but_its_core() -> None:
+def test_the_surface_of_a_block_is_everything_except_its_core() -> None:
     block = np.ones((4, 3, 5), dtype=np.bool_)
     surface = voxel_surface(block)
     assert surface.weights.sum() == 4 * 3 * 5 - 2 * 1 * 3
     assert not surface.grid[1:3, 1:2, 1:4].any()
 
 
-def test_a_hole_has_a_surface_and_diagonal_neighbours_do_not_close_it() -> None:
+def test_a_hole_has_a_surface_but_a_diagonal_gap_does_not() -> None:
     ring = np.ones((3, 3), dtype=np.bool_)
     ring[1, 1] = False
     assert voxel_surface(ring).grid.tolist() == ring.tolist()
@@ -61,13 +61,15 @@ def test_surface_voxels_are_those_with_a_face_neighbour_outside(mask: np.ndarray
         ([], 0),
     ],
 )
-def test_the_area_among_eight_voxels_is_that_of_the_midpoints(inside: list[tuple[int, ...]], area: float) -> None:
+def test_the_area_between_eight_voxels_equals_hand_computed_values(
+    inside: list[tuple[int, ...]], area: float
+) -> None:
     sizes = element_sizes((1.0, 1.0, 1.0))
     assert sizes[code(*inside)] == pytest.approx(area)
     assert sizes[255 - code(*inside)] == pytest.approx(area)
 
 
-def test_the_length_among_four_pixels_is_that_of_the_midpoints() -> None:
+def test_the_length_between_four_pixels_equals_hand_computed_values() -> None:
     sizes = element_sizes((3.0, 4.0))
     assert sizes[code((0, 0))] == pytest.approx(2.5)  # half of the diagonal
     assert sizes[code((0, 0), (1, 0))] == pytest.approx(3)  # along the first axis
@@ -76,7 +78,7 @@ def test_the_length_among_four_pixels_is_that_of_the_midpoints() -> None:
     assert sizes[0] == sizes[15] == 0
 
 
-def test_a_box_has_the_area_of_its_faces_less_what_is_cut_off_edges_and_corners() -> None:
+def test_a_box_has_the_area_of_its_faces_without_the_cut_edges_and_corners() -> None:
     mask = np.zeros((8, 9, 10), dtype=np.bool_)
     mask[2:6, 2:7, 2:8] = True
     size = np.array([4, 5, 6])
@@ -94,7 +96,7 @@ def test_a_box_has_the_area_of_its_faces_less_what_is_cut_off_edges_and_corners(
 
 @settings(deadline=None)
 @given(st.permutations(range(3)), st.integers(0, 255))
-def test_areas_turn_with_the_axes(order: list[int], number: int) -> None:
+def test_areas_are_the_same_after_swapping_axes(order: list[int], number: int) -> None:
     spacing = (0.5, 1.0, 2.5)
     cell = np.array([[[number >> (a + 2 * b + 4 * c) & 1 for c in (0, 1)] for b in (0, 1)] for a in (0, 1)])
     turned = cell.transpose(order)
@@ -103,7 +105,7 @@ def test_areas_turn_with_the_axes(order: list[int], number: int) -> None:
     assert sizes[code(*inside)] == pytest.approx(element_sizes(spacing)[number])
 
 
-def test_the_areas_are_those_of_surface_distance_for_every_neighbourhood() -> None:
+def test_the_areas_of_every_neighbourhood_equal_those_of_surface_distance() -> None:
     tables = pytest.importorskip("surface_distance.lookup_tables")
     kernel = tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL
     corners = list(itertools.product((0, 1), repeat=3))

@@ -1,1 +1,1 @@
-"""Scores of a predicted mask against a reference mask: overlaps, distances and lesions."""
+"""Scores of a predicted mask against a reference mask: overlaps, distances and lesion-wise scores."""

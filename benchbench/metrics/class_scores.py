@@ -1,7 +1,7 @@
-"""Scores of a classification of voxels, background being one of the classes.
+"""Scores of a classification of voxels in which the background is one of the classes.
 
-They are what frameworks report of one-hot labels while they train, and flatter: most voxels are background. They
-have names of their own, `..._classes`, and never stand for a metric of regions.
+Frameworks report such scores of one-hot labels during training. They are high, because most voxels are background,
+so that they have names of their own, `..._classes`, and never replace a metric of regions.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ BACKGROUND = "background"
 
 
 def class_scores(counts: Integers, classes: Sequence[str], *, part: str) -> dict[str, float]:
-    """Each metric of counts (classes, 4): Dice and IoU as the mean over classes, the others of counts added up.
+    """Return the scores of counts (classes, 4), named `<part>_<metric>_classes`.
 
-    Accuracy is the share of voxels in their class. A voxel is predicted to be in one class, so precision and
-    sensitivity of counts added up are the same number as accuracy.
+    Dice and IoU are means over the classes, and Dice is also given for each class, as `..._classes:<class>`. The
+    other metrics are computed from the counts of all classes added up. Accuracy is the fraction of voxels in their
+    class. Every voxel is predicted to be in one class, so that precision and sensitivity equal accuracy.
     """
-    dice = overlap("dice", Counts(*counts.T))
+    by_class = Counts(*counts.T)
     added = Counts(*counts.sum(0))
-    scores = {name: float(overlap(name, added)) for name in METRICS}
-    scores |= {"dice": float(dice.mean()), "iou": float(overlap("iou", Counts(*counts.T)).mean())}
-    scores["accuracy"] = float(counts[:, 0].sum() / counts[0].sum())
-    of_classes = {f"{part}_dice_classes:{name}": float(value) for name, value in zip(classes, dice, strict=True)}
-    return {**{f"{part}_{name}_classes": value for name, value in scores.items()}, **of_classes}
+    dice = overlap("dice", by_class)
+    values = {name: float(overlap(name, added)) for name in METRICS}
+    values["dice"] = float(dice.mean())
+    values["iou"] = float(overlap("iou", by_class).mean())
+    values["accuracy"] = float(counts[:, 0].sum() / counts[0].sum())
+    scores = {f"{part}_{name}_classes": value for name, value in values.items()}
+    for name, value in zip(classes, dice, strict=True):
+        scores[f"{part}_dice_classes:{name}"] = float(value)
+    return scores

@@ -1,13 +1,15 @@
-"""Scores lesion by lesion, as the BraTS challenges of 2023 do.
+"""Scores lesion by lesion, as in the BraTS challenges of 2023.
+
+Written here because the official evaluation is a script that assumes voxels of 1 mm, not a package.
 
 Source: Saluja et al., the official evaluation of BraTS 2023 (`rachitsaluja/BraTS-2023-Metrics`).
 
-What the rules imply, and is kept:
+The rules have these consequences, which are kept:
 
-- The least volume drops lesions of the reference only; a prediction of one voxel that touches none counts fully.
+- The smallest volume drops lesions of the reference only; a predicted voxel that touches no lesion counts fully.
 - A predicted component that bridges two lesions is scored against both.
-- A component that touches only the zone around a lesion makes it found, with Dice 0 and a finite distance.
-- A dropped lesion still absorbs the components that touch it: they are not false positives.
+- A lesion counts as found if a component touches only the zone around it, with Dice 0 and a finite distance.
+- Components that touch a dropped lesion are not false positives.
 """
 
 from __future__ import annotations
@@ -18,25 +20,26 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from benchbench.images.arrays import Floats, Mask, bounding_box
+from benchbench.images.arrays import Integers, Mask, bounding_box
 from benchbench.metrics.distances import measure
 from benchbench.metrics.overlaps import count, overlap
 from benchbench.spec.metric_names import Challenge, MetricName, parse_metrics
 
 PENALTY_MM = 374.0
+"""Distance of a missed lesion and of a false positive."""
 _HD95 = parse_metrics(["hd95_surfel"])
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)
 
 
 class Rules(NamedTuple):
-    """What the challenges set differently."""
+    """The rules of one challenge."""
 
     dilation: int
-    """Lesions whose zones of so many voxels meet are one."""
+    """Width of the zone around a lesion in voxels; lesions whose zones touch are one lesion."""
     volume_mm3: float
-    """Lesions of the reference up to this size are not scored."""
+    """Largest volume of a lesion of the reference that is not scored."""
     has_false_positives: bool = True
-    """Whether a component that touches no lesion counts as a lesion of Dice 0."""
+    """True if a component that touches no lesion counts as a lesion with Dice 0."""
 
 
 RULES: dict[Challenge, Rules] = {
@@ -50,14 +53,22 @@ RULES: dict[Challenge, Rules] = {
 
 
 class LesionScores(NamedTuple):
-    """The means over the lesions of one region of one case, and of how many."""
+    """The scores of one region of one case."""
 
     dice: float
+    """Mean over the scored lesions and the false positives that count."""
     hd95_mm: float
-    found: int
-    missed: int
-    made_up: int
-    """Predicted components that touch no lesion."""
+    """Mean over the same lesions, in mm."""
+    n_found: int
+    """Number of scored lesions that a component touches."""
+    n_missed: int
+    """Number of scored lesions that no component touches."""
+    n_made_up: int
+    """Number of predicted components that touch no lesion."""
+
+    def columns(self) -> dict[str, float]:
+        """Return the scores under their names in tables."""
+        return {name.removeprefix("n_"): value for name, value in self._asdict().items()}
 
 
 class _Lesion(NamedTuple):
@@ -70,24 +81,25 @@ class _Lesion(NamedTuple):
 def measure_lesions(
     reference: Mask, prediction: Mask, metrics: Mapping[str, MetricName], *, spacing_mm: Sequence[float] | None
 ) -> dict[str, float]:
-    """Each of these scores of a region, by the name it was asked for.
+    """Return each lesion score of a region, by its name in `metrics`.
 
-    An image is a volume of one slice. Without spacing a voxel measures 1 along each axis, as the official
-    evaluation takes it to do everywhere.
+    An image is treated as a volume of one slice. Without spacing a voxel measures 1 along each axis, as in the
+    official evaluation.
     """
     spacing = (1.0, 1.0, 1.0)[: reference.ndim] if spacing_mm is None else tuple(spacing_mm)
     if reference.ndim == 2:
         reference, prediction, spacing = reference[None], prediction[None], (1.0, *spacing)
-    challenges = {metric.challenge for metric in metrics.values() if metric.challenge is not None}
-    scores = {
-        challenge: brats23_lesion(reference, prediction, rules=RULES[challenge], spacing_mm=spacing)
-        for challenge in challenges
-    }
-    return {
-        name: scores[metric.challenge].dice if metric.kind == "lesion_dice" else scores[metric.challenge].hd95_mm
-        for name, metric in metrics.items()
-        if metric.challenge is not None
-    }
+    by_challenge: dict[Challenge, LesionScores] = {}
+    scores: dict[str, float] = {}
+    for name, metric in metrics.items():
+        challenge = metric.challenge
+        assert challenge is not None, f"{name} is no lesion score"
+        if challenge not in by_challenge:
+            rules = RULES[challenge]
+            by_challenge[challenge] = brats23_lesion(reference, prediction, rules=rules, spacing_mm=spacing)
+        region = by_challenge[challenge]
+        scores[name] = region.dice if metric.kind == "lesion_dice" else region.hd95_mm
+    return scores
 
 
 def brats23_lesion(
@@ -97,44 +109,60 @@ def brats23_lesion(
     rules: Rules,
     spacing_mm: tuple[float, ...] = (1.0, 1.0, 1.0),
 ) -> LesionScores:
-    """Lesion-wise Dice and HD95 of a region; 1 and 0 where there is no lesion and none is predicted.
+    """Return the lesion-wise Dice and HD95 of a region; 1 and 0 if there is no lesion and none is predicted.
 
-    A lesion that is missed has Dice 0 and a distance of 374 mm, and so has a component that touches none.
+    A missed lesion, and a component that touches no lesion, have Dice 0 and a distance of 374 mm.
 
     Raises:
-        ValueError: the masks differ in shape, are not boolean or have not three axes.
+        ValueError: the masks differ in shape, are not boolean or do not have three axes.
     """
-    count(reference, prediction)  # for what it raises
+    count(reference, prediction)  # checks shape and type
     if reference.ndim != 3:
         raise ValueError(f"masks have {reference.ndim} axes, expected 3")
-    around = ndimage.generate_binary_structure(3, 2)
-    zones, lesions = ndimage.label(
-        ndimage.binary_dilation(reference, around, iterations=rules.dilation), _NEIGHBOURS
-    )
-    components, parts = ndimage.label(prediction, _NEIGHBOURS)
-    all_scored, touched = [], set()
-    for number in range(1, lesions + 1):
+    zones, n_lesions = _label_zones(reference, rules)
+    components, n_components = ndimage.label(prediction, _NEIGHBOURS)
+    scored: list[_Lesion] = []
+    touched: set[int] = set()
+    for number in range(1, n_lesions + 1):
         zone = zones == number
         touching = set(np.unique(components[zone]).tolist()) - {0}
         touched |= touching
-        all_scored.append(_score(reference & zone, np.isin(components, list(touching)), spacing_mm))
-    scored = [lesion for lesion in all_scored if lesion.volume_mm3 > rules.volume_mm3]
-    made_up = parts - len(touched)
-    counted = made_up if rules.has_false_positives else 0
-    found = sum(lesion.is_found for lesion in scored)
-    dice = _mean([lesion.dice for lesion in scored], counted, worst=0.0, nothing=1.0)
-    hd95_mm = _mean([lesion.hd95_mm for lesion in scored], counted, worst=PENALTY_MM, nothing=0.0)
-    return LesionScores(dice, hd95_mm, found, len(scored) - found, made_up)
+        lesion = _score(reference & zone, np.isin(components, list(touching)), spacing_mm)
+        if lesion.volume_mm3 > rules.volume_mm3:
+            scored.append(lesion)
+    n_made_up = n_components - len(touched)
+    n_false_positives = n_made_up if rules.has_false_positives else 0
+    dice = [lesion.dice for lesion in scored] + [0.0] * n_false_positives
+    hd95_mm = [lesion.hd95_mm for lesion in scored] + [PENALTY_MM] * n_false_positives
+    n_found = sum(lesion.is_found for lesion in scored)
+    return LesionScores(
+        dice=_mean(dice, default=1.0),
+        hd95_mm=_mean(hd95_mm, default=0.0),
+        n_found=n_found,
+        n_missed=len(scored) - n_found,
+        n_made_up=n_made_up,
+    )
+
+
+def _label_zones(reference: Mask, rules: Rules) -> tuple[Integers, int]:
+    """Return the number of the lesion whose zone each voxel is in, 0 outside, and the number of lesions."""
+    edge_neighbours = ndimage.generate_binary_structure(3, 2)
+    dilated = ndimage.binary_dilation(reference, edge_neighbours, iterations=rules.dilation)
+    zones, n_lesions = ndimage.label(dilated, _NEIGHBOURS)
+    return zones, n_lesions
 
 
 def _score(lesion: Mask, predicted: Mask, spacing_mm: tuple[float, ...]) -> _Lesion:
     box = bounding_box(lesion | predicted)
     lesion, predicted = lesion[box], predicted[box]
-    hd95_mm = measure(lesion, predicted, _HD95, spacing_mm=spacing_mm, penalty=PENALTY_MM)["hd95_surfel"]
-    volume_mm3 = np.count_nonzero(lesion) * float(np.prod(spacing_mm))
-    return _Lesion(volume_mm3, bool(predicted.any()), float(overlap("dice", count(lesion, predicted))), hd95_mm)
+    distances = measure(lesion, predicted, _HD95, spacing_mm=spacing_mm, penalty=PENALTY_MM)
+    return _Lesion(
+        volume_mm3=np.count_nonzero(lesion) * float(np.prod(spacing_mm)),
+        is_found=bool(predicted.any()),
+        dice=float(overlap("dice", count(lesion, predicted))),
+        hd95_mm=distances["hd95_surfel"],
+    )
 
 
-def _mean(values: list[float], extra: int, *, worst: float, nothing: float) -> float:
-    total: Floats = np.array([*values, *[worst] * extra])
-    return float(total.mean()) if len(total) else nothing
+def _mean(values: list[float], *, default: float) -> float:
+    return float(np.mean(values)) if values else default

@@ -1,4 +1,4 @@
-"""Masks in few bytes: the box around them, eight voxels a byte."""
+"""Masks in a compact form: the bounding box, with eight voxels per byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchbench.images.arrays import Mask, bounding_box
 
 
 def pack(mask: Mask) -> dict[str, Any]:
-    """A mask as columns of a table, from which `unpack` makes it anew."""
+    """Return a mask as columns of a table, which `unpack` turns back into the mask."""
     box = bounding_box(mask)
     return {
         "shape": list(mask.shape),
@@ -22,9 +22,10 @@ def pack(mask: Mask) -> dict[str, Any]:
 
 
 def unpack(packed: Mapping[str, Any]) -> Mask:
-    """The mask that was packed."""
+    """Return the mask that was packed."""
     mask = np.zeros(packed["shape"], dtype=np.bool_)
     box = tuple(slice(*ends) for ends in zip(packed["start"], packed["stop"], strict=True))
     inner = mask[box]
-    inner[...] = np.unpackbits(np.frombuffer(packed["bits"], np.uint8), count=inner.size).reshape(inner.shape)
+    packed_bytes = np.frombuffer(packed["bits"], np.uint8)
+    inner[...] = np.unpackbits(packed_bytes, count=inner.size).reshape(inner.shape)
     return mask

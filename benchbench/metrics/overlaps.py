@@ -1,4 +1,8 @@
-"""Overlap of a predicted mask with a reference mask: scores of counts of voxels alone."""
+"""Overlap scores from voxel counts, under each rule for empty masks.
+
+Written here because every library has one fixed rule for empty masks, and because the scores are computed from
+stored counts, long after the masks are gone.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,13 @@ from benchbench.spec.metric_names import OVERLAPS
 from benchbench.spec.protocol import EmptyPolicy
 
 METRICS = OVERLAPS
-"""Those that counts alone give."""
+"""Metrics that need nothing but counts."""
+_POSITIVE = {"dice", "iou", "precision"}
+"""Metrics that the prediction can leave undefined."""
 
 
 class Counts(NamedTuple):
-    """Voxels by reference and prediction: numbers, or arrays of one shape with an entry a case."""
+    """Voxel counts of a reference and a prediction: numbers, or arrays with an entry for each case."""
 
     tp: ArrayLike
     fp: ArrayLike
@@ -25,7 +31,7 @@ class Counts(NamedTuple):
 
 
 def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
-    """The voxel counts of two boolean masks of one shape.
+    """Count the voxels of two boolean masks of one shape.
 
     Raises:
         ValueError: the masks differ in shape or are not boolean.
@@ -36,12 +42,13 @@ def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
         if mask.dtype != np.bool_:
             raise ValueError(f"{name} is {mask.dtype}, expected bool; compare with the label's value first")
     tp = int(np.count_nonzero(reference & prediction))
-    positive, predicted = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
-    return Counts(tp, predicted - tp, positive - tp, reference.size - positive - predicted + tp)
+    fn = int(np.count_nonzero(reference)) - tp
+    fp = int(np.count_nonzero(prediction)) - tp
+    return Counts(tp, fp, fn, reference.size - tp - fp - fn)
 
 
 def overlap(metric: str, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
-    """A metric of counts, entry by entry, in [0, 1] or nan.
+    """Return a metric of counts, entry by entry, in [0, 1] or nan.
 
     dice         2 tp / (2 tp + fp + fn)      Dice 1945, doi:10.2307/1932409
     iou          tp / (tp + fp + fn)          Jaccard 1912
@@ -50,36 +57,49 @@ def overlap(metric: str, counts: Counts, *, empty: EmptyPolicy = "score") -> Flo
     sensitivity  tp / (tp + fn)
     specificity  tn / (tn + fp)
 
-    What holds where a denominator is 0, or a mask is empty, is the policy's matter:
+    The policy decides the score if a denominator is 0 or a mask is empty:
 
-    score     What the prediction makes undefined has a fixed value: precision of an empty prediction is 0,
-              and Dice, IoU and precision of two empty masks are 1. What the reference alone makes undefined
-              (sensitivity without positives, specificity without negatives) is nan, for every model alike.
+    score     A score that the prediction leaves undefined has a fixed value: the precision of an empty prediction
+              is 0, and Dice, IoU and precision of two empty masks are 1. A score that the reference alone leaves
+              undefined (sensitivity without positives, specificity without negatives) is nan, for every model.
     nnunet    nan wherever the denominator is 0.
     monai     nan for Dice, IoU, precision and sensitivity wherever the reference is empty.
-    brats     As `score`; sensitivity of an empty reference is 1 if the prediction is empty too, else 0.
+    brats     As `score`; the sensitivity of an empty reference is 1 if the prediction is empty too, else 0.
     zero      0 wherever the denominator is 0.
-    stratify  nan, for every metric, wherever the reference is empty: means over the other cases only.
+    stratify  nan, for every metric, wherever the reference is empty: means are over the other cases only.
 
-    Source: benchmarks of the rules in Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z; the behaviour of
-    nnU-Net 2 (`compute_metrics`), MONAI (`ignore_empty=True`) and BraTS 2023.
+    Source: the rules compared in Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z; the behaviour of nnU-Net
+    2 (`compute_metrics`), MONAI (`ignore_empty=True`) and BraTS 2023.
     """
     tp, fp, fn, tn = (np.asarray(part, dtype=np.float64) for part in counts)
-    above, below = _fraction(metric, tp, fp, fn, tn)
-    defined = below > 0
-    value: Floats = np.divide(above, below, out=np.full(np.shape(below), np.nan), where=defined)
-    no_reference, no_prediction = tp + fn == 0, tp + fp == 0
-    if empty == "zero":
-        return np.where(defined, value, 0.0)
-    if empty == "stratify":
-        return np.where(no_reference, np.nan, value if metric != "precision" else np.where(defined, value, 0.0))
-    if empty == "monai" and metric in {"dice", "iou", "precision", "sensitivity"}:
-        return np.where(no_reference, np.nan, np.where(defined, value, 0.0))
-    if empty in {"score", "brats"} and metric in {"dice", "iou", "precision"}:
-        return np.where(defined, value, np.where(no_reference, 1.0, 0.0))
-    if empty == "brats" and metric == "sensitivity":
-        return np.where(defined, value, np.where(no_prediction, 1.0, 0.0))
+    numerator, denominator = _fraction(metric, tp, fp, fn, tn)
+    is_defined = denominator > 0
+    value = np.full(np.shape(denominator), np.nan)
+    value = np.divide(numerator, denominator, out=value, where=is_defined)
+    no_reference = tp + fn == 0
+    no_prediction = tp + fp == 0
+    undefined = _undefined_value(metric, empty, no_reference=no_reference, no_prediction=no_prediction)
+    value = np.where(is_defined, value, undefined)
+    needs_reference = metric in _POSITIVE or metric == "sensitivity"
+    if empty == "stratify" or (empty == "monai" and needs_reference):
+        value = np.where(no_reference, np.nan, value)
     return value
+
+
+def _undefined_value(
+    metric: str, empty: EmptyPolicy, *, no_reference: NDArray[Any], no_prediction: NDArray[Any]
+) -> float | Floats:
+    """Return the value of a score whose denominator is 0."""
+    match empty:
+        case "zero":
+            return 0.0
+        case "monai" | "stratify" if metric in _POSITIVE:
+            return 0.0
+        case "score" | "brats" if metric in _POSITIVE:
+            return np.where(no_reference, 1.0, 0.0)
+        case "brats" if metric == "sensitivity":
+            return np.where(no_prediction, 1.0, 0.0)
+    return np.nan
 
 
 def _fraction(metric: str, tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> tuple[Floats, Floats]:

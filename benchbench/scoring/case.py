@@ -55,7 +55,7 @@ def _measure(truth: LabelMap, guess: LabelMap | None, values: Sequence[int], how
     row |= _distances(far, predicted, how.metrics, truth.spacing_mm)
     if how.lesions is not None:
         found = brats23_lesion(reference, predicted, rules=RULES[how.lesions])
-        row |= {f"brats23_{key}": value for key, value in found._asdict().items()}
+        row |= {f"brats23_{key}": value for key, value in found.columns().items()}
     return row
 
 
