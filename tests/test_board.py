@@ -110,6 +110,11 @@ def test_cases_undefined_for_one_row_only_are_left_out_of_all_rows_and_counted(t
     assert board.notes == ("1 case left out: undefined for some rows only (rule for empty masks: nnunet)",)
 
 
+def test_the_ratio_of_tested_to_trained_patients_follows_from_folds_and_validation(tmp_path: Path) -> None:
+    # of five folds one is tested, and four fifths of the other four are trained on
+    assert board_of(graded(tmp_path, {"one": 0.1})).test_over_train == pytest.approx(1 / (4 * 0.8))
+
+
 def test_many_pairs_are_resampled_less_often(tmp_path: Path) -> None:
     few = board_of(graded(tmp_path / "few", {str(number): 0.01 * number for number in range(8)}))
     many = board_of(graded(tmp_path / "many", {str(number): 0.01 * number for number in range(9)}))

@@ -99,6 +99,38 @@ def test_several_seeds_count_as_one_value_per_case(tmp_path: Path) -> None:
     assert outcome.verdict.endswith("36 patients, 3 folds x 2 seeds")
 
 
+def test_a_fold_of_which_a_seed_is_missing_is_left_out(tmp_path: Path) -> None:
+    keys = [key(model, fold, seed=seed) for model in ("plain", "grand") for fold in range(3) for seed in (0, 1)]
+    folder = plan(tmp_path / "b", keys, metrics=["dice"])
+    for run in keys:
+        is_missing = run == key("grand", 2, seed=1)
+        end(folder, run, scans(run.fold, better=0.0), status="failed" if is_missing else "done")
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert outcome.comparisons["dice"].n == 24
+    assert outcome.notes == ("2 of 3 folds are done for both; only these are compared",)
+
+
+def test_the_rule_of_the_first_side_for_empty_masks_holds_for_both(tmp_path: Path) -> None:
+    keys = [key("plain", fold, variant=variant) for variant in ("ours", "theirs") for fold in (0, 1)]
+    rules = {"metrics": ["dice"], "empty": "score", "select_on": "validation"}
+    folder = plan(tmp_path / "b", keys, scores={"ours": rules, "theirs": {**rules, "empty": "zero"}})
+    for run in keys:
+        end(folder, run, (FOLD_0, FOLD_1)[run.fold])  # case c is empty, and rightly predicted so
+    (outcome,) = compare_results("plain:ours", "plain:theirs", results=folder.path)
+    assert outcome.comparisons["dice"].difference == 0
+    assert outcome.notes == ("rules for empty masks differ; 'score' is applied to both",)
+
+
+def test_the_verdict_claims_the_seeds_of_the_side_with_fewer(tmp_path: Path) -> None:
+    runs = [key("plain", fold, seed=seed) for fold in range(3) for seed in (0, 1)]
+    runs += [key("grand", fold) for fold in range(3)]
+    folder = plan(tmp_path / "b", runs, metrics=["dice"])
+    for run in runs:
+        end(folder, run, scans(run.fold, better=0.0))
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert outcome.seeds == 1
+
+
 def test_folds_that_one_side_lacks_are_left_out_of_both_with_a_note(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.1)
     end(folder, key("grand", 3), None, status="failed", reason="out of memory")

@@ -53,3 +53,30 @@ def test_every_row_has_its_own_worst_patients(tmp_path: Path) -> None:
     assert list(board.rows) == ["gambler", "steady"]
     worst = sensitivity_table(results, board).set_index("choice").loc["dice, mean of the worst 5% of the patients"]
     assert worst["first"] == "steady"
+
+
+def test_the_worst_patients_by_a_distance_are_the_farthest(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("steady", 0), key("gambler", 0)], metrics=["hd95"])
+    cases = {case: {"disc": [(3, 1, 1, 5)]} for case in "abcd"}
+    end(folder, key("steady", 0), cases, {case: {"hd95_mm": 3.0} for case in "abcd"})
+    distances = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 8.0}
+    end(folder, key("gambler", 0), cases, {case: {"hd95_mm": distance} for case, distance in distances.items()})
+    results = read_results(folder)
+    (board,) = boards(results)
+    table = sensitivity_table(results, board).set_index("choice")
+    assert table.loc["hd95_mm, mean over cases, empty masks: score", "first"] == "gambler"  # 11/4 and 3
+    assert table.loc["hd95_mm, mean of the worst 5% of the patients", "first"] == "steady"  # 8 and 3
+    assert table.loc["hd95_mm, median over cases", "first"] == "gambler"  # 1 and 3
+
+
+def test_rows_that_only_a_rounding_error_separates_are_equal(tmp_path: Path) -> None:
+    # 0.1, 0.2 and 0.3 add up to slightly more than 0.3, 0.2 and 0.1
+    tenths = {1: (1, 9, 9, 81), 2: (2, 8, 8, 82), 3: (3, 7, 7, 83)}
+    folder = plan(tmp_path, [key("up", 0), key("down", 0)], metrics=["dice"])
+    for model, order in (("up", (1, 2, 3)), ("down", (3, 2, 1))):
+        end(folder, key(model, 0), {f"case{at}": {"disc": [tenths[n]]} for at, n in enumerate(order)})
+    results = read_results(folder)
+    (board,) = boards(results)
+    assert len(set(board.means.values())) == 2
+    line = sensitivity_table(results, board).set_index("choice").loc["dice, mean over cases, empty masks: score"]
+    assert (line["up"], line["down"], line["moved"]) == (1, 1, 0)
