@@ -56,7 +56,7 @@ def row(model: str, fold: int, patient: str, value: float, *, seed: int = 0, cas
 
 
 def panel(*values: Any, folds: int = 5, lower: bool = False) -> Panel:
-    """One case a patient, patients dealt to the folds in turn."""
+    """Return a panel with one case per patient and folds of nearly equal size."""
     given = np.atleast_2d(np.array(values, dtype=float))
     number = np.sort(np.arange(given.shape[1]) % folds)
     return Panel(
@@ -76,7 +76,7 @@ def noisy(n: int, *, seed: int = 0, models: int = 1, folds: int = 5, lower: bool
 # panels
 
 
-def test_a_panel_has_patients_by_fold_and_means_over_cases_and_seeds() -> None:
+def test_a_panel_orders_patients_by_fold_and_averages_cases_and_seeds() -> None:
     rows = [
         row("b", 1, "z", 0.2),
         row("a", 0, "y", 0.4, seed=0, case="y1"),
@@ -86,17 +86,17 @@ def test_a_panel_has_patients_by_fold_and_means_over_cases_and_seeds() -> None:
         row("b", 0, "y", 0.5, case="y2"),
         row("a", 1, "z", 0.0),
     ]
-    found = make_panel(pd.DataFrame(rows))
-    assert found.models == ("a", "b")
-    assert found.patients == ("y", "z")
-    assert found.folds.tolist() == [0, 1]
-    assert found.means.tolist() == pytest.approx([(0.5 + 1 + 0) / 3, (0.5 + 0.5 + 0.2) / 3])
-    assert found.patient_means.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0.5, 0.2])]
-    assert found.fold_means.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0.5, 0.2])]
-    assert make_panel(pd.DataFrame(rows[::-1])).sums.tolist() == found.sums.tolist()
+    result = make_panel(pd.DataFrame(rows))
+    assert result.models == ("a", "b")
+    assert result.patients == ("y", "z")
+    assert result.folds.tolist() == [0, 1]
+    assert result.means.tolist() == pytest.approx([(0.5 + 1 + 0) / 3, (0.5 + 0.5 + 0.2) / 3])
+    assert result.patient_means.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0.5, 0.2])]
+    assert result.fold_means.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0.5, 0.2])]
+    assert make_panel(pd.DataFrame(rows[::-1])).sums.tolist() == result.sums.tolist()
 
 
-def test_models_scored_on_different_cases_or_folds_are_not_compared() -> None:
+def test_models_with_different_cases_or_folds_are_refused() -> None:
     rows = [row("a", 0, "x", 1), row("b", 0, "x", 1), row("a", 1, "y", 1)]
     with pytest.raises(IncompatibleError, match="case y of fold 1 and 0 others: not scored for every model"):
         make_panel(pd.DataFrame(rows))
@@ -104,7 +104,7 @@ def test_models_scored_on_different_cases_or_folds_are_not_compared() -> None:
         make_panel(pd.DataFrame([*rows, row("b", 0, "y", 1)]))
 
 
-def test_a_value_that_is_undefined_for_all_models_is_left_out_and_for_some_is_refused() -> None:
+def test_values_undefined_for_all_models_are_left_out_and_for_some_are_refused() -> None:
     rows = [row(model, 0, patient, NAN if patient == "x" else 0.5) for model in "ab" for patient in "xy"]
     assert make_panel(pd.DataFrame(rows)).patients == ("y",)
     rows[0]["value"] = 0.0
@@ -115,7 +115,7 @@ def test_a_value_that_is_undefined_for_all_models_is_left_out_and_for_some_is_re
 # intervals
 
 
-def test_too_few_patients_have_no_interval_and_few_have_a_warning() -> None:
+def test_too_few_patients_give_no_interval_and_few_give_a_warning() -> None:
     assert mean_interval(noisy(19)) == Unknown("19 patients are too few for an interval; 20 are the least")
     few = mean_interval(noisy(49))
     assert isinstance(few, Interval)
@@ -124,26 +124,26 @@ def test_too_few_patients_have_no_interval_and_few_have_a_warning() -> None:
     assert median_interval(np.arange(19.0)) == Unknown("19 patients are too few for an interval; 20 are the least")
 
 
-def test_with_two_folds_the_interval_is_over_patients_and_says_so() -> None:
-    found = mean_interval(noisy(60, folds=2))
-    assert isinstance(found, Interval)
-    assert found.warning == "2 fold(s): the noise of training is not in the interval"
+def test_the_interval_of_two_folds_is_over_patients_and_has_a_warning() -> None:
+    result = mean_interval(noisy(60, folds=2))
+    assert isinstance(result, Interval)
+    assert result.warning == "2 fold(s): the noise of training is not in the interval"
     pooled = mean_interval(noisy(60, folds=1), method="percentile")
-    assert found[:2] == pooled[:2]
+    assert result[:2] == pooled[:2]
 
 
-def test_the_interval_is_as_wide_as_that_of_student_over_folds() -> None:
+def test_the_width_of_the_interval_is_that_of_student_over_folds() -> None:
     given = noisy(100)
     folds = given.fold_means[0]
     half = stats.t.ppf(0.975, 4) * folds.std(ddof=1) / math.sqrt(5)
-    found = mean_interval(given)
-    assert isinstance(found, Interval)
-    assert found.high - found.low == pytest.approx(2 * half)
-    assert found.low < given.means[0] < found.high
+    result = mean_interval(given)
+    assert isinstance(result, Interval)
+    assert result.high - result.low == pytest.approx(2 * half)
+    assert result.low < given.means[0] < result.high
     assert standard_error(given) == (pytest.approx(folds.std(ddof=1) / math.sqrt(5)), 4)
 
 
-def test_three_folds_show_the_noise_of_training_and_two_do_not() -> None:
+def test_the_error_is_over_folds_if_there_are_three() -> None:
     three, two = noisy(60, folds=3), noisy(60, folds=2)
     error = three.fold_means[0].std(ddof=1) / math.sqrt(3)
     assert standard_error(three) == (pytest.approx(error), 2)
@@ -155,27 +155,27 @@ def test_three_folds_show_the_noise_of_training_and_two_do_not() -> None:
 
 
 @pytest.mark.parametrize("method", ["t", "bca", "percentile"])
-def test_other_methods_agree_where_patients_alone_differ(method: Any) -> None:
+def test_all_methods_agree_for_a_single_fold(method: Any) -> None:
     given = noisy(400, folds=1)
     half = 1.96 * 0.05 / math.sqrt(400)
-    found = mean_interval(given, method=method)
-    assert isinstance(found, Interval)
-    assert found[:2] == pytest.approx((given.means[0] - half, given.means[0] + half), abs=0.001)
+    result = mean_interval(given, method=method)
+    assert isinstance(result, Interval)
+    assert result[:2] == pytest.approx((given.means[0] - half, given.means[0] + half), abs=0.001)
 
 
-def test_values_that_never_differ_have_an_interval_of_one_point() -> None:
+def test_equal_values_have_an_interval_of_width_zero() -> None:
     for method in ("hierarchical", "percentile", "t", "bca"):
         assert mean_interval(panel(np.full(60, 0.75)), method=method)[:2] == pytest.approx((0.75, 0.75))  # type: ignore[arg-type]
 
 
-def test_a_patient_with_more_cases_moves_the_mean_more() -> None:
+def test_a_patient_with_more_cases_has_more_weight() -> None:
     values = np.random.default_rng(0).normal(size=40)
     many = panel(values)
     heavy = Panel(
         models=("a",), patients=many.patients, folds=many.folds, sums=many.sums * 3, counts=many.counts * 3
     )
-    found = [mean_interval(each) for each in (heavy, many)]
-    assert found[0][:2] == pytest.approx(found[1][:2])  # all three times as many: nothing changes
+    intervals = [mean_interval(cases) for cases in (heavy, many)]
+    assert intervals[0][:2] == pytest.approx(intervals[1][:2])  # three times as many cases each: nothing changes
     assert standard_error(heavy) == pytest.approx(standard_error(many))
     uneven = Panel(
         models=("a",),
@@ -188,7 +188,7 @@ def test_a_patient_with_more_cases_moves_the_mean_more() -> None:
 
 
 def uneven() -> Panel:
-    """Three patients of one fold with three, one and two cases; the mean over cases is 1/2."""
+    """Return three patients of one fold with three, one and two cases; the mean over cases is 1/2."""
     return Panel(
         models=("a",),
         patients=("x", "y", "z"),
@@ -198,31 +198,31 @@ def uneven() -> Panel:
     )
 
 
-def test_a_patients_part_in_the_error_grows_with_its_cases() -> None:
+def test_a_patient_with_more_cases_has_a_larger_part_in_the_error() -> None:
     # 2 - 3/2, 1 - 1/2 and 0 - 2/2, each over 2 cases a patient: 1/4, 1/4 and -1/2, whose variance is 3/16
     assert standard_error(uneven()) == (pytest.approx(math.sqrt(3 / 16) / math.sqrt(3)), 2)
 
 
-def test_a_resampled_mean_is_over_cases() -> None:
+def test_a_resampled_mean_is_a_mean_over_cases() -> None:
     means = resampled_means(uneven(), draws=500)[:, 0]
     # x, y and z once each or one of them alone; xxy, xxz, xyy, xzz, yyz and yzz
     possible = [1 / 2, 2 / 3, 1, 0, 5 / 7, 4 / 8, 4 / 5, 2 / 7, 2 / 4, 1 / 5]
     assert sorted(set(means.round(9))) == sorted({round(value, 9) for value in possible})
 
 
-def test_the_interval_of_a_median_lies_between_sorted_values() -> None:
+def test_the_ends_of_a_median_interval_are_sorted_values() -> None:
     # of 20 values, the 6th and the 15th: two times P(at most 5 below) = 0.0414
     assert median_interval(np.arange(20.0)[::-1])[:2] == (5, 14)  # type: ignore[index]
     assert 2 * stats.binom.cdf(5, 20, 0.5) < 0.05 < 2 * stats.binom.cdf(6, 20, 0.5)
 
 
-def test_resampling_is_the_same_for_a_seed_and_does_not_hang_on_the_block() -> None:
+def test_resampling_is_reproducible_by_its_seed() -> None:
     given = noisy(50, models=2)
     assert np.array_equal(resampled_means(given, draws=50, seed=1), resampled_means(given, draws=50, seed=1))
     assert not np.array_equal(resampled_means(given, draws=50, seed=1), resampled_means(given, draws=50, seed=2))
 
 
-def test_resampling_spreads_as_folds_and_patients_do() -> None:
+def test_resampled_means_have_the_variance_of_folds_and_patients() -> None:
     given = panel(np.random.default_rng(1).normal(size=200) + np.repeat([0, 1, 2, 3, 4], 40))
     drawn = resampled_means(given, draws=20_000)[:, 0]
     between = given.fold_means[0].var() / 5
@@ -241,7 +241,7 @@ def test_ten_thousand_draws_of_a_hundred_patients_take_less_than_a_second() -> N
 # tests of pairs
 
 
-def test_the_signed_rank_test_is_exact_for_few_and_ranks_zeros_as_pratt_does() -> None:
+def test_the_signed_rank_test_is_exact_for_few_patients_and_ranks_zeros() -> None:
     assert wilcoxon(np.array([1.0, 2, 3, 4, 5, 6])) == pytest.approx(2 / 2**6)
     assert wilcoxon(np.array([-1.0, 2, 3, 4, 5, 6])) == pytest.approx(4 / 2**6)
     # zeros take the ranks 1 and 2: 5 wins of ranks 3 to 7; mean 25 / 2, variance (9 + 16 + 25 + 36 + 49) / 4
@@ -249,43 +249,43 @@ def test_the_signed_rank_test_is_exact_for_few_and_ranks_zeros_as_pratt_does() -
     assert wilcoxon(np.array([0.0, 0, 1, 2, 3, 4, 5])) == pytest.approx(2 * stats.norm.sf(z))
 
 
-def test_models_that_never_differ_are_not_different() -> None:
+def test_equal_models_have_no_difference() -> None:
     same = np.zeros(30)
     assert (wilcoxon(same), sign_flips(same), corrected_t(same[:5]), rank_biserial(same)) == (1, 1, 1, 0)
     assert probability_of_a_false_claim(same) == 0.5
     assert bayesian_signed_rank(same, 0.01) == (0, 1, 0)
     given = panel(np.full(60, 0.5), np.full(60, 0.5))
-    found = compare(given, "a", "b", rope=0.01)
-    assert (found.difference, found.wins, found.ties, found.losses, found.better) == (0, 0, 60, 0, "")
-    assert not found.is_separable
+    result = compare(given, "a", "b", rope=0.01)
+    assert (result.difference, result.wins, result.ties, result.losses, result.better) == (0, 0, 60, 0, "")
+    assert not result.is_separable
 
 
-def test_too_few_pairs_have_no_test() -> None:
+def test_too_few_pairs_give_no_test() -> None:
     assert wilcoxon(np.ones(5)) == Unknown("5 patients are too few for a test; 6 are the least")
     assert sign_flips(np.ones(5)) == Unknown("5 patients are too few for a test; 6 are the least")
     assert corrected_t(np.ones(1)) == Unknown("one fold: the noise of training is not known")
 
 
-def test_flips_of_sign_are_all_tried_where_there_are_few() -> None:
+def test_all_sign_flips_are_tried_for_few_patients() -> None:
     assert sign_flips(np.array([1.0, 2, 3, 4, 5, 6])) == 2 / 2**6
     assert sign_flips(np.array([-1.0, 2, 3, 4, 5, 6])) == 4 / 2**6
     many = np.random.default_rng(0).normal(0.3, 1, 60)
     assert sign_flips(many) == pytest.approx(stats.ttest_1samp(many, 0).pvalue, abs=0.01)
 
 
-def test_random_flips_of_sign_are_drawn_from_the_seed_and_never_give_a_p_of_zero() -> None:
+def test_random_sign_flips_are_reproducible_and_never_give_p_zero() -> None:
     assert sign_flips(np.ones(60), flips=999) == 1 / 1000
     values = np.random.default_rng(0).normal(0.1, 1, 60)
     assert sign_flips(values, flips=200, seed=3) == sign_flips(values, flips=200, seed=3)
     assert len({sign_flips(values, flips=200, seed=seed) for seed in range(5)}) > 1
 
 
-def test_ranks_in_favour_are_weighed_against_those_against() -> None:
+def test_rank_biserial_equals_hand_computed_values() -> None:
     assert rank_biserial(np.array([1.0, 2, 3])) == 1
     assert rank_biserial(np.array([-1.0, 2, -3])) == pytest.approx((2 - 4) / 6)
 
 
-def test_the_test_over_folds_allows_for_training_sets_that_overlap() -> None:
+def test_the_test_over_folds_is_corrected_for_overlapping_training_sets() -> None:
     differences = np.array([0.01, 0.03, 0.02, 0.02, 0.02])
     t = 0.02 / math.sqrt((1 / 5 + 1 / 4) * 0.00005)
     assert corrected_t(differences) == pytest.approx(2 * stats.t.sf(t, 4))
@@ -293,7 +293,7 @@ def test_the_test_over_folds_allows_for_training_sets_that_overlap() -> None:
     assert corrected_t(np.ones(5)) == 0
 
 
-def test_the_probability_of_a_false_claim_is_the_tail_behind_zero() -> None:
+def test_the_probability_of_a_false_claim_is_a_one_sided_p() -> None:
     differences = np.random.default_rng(0).normal(0.2, 1, 50)
     one_sided = stats.ttest_1samp(differences, 0, alternative="greater").pvalue
     assert probability_of_a_false_claim(differences) == pytest.approx(one_sided)
@@ -303,7 +303,7 @@ def test_the_probability_of_a_false_claim_is_the_tail_behind_zero() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from([-0.3, -0.02, 0.0, 0.005, 0.02, 0.3]), min_size=1, max_size=8), st.integers(0, 9))
-def test_the_signed_rank_probabilities_are_those_of_every_pair_of_patients(values: list[float], seed: int) -> None:
+def test_the_signed_rank_probabilities_equal_those_over_all_pairs(values: list[float], seed: int) -> None:
     differences, rope = np.array(values), 0.01
     # the same draws, and the sums over pairs by force
     generator = np.random.default_rng(seed)
@@ -320,7 +320,7 @@ def test_the_signed_rank_probabilities_are_those_of_every_pair_of_patients(value
     )
 
 
-def test_practical_difference_is_told_from_practical_sameness() -> None:
+def test_practical_differences_and_practical_equality_are_distinguished() -> None:
     better = bayesian_signed_rank(np.full(40, 0.05), 0.01, draws=5000)
     assert better.better > 0.99
     same = bayesian_signed_rank(np.random.default_rng(0).normal(0, 0.004, 40), 0.01, draws=5000)
@@ -328,24 +328,24 @@ def test_practical_difference_is_told_from_practical_sameness() -> None:
     assert sum(same) == pytest.approx(1)
 
 
-def test_a_clear_difference_is_separable_and_the_direction_is_that_of_the_metric() -> None:
+def test_a_clear_difference_is_separable_in_the_direction_of_the_metric() -> None:
     given = noisy(100, models=2)
     shifted = panel(
         given.patient_means[0], given.patient_means[0] + 0.02 + np.random.default_rng(3).normal(0, 0.01, 100)
     )
-    found = compare(shifted, "b", "a", rope=0.01)
-    assert found.is_separable
-    assert (found.better, found.n, found.folds) == ("b", 100, 5)
-    assert found.wins + found.ties + found.losses == 100
-    assert found.wins > 90
+    result = compare(shifted, "b", "a", rope=0.01)
+    assert result.is_separable
+    assert (result.better, result.n, result.folds) == ("b", 100, 5)
+    assert result.wins + result.ties + result.losses == 100
+    assert result.wins > 90
     farther = compare(panel(*shifted.patient_means, lower=True), "b", "a", rope=0.01)  # as distances: b is worse
-    assert (farther.better, farther.wins, farther.losses) == ("a", found.losses, found.wins)
-    assert farther.difference == found.difference
-    assert farther.rank_biserial == pytest.approx(-found.rank_biserial)
-    assert farther.rope == pytest.approx(found.rope[::-1], abs=0.01)
+    assert (farther.better, farther.wins, farther.losses) == ("a", result.losses, result.wins)
+    assert farther.difference == result.difference
+    assert farther.rank_biserial == pytest.approx(-result.rank_biserial)
+    assert farther.rope == pytest.approx(result.rope[::-1], abs=0.01)
 
 
-def test_turning_a_comparison_round_turns_its_signs_and_nothing_else() -> None:
+def test_exchanging_the_models_changes_only_signs() -> None:
     given = noisy(60, models=2)
     there, back = compare(given, "a", "b", rope=0.01), compare(given, "b", "a", rope=0.01)
     assert there.difference == -back.difference
@@ -357,19 +357,19 @@ def test_turning_a_comparison_round_turns_its_signs_and_nothing_else() -> None:
     assert there.interval[:2] == pytest.approx((-back.interval.high, -back.interval.low), abs=0.003)
 
 
-def test_the_smallest_detectable_difference_is_found_in_four_experiments_of_five() -> None:
+def test_the_smallest_detectable_difference_has_a_power_of_80_percent() -> None:
     given = noisy(100, models=2)
     error = (given.fold_means[0] - given.fold_means[1]).std(ddof=1) / math.sqrt(5)
     expected = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) * error
     assert compare(given, "a", "b", rope=0.01, draws=500).smallest_detectable == pytest.approx(expected)
 
 
-def test_one_fold_that_goes_the_other_way_stops_a_claim_that_patients_alone_would_make() -> None:
+def test_one_fold_with_the_opposite_sign_prevents_a_claim() -> None:
     difference = np.repeat([0.06, 0.05, 0.04, -0.05, 0.03], 40) + np.random.default_rng(0).normal(0, 0.02, 200)
-    found = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01)
-    assert isinstance(found.p_wilcoxon, float)
-    assert found.p_wilcoxon < 0.001
-    assert not found.is_separable
+    result = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01)
+    assert isinstance(result.p_wilcoxon, float)
+    assert result.p_wilcoxon < 0.001
+    assert not result.is_separable
 
 
 @pytest.mark.parametrize(
@@ -383,13 +383,13 @@ def test_one_fold_that_goes_the_other_way_stops_a_claim_that_patients_alone_woul
         {"p_folds": Unknown("one fold")},
     ],
 )
-def test_a_claim_needs_the_interval_the_adjusted_test_and_the_test_over_folds(change: dict[str, Any]) -> None:
+def test_a_claim_needs_interval_adjusted_test_and_test_over_folds(change: dict[str, Any]) -> None:
     claim = compare(shifted(0.9, 0.8), "a", "b", rope=0.01, draws=500)
     assert claim.is_separable
     assert not replace(claim, **change).is_separable
 
 
-def test_a_difference_that_overlapping_training_sets_may_explain_is_not_claimed() -> None:
+def test_a_difference_that_overlapping_training_sets_can_explain_is_not_claimed() -> None:
     # between folds the standard deviation is 0.019: t is 3.5, and 2.3 once corrected; 2.8 is needed
     by_fold = np.repeat([0.005, 0.055, 0.02, 0.04, 0.03], 40)
     difference = by_fold + np.random.default_rng(0).normal(0, 0.002, 200)
@@ -404,7 +404,7 @@ def test_a_difference_that_overlapping_training_sets_may_explain_is_not_claimed(
 # families and tiers
 
 
-def test_holm_multiplies_the_least_by_the_most() -> None:
+def test_holm_equals_hand_computed_values() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
 
@@ -415,27 +415,27 @@ def shifted(*means: float, n: int = 60, lower: bool = False) -> Panel:
     return panel(*(mean + shared + generator.normal(0, 0.004, n) for mean in means), lower=lower)
 
 
-def test_every_pair_of_every_metric_is_one_family() -> None:
+def test_all_pairs_of_all_metrics_are_one_family() -> None:
     panels = {"dice": shifted(0.8, 0.9, 0.85), "hd95_mm": shifted(8, 9, 8.5, lower=True)}
-    found = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1})
-    assert [(each.first, each.second) for each in found["dice"]] == [("b", "c"), ("b", "a"), ("c", "a")]
-    assert [(each.first, each.second) for each in found["hd95_mm"]] == [("a", "c"), ("a", "b"), ("c", "b")]
-    plain = [each.p_wilcoxon for many in found.values() for each in many]
-    adjusted = [each.p_holm for many in found.values() for each in many]
+    result = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1})
+    assert [(pair.first, pair.second) for pair in result["dice"]] == [("b", "c"), ("b", "a"), ("c", "a")]
+    assert [(pair.first, pair.second) for pair in result["hd95_mm"]] == [("a", "c"), ("a", "b"), ("c", "b")]
+    plain = [pair.p_wilcoxon for pairs in result.values() for pair in pairs]
+    adjusted = [pair.p_holm for pairs in result.values() for pair in pairs]
     assert adjusted == pytest.approx(holm(plain))  # type: ignore[arg-type]
-    assert family_of(found) == "Holm over 6 comparisons: 3 pairs of models by dice, hd95_mm"
+    assert family_of(result) == "Holm over 6 comparisons: 3 pairs of models by dice, hd95_mm"
     against = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1}, against="a")
-    assert [len(each) for each in against.values()] == [2, 2]
+    assert [len(pairs) for pairs in against.values()] == [2, 2]
 
 
 def comparison(first: str, second: str, *, separable: bool) -> Comparison:
     given = shifted(0.9, 0.8 if separable else 0.9)
-    found = compare(given, "a", "b", rope=0.01, draws=500)
-    assert found.is_separable == separable
-    return Comparison(**{**vars(found), "first": first, "second": second})
+    result = compare(given, "a", "b", rope=0.01, draws=500)
+    assert result.is_separable == separable
+    return Comparison(**{**vars(result), "first": first, "second": second})
 
 
-def test_models_that_cannot_be_told_from_the_best_share_its_tier() -> None:
+def test_models_not_separable_from_the_best_share_its_tier() -> None:
     order = shifted(0.9, 0.89, 0.8, 0.79, n=20)
     apart = {("a", "c"), ("a", "d"), ("b", "d")}
     pairs = [comparison(*pair, separable=pair in apart) for pair in itertools.combinations("abcd", 2)]
@@ -452,18 +452,18 @@ def test_models_that_cannot_be_told_from_the_best_share_its_tier() -> None:
 # several datasets
 
 
-def test_friedman_is_that_of_demsar() -> None:
+def test_friedman_equals_hand_computed_values() -> None:
     # ranks 1, 2, 3 on four of five datasets, 1, 3, 2 on the last: chi2 = 12 * 5 / 12 * (1 + 2.2**2 + 2.8**2 - 12)
     scores = np.array([[3.0, 2, 1]] * 4 + [[3, 1, 2]])
     chi = 5 * (1 + 2.2**2 + 2.8**2 - 12)
-    found = friedman(scores)
-    assert not isinstance(found, Unknown)
-    assert found.mean_ranks == pytest.approx((1, 2.2, 2.8))
-    assert found.p == pytest.approx(stats.f.sf(4 * chi / (5 * 2 - chi), 2, 8))
-    assert friedman(-scores, is_lower_better=True) == found
+    result = friedman(scores)
+    assert not isinstance(result, Unknown)
+    assert result.mean_ranks == pytest.approx((1, 2.2, 2.8))
+    assert result.p == pytest.approx(stats.f.sf(4 * chi / (5 * 2 - chi), 2, 8))
+    assert friedman(-scores, is_lower_better=True) == result
 
 
-def test_friedman_needs_five_datasets_and_three_models_and_something_that_differs() -> None:
+def test_friedman_needs_five_datasets_and_three_models() -> None:
     assert friedman(np.zeros((4, 3))) == Unknown("4 datasets are too few; 5 are the least")
     assert isinstance(friedman(np.zeros((5, 2))), Unknown)
     same = friedman(np.zeros((6, 3)))
@@ -477,45 +477,45 @@ def test_friedman_needs_five_datasets_and_three_models_and_something_that_differ
 # ranks
 
 
-def test_ranks_that_never_change_are_certain() -> None:
-    found = rank_stability(shifted(0.7, 0.9, 0.8))
-    assert not isinstance(found, Unknown)
-    assert found.models == ("b", "c", "a")
-    assert found.ranks == found.low == found.high == (1, 2, 3)
-    assert found.shares.tolist() == np.eye(3).tolist()
-    assert (found.p_same_winner, found.tau) == (1, (1, 1, 1))
+def test_ranks_of_clearly_different_models_are_certain() -> None:
+    result = rank_stability(shifted(0.7, 0.9, 0.8))
+    assert not isinstance(result, Unknown)
+    assert result.models == ("b", "c", "a")
+    assert result.ranks == result.low == result.high == (1, 2, 3)
+    assert result.shares.tolist() == np.eye(3).tolist()
+    assert (result.p_same_winner, result.tau) == (1, (1, 1, 1))
 
 
-def test_of_two_equal_models_either_may_win() -> None:
-    found = rank_stability(noisy(100, models=2, seed=5))
-    assert not isinstance(found, Unknown)
-    assert 0.4 < found.p_same_winner < 0.999
-    assert (found.low, found.high) == ((1, 1), (2, 2))
-    assert found.shares.sum(1).tolist() == pytest.approx([1, 1])
-    twins = rank_stability(panel(*[np.random.default_rng(0).normal(size=30)] * 2))
-    assert not isinstance(twins, Unknown)
-    assert (twins.models, twins.ranks, twins.p_same_winner) == (("a", "b"), (1, 1), 1)
+def test_either_of_two_equal_models_may_win() -> None:
+    result = rank_stability(noisy(100, models=2, seed=5))
+    assert not isinstance(result, Unknown)
+    assert 0.4 < result.p_same_winner < 0.999
+    assert (result.low, result.high) == ((1, 1), (2, 2))
+    assert result.shares.sum(1).tolist() == pytest.approx([1, 1])
+    equal = rank_stability(panel(*[np.random.default_rng(0).normal(size=30)] * 2))
+    assert not isinstance(equal, Unknown)
+    assert (equal.models, equal.ranks, equal.p_same_winner) == (("a", "b"), (1, 1), 1)
 
 
-def test_of_distances_the_least_is_first() -> None:
-    found = rank_stability(shifted(7, 9, 8, lower=True))
-    assert not isinstance(found, Unknown)
-    assert found.models == ("a", "c", "b")
+def test_the_model_with_the_lowest_distance_is_first() -> None:
+    result = rank_stability(shifted(7, 9, 8, lower=True))
+    assert not isinstance(result, Unknown)
+    assert result.models == ("a", "c", "b")
 
 
-def test_few_patients_or_one_model_have_no_rank_distribution() -> None:
+def test_few_patients_or_one_model_give_no_rank_stability() -> None:
     assert isinstance(rank_stability(noisy(19, models=2)), Unknown)
     assert isinstance(rank_stability(noisy(60)), Unknown)
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=4), st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_tau_is_kendalls(one: list[int], other: list[int]) -> None:
+def test_tau_b_equals_that_of_scipy(one: list[int], other: list[int]) -> None:
     expected = stats.kendalltau(one, other).statistic if len(set(one)) > 1 and len(set(other)) > 1 else 0
     assert tau_b(np.array([one], float), np.array(other, float))[0] == pytest.approx(expected)
 
 
-def test_an_order_that_hangs_on_one_fold_is_found_out() -> None:
+def test_leave_one_out_shows_an_order_that_depends_on_one_fold() -> None:
     steady = np.array([[3.0, 2, 1]] * 4)
     assert leave_one_out(steady).tolist() == pytest.approx([1, 1, 1, 1])
     hanging = np.array([[3.0, 2, 1], [2, 3, 1], [3, 2, 1]])  # 3, 2 twice and 2, 3 once

@@ -1,21 +1,20 @@
-"""What can be said of scores beyond their means: intervals, tests, ranks; or why nothing can.
+"""Statistics of scores beyond their means: intervals, tests and ranks, or the reason why there is none.
 
-Everything is computed from a `Panel` of per-case values, is the same for the same seed, and reads no file. The
-unit is the patient. A model is called better than another if three things agree: the interval of the difference,
-the signed-rank test adjusted for all that was asked, and the test over folds, in which the noise of training is.
+Everything is computed from a `Panel` of per-case values, is reproducible by its seed, and reads no file. The unit
+is the patient. A model is called better than another only if three results agree: the interval of the difference,
+the signed-rank test adjusted for all comparisons of the family, and the test over folds, which includes the noise
+of training.
 """
 
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
 from benchbench.statistics.family import Friedman, compare_all, compare_pairs, family_of, friedman, holm, tiers
 from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
-from benchbench.statistics.paired import (
-    Comparison,
-    compare,
+from benchbench.statistics.paired import Comparison, compare, smallest_detectable
+from benchbench.statistics.paired_tests import (
     corrected_t,
     probability_of_a_false_claim,
     rank_biserial,
     sign_flips,
-    smallest_detectable,
     wilcoxon,
 )
 from benchbench.statistics.panel import Panel, make_panel

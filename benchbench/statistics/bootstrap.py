@@ -1,4 +1,7 @@
-"""Resamples folds and, in them, patients: what might have come out of other training runs on other patients."""
+"""Resamples folds and, within them, patients: the means that other training runs on other patients could give.
+
+Written here because no library resamples on two levels.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,41 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchbench.images.arrays import Floats
+from benchbench.images.arrays import Floats, Integers
 from benchbench.statistics.panel import Panel
 
 DRAWS = 10_000
-_CELLS = 4_000_000  # patients times draws held at a time
+_CELLS = 4_000_000  # patients times draws in memory at once
 
 
 def resampled_means(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> Floats:
-    """(draws, M): mean over all cases, of every model on the same resampled folds and patients.
+    """Return (draws, M) means over all cases, of every model on the same resampled folds and patients.
 
     Folds are drawn with replacement, then as many patients as each has, with all their cases. Seeds are not drawn:
-    every seed scores the same patients, so that drawing patients anew for each seed would count a patient's
-    peculiarity as many times as there are seeds; the noise of training is in the differences between folds.
+    every seed scores the same patients, so that drawing patients for each seed separately would count the
+    peculiarity of a patient once for each seed. The noise of training is in the differences between folds.
     """
     generator = np.random.default_rng(seed)
-    sizes = np.bincount(panel.folds)
-    starts = np.cumsum(sizes) - sizes
-    means = [_of(weights, panel) for weights in _weights(generator, sizes, starts, draws)]
+    means: list[Floats] = []
+    for weights in _draw_weights(generator, np.bincount(panel.folds), draws):
+        sums = weights @ panel.sums.T
+        means.append(sums / (weights @ panel.counts.T))
     return np.concatenate(means)
 
 
-def _weights(
-    generator: np.random.Generator, sizes: np.ndarray, starts: np.ndarray, draws: int
-) -> Iterator[Floats]:
-    """(some draws, P): how many times each patient was drawn."""
+def _draw_weights(generator: np.random.Generator, sizes: Integers, draws: int) -> Iterator[Floats]:
+    """Yield (some draws, P) numbers of times that each patient was drawn; `sizes` are patients per fold."""
     patients, folds, largest = int(sizes.sum()), len(sizes), int(sizes.max())
+    first_patients = np.cumsum(sizes) - sizes
     block = max(1, _CELLS // patients)
     for first in range(0, draws, block):
         rows = min(block, draws - first)
+        row_starts = np.arange(rows)[:, None] * patients
         weights = np.zeros(rows * patients)
         for _ in range(folds):
             fold = generator.integers(folds, size=(rows, 1))
-            chosen = starts[fold] + (generator.random((rows, largest)) * sizes[fold]).astype(np.int64)
-            cells = (np.arange(rows)[:, None] * patients + chosen)[np.arange(largest) < sizes[fold]]
+            within_fold = (generator.random((rows, largest)) * sizes[fold]).astype(np.int64)
+            is_drawn = np.arange(largest) < sizes[fold]
+            cells = (row_starts + first_patients[fold] + within_fold)[is_drawn]
             weights += np.bincount(cells, minlength=rows * patients)
         yield weights.reshape(rows, patients)
-
-
-def _of(weights: Floats, panel: Panel) -> Floats:
-    means: Floats = (weights @ panel.sums.T) / (weights @ panel.counts.T)
-    return means

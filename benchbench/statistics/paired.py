@@ -1,65 +1,75 @@
-"""Two models on the same patients: how far apart they are and whether that could be chance."""
+"""Comparison of two models on the same patients: the size of their difference and whether it could be chance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import stats
 
-from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
-from benchbench.statistics.intervals import FEWEST, Interval, Unknown, mean_interval, quantile_of_t, standard_error
+from benchbench.statistics.intervals import FEWEST, Interval, Unknown, mean_interval, standard_error, t_quantile
+from benchbench.statistics.paired_tests import (
+    corrected_t,
+    probability_of_a_false_claim,
+    rank_biserial,
+    sign_flips,
+    wilcoxon,
+)
 from benchbench.statistics.panel import Panel
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 ALPHA, POWER = 0.05, 0.8
-_EXACT = 25
-_FEWEST_PAIRS = 6  # with five, even five wins of five have p = 0.06
-_ROPE_DRAWS = 5  # to each of the bootstrap
+_ROPE_DRAWS = 5  # for each draw of the bootstrap
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The first model against the second. Differences are first minus second, in the metric's own unit."""
+    """The first model against the second. Differences are first minus second, in the unit of the metric."""
 
     first: str
     second: str
     n: int
-    """Patients."""
+    """Number of patients."""
     folds: int
+    """Number of folds."""
     difference: float
-    """Mean over all cases."""
+    """Mean difference over all cases."""
     interval: Interval | Unknown
+    """95 % interval of the mean difference."""
     wins: int
-    """Patients on whom the first is better, whichever way that is."""
+    """Number of patients on whom the first model is better, in the direction of the metric."""
     ties: int
+    """Number of patients without a difference."""
     losses: int
+    """Number of patients on whom the second model is better."""
     p_wilcoxon: float | Unknown
+    """Two-sided p of the signed-rank test over patients."""
     p_permutation: float | Unknown
+    """Two-sided p of the mean difference under random exchanges of the models."""
     p_folds: float | Unknown
-    """Of the differences between folds, corrected for training sets that overlap."""
+    """Two-sided p of the differences between folds, corrected for training sets that overlap."""
     rank_biserial: float
-    """From -1, every patient worse under the first, to 1."""
+    """Effect size from -1, every patient worse with the first model, to 1."""
     rope: Rope
+    """Probabilities of a practical advantage, of practical equality and of a practical disadvantage."""
     false_claim: float | Unknown
-    """The probability that the model with the better mean is not the better one."""
+    """Probability that the model with the better mean is not the better one."""
     smallest_detectable: float | Unknown
-    """What difference such an experiment finds four times in five."""
+    """True difference that four of five such experiments would find."""
     is_lower_better: bool
     p_holm: float | Unknown
-    """The Wilcoxon test's, adjusted for the family of comparisons it belongs to; alone, it is its own family."""
+    """p_wilcoxon, adjusted for the family of comparisons; a single comparison is a family of its own."""
 
     @property
     def better(self) -> str:
-        """The model with the better mean; none where they are equal."""
+        """The model with the better mean; '' if the means are equal."""
         if self.difference == 0:
             return ""
         return self.first if (self.difference < 0) == self.is_lower_better else self.second
 
     @property
     def is_separable(self) -> bool:
-        """Whether interval, adjusted test and the test over folds all speak for a difference."""
+        """True if the interval, the adjusted test and the test over folds all show a difference."""
         if isinstance(self.interval, Unknown) or self.interval.spans_zero:
             return False
         return all(not isinstance(p, Unknown) and p < ALPHA for p in (self.p_holm, self.p_folds))
@@ -75,10 +85,11 @@ def compare(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
-    """The first model against the second.
+    """Compare two models of a panel.
 
-    `test_over_train` is patients tested over patients trained on, in one fold; by default that of folds of which
-    all but one are trained on.
+    `rope` is the largest difference without practical relevance. `test_over_train` is the number of tested
+    patients divided by that of training patients in one fold, by default that of folds of which all but one are
+    trained on.
     """
     pair = panel.of([first, second])
     values = pair.patient_means[0] - pair.patient_means[1]
@@ -107,92 +118,21 @@ def compare(
     )
 
 
-def wilcoxon(differences: Floats) -> float | Unknown:
-    """Two-sided p of the signed-rank test; patients without a difference are ranked with the others.
+def smallest_detectable(gap: Panel) -> float | Unknown:
+    """Return the true difference at which four of five experiments give an interval that excludes 0.
 
-    Exact for up to 25 patients without ties, otherwise by the normal distribution. 1 where nothing differs.
-
-    Source: Wilcoxon 1945; zeros as in Pratt 1959.
+    `gap` is a panel of differences.
     """
-    if len(differences) < _FEWEST_PAIRS:
-        return Unknown(f"{len(differences)} patients are too few for a test; {_FEWEST_PAIRS} are the least")
-    if not differences.any():
-        return 1.0
-    sizes = np.abs(differences)
-    is_exact = len(sizes) <= _EXACT and sizes.all() and len(np.unique(sizes)) == len(sizes)
-    found = stats.wilcoxon(differences, zero_method="pratt", method="exact" if is_exact else "approx")
-    return float(found.pvalue)
-
-
-def rank_biserial(differences: Floats) -> float:
-    """Share of the ranks in favour less the share against; ranks as in the Wilcoxon test.
-
-    Source: Kerby 2014, doi:10.2466/11.IT.3.1.
-    """
-    ranks = stats.rankdata(np.abs(differences))
-    above, below = ranks[differences > 0].sum(), ranks[differences < 0].sum()
-    return float((above - below) / (above + below)) if above + below else 0.0
-
-
-def sign_flips(differences: Floats, *, flips: int = DRAWS, seed: int = 0) -> float | Unknown:
-    """Two-sided p of the mean difference if either model could have been the first; every flip if few enough."""
-    n = len(differences)
-    if n < _FEWEST_PAIRS:
-        return Unknown(f"{n} patients are too few for a test; {_FEWEST_PAIRS} are the least")
-    if 2**n <= flips:
-        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-        added = 0  # the flip that changes nothing is among them
-    else:
-        signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(flips, n), dtype=np.int8)
-        added = 1
-    sums, observed = np.abs(signs @ differences), abs(float(differences.sum()))
-    reached = int((sums >= observed * (1 - 1e-9)).sum())
-    return (reached + added) / (len(signs) + added)
-
-
-def corrected_t(differences: Floats, *, test_over_train: float | None = None) -> float | Unknown:
-    """Two-sided p of the differences between folds, whose training sets overlap.
-
-    The variance of the mean is taken as (1/J + tested/trained) times that between the J folds. Several seeds of a
-    fold are one value, their mean.
-
-    Source: Nadeau and Bengio 2003, doi:10.1023/A:1024068626366.
-    """
-    count = len(differences)
-    if count < 2:
-        return Unknown("one fold: the noise of training is not known")
-    share = 1 / (count - 1) if test_over_train is None else test_over_train
-    error = float(np.sqrt((1 / count + share) * differences.var(ddof=1)))
-    mean = float(differences.mean())
-    if error == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / error, count - 1))
-
-
-def probability_of_a_false_claim(differences: Floats) -> float | Unknown:
-    """The probability that the model with the better mean over these patients is not better over all.
-
-    Source: Christodoulou et al. 2025, arXiv:2505.04720; the noise of training is not in it.
-    """
-    n = len(differences)
+    n = len(gap.patients)
     if n < FEWEST:
         return Unknown(f"{n} patients are too few; {FEWEST} are the least")
-    spread = float(differences.std(ddof=1))
-    if spread == 0:
-        return 0.0 if differences.any() else 0.5
-    return float(stats.t.sf(np.sqrt(n) * abs(differences.mean()) / spread, n - 1))
-
-
-def smallest_detectable(gap: Panel) -> float | Unknown:
-    """The true difference at which an interval like this one leaves out 0 in four experiments of five."""
-    if len(gap.patients) < FEWEST:
-        return Unknown(f"{len(gap.patients)} patients are too few; {FEWEST} are the least")
     error, freedom = standard_error(gap)
-    return float((quantile_of_t(freedom) + stats.t.ppf(POWER, freedom)) * error)
+    errors = t_quantile(freedom) + stats.t.ppf(POWER, freedom)
+    return float(errors * error)
 
 
 def _differences(pair: Panel) -> Panel:
-    """First minus second as the values of one model."""
+    """Return first minus second as the values of one model."""
     return Panel(
         models=(" - ".join(pair.models),),
         patients=pair.patients,

@@ -1,9 +1,9 @@
-"""Values of several models on the same patients: what every statistic is computed from."""
+"""Values of several models on the same patients, from which every statistic is computed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,9 @@ from benchbench.images.arrays import Floats, Integers
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """M models on P patients, ordered by fold; a case scored under several seeds has the mean of its values.
+    """Values of M models on P patients, ordered by fold; a case scored under several seeds has their mean value.
 
-    The patient is the unit: its cases and its seeds stand and fall together.
+    The patient is the unit of all statistics: its cases and seeds are always used together.
     """
 
     models: tuple[str, ...]
@@ -24,75 +24,85 @@ class Panel:
     folds: Integers
     """(P,) fold of each patient, numbered from 0 without gaps."""
     sums: Floats
-    """(M, P) sum over the patient's cases, those that are defined."""
+    """(M, P) sum of the values of the patient's cases that are defined."""
     counts: Floats
-    """(M, P) how many those are."""
+    """(M, P) number of those cases."""
     is_lower_better: bool = False
+    """True for metrics such as distances."""
 
     @property
     def means(self) -> Floats:
-        """(M,) over all cases."""
+        """(M,) means over all cases."""
         total: Floats = self.sums.sum(1) / self.counts.sum(1)
         return total
 
     @property
     def patient_means(self) -> Floats:
-        """(M, P) mean over each patient's cases."""
+        """(M, P) means over each patient's cases."""
         return self.sums / self.counts
 
     @property
     def fold_means(self) -> Floats:
-        """(M, folds)."""
-        parts = [self.folds == fold for fold in range(self.n_folds)]
-        return np.stack([self.sums[:, part].sum(1) / self.counts[:, part].sum(1) for part in parts], axis=1)
+        """(M, folds) means over the cases of each fold."""
+        means: list[Floats] = []
+        for fold in range(self.n_folds):
+            is_in_fold = self.folds == fold
+            sums, counts = self.sums[:, is_in_fold], self.counts[:, is_in_fold]
+            means.append(sums.sum(1) / counts.sum(1))
+        return np.stack(means, axis=1)
 
     @property
     def n_folds(self) -> int:
         return int(self.folds[-1]) + 1
 
     def of(self, models: Sequence[str]) -> Panel:
-        """The same of some of the models, in this order."""
+        """Return the panel of some of the models, in this order."""
         rows = [self.models.index(model) for model in models]
-        return Panel(
-            models=tuple(models),
-            patients=self.patients,
-            folds=self.folds,
-            sums=self.sums[rows],
-            counts=self.counts[rows],
-            is_lower_better=self.is_lower_better,
-        )
+        return replace(self, models=tuple(models), sums=self.sums[rows], counts=self.counts[rows])
 
 
 def make_panel(cases: pd.DataFrame, *, is_lower_better: bool = False) -> Panel:
-    """A panel of rows with model, fold, seed, patient, case and value; nan stands for a value that is undefined.
+    """Return the panel of a table with the columns model, fold, seed, patient, case and value.
 
-    A patient of whom no case is defined is left out, and so are cases that are undefined for every model.
+    A value of nan is undefined. Cases that are undefined for every model are left out, and so is a patient without
+    a defined case.
 
     Raises:
         IncompatibleError: the models differ in cases, in folds or in which cases are defined.
     """
-    # a case by a model; sorted, so that the order of the rows does not matter
-    found = cases.groupby(["fold", "patient", "case", "model"], sort=True)["value"].agg(["mean", "size"]).unstack()  # noqa: PD010 one a cell
-    table, scored = found["mean"], found["size"]
-    if len(incomplete := table.index[scored.isna().any(axis=1)]):
-        fold, _, case = incomplete[0]
-        raise IncompatibleError(
-            f"case {case} of fold {fold} and {len(incomplete) - 1} others: not scored for every model in the same"
-            " fold; compare models of the same cases and folds"
-        )
-    if (uneven := table.isna().any(axis=1) & table.notna().any(axis=1)).any():
-        raise IncompatibleError(
-            f"case {table.index[uneven][0][2]} and {int(uneven.sum()) - 1} others: undefined for some models only;"
-            " choose a rule for empty masks, such as 'score', by which all models have the same cases"
-        )
-    table = table.dropna()
-    by_patient = table.groupby(level=["fold", "patient"], sort=True)
-    sums, sizes = by_patient.sum(), by_patient.size()
+    # one row per case and one column per model; sorting makes the order of the rows irrelevant
+    groups = cases.groupby(["fold", "patient", "case", "model"], sort=True)["value"]
+    table = groups.agg(["mean", "size"]).unstack()  # noqa: PD010 one value a cell
+    means, sizes = table["mean"], table["size"]
+    _check_same_cases(means, sizes)
+    means = means.dropna()
+    by_patient = means.groupby(level=["fold", "patient"], sort=True)
+    sums = by_patient.sum()
+    n_cases = by_patient.size().to_numpy(dtype=np.float64)
+    _, folds = np.unique(sums.index.get_level_values("fold"), return_inverse=True)
     return Panel(
-        models=tuple(map(str, table.columns)),
+        models=tuple(map(str, means.columns)),
         patients=tuple(map(str, sums.index.get_level_values("patient"))),
-        folds=np.unique(sums.index.get_level_values("fold"), return_inverse=True)[1].astype(np.int64),
+        folds=folds.astype(np.int64),
         sums=sums.to_numpy(dtype=np.float64).T,
-        counts=np.tile(sizes.to_numpy(dtype=np.float64), (len(table.columns), 1)),
+        counts=np.tile(n_cases, (len(means.columns), 1)),
         is_lower_better=is_lower_better,
     )
+
+
+def _check_same_cases(means: pd.DataFrame, sizes: pd.DataFrame) -> None:
+    missing = means.index[sizes.isna().any(axis=1)]
+    if len(missing):
+        fold, _, case = missing[0]
+        raise IncompatibleError(
+            f"case {case} of fold {fold} and {len(missing) - 1} others: not scored for every model in the same"
+            " fold; compare models of the same cases and folds"
+        )
+    is_undefined = means.isna()
+    uneven = means.index[is_undefined.any(axis=1) & ~is_undefined.all(axis=1)]
+    if len(uneven):
+        _, _, case = uneven[0]
+        raise IncompatibleError(
+            f"case {case} and {len(uneven) - 1} others: undefined for some models only;"
+            " choose a rule for empty masks, such as 'score', by which all models have the same cases"
+        )

@@ -1,4 +1,7 @@
-"""How far the order of models can be believed: would other patients and other folds have given the same?"""
+"""Stability of the order of models: whether other patients and other folds would give the same order.
+
+The ranks are SciPy's; Kendall's tau is written here because SciPy computes it for one pair of rankings at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from scipy import stats
 
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
-from benchbench.statistics.intervals import FEWEST, LEVEL, Unknown
+from benchbench.statistics.intervals import FEWEST, TAILS, Unknown
 from benchbench.statistics.panel import Panel
 
 
@@ -18,22 +21,23 @@ class RankStability:
     """The ranks of M models over resampled folds and patients."""
 
     models: tuple[str, ...]
-    """From the best mean."""
+    """The models from the best mean to the worst."""
     ranks: tuple[int, ...]
-    """By the means as they are; equal means share the better rank."""
+    """Ranks by the observed means; equal means share the better rank."""
     shares: Floats
-    """(M, M) how often each model had each rank, from 1."""
+    """(M, M) how often each model had each rank, from rank 1."""
     low: tuple[int, ...]
+    """Lower ends of the 95 % intervals of the ranks."""
     high: tuple[int, ...]
-    """Between which ranks a model was in 95 of 100 draws."""
+    """Upper ends of the 95 % intervals of the ranks."""
     p_same_winner: float
-    """How often the first was first."""
+    """Fraction of the draws in which the first model was first."""
     tau: tuple[float, float, float]
-    """Kendall's tau-b between the order as it is and a resampled one: 2.5 %, median, 97.5 %."""
+    """Kendall's tau-b between the observed order and a resampled one: 2.5 %, median, 97.5 %."""
 
 
 def rank_stability(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> RankStability | Unknown:
-    """How the order changes when folds and patients are drawn anew, all models on the same."""
+    """Return how the order changes with resampled folds and patients, the same for all models."""
     if len(panel.patients) < FEWEST:
         return Unknown(f"{len(panel.patients)} patients are too few to resample; {FEWEST} are the least")
     if len(panel.models) < 2:
@@ -41,27 +45,27 @@ def rank_stability(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> RankSt
     towards_best = 1 if panel.is_lower_better else -1
     means = panel.means * towards_best
     order = np.lexsort((np.array(panel.models), means))
+    means = means[order]
     drawn = resampled_means(panel, draws=draws, seed=seed)[:, order] * towards_best
     ranks = stats.rankdata(drawn, method="min", axis=1).astype(np.int64)
-    shares = np.stack([(ranks == rank).mean(0) for rank in range(1, len(order) + 1)], axis=1)
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.quantile(ranks, ends, axis=0, method="inverted_cdf")
-    taus = tau_b(drawn, means[order])
+    shares = [(ranks == rank).mean(0) for rank in range(1, len(order) + 1)]
+    low, high = np.quantile(ranks, TAILS, axis=0, method="inverted_cdf")
+    taus = np.quantile(tau_b(drawn, means), [TAILS[0], 0.5, TAILS[1]])
     return RankStability(
-        models=tuple(panel.models[at] for at in order),
-        ranks=tuple(stats.rankdata(means[order], method="min").astype(int).tolist()),
-        shares=shares,
+        models=tuple(panel.models[place] for place in order),
+        ranks=tuple(stats.rankdata(means, method="min").astype(int).tolist()),
+        shares=np.stack(shares, axis=1),
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),
         p_same_winner=float((ranks[:, 0] == 1).mean()),
-        tau=tuple(np.quantile(taus, [ends[0], 0.5, ends[1]]).tolist()),
+        tau=tuple(taus.tolist()),
     )
 
 
 def leave_one_out(scores: Floats, *, is_lower_better: bool = False) -> Floats:
-    """(K,) Kendall's tau-b between the mean ranks over all K rows of (K, M) and over all but one.
+    """Return (K,) Kendall's tau-b between the mean ranks over all K rows of (K, M) scores and over all except one.
 
-    Rows are folds, or metrics of one direction: does the order hang on one of them?
+    The rows are folds, or metrics of one direction; a low value means that the order depends on one of them.
     """
     ranks = stats.rankdata(scores if is_lower_better else -scores, axis=1)
     without = (ranks.sum(0) - ranks) / (len(ranks) - 1)
@@ -69,12 +73,14 @@ def leave_one_out(scores: Floats, *, is_lower_better: bool = False) -> Floats:
 
 
 def tau_b(many: Floats, one: Floats) -> Floats:
-    """Kendall's tau-b of each row with `one`, row by row; 0 where a row does not order anything.
+    """Return Kendall's tau-b of each row of `many` with `one`; 0 if all values of a row are equal.
 
     Source: Kendall 1945.
     """
     left, right = np.triu_indices(len(one), k=1)
-    signs, sign = np.sign(many[:, left] - many[:, right]), np.sign(one[left] - one[right])
-    orders = np.sqrt(np.abs(signs).sum(1) * np.abs(sign).sum())
-    tau: Floats = np.divide(signs @ sign, orders, out=np.zeros(len(many)), where=orders > 0)
+    signs = np.sign(many[:, left] - many[:, right])
+    sign = np.sign(one[left] - one[right])
+    untied = np.abs(signs).sum(1) * np.abs(sign).sum()
+    scale = np.sqrt(untied)
+    tau: Floats = np.divide(signs @ sign, scale, out=np.zeros(len(many)), where=scale > 0)
     return tau

@@ -1,4 +1,6 @@
-"""How probable it is that one model is better than another by more than matters.
+"""Probability that a model is better than another by more than a practically irrelevant difference.
+
+Written here because the one library with this test, baycomp, is no longer maintained.
 
 Source: Benavoli et al. 2014, the Bayesian signed-rank test; its region of practical equivalence as in Benavoli et
 al. 2017, JMLR 18(77).
@@ -13,12 +15,12 @@ import numpy as np
 from benchbench.images.arrays import Floats
 
 DRAWS = 50_000
-_PRIOR = 0.5  # the weight of one made-up patient without a difference
-_CELLS = 200_000  # patients times draws held at a time
+_PRIOR = 0.5  # the weight of one imaginary patient without a difference
+_CELLS = 200_000  # patients times draws in memory at once
 
 
 class Rope(NamedTuple):
-    """Probabilities that the first model is better, that both are the same for practical purposes, and worse."""
+    """Probabilities that the first model is better, that both are practically equal, and that it is worse."""
 
     better: float
     same: float
@@ -26,26 +28,28 @@ class Rope(NamedTuple):
 
 
 def bayesian_signed_rank(differences: Floats, rope: float, *, draws: int = DRAWS, seed: int = 0) -> Rope:
-    """Which of the three holds for the mean of two patients' differences, in how many of the draws.
+    """Return in which fraction of the draws each of the three is the most probable one.
 
-    Patients are weighted by a Dirichlet distribution; in every draw the most probable of the three is counted.
+    The three are decided by the mean of two patients' differences: above, within or below [-rope, rope]. Patients
+    are weighted by a Dirichlet distribution.
     """
     generator = np.random.default_rng(seed)
     ordered = np.sort(np.append(differences, 0.0))
-    made_up = int(np.flatnonzero(ordered == 0)[0])
-    # of each patient, with how many others the sum of the two differences is below or within the region
+    imaginary = int(np.flatnonzero(ordered == 0)[0])
+    # for each patient, the number of others with which the sum of differences is below, or not above, the region
     below = np.searchsorted(ordered, -2 * rope - ordered, side="left")
-    within = np.searchsorted(ordered, 2 * rope - ordered, side="right")
+    not_above = np.searchsorted(ordered, 2 * rope - ordered, side="right")
     wins = np.zeros(3)
     block = max(1, _CELLS // len(ordered))
     for first in range(0, draws, block):
         count = min(block, draws - first)
-        # (patients, draws), so that a patient's draws lie side by side
+        # (patients, draws): the weights of one patient are next to each other in memory
         weights = generator.standard_exponential((len(ordered), count))
-        weights[made_up] = generator.standard_gamma(_PRIOR, count)
+        weights[imaginary] = generator.standard_gamma(_PRIOR, count)
         weights /= weights.sum(0)
-        total = np.pad(np.cumsum(weights, axis=0), ((1, 0), (0, 0)))
-        worse = np.einsum("pd,pd->d", weights, total[below])
-        same = np.einsum("pd,pd->d", weights, total[within]) - worse
-        wins += np.bincount(np.stack([1 - worse - same, same, worse]).argmax(0), minlength=3)
+        cumulated = np.pad(np.cumsum(weights, axis=0), ((1, 0), (0, 0)))
+        worse = np.einsum("pd,pd->d", weights, cumulated[below])
+        same = np.einsum("pd,pd->d", weights, cumulated[not_above]) - worse
+        probabilities = np.stack([1 - worse - same, same, worse])
+        wins += np.bincount(probabilities.argmax(0), minlength=3)
     return Rope(*(wins / draws).tolist())
