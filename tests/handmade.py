@@ -1,4 +1,4 @@
-"""Results of a benchmark made by hand: counts small enough to work out every table from."""
+"""Results of a benchmark made by hand, with counts small enough to work out every table on paper."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Slices = Sequence[tuple[int, int, int, int]]
 """tp, fp, fn, tn of each slice."""
 Scans = Mapping[str, Mapping[str, Slices]]
 """Case -> region -> slices."""
-Far = Mapping[str, Mapping[str, float | None]]
-"""Case -> distance -> value."""
+Distances = Mapping[str, Mapping[str, float | None]]
+"""Case -> column of a distance -> value."""
 
-# Dice of the case; of its slices
+# Dice of the case, then of its slices
 FOLD_0: Scans = {
     "a": {"disc": [(4, 0, 0, 6), (0, 0, 0, 10)]},  # 1; 1, 1
     "b": {"disc": [(2, 2, 0, 6), (0, 0, 2, 8)]},  # 4/8; 4/6, 0
-    "c": {"disc": [(0, 0, 0, 10), (0, 0, 0, 10)]},  # 1; 1, 1: no reference, no prediction
+    "c": {"disc": [(0, 0, 0, 10), (0, 0, 0, 10)]},  # 1; 1, 1: both masks are empty
 }
 FOLD_1: Scans = {
     "d": {"disc": [(3, 1, 1, 5), (1, 1, 1, 7)]},  # 8/12; 6/8, 2/4
-    "e": {"disc": [(0, 1, 0, 9), (0, 0, 0, 10)]},  # 0; 0, 1: no reference
-    "f": {"disc": [(0, 0, 4, 6), (0, 0, 1, 9)]},  # 0; 0, 0: no prediction
+    "e": {"disc": [(0, 1, 0, 9), (0, 0, 0, 10)]},  # 0; 0, 1: the reference is empty
+    "f": {"disc": [(0, 0, 4, 6), (0, 0, 1, 9)]},  # 0; 0, 0: the prediction is empty
 }
 PERFECT_0: Scans = {case: {"disc": [(5, 0, 0, 5), (5, 0, 0, 5)]} for case in "abc"}
 PERFECT_1: Scans = {case: {"disc": [(5, 0, 0, 5), (5, 0, 0, 5)]} for case in "def"}
@@ -52,7 +52,7 @@ def change_manifest(folder: ResultsFolder, **changes: Any) -> None:
 
 
 def select_on_test_set(folder: ResultsFolder, *variants: str) -> None:
-    """Say in the manifest that checkpoints of these variants, and of no others, are chosen on the scored cases."""
+    """Change the manifest so that only these variants select their checkpoints on the test set."""
     scores = folder.read_manifest().model_dump(mode="json")["scores"]
     for variant, rules in scores.items():
         rules["select_on"] = "report" if variant in variants else "validation"
@@ -67,11 +67,11 @@ def plan(
     empty: str = "score",
     **changes: Any,
 ) -> ResultsFolder:
-    """The results folder of a benchmark of these runs, none of them done."""
+    """Return the results folder of a benchmark of these runs, none of them done."""
     folder = ResultsFolder(path)
     rules = {"metrics": metrics, "empty": empty, "select_on": "validation"}
-    scores = dict.fromkeys({each.variant for each in keys}, rules)
-    runs = [{**each._asdict(), "digest": f"digest of {each}"} for each in keys]
+    scores = dict.fromkeys({run.variant for run in keys}, rules)
+    runs = [{**run._asdict(), "digest": f"digest of {run}"} for run in keys]
     manifest = {"name": "b", "title": "T", "phantom": False, "scores": scores, "runs": runs}
     manifest |= {"file": "benchmarks/b.toml", "overrides": [], "rehearse": changes.get("phantom", False)}
     manifest |= {"tables": [], "listings": [], "settings": {}, "ensembles": {}, "reported": [], "deviations": []}
@@ -86,19 +86,19 @@ def end(
     folder: ResultsFolder,
     run: RunKey,
     scans: Scans | None,
-    far: Far | None = None,
+    distances: Distances | None = None,
     *,
-    ceiling: Scans | None = None,
-    ceiling_far: Far | None = None,
+    upper_bound: Scans | None = None,
+    upper_bound_distances: Distances | None = None,
     pictures: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> None:
-    """Records a run; without scans it has no counts. `far` has the distances of each case, column by column.
+    """Write the record of a run; without scans it has no counts.
 
-    `ceiling` is of the resized truth; `pictures` has the digests of what it keeps to show.
+    `upper_bound` has the counts of the resized reference, `pictures` the digests of the picture files.
     """
-    cases, slices = _lines(run, scans or {}, far or {})
-    resized, _ = _lines(run, ceiling or {}, ceiling_far or {})
+    cases, slices = _lines(run, scans or {}, distances or {})
+    resized, _ = _lines(run, upper_bound or {}, upper_bound_distances or {})
     files = dict(pictures or {})
     for name, rows in (("cases.parquet", cases), ("slices.parquet", slices), ("ceiling.parquet", resized)):
         if rows:
@@ -119,8 +119,8 @@ def end(
     folder.run(run).write_record(Record(**run._asdict(), files=files, **{**fields, **changes}))
 
 
-def _lines(run: RunKey, scans: Scans, far: Far) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Of cases, and of slices."""
+def _lines(run: RunKey, scans: Scans, distances: Distances) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the lines of cases, and those of slices."""
     slices, cases = [], []
     for case, regions in scans.items():
         for region, counts in regions.items():
@@ -128,7 +128,7 @@ def _lines(run: RunKey, scans: Scans, far: Far) -> tuple[list[dict[str, Any]], l
             parts = [dict(zip(("tp", "fp", "fn", "tn"), four, strict=True)) for four in counts]
             slices += [{**named, "slice": number, **part} for number, part in enumerate(parts)]
             added = {name: sum(part[name] for part in parts) for name in parts[0]}
-            cases.append({**named, **added, **far.get(case, {})})
+            cases.append({**named, **added, **distances.get(case, {})})
     return cases, slices
 
 
@@ -144,23 +144,23 @@ N_FOLDS = 5
 
 
 def scans(fold: int, *, better: float, patients: int = 12, seed: int = 0) -> Scans:
-    """Twelve patients of a fold, whose Dice is 0.6 or so plus what is asked."""
+    """Return the patients of a fold with a Dice of about 0.6 plus `better`."""
     generator = np.random.default_rng([fold, seed])
-    found = {}
+    patients_of_fold = {}
     for number in range(patients):
         hit = round(100 * min(0.99, generator.normal(0.6, 0.1) + better))
-        found[f"f{fold}p{number}"] = {"disc": [(hit, 100 - hit, 100 - hit, 300)]}
-    return found
+        patients_of_fold[f"f{fold}p{number}"] = {"disc": [(hit, 100 - hit, 100 - hit, 300)]}
+    return patients_of_fold
 
 
 def graded(path: Path, better: Mapping[str, float], **options: Any) -> ResultsFolder:
-    """Models on sixty patients in five folds, each with so much more Dice than the first."""
+    """Return models on sixty patients in five folds; `better` is added to the Dice of each."""
     resolved = {
         "protocol": {"folds": N_FOLDS, "validation": 0.2, "epochs": 4, "augment": [{"name": "flip", "p": 0.5}]}
     }
     keys = [key(model, fold) for fold in range(N_FOLDS) for model in better]
     folder = plan(path, keys, metrics=["dice", "iou"], **options)
-    for each in keys:
-        mine = {**resolved, "model": {"name": each.model}, "fold": each.fold, "seed": 0}
-        end(folder, each, scans(each.fold, better=better[each.model]), resolved=mine)
+    for run in keys:
+        of_run = {**resolved, "model": {"name": run.model}, "fold": run.fold, "seed": 0}
+        end(folder, run, scans(run.fold, better=better[run.model]), resolved=of_run)
     return folder

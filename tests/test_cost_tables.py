@@ -37,7 +37,7 @@ def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:
     return line
 
 
-def test_the_cost_of_a_run_stands_apart_from_its_scores(tmp_path: Path) -> None:
+def test_the_cost_table_has_the_cost_of_every_run(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
     costs = cost_table(read_results(folder))
@@ -49,7 +49,7 @@ def test_the_cost_of_a_run_stands_apart_from_its_scores(tmp_path: Path) -> None:
     assert all(pd.isna(plain[name]) for name in COST if name != "uncounted")
 
 
-def test_a_models_cost_is_over_its_runs(tmp_path: Path) -> None:
+def test_the_cost_of_a_model_is_over_its_runs(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
     other = {"train_seconds": 14.0, "gpu_hours": 0.75, "energy_wh": 5.0, "ms_per_case_p50": 30.0}
@@ -74,7 +74,7 @@ def test_a_models_cost_is_over_its_runs(tmp_path: Path) -> None:
     }
 
 
-def test_a_number_that_a_run_lacks_or_that_differs_is_left_empty(tmp_path: Path) -> None:
+def test_a_number_that_differs_or_that_a_run_lacks_is_empty(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
     end(folder, key("grand", 1), PERFECT_1, cost={**COST, "gmacs": 3.0, "gpu_hours": None, "energy_wh": None})
@@ -83,7 +83,7 @@ def test_a_number_that_a_run_lacks_or_that_differs_is_left_empty(tmp_path: Path)
     assert (grand["train_seconds"], grand["device"]) == (10.0, "Accelerator, cpu")
 
 
-def test_runs_that_did_not_end_well_have_a_cost_but_count_in_no_summary(tmp_path: Path) -> None:
+def test_failed_runs_have_a_cost_but_are_in_no_summary(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("plain", 0), FOLD_0, status="diverged", reason="loss is nan", cost={"train_seconds": 3.0})
     end(folder, key("plain", 1), FOLD_1, cost=COST)
@@ -96,14 +96,14 @@ def test_runs_that_did_not_end_well_have_a_cost_but_count_in_no_summary(tmp_path
     assert (line["model"], line["runs"], line["train_seconds"]) == ("plain", 1, 10.0)
 
 
-def test_a_benchmark_of_which_nothing_is_done_has_empty_tables(tmp_path: Path) -> None:
+def test_a_benchmark_without_finished_runs_has_empty_tables(tmp_path: Path) -> None:
     results = read_results(plan(tmp_path, [key("plain", 0)]))
     assert cost_table(results).empty
     assert cost_summary(results).empty
     assert {"gmacs", "data"} <= set(cost_summary(results))
 
 
-def test_only_what_is_the_same_on_every_machine_stands_among_the_scores(tmp_path: Path) -> None:
+def test_tables_of_scores_are_the_same_on_every_machine(tmp_path: Path) -> None:
     folders = [two_models(tmp_path / name) for name in ("one", "other")]
     slower = {**COST, "train_seconds": 99.0, "ms_per_case_p50": 99.0, "images_per_second": 1.0, "energy_wh": None}
     for folder, cost in zip(folders, (COST, slower), strict=True):

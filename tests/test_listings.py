@@ -10,7 +10,7 @@ from handmade import FOLD_0, FOLD_1, end, key, plan, select_on_test_set
 
 from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
-from benchbench.tables.listings import Listed, listing_tables
+from benchbench.tables.listings import LabelledTable, listing_tables
 from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -50,19 +50,19 @@ VALUES = {
 def folder_of(path: Path, *listings: dict[str, Any], optimistic: str = "") -> ResultsFolder:
     keys = [key("plain", fold, variant=variant) for variant in ("slow", "fast") for fold in (0, 1)]
     folder = plan(path, keys, listings=list(listings), settings=SETTINGS)
-    for each in keys:
-        values = {**VALUES, "train_loss": 0.5 + each.fold}
-        end(folder, each, (FOLD_0, FOLD_1)[each.fold], shown=values)
+    for run in keys:
+        values = {**VALUES, "train_loss": 0.5 + run.fold}
+        end(folder, run, (FOLD_0, FOLD_1)[run.fold], shown=values)
     select_on_test_set(folder, optimistic)
     return folder
 
 
-def listed(folder: ResultsFolder) -> list[Listed]:
+def tables_of(folder: ResultsFolder) -> list[LabelledTable]:
     return list(listing_tables(read_results(folder)))
 
 
-def test_a_line_has_settings_as_they_are_and_values_as_means_over_its_runs(tmp_path: Path) -> None:
-    (table,) = listed(folder_of(tmp_path, BY_VARIANT))
+def test_a_line_has_its_settings_and_the_means_over_its_runs(tmp_path: Path) -> None:
+    (table,) = tables_of(folder_of(tmp_path, BY_VARIANT))
     assert table.labels == ("batch_norm", "lr")
     assert table.frame.columns.tolist() == list(BY_VARIANT["columns"])
     dice = pytest.approx(100 * (5 / 6 + 2 / 9) / 2)
@@ -72,35 +72,35 @@ def test_a_line_has_settings_as_they_are_and_values_as_means_over_its_runs(tmp_p
     ]
 
 
-def test_an_axis_that_no_column_shows_has_a_table_for_each_value(tmp_path: Path) -> None:
-    slow, fast = listed(folder_of(tmp_path, BY_METRIC))
+def test_an_axis_without_a_column_has_a_table_for_each_value(tmp_path: Path) -> None:
+    slow, fast = tables_of(folder_of(tmp_path, BY_METRIC))
     assert (slow.name, slow.title, slow.where) == ("listing-1-slow", "Parts, variant slow", {"variant": "slow"})
     assert fast.frame.to_numpy().tolist() == [["loss", 1.0, 0.75], ["dice", 0.25, 0.125]]
 
 
-def test_a_listing_may_be_of_some_values_of_an_axis(tmp_path: Path) -> None:
+def test_a_listing_may_include_only_some_values_of_an_axis(tmp_path: Path) -> None:
     of_fast = {"where": {"variant": ["fast"]}}
-    rows, points = listed(folder_of(tmp_path, {**BY_VARIANT, **of_fast}, {**BY_METRIC, **of_fast}))
+    rows, points = tables_of(folder_of(tmp_path, {**BY_VARIANT, **of_fast}, {**BY_METRIC, **of_fast}))
     assert rows.frame["lr"].tolist() == ["0.1"]
     assert (points.name, points.where) == ("listing-2-fast", {"variant": "fast"})
 
 
-def test_a_value_is_empty_until_all_runs_of_its_line_have_it(tmp_path: Path) -> None:
+def test_a_value_is_empty_while_a_run_of_its_line_lacks_it(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, BY_VARIANT)
     end(folder, key("plain", 1, variant="slow"), None, status="failed", reason="out of memory")
     end(folder, key("plain", 1, variant="fast"), FOLD_1, shown={})
-    slow, fast = listed(folder)[0].frame.to_dict("records")
+    slow, fast = tables_of(folder)[0].frame.to_dict("records")
     assert pd.isna([slow["train_loss"], slow["dice_percent"], slow["parameters"]]).all()
     assert math.isnan(fast["train_loss"])
     assert fast["parameters"] == 1234
 
 
-def test_runs_whose_checkpoint_was_chosen_on_the_scored_cases_are_marked(tmp_path: Path) -> None:
-    (table,) = listed(folder_of(tmp_path, BY_VARIANT, optimistic="fast"))
+def test_selection_on_the_test_set_is_marked(tmp_path: Path) -> None:
+    (table,) = tables_of(folder_of(tmp_path, BY_VARIANT, optimistic="fast"))
     assert table.frame["selection"].tolist() == ["", "optimistic selection"]
 
 
-def test_a_listing_is_written_as_every_table_is(tmp_path: Path) -> None:
+def test_a_listing_is_written_as_markdown_and_csv(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, BY_VARIANT)
     write_report(folder)
     assert (folder.path / "tables" / "listing-1.md").read_text().startswith("**Losses**\n\n| batch_norm | lr |")

@@ -18,7 +18,7 @@ from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, graded, key, plan, scans
 from benchbench.report import write_report
 from benchbench.report.page.cells import cell_of, table_of
 from benchbench.report.page.index import write_index
-from benchbench.report.page.repeat import command_of
+from benchbench.report.page.rerun import command_of
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import write_history
 from benchbench.tables.references import BACKGROUND
@@ -32,11 +32,11 @@ ODD = "<img src=x onerror=alert(1)>\"'</script>{{ 7*7 }}"
 
 
 class Tables(HTMLParser):
-    """Every table of a page by its caption: the headings, then the cells of each row."""
+    """The tables of a page by caption, each as rows of cells with the headings first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[str, list[list[str]]] = {}
+        self.tables: dict[str, list[list[str]]] = {}
         self.links: list[str] = []
         self.ids: list[str] = []
         self._rows: list[list[str]] = []
@@ -58,7 +58,7 @@ class Tables(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "table":
-            self.found[self._caption] = self._rows
+            self.tables[self._caption] = self._rows
         if tag in {"td", "th", "caption"}:
             self._inside = ""
 
@@ -75,17 +75,17 @@ def page_of(folder: ResultsFolder) -> str:
 
 
 def tables_of(page: str) -> dict[str, list[dict[str, str]]]:
-    """Caption -> a row as heading -> text."""
+    """Return the rows of each table by its caption; a row is heading -> text."""
     parser = Tables()
     parser.feed(page)
     return {
         caption: [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-        for caption, rows in parser.found.items()
+        for caption, rows in parser.tables.items()
     }
 
 
 def raw_cases(folder: ResultsFolder) -> pd.DataFrame:
-    """The counts as the runs left them, with Dice by its definition."""
+    """Return the recorded counts, with Dice computed from its definition."""
     paths = sorted(folder.path.glob("runs/**/cases.parquet"))
     cases = pd.concat([pq.read_table(path).to_pandas() for path in paths])
     return cases.assign(dice=2 * cases.tp / (2 * cases.tp + cases.fp + cases.fn))
@@ -93,7 +93,7 @@ def raw_cases(folder: ResultsFolder) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
-    """Three models on sixty patients, as a benchmark of a results folder with its index."""
+    """Return the report of three models on sixty patients, in a results folder with its index."""
     root = tmp_path_factory.mktemp("results")
     folder = graded(root / "b", BETTER, tables=[TABLE])
     for run in read_results(folder).planned:
@@ -110,39 +110,40 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
 
 
 def test_every_score_of_the_page_recomputes_from_the_cases(written: ResultsFolder) -> None:
-    shown = tables_of((written.path / "index.html").read_text())
+    tables = tables_of((written.path / "index.html").read_text())
     cases = raw_cases(written)
-    board = shown["Leaderboard on discs"]
+    board = tables["Leaderboard on discs"]
     assert [line["model"] for line in board] == ["high", "middle", "low", BACKGROUND]
     assert (board[3]["tier"], board[3]["dice"], board[3]["runs"]) == ("", "0.0000", "")
     for line in board[:3]:
-        mine = cases[cases.model == line["model"]]
-        by_fold = mine.groupby("fold").dice.mean()
-        expected = {"dice": mine.dice.mean(), "fold_mean": by_fold.mean(), "fold_sd": by_fold.std()}
+        of_model = cases[cases.model == line["model"]]
+        by_fold = of_model.groupby("fold").dice.mean()
+        expected = {"dice": of_model.dice.mean(), "fold_mean": by_fold.mean(), "fold_sd": by_fold.std()}
         assert {name: line[name] for name in expected} == {
             name: f"{value:.4f}" for name, value in expected.items()
         }
         assert line["n"] == "60"
-    for line in shown["dice on discs, fold by fold"]:
+    for line in tables["dice on discs, fold by fold"]:
         by_fold = cases[cases.model == line["row"]].groupby("fold").dice.mean()
         assert [line[f"fold {fold}"] for fold in range(5)] == [f"{value:.4f}" for value in by_fold]
     wide = cases.pivot_table(index="patient", columns="model", values="dice")
-    for line in shown["Every two rows on discs, dice"]:
+    for line in tables["Every pair of rows on discs, dice"]:
         gap = wide[line["first"]] - wide[line["second"]]
         assert line["difference"] == f"{gap.mean():.4f}"
-        assert (line["wins"], line["ties"], line["losses"]) == tuple(
-            str(int(each.sum())) for each in (gap > 0, gap == 0, gap < 0)
-        )
+        assert line["wins"] == str((gap > 0).sum())
+        assert line["ties"] == str((gap == 0).sum())
+        assert line["losses"] == str((gap < 0).sum())
 
 
-def test_the_order_by_other_choices_recomputes_too(written: ResultsFolder) -> None:
-    shown = tables_of((written.path / "index.html").read_text())["The order on discs, dice by other choices"]
+def test_the_order_under_other_choices_recomputes_from_the_cases(written: ResultsFolder) -> None:
+    tables = tables_of((written.path / "index.html").read_text())
+    choices = tables["The order on discs, dice under other choices"]
     medians = raw_cases(written).groupby("model").dice.median().rank(ascending=False)
-    line = next(line for line in shown if line["choice"] == "dice, median over cases")
+    line = next(line for line in choices if line["choice"] == "dice, median over cases")
     assert {name: line[name] for name in BETTER} == {name: str(int(medians[name])) for name in BETTER}
 
 
-def test_every_link_leads_to_a_file_or_a_place_on_the_page(written: ResultsFolder) -> None:
+def test_every_link_leads_to_a_file_or_a_section_of_the_page(written: ResultsFolder) -> None:
     parser = Tables()
     parser.feed((written.path / "index.html").read_text())
     assert len(parser.links) > 20
@@ -205,7 +206,7 @@ def test_the_index_has_the_verdict_of_every_benchmark(written: ResultsFolder) ->
 
 def test_a_benchmark_without_a_run_has_a_page(tmp_path: Path) -> None:
     page = page_of(plan(tmp_path, [key("plain", 0)]))
-    assert "No verdict: no row has all of its runs." in page
+    assert "No verdict: no row has all its runs." in page
 
 
 def test_a_run_that_failed_is_on_the_page_with_its_reason(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_a_run_that_failed_is_on_the_page_with_its_reason(tmp_path: Path) -> Non
     assert "3 of 4 planned runs are done" in page
 
 
-def test_a_patient_tested_in_two_folds_is_found(tmp_path: Path) -> None:
+def test_a_patient_tested_in_two_folds_is_reported(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0), key("plain", 1)])
     end(folder, key("plain", 0), PERFECT_0)
     end(folder, key("plain", 1), {**PERFECT_1, "a": PERFECT_0["a"]})
@@ -226,37 +227,40 @@ def test_a_patient_tested_in_two_folds_is_found(tmp_path: Path) -> None:
 
 def test_a_setting_that_differs_between_rows_is_named(tmp_path: Path) -> None:
     folder = graded(tmp_path, {"one": 0.0, "two": 0.1})
-    assert "differ in their models and in nothing else" in page_of(folder)
+    assert "rows of a variant differ in their models only" in page_of(folder)
     for fold in range(5):
         resolved = {
             "protocol": {"folds": 5, "validation": 0.2, "epochs": 99, "augment": []},
             "model": {"name": "two"},
         }
         end(folder, key("two", fold), scans(fold, better=0.1), resolved={**resolved, "fold": fold, "seed": 0})
-    assert "rows differ beside their models in protocol.augment, protocol.augment[0:flip].name" in page_of(folder)
+    assert "differ in more than their models: protocol.augment, protocol.augment[0:flip].name" in page_of(folder)
 
 
-def test_rows_of_other_data_are_not_said_to_have_seen_the_same(tmp_path: Path) -> None:
+def test_rows_of_different_data_are_listed_separately(tmp_path: Path) -> None:
     keys = [key("plain", fold, variant=variant) for variant in ("all", "few") for fold in (0, 1)]
     folder = plan(tmp_path, keys)
-    for each in keys:
-        end(folder, each, (PERFECT_0, PERFECT_1)[each.fold], data_digest=f"files of {each.variant}")
+    for run in keys:
+        end(folder, run, (PERFECT_0, PERFECT_1)[run.fold], data_digest=f"files of {run.variant}")
     page = page_of(folder)
-    assert "begins files of all for all; files of few for few: rows of other data are not ranked" in page
-    assert "the same for every row" not in page
-    assert "no variant has two rows that could be compared" in page
+    assert (
+        "begins with files of all for all; files of few for few. Rows of different data are not ranked together"
+        in page
+    )
+    assert "for every row" not in page
+    assert "no variant has two rows to compare" in page
 
 
-def test_a_case_counts_once_however_many_seeds_there_are(tmp_path: Path) -> None:
+def test_a_case_counts_once_for_any_number_of_seeds(tmp_path: Path) -> None:
     keys = [key("plain", fold, seed=seed) for fold in (0, 1) for seed in (0, 1)]
     folder = plan(tmp_path, keys)
-    for each in keys:
-        end(folder, each, (PERFECT_0, PERFECT_1)[each.fold])
+    for run in keys:
+        end(folder, run, (PERFECT_0, PERFECT_1)[run.fold])
     (line,) = tables_of(page_of(folder))["dice on discs, fold by fold"]
     assert (line["runs"], line["cases"]) == ("4", "6")
 
 
-def test_a_command_repeats_a_row_with_all_that_was_changed(tmp_path: Path) -> None:
+def test_the_command_of_a_row_has_every_override(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0, variant="lr 1")], overrides=["protocol.epochs=2"])
     end(folder, key("plain", 0, variant="lr 1"), PERFECT_0)
     results = read_results(folder)
@@ -285,11 +289,11 @@ def test_twenty_models_fit_in_three_megabytes(tmp_path: Path) -> None:
         ("runs", "2 of 2", "2 of 2"),
     ],
 )
-def test_a_value_is_shown_as_people_read_it(name: str, value: Any, text: str) -> None:
+def test_a_value_is_formatted_for_readers(name: str, value: Any, text: str) -> None:
     assert cell_of(name, value).text == text
 
 
-def test_a_column_without_any_value_is_left_out() -> None:
+def test_an_empty_column_is_left_out() -> None:
     frame = pd.DataFrame({"model": ["a", "b"], "hd95": [np.nan, np.nan], "note": ["", ""], "dice": [0.5, np.nan]})
     assert [heading.name for heading in table_of(frame, caption="").headings] == ["model", "dice"]
 
@@ -301,13 +305,13 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 def column(page: Any, name: str) -> list[str]:
-    """What the first table of the page shows under a heading, from above."""
+    """Return the cells below a heading of the first table, from the top."""
     table = page.locator("table").first
     names = [text.strip() for text in table.locator("thead th").all_inner_texts()]
     at = next(at for at, text in enumerate(names) if text.startswith(name))
@@ -316,18 +320,18 @@ def column(page: Any, name: str) -> list[str]:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_has_nothing_to_complain_of_and_asks_the_network_for_nothing(
+def test_a_browser_reports_no_errors_and_sends_no_requests(
     written: ResultsFolder, browser: Any, width: int, scheme: str
 ) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    heard: list[str] = []
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.goto((written.path / "index.html").as_uri())
-    assert heard == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert messages == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -351,9 +355,9 @@ def test_markup_in_a_name_does_not_run_in_a_browser(tmp_path: Path, browser: Any
     end(folder, key(ODD, 0), {f"{ODD}{case}": regions for case, regions in FOLD_0.items()})
     write_report(folder)
     page = browser.new_page()
-    heard: list[str] = []
-    page.on("dialog", lambda dialog: heard.append(dialog.message))
-    page.on("console", lambda message: heard.append(message.text))
+    messages: list[str] = []
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
+    page.on("console", lambda message: messages.append(message.text))
     page.goto((tmp_path / "index.html").as_uri())
-    assert heard == []
+    assert messages == []
     assert page.title() == ODD

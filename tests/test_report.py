@@ -12,7 +12,8 @@ import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
 from benchbench.errors import IntegrityError
-from benchbench.report import leaderboard_page, write_report
+from benchbench.report import write_report
+from benchbench.report.leaderboard_page import leaderboard_page
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.results import PHANTOM_NOTE, read_results
@@ -40,7 +41,7 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in paths}
 
 
-def test_a_pivot_keeps_the_order_of_the_file_and_ends_in_mean_and_sd(tmp_path: Path) -> None:
+def test_a_pivot_keeps_the_order_of_the_file_and_ends_with_mean_and_sd(tmp_path: Path) -> None:
     table = pivots(two_models(tmp_path, tables=[FOLD_BY_MODEL]))["1-dice-fold-by-model"]
     assert rows(table) == [
         ["fold", "plain", "grand"],
@@ -51,7 +52,7 @@ def test_a_pivot_keeps_the_order_of_the_file_and_ends_in_mean_and_sd(tmp_path: P
     ]
 
 
-def test_a_pivot_may_be_of_slices_or_of_pooled_voxels(tmp_path: Path) -> None:
+def test_a_pivot_may_average_slices_or_pool_voxels(tmp_path: Path) -> None:
     tables = [{**FOLD_BY_MODEL, "aggregate": aggregate} for aggregate in ("slice", "pooled")]
     results = read_results(two_models(tmp_path, tables=tables))
     (_, of_slices, slices), (name, of_voxels, pooled) = pivot_tables(results)
@@ -83,13 +84,13 @@ def test_the_folds_of_a_model_have_no_mean_and_no_sd_until_all_are_done(tmp_path
 def test_a_variant_with_fewer_folds_has_the_mean_of_those_it_has(tmp_path: Path) -> None:
     keys = [key("plain", 0, variant="a"), key("plain", 1, variant="a"), key("plain", 0, variant="b")]
     folder = plan(tmp_path, keys, tables=[{**FOLD_BY_MODEL, "columns": "variant"}])
-    for each, scans in zip(keys, (FOLD_0, FOLD_1, FOLD_0), strict=True):
-        end(folder, each, scans)
+    for run, scans in zip(keys, (FOLD_0, FOLD_1, FOLD_0), strict=True):
+        end(folder, run, scans)
     (table,) = pivots(folder).values()
     assert list(table["b"]) == [near(5 / 6), near(math.nan), near(5 / 6), near(math.nan)]
 
 
-def test_there_is_a_pivot_for_every_value_of_an_axis_it_does_not_show(tmp_path: Path) -> None:
+def test_an_axis_outside_the_pivot_has_a_table_for_each_value(tmp_path: Path) -> None:
     keys = [key("plain", 0, variant=variant) for variant in ("lr=1", "../up")]
     folder = plan(tmp_path, keys, tables=[FOLD_BY_MODEL])
     end(folder, keys[0], FOLD_0)
@@ -103,17 +104,17 @@ def test_there_is_a_pivot_for_every_value_of_an_axis_it_does_not_show(tmp_path: 
     assert "/" not in second
 
 
-def test_a_column_may_have_the_name_of_an_axis_or_of_the_note(tmp_path: Path) -> None:
+def test_a_column_may_have_the_name_of_an_axis_or_of_the_data_column(tmp_path: Path) -> None:
     keys = [key("plain", 0, variant="fold"), key("plain", 0, variant="data")]
     folder = plan(tmp_path, keys, tables=[{**FOLD_BY_MODEL, "columns": "variant"}])
-    for each in keys:
-        end(folder, each, PERFECT_0)
+    for run in keys:
+        end(folder, run, PERFECT_0)
     write_report(folder)
     text = (folder.path / "tables" / "1-dice-fold-by-variant.csv").read_text()
     assert text.splitlines()[:2] == ["fold,fold,data,data", "0,1.000000,1.000000,real"]
 
 
-def test_every_file_of_a_rehearsal_says_that_its_data_are_made_up(tmp_path: Path) -> None:
+def test_every_file_of_a_rehearsal_says_that_its_data_are_phantom_data(tmp_path: Path) -> None:
     write_report(two_models(tmp_path / "phantom", phantom=True, tables=[FOLD_BY_MODEL]))
     write_report(two_models(tmp_path / "real", tables=[FOLD_BY_MODEL]))
     phantom, real = files(tmp_path / "phantom"), files(tmp_path / "real")
@@ -142,14 +143,14 @@ def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> No
     keys = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]
     folder = plan(tmp_path / "other", keys, tables=[FOLD_BY_MODEL])
     scans = {"plain": (FOLD_0, FOLD_1), "grand": (PERFECT_0, PERFECT_1)}
-    for each in reversed(keys):
-        end(folder, each, dict(reversed(scans[each.model][each.fold].items())))
+    for run in reversed(keys):
+        end(folder, run, dict(reversed(scans[run.model][run.fold].items())))
     write_report(folder)
     write_report(folder)
     assert files(tmp_path / "other") == files(tmp_path / "one")
 
 
-def test_counts_that_were_changed_are_refused(tmp_path: Path) -> None:
+def test_edited_counts_are_an_error(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     path = folder.run(key("plain", 0)).path / "cases.parquet"
     table = pq.read_table(path)
@@ -158,22 +159,22 @@ def test_counts_that_were_changed_are_refused(tmp_path: Path) -> None:
         write_report(folder)
 
 
-def test_the_leaderboard_says_what_did_not_end_well_and_what_is_still_to_do(tmp_path: Path) -> None:
+def test_the_leaderboard_lists_failed_runs_and_counts_missing_ones(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", fold) for fold in range(4)])
     end(folder, key("plain", 0), FOLD_0)
     end(folder, key("plain", 1), None, status="failed", reason="first line\nsecond line")
     page = leaderboard_page(read_results(folder))
     assert "- discs/plain/default/fold1/seed0: failed: first line\n" in page
     assert "second line" not in page
-    assert page.endswith("\n2 of 4 planned runs are still to do.\n")
+    assert page.endswith("\n2 of 4 planned runs are not done yet.\n")
     assert "|  | discs | plain | default | 1 of 4 | 0.8333 |" in page
 
 
-def test_the_leaderboard_says_when_runs_saw_different_files(tmp_path: Path) -> None:
+def test_the_leaderboard_says_when_runs_used_different_files(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     assert "no rank" not in leaderboard_page(read_results(folder))
     end(folder, key("plain", 1), FOLD_1, data_digest="older")
-    assert "discs, default: not all runs saw the same files in the same folds: no rank" in leaderboard_page(
+    assert "discs, default: runs used different files or splits, so there is no rank" in leaderboard_page(
         read_results(folder)
     )
 
@@ -217,16 +218,16 @@ TABLE = pd.DataFrame(
 )
 
 
-def test_csv_is_as_written_with_gaps_empty_and_no_formula() -> None:
+def test_csv_has_empty_cells_for_missing_values_and_no_formulas() -> None:
     assert to_csv(TABLE) == "id,n,x\n001,1,0.500000\nNA,,\n'=cmd(),3,-0.333333\na|b_c,4,0.000000\n"
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1"])
-def test_no_cell_and_no_heading_of_a_csv_begins_a_formula(text: str) -> None:
+def test_no_cell_and_no_heading_of_a_csv_is_a_formula(text: str) -> None:
     assert list(csv.reader(io.StringIO(to_csv(pd.DataFrame({text: [text]}))))) == [[f"'{text}"], [f"'{text}"]]
 
 
-def test_markdown_is_a_pipe_table_with_numbers_to_the_right() -> None:
+def test_markdown_is_a_pipe_table_with_numbers_aligned_right() -> None:
     assert to_markdown(TABLE).splitlines() == [
         "| id | n | x |",
         "| --- | ---: | ---: |",
@@ -238,7 +239,7 @@ def test_markdown_is_a_pipe_table_with_numbers_to_the_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "escaped"),
     [
         ("a\nb\t c", "a b c"),
         ("dice_pos", "dice_pos"),
@@ -247,11 +248,11 @@ def test_markdown_is_a_pipe_table_with_numbers_to_the_right() -> None:
         ("C:\\d", "C:\\\\d"),
     ],
 )
-def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
-    assert plain_markdown(text) == shown
+def test_markdown_displays_text_literally(text: str, escaped: str) -> None:
+    assert plain_markdown(text) == escaped
 
 
-def test_latex_escapes_what_it_would_obey() -> None:
+def test_latex_escapes_commands_and_special_characters() -> None:
     table = pd.DataFrame({"a_b": ["\\input{x}", "[1] 50% & $y$ #~^"], "v": [1.0, 0.25]})
     assert to_latex(table, caption="T & {more}").splitlines() == [
         r"\begin{table}",
@@ -268,7 +269,7 @@ def test_latex_escapes_what_it_would_obey() -> None:
     ]
 
 
-def test_a_page_says_what_is_not_measured_yet(tmp_path: Path) -> None:
+def test_the_leaderboard_says_which_metrics_are_not_measured_yet(tmp_path: Path) -> None:
     page = leaderboard_page(read_results(two_models(tmp_path, metrics=["dice", "nsd@2"])))
-    assert "nsd@2 is not measured yet in 4 runs; `benchbench run` does it without training again." in page
-    assert "Distances are in mm by the voxel size of each case" in page
+    assert "nsd@2 is not measured yet in 4 runs; `benchbench run` measures it without training again." in page
+    assert "Distances are in mm where the voxel size of a case is known" in page

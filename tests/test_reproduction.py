@@ -42,7 +42,7 @@ PRINTED = {
 }
 
 
-def hold(
+def reproduce(
     folder: ResultsFolder, *reported: dict[str, Any], phantom: bool = False, **changes: Any
 ) -> list[Reproduction]:
     content = {"reported": list(reported), "deviations": ["another split"], "phantom": phantom}
@@ -50,33 +50,33 @@ def hold(
     return reproductions(read_results(folder))
 
 
-def verdicts(held: Reproduction) -> list[tuple[Any, ...]]:
-    return list(held.frame[["row", "column", "verdict", "why"]].itertuples(index=False, name=None))
+def verdicts(table: Reproduction) -> list[tuple[Any, ...]]:
+    return list(table.numbers[["row", "column", "verdict", "why"]].itertuples(index=False, name=None))
 
 
 def test_a_number_within_the_tolerance_is_reproduced_and_another_is_a_gap(tmp_path: Path) -> None:
-    (held,) = hold(folder_of(tmp_path, LISTING), PRINTED)
-    assert held.measured is not None
-    assert verdicts(held) == [
+    (table,) = reproduce(folder_of(tmp_path, LISTING), PRINTED)
+    assert table.measured is not None
+    assert verdicts(table) == [
         ("true", "train_loss", "reproduced", ""),
         ("true", "parameters", "reproduced", ""),
         ("false", "train_loss", "gap", ""),
         ("false", "parameters", "gap", ""),
     ]
-    assert held.frame["difference"].round(6).tolist() == [-0.05, 0, -0.2, -1]
+    assert table.numbers["difference"].round(6).tolist() == [-0.05, 0, -0.2, -1]
 
 
-def test_a_setting_that_tells_no_rows_apart_may_differ_and_is_told(tmp_path: Path) -> None:
-    (held,) = hold(folder_of(tmp_path, LISTING), PRINTED)
-    assert held.deviations == ["lr is 0.1, printed is 0.2"]
+def test_a_setting_that_identifies_no_row_may_differ_and_is_a_deviation(tmp_path: Path) -> None:
+    (table,) = reproduce(folder_of(tmp_path, LISTING), PRINTED)
+    assert table.deviations == ["lr is 0.1, printed is 0.2"]
 
 
 def test_phantom_data_are_shown_and_never_compared(tmp_path: Path) -> None:
-    (held,) = hold(folder_of(tmp_path, LISTING), PRINTED, phantom=True)
-    assert set(held.frame["verdict"]) == {"not comparable"}
-    assert set(held.frame["why"]) == {"phantom data"}
-    assert held.frame["difference"].isna().all()
-    assert held.frame["measured"].notna().all()
+    (table,) = reproduce(folder_of(tmp_path, LISTING), PRINTED, phantom=True)
+    assert set(table.numbers["verdict"]) == {"not comparable"}
+    assert set(table.numbers["why"]) == {"phantom data"}
+    assert table.numbers["difference"].isna().all()
+    assert table.numbers["measured"].notna().all()
 
 
 def test_printed_numbers_known_to_be_wrong_are_not_compared(tmp_path: Path) -> None:
@@ -84,28 +84,28 @@ def test_printed_numbers_known_to_be_wrong_are_not_compared(tmp_path: Path) -> N
         {"row": True, "column": "parameters", "why": "misprint"},
         {"row": None, "column": "train_loss", "why": "of another loss"},
     ]
-    (held,) = hold(folder_of(tmp_path, LISTING), {**PRINTED, "exempt": exempt})
-    assert [why for *_, why in verdicts(held)] == ["of another loss", "misprint", "of another loss", ""]
+    (table,) = reproduce(folder_of(tmp_path, LISTING), {**PRINTED, "exempt": exempt})
+    assert [why for *_, why in verdicts(table)] == ["of another loss", "misprint", "of another loss", ""]
 
 
-def test_a_printed_table_without_a_measured_one_is_told(tmp_path: Path) -> None:
+def test_a_printed_table_without_a_measured_one_says_so(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, LISTING)
     for change in ({"columns": ["batch_norm", "lr", "loss", "parameters"]}, {"where": {"variant": "slow"}}):
-        (held,) = hold(folder, {**PRINTED, **change})
-        assert held.measured is None
-        assert {why for *_, why in verdicts(held)} == {"no table of this shape"}
+        (table,) = reproduce(folder, {**PRINTED, **change})
+        assert table.measured is None
+        assert {why for *_, why in verdicts(table)} == {"no table of this shape"}
 
 
-def test_a_printed_row_that_was_not_measured_is_told(tmp_path: Path) -> None:
+def test_a_printed_row_without_a_measured_one_says_so(tmp_path: Path) -> None:
     pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case", "sd": True}
     printed = {**PRINTED, "columns": ["fold", "slow", "fast"], "rows": [["0", 0.8333, 0.8333], ["2", 0.5, 0.5]]}
-    (held,) = hold(folder_of(tmp_path), printed, tables=[pivot])
-    assert [why for *_, why in verdicts(held)] == ["", "", "no such row", "no such row"]
+    (table,) = reproduce(folder_of(tmp_path), printed, tables=[pivot])
+    assert [why for *_, why in verdicts(table)] == ["", "", "no such row", "no such row"]
 
 
-def test_of_several_tables_of_one_shape_the_named_one_is_taken(tmp_path: Path) -> None:
+def test_the_chosen_one_of_several_tables_of_the_same_shape_is_compared(tmp_path: Path) -> None:
     printed = {**PRINTED, "columns": ["metric", "train", "validation"], "rows": [["loss", 1.0, 0.7]]}
-    first, second = hold(
+    first, second = reproduce(
         folder_of(tmp_path, BY_METRIC),
         {**printed, "where": {"variant": "fast"}},
         {**printed, "where": {"variant": "slow"}},
@@ -115,7 +115,7 @@ def test_of_several_tables_of_one_shape_the_named_one_is_taken(tmp_path: Path) -
     assert (first.measured.name, second.measured.name) == ("listing-1-fast", "listing-1-slow")
 
 
-def test_a_pivot_of_folds_is_held_against_a_printed_one(tmp_path: Path) -> None:
+def test_a_pivot_of_folds_is_compared_with_a_printed_one(tmp_path: Path) -> None:
     pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case", "sd": True}
     printed = {
         **PRINTED,
@@ -123,19 +123,19 @@ def test_a_pivot_of_folds_is_held_against_a_printed_one(tmp_path: Path) -> None:
         "rows": [["0", 0.8333, 0.1], ["mean", 0.5278, 0.53]],
     }
     folder = folder_of(tmp_path, optimistic="fast")
-    (held,) = hold(folder, {**printed, "tolerance": 0.01}, tables=[pivot])
-    assert [verdict for _, _, verdict, _ in verdicts(held)] == ["reproduced", "gap", "reproduced", "reproduced"]
+    (table,) = reproduce(folder, {**printed, "tolerance": 0.01}, tables=[pivot])
+    assert [verdict for _, _, verdict, _ in verdicts(table)] == ["reproduced", "gap", "reproduced", "reproduced"]
 
 
-def test_the_page_says_what_was_printed_what_deviates_and_what_the_document_got_wrong(tmp_path: Path) -> None:
+def test_the_page_has_printed_numbers_deviations_and_errors_of_the_document(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, LISTING, optimistic="fast")
-    hold(folder, PRINTED)
+    reproduce(folder, PRINTED)
     write_report(folder)
     page = (folder.path / "reproduction.md").read_text()
     assert "| true | train_loss | 1.0000 | 1.0500 | -0.0500 | reproduced |  |" in page
     assert "Within 0.1: 2 reproduced, 2 gap." in page
     assert "Error of the document: the document adds wrongly." in page
-    assert "- another split\n- lr is 0.1, printed is 0.2\n- optimistic selection" in page
+    assert "- another split\n- lr is 0.1, printed is 0.2\n- checkpoints selected on the test set" in page
     table = pd.read_csv(folder.path / "reproduction.csv")
     assert table["tolerance"].tolist() == [0.1] * 4
     assert set(table["data"]) == {"real"}
@@ -143,10 +143,10 @@ def test_the_page_says_what_was_printed_what_deviates_and_what_the_document_got_
 
 def test_the_page_of_a_rehearsal_says_that_nothing_was_compared(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, LISTING)
-    hold(folder, PRINTED, phantom=True)
+    reproduce(folder, PRINTED, phantom=True)
     write_report(folder)
     page = (folder.path / "reproduction.md").read_text()
-    assert "**phantom data, not a result.** These numbers show the shape" in page
+    assert "**phantom data, not a result.** These numbers only show the layout" in page
     assert "Within 0.1: 4 not comparable." in page
 
 
@@ -164,20 +164,20 @@ PRINTED_OF = {
 }
 
 
-def held_of(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Reproduction]:
-    """The printed tables of a shipped benchmark beside those that it would measure, before anything is run."""
+def planned_reproductions(folder: ResultsFolder, name: str, *, rehearse: bool) -> list[Reproduction]:
+    """Return the printed tables of a shipped benchmark with the empty tables that it would measure."""
     registry = discover()
     benchmark = read_benchmark(BENCHMARKS / f"{name}.toml", check=registry.check, rehearse=rehearse)
     folder.write_manifest(plan_manifest(benchmark, plan_runs(benchmark, registry), phantom=rehearse))
     return reproductions(read_results(folder))
 
 
-def places(held: Reproduction) -> list[int | None]:
-    """Where in the measured table each printed row stands."""
-    assert held.measured
-    lines = [measured_line(held.measured, held.reported, row) for row in held.reported.rows]
-    of_all = [str(line) for line in held.measured.frame.to_dict("records")]
-    return [of_all.index(str(line)) if line else None for line in lines]
+def places(table: Reproduction) -> list[int | None]:
+    """Return the position of each printed row in the measured table."""
+    assert table.measured
+    lines = [measured_line(table.measured, table.printed, row) for row in table.printed.rows]
+    all_lines = [str(line) for line in table.measured.frame.to_dict("records")]
+    return [all_lines.index(str(line)) if line else None for line in lines]
 
 
 def test_every_printed_table_is_reproduced_by_the_benchmark_that_it_names() -> None:
@@ -188,20 +188,18 @@ def test_every_printed_table_is_reproduced_by_the_benchmark_that_it_names() -> N
 
 @pytest.mark.parametrize("name", sorted(PRINTED_OF))
 def test_every_printed_table_has_a_measured_one_of_exactly_its_rows_and_columns(tmp_path: Path, name: str) -> None:
-    held = held_of(ResultsFolder(tmp_path), name, rehearse=False)
-    assert held
-    for each in held:
-        assert each.measured
-        assert list(each.measured.frame.columns) == list(each.reported.columns)
-        assert places(each) == list(range(len(each.measured.frame)))
+    tables = planned_reproductions(ResultsFolder(tmp_path), name, rehearse=False)
+    assert tables
+    for table in tables:
+        assert table.measured
+        assert list(table.measured.frame.columns) == list(table.printed.columns)
+        assert places(table) == list(range(len(table.measured.frame)))
 
 
 @pytest.mark.parametrize("name", sorted(PRINTED_OF))
-def test_a_rehearsal_has_the_columns_of_every_printed_table_and_no_row_beside_its_own(
-    tmp_path: Path, name: str
-) -> None:
-    for each in held_of(ResultsFolder(tmp_path), name, rehearse=True):
-        assert each.measured
-        assert list(each.measured.frame.columns) == list(each.reported.columns)
-        found = [place for place in places(each) if place is not None]  # a rehearsal has fewer folds
-        assert found == list(range(len(each.measured.frame)))
+def test_a_rehearsal_has_the_columns_of_every_printed_table_and_no_further_row(tmp_path: Path, name: str) -> None:
+    for table in planned_reproductions(ResultsFolder(tmp_path), name, rehearse=True):
+        assert table.measured
+        assert list(table.measured.frame.columns) == list(table.printed.columns)
+        measured_places = [place for place in places(table) if place is not None]  # a rehearsal has fewer folds
+        assert measured_places == list(range(len(table.measured.frame)))

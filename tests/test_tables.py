@@ -31,7 +31,7 @@ def near(line: Mapping[str, Any], **expected: float) -> bool:
     return {name: line[name] for name in expected} == pytest.approx(expected, nan_ok=True)
 
 
-def test_each_aggregate_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
+def test_every_aggregate_has_the_value_worked_out_by_hand(tmp_path: Path) -> None:
     summary = summary_table(read_results(two_models(tmp_path)))
     named = {"model": "plain", "metric": "dice", "region": "disc"}
     assert near(
@@ -71,7 +71,7 @@ def test_each_aggregate_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
     )
 
 
-def test_a_score_that_no_reference_defines_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_an_undefined_score_is_left_out_and_counted(tmp_path: Path) -> None:
     line = row(
         summary_table(read_results(two_models(tmp_path))),
         model="plain",
@@ -93,12 +93,12 @@ def test_a_score_that_no_reference_defines_is_left_out_and_counted(tmp_path: Pat
         ("zero", 13 / 36),
     ],
 )
-def test_the_policy_for_empty_masks_is_applied_to_stored_counts(tmp_path: Path, empty: str, mean: float) -> None:
+def test_the_rule_for_empty_masks_is_applied_to_stored_counts(tmp_path: Path, empty: str, mean: float) -> None:
     board = leaderboard(read_results(two_models(tmp_path, empty=empty)))
     assert near(row(board, model="plain"), dice=mean, dice_pos=13 / 24, n=6, n_ref_empty=2)
 
 
-def test_a_row_of_the_folds_has_the_values_of_its_run(tmp_path: Path) -> None:
+def test_a_row_of_the_fold_table_has_the_values_of_its_run(tmp_path: Path) -> None:
     line = row(fold_table(read_results(two_models(tmp_path))), model="plain", fold=1)
     assert near(line, dice=2 / 9, dice_slice=3 / 8, dice_pooled=8 / 18, sensitivity=1 / 3, dice_pos=1 / 3)
     assert near(line, n_cases=3, n_ref_empty=1, parameters=1234, epochs=5, best_epoch=3)
@@ -164,9 +164,9 @@ def test_equal_models_share_a_rank_and_each_dataset_has_its_own_first(tmp_path: 
     for (dataset, model), scans in zip(places, (FOLD_0, FOLD_0, PERFECT_0, FOLD_1, FOLD_0), strict=True):
         end(folder, key(model, 0, dataset=dataset), scans)
     board = leaderboard(read_results(folder))
-    found = list(board[["dataset", "model", "rank"]].itertuples(index=False, name=None))
+    ranks = list(board[["dataset", "model", "rank"]].itertuples(index=False, name=None))
     discs = [("discs", "three", 1), ("discs", "one", 2), ("discs", "two", 2), ("discs", "four", 4)]
-    assert found == [*discs, ("rings", "two", 1)]
+    assert ranks == [*discs, ("rings", "two", 1)]
 
 
 def test_variants_scored_by_different_rules_are_not_ranked_against_each_other(tmp_path: Path) -> None:
@@ -177,12 +177,12 @@ def test_variants_scored_by_different_rules_are_not_ranked_against_each_other(tm
     }
     keys = [key("plain", 0, variant=variant) for variant in scores]
     folder = plan(tmp_path, keys, scores=scores)
-    for each in keys:
-        end(folder, each, FOLD_0)
+    for run in keys:
+        end(folder, run, FOLD_0)
     assert list(leaderboard(read_results(folder))["rank"]) == [1, 1, 1]
 
 
-def test_of_several_regions_the_mean_is_taken_run_by_run(tmp_path: Path) -> None:
+def test_the_mean_over_regions_is_taken_run_by_run(tmp_path: Path) -> None:
     hit, miss = [(1, 0, 0, 9)], [(0, 0, 1, 9)]
     folder = plan(tmp_path, [key("plain", 0), key("plain", 1)], metrics=["dice"])
     end(folder, key("plain", 0), {"a": {"rim": hit, "core": miss}, "b": {"rim": hit, "core": [(0, 0, 0, 10)]}})
@@ -206,7 +206,7 @@ def test_a_case_scored_under_two_seeds_is_one_case(tmp_path: Path) -> None:
     assert near(board, n=3, n_ref_empty=1, dice=(5 / 2 + 3) / 6, fold_sd=(1 - 5 / 6) / math.sqrt(2))
 
 
-def test_tables_of_a_benchmark_of_which_nothing_is_done_have_no_scores(tmp_path: Path) -> None:
+def test_tables_of_a_benchmark_without_finished_runs_have_no_scores(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0), key("plain", 1)])
     end(folder, key("plain", 0), None, status="failed", reason="out of memory")
     results = read_results(folder)
@@ -218,7 +218,7 @@ def test_tables_of_a_benchmark_of_which_nothing_is_done_have_no_scores(tmp_path:
     assert pd.isna(line["rank"])
 
 
-def test_names_that_look_like_numbers_or_gaps_stay_texts(tmp_path: Path) -> None:
+def test_names_that_look_like_numbers_or_missing_values_stay_texts(tmp_path: Path) -> None:
     names = ["001", "1e5", "NA"]
     folder = plan(tmp_path, [key(name, 0, dataset="007") for name in names])
     for name in names:
@@ -245,7 +245,7 @@ def measured(path: Path, *, metrics: Sequence[str] = ("hd95", "dice"), **options
     return folder
 
 
-def test_of_a_distance_less_is_better_and_only_whole_cases_have_one(tmp_path: Path) -> None:
+def test_a_lower_distance_is_better_and_only_whole_cases_have_one(tmp_path: Path) -> None:
     results = read_results(measured(tmp_path))
     board = leaderboard(results)
     assert list(board["model"]) == ["grand", "plain"]
@@ -261,7 +261,7 @@ def test_of_a_distance_less_is_better_and_only_whole_cases_have_one(tmp_path: Pa
     assert near(row(fold_table(results), model="plain", fold=0), hd95_mm=5 / 3, dice=5 / 6, n_cases=3)
 
 
-def test_where_the_rule_leaves_out_empty_references_their_distances_are_left_out(tmp_path: Path) -> None:
+def test_a_rule_that_leaves_out_empty_references_leaves_out_their_distances(tmp_path: Path) -> None:
     results = read_results(measured(tmp_path, empty="monai"))
     summary = summary_table(results)
     line = row(summary, model="plain", metric="hd95_mm", region="disc")
@@ -317,7 +317,7 @@ def test_a_pivot_of_a_distance_is_named_with_its_unit(tmp_path: Path) -> None:
     assert list(cells["plain"][:2]) == pytest.approx([5 / 3, 62 / 3])
 
 
-def test_a_model_that_starts_from_trained_weights_is_marked_in_every_table(tmp_path: Path) -> None:
+def test_a_pretrained_model_is_marked_in_every_table(tmp_path: Path) -> None:
     pivot = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
     runs = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]
     folder = plan(tmp_path, runs, tables=[pivot])
@@ -334,7 +334,7 @@ def test_a_model_that_starts_from_trained_weights_is_marked_in_every_table(tmp_p
     assert list(table.columns) == ["fold", "plain", "grand (pretrained)"]
 
 
-def test_an_ensemble_is_marked_before_what_else_sets_its_row_apart(tmp_path: Path) -> None:
+def test_the_mark_of_an_ensemble_comes_before_other_marks(tmp_path: Path) -> None:
     pivot = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case", "sd": False}
     runs = [key(model, 0) for model in ("plain", "both")]
     rules = {"metrics": ["dice"], "empty": "score", "select_on": "report"}
@@ -357,7 +357,7 @@ def test_an_ensemble_is_marked_before_what_else_sets_its_row_apart(tmp_path: Pat
     assert table["fold"].tolist() == ["0", "mean"]
 
 
-def test_tables_have_no_column_of_trained_weights_where_no_model_starts_from_them(tmp_path: Path) -> None:
+def test_tables_without_pretrained_models_have_no_column_for_them(tmp_path: Path) -> None:
     results = read_results(two_models(tmp_path))
     assert "pretrained" not in fold_table(results)
     assert "pretrained" not in leaderboard(results)
@@ -368,14 +368,14 @@ def optimistic(folder: ResultsFolder, variant: str) -> ResultsFolder:
     return folder
 
 
-def test_a_checkpoint_chosen_on_the_scored_cases_is_marked_and_ranked_among_its_like(tmp_path: Path) -> None:
+def test_selection_on_the_test_set_is_marked_and_ranked_separately(tmp_path: Path) -> None:
     keys = [key("plain", fold, variant=variant) for variant in ("honest", "dreamy") for fold in (0, 1)]
     folder = plan(
         tmp_path, keys, tables=[{"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}]
     )
-    for each in keys:
-        scans = (FOLD_0, FOLD_1) if each.variant == "honest" else (PERFECT_0, PERFECT_1)
-        end(folder, each, scans[each.fold])
+    for run in keys:
+        scans = (FOLD_0, FOLD_1) if run.variant == "honest" else (PERFECT_0, PERFECT_1)
+        end(folder, run, scans[run.fold])
     results = read_results(optimistic(folder, "dreamy"))
     board = leaderboard(results)
     assert list(zip(board["variant"], board["rank"], board["selection"], strict=True)) == [
@@ -389,7 +389,7 @@ def test_a_checkpoint_chosen_on_the_scored_cases_is_marked_and_ranked_among_its_
     assert list(pivot.columns) == ["fold", "honest", "dreamy (optimistic selection)"]
 
 
-def test_a_pivot_that_shows_no_variant_says_in_its_title_how_checkpoints_were_chosen(tmp_path: Path) -> None:
+def test_a_pivot_without_variants_has_selection_on_the_test_set_in_its_title(tmp_path: Path) -> None:
     table = {"rows": "fold", "columns": "dataset", "value": "dice", "aggregate": "case"}
     folder = optimistic(two_models(tmp_path, tables=[table]), "default")
     assert all(title.endswith(", optimistic selection") for _, title, _ in pivot_tables(read_results(folder)))

@@ -29,7 +29,7 @@ def print_summary(folder: ResultsFolder) -> None:
     Console().print(_run_table(results, note))
     for row in leaderboard(results).to_dict("records"):
         click.echo(f"{_describe_row(results, row)}{note}")
-    for verdict in read_card(folder)["verdicts"]:
+    for verdict in read_card(folder).verdicts:
         click.echo(f"{verdict}{note}")
     click.echo(f"page: {folder.path / 'index.html'}")
     click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")

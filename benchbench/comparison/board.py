@@ -29,7 +29,7 @@ from benchbench.statistics import (
     tiers,
 )
 from benchbench.tables.results import Results, lines_of_runs
-from benchbench.tables.rows import Row, datasets, rows_of
+from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
 
 _MANY_PAIRS = 28  # those of eight models; a pair takes a tenth of a second
@@ -129,7 +129,7 @@ def boards(results: Results) -> Iterator[Board]:
 
     A row with unfinished runs is on no board, because its mean is over fewer cases.
     """
-    for dataset in datasets(results):
+    for dataset in results.manifest.datasets:
         rows_by_basis: dict[_Basis, list[Row]] = {}
         notes = []
         for row in rows_of(results, dataset):

@@ -15,11 +15,10 @@ from benchbench.spec.metric_names import is_lower_better, is_overlap, without_un
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import tau_b
 from benchbench.tables.results import Results, lines_of_runs
-from benchbench.tables.summaries import columns_of, summaries
+from benchbench.tables.summaries import MEAN_REGION, columns_of, summaries
 
 _WORST = 0.05
 _AGGREGATES = {"slice": "mean over slices", "pooled": "all voxels pooled"}
-_STATISTICS = ("mean", "median", "fold_mean")
 
 
 class _Choice(NamedTuple):
@@ -137,9 +136,10 @@ def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> 
         cases = lines_of_runs(results.cases, row.runs)
         slices = lines_of_runs(results.slices, row.runs)
         for line in summaries(cases, slices, metrics=[name], empty=empty):
-            if line["metric"] == metric and line["region"] == "mean":
-                for statistic in _STATISTICS:
-                    values[_Cell(label, line["aggregate"], statistic)] = line[statistic]
+            if line.metric == metric and line.region == MEAN_REGION:
+                values[_Cell(label, line.aggregate, "mean")] = line.mean
+                values[_Cell(label, line.aggregate, "median")] = line.median
+                values[_Cell(label, line.aggregate, "fold_mean")] = line.fold_mean
         values[_Cell(label, "case", "worst")] = _mean_of_worst(board, label)
     return values
 

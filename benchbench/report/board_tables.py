@@ -1,116 +1,152 @@
-"""The statistics of boards as tables: who stands where, by how much, and how surely."""
+"""The statistics of boards as tables: standings, differences, ranks and other choices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.results.record import Value
 from benchbench.statistics import Comparison, Interval, Unknown
 
-_RANKS = ("dataset", "metric", "row", "rank", "low", "high")
+_RANK_COLUMNS = ("dataset", "metric", "row", "rank", "low", "high")
+_CHOICE_COLUMNS = ("choice", "tau", "moved")
+
+
+class _Ends(TypedDict):
+    """The ends of an interval; None where there is none, with the reason as the note."""
+
+    low: float | None
+    high: float | None
+    note: str
+
+
+class _Difference(TypedDict):
+    """A pair of rows in `differences.csv`; differences are first minus second."""
+
+    first: str
+    second: str
+    difference: float
+    low: float | None
+    high: float | None
+    separable: str
+    wins: int
+    ties: int
+    losses: int
+    p: float | None
+    p_holm: float | None
+    p_folds: float | None
+    p_permutation: float | None
+    rank_biserial: float
+    p_better: float
+    p_same: float
+    p_worse: float
+    false_claim: float | None
+    smallest_detectable: float | None
+    patients: int
+    folds: int
+    note: str
 
 
 def standing_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """One line a row of a board, best first: its tier, mean and 95 % interval."""
-    lines = [
-        {
-            **_of(board),
-            "tier": board.tiers[label],
-            "row": label,
-            "mean": mean,
-            **_ends(board.intervals[label]),
-            "patients": len(board.panel.patients),
-        }
-        for board in boards
-        for label, mean in board.means.items()
-    ]
+    """Return one line per row of a board, best first: its tier, its mean and the 95 % interval."""
+    lines = []
+    for board in boards:
+        for label, mean in board.means.items():
+            ends = _ends(board.intervals[label])
+            line = {**_basis(board), "tier": board.tiers[label], "row": label, "mean": mean}
+            lines.append({**line, **ends, "patients": len(board.panel.patients)})
     return pd.DataFrame(lines)
 
 
 def difference_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """One line for every two rows of a board, the better mean first; differences are first minus second."""
-    lines = [{**_of(board), **_difference(each)} for board in boards for each in board.comparisons]
+    """Return one line per pair of rows of a board, the better mean first; differences are first minus second."""
+    lines = []
+    for board in boards:
+        basis = _basis(board)
+        lines += [{**basis, **_difference(comparison)} for comparison in board.comparisons]
     return pd.DataFrame(lines, columns=None if lines else ["dataset", "metric"])
 
 
 def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """One line a row of a board: its rank, between which ranks it was in 95 of 100 resamplings, and how often."""
-    lines = [line for board in boards for line in _ranks(board)]
-    return pd.DataFrame(lines, columns=None if lines else list(_RANKS))
+    """Return one line per row of a board: its rank, the range of 95 % of the resamplings, every rank's share."""
+    lines: list[dict[str, Value]] = []
+    for board in boards:
+        lines += _ranks(board)
+    return pd.DataFrame(lines, columns=None if lines else list(_RANK_COLUMNS))
 
 
 def choice_table(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One line a choice of average, rule or metric and row: the rank that the row would have by it.
+    """Return one line per row and choice of average, rule or metric: the rank of the row under that choice.
 
-    `tables` are the boards' `sensitivity_table`.
+    `tables` has the `sensitivity_table` of each board.
     """
-    lines = [
-        {"dataset": board.dataset, "metric": board.metric, **named, "row": row, "rank": line[row]}
-        for board, table in zip(boards, tables, strict=True)
-        for line in table.to_dict("records")
-        for named in [{name: line[name] for name in ("choice", "tau", "moved")}]
-        for row in board.rows
-    ]
+    lines = []
+    for board, table in zip(boards, tables, strict=True):
+        for choice in table.to_dict("records"):
+            common = {"dataset": board.dataset, "metric": board.metric}
+            common |= {name: choice[name] for name in _CHOICE_COLUMNS}
+            lines += [{**common, "row": label, "rank": choice[label]} for label in board.rows]
     return pd.DataFrame(lines, columns=None if lines else ["dataset", "metric", "choice", "row", "rank"])
 
 
-def _of(board: Board) -> dict[str, str]:
+def _basis(board: Board) -> dict[str, Value]:
     return {"dataset": board.dataset, "metric": board.metric, "empty": board.empty}
 
 
-def _ends(interval: Interval | Unknown) -> dict[str, Any]:
+def _ends(interval: Interval | Unknown) -> _Ends:
     if isinstance(interval, Unknown):
-        return {"low": None, "high": None, "note": interval.reason}
-    return {"low": interval.low, "high": interval.high, "note": interval.warning}
+        return _Ends(low=None, high=None, note=interval.reason)
+    return _Ends(low=interval.low, high=interval.high, note=interval.warning)
 
 
-def _difference(found: Comparison) -> dict[str, Any]:
-    ends = _ends(found.interval)
-    return {
-        "first": found.first,
-        "second": found.second,
-        "difference": found.difference,
-        "low": ends["low"],
-        "high": ends["high"],
-        "separable": "yes" if found.is_separable else "no",
-        "wins": found.wins,
-        "ties": found.ties,
-        "losses": found.losses,
-        "p": _known(found.p_wilcoxon),
-        "p_holm": _known(found.p_holm),
-        "p_folds": _known(found.p_folds),
-        "p_permutation": _known(found.p_permutation),
-        "rank_biserial": found.rank_biserial,
-        "p_better": found.rope.better,
-        "p_same": found.rope.same,
-        "p_worse": found.rope.worse,
-        "false_claim": _known(found.false_claim),
-        "smallest_detectable": _known(found.smallest_detectable),
-        "patients": found.n,
-        "folds": found.folds,
-        "note": ends["note"],
-    }
+def _difference(comparison: Comparison) -> _Difference:
+    ends = _ends(comparison.interval)
+    return _Difference(
+        first=comparison.first,
+        second=comparison.second,
+        difference=comparison.difference,
+        low=ends["low"],
+        high=ends["high"],
+        separable="yes" if comparison.is_separable else "no",
+        wins=comparison.wins,
+        ties=comparison.ties,
+        losses=comparison.losses,
+        p=_known(comparison.p_wilcoxon),
+        p_holm=_known(comparison.p_holm),
+        p_folds=_known(comparison.p_folds),
+        p_permutation=_known(comparison.p_permutation),
+        rank_biserial=comparison.rank_biserial,
+        p_better=comparison.rope.better,
+        p_same=comparison.rope.same,
+        p_worse=comparison.rope.worse,
+        false_claim=_known(comparison.false_claim),
+        smallest_detectable=_known(comparison.smallest_detectable),
+        patients=comparison.n,
+        folds=comparison.folds,
+        note=ends["note"],
+    )
 
 
 def _known(value: float | Unknown) -> float | None:
     return None if isinstance(value, Unknown) else value
 
 
-def _ranks(board: Board) -> Iterator[dict[str, Any]]:
+def _ranks(board: Board) -> Iterator[dict[str, Value]]:
     stability = board.stability
     if isinstance(stability, Unknown):
         return
-    for at, label in enumerate(stability.models):
-        shares = {f"share_{rank}": float(share) for rank, share in enumerate(stability.shares[at], start=1)}
-        yield {
+    for number, label in enumerate(stability.models):
+        line: dict[str, Value] = {
             "dataset": board.dataset,
             "metric": board.metric,
             "row": label,
-            "rank": stability.ranks[at],
-            "low": stability.low[at],
-            "high": stability.high[at],
-            **shares,
+            "rank": stability.ranks[number],
+            "low": stability.low[number],
+            "high": stability.high[number],
         }
+        for rank, share in enumerate(stability.shares[number], start=1):
+            line[f"share_{rank}"] = float(share)
+        yield line

@@ -1,4 +1,4 @@
-"""Tables as CSV, Markdown and LaTeX; text from outside is escaped in each."""
+"""Tables as CSV, Markdown and LaTeX; text that is not benchbench's own is escaped in each format."""
 
 from __future__ import annotations
 
@@ -13,46 +13,60 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    # at the start of a row these would belong to the \\ before it
+    # at the start of a row, these would be arguments of the \\ before it
     "[": "{[}",
     "*": "{*}",
 }
+_FORMULA = tuple("=+-@\t\r")
+"""Characters that begin a formula in a spreadsheet."""
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Comma-separated, six decimals, empty where nothing is known; cells never begin a spreadsheet formula."""
-    columns = [each if pd.api.types.is_numeric_dtype(each) else each.map(_no_formula) for _, each in table.items()]
-    safe = pd.DataFrame(dict(enumerate(columns))).set_axis([_no_formula(str(name)) for name in table], axis=1)
+    """Return comma-separated values with six decimals, empty where unknown; no cell is a spreadsheet formula."""
+    columns = {}
+    for number, (_, column) in enumerate(table.items()):
+        is_numeric = pd.api.types.is_numeric_dtype(column)
+        columns[number] = column if is_numeric else column.map(_no_formula)
+    headings = [_no_formula(str(name)) for name in table]
+    safe = pd.DataFrame(columns).set_axis(headings, axis=1)
     return str(safe.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A pipe table, four decimals."""
-    head = [plain_markdown(str(name)) for name in table.columns]
-    rule = ["---:" if pd.api.types.is_numeric_dtype(column) else "---" for _, column in table.items()]
-    body = [[plain_markdown(_cell(value)) for value in row] for row in table.itertuples(index=False, name=None)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, rule, *body])
+    """Return a pipe table with four decimals, numbers aligned to the right."""
+    headings = [plain_markdown(str(name)) for name in table.columns]
+    alignments = ["---:" if is_number else "---" for is_number in _are_numeric(table)]
+    lines = [_pipe_row(headings), _pipe_row(alignments)]
+    for row in table.itertuples(index=False, name=None):
+        cells = [plain_markdown(_cell(value)) for value in row]
+        lines.append(_pipe_row(cells))
+    return "".join(lines)
 
 
 def plain_markdown(text: str) -> str:
-    """Text from outside on one line of Markdown that shows it as it is: no tag, entity, link or end of a cell."""
-    line = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;")
+    """Return a line of Markdown that displays the text literally, without tags, links, emphasis or new cells."""
+    line = re.sub(r"\s+", " ", text)
+    line = line.replace("&", "&amp;").replace("<", "&lt;")
+    # an underscore inside a word is no emphasis
     return re.sub(r"[\\|*`\[]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
 def to_latex(table: pd.DataFrame, *, caption: str) -> str:
-    """A booktabs table, four decimals."""
-    columns = "".join("r" if pd.api.types.is_numeric_dtype(column) else "l" for _, column in table.items())
-    head = " & ".join(_latex(str(name)) for name in table.columns)
-    body = [" & ".join(_latex(_cell(value)) for value in row) for row in table.itertuples(index=False, name=None)]
+    """Return a booktabs table with four decimals."""
+    alignments = "".join("r" if is_number else "l" for is_number in _are_numeric(table))
+    headings = " & ".join(_latex(str(name)) for name in table.columns)
+    body = []
+    for row in table.itertuples(index=False, name=None):
+        cells = " & ".join(_latex(_cell(value)) for value in row)
+        body.append(rf"{cells} \\")
     lines = [
         r"\begin{table}",
         rf"\caption{{{_latex(caption)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
+        rf"\begin{{tabular}}{{{alignments}}}",
         r"\toprule",
-        rf"{head} \\",
+        rf"{headings} \\",
         r"\midrule",
-        *(rf"{line} \\" for line in body),
+        *body,
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -60,15 +74,28 @@ def to_latex(table: pd.DataFrame, *, caption: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pipe_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _are_numeric(table: pd.DataFrame) -> list[bool]:
+    return [pd.api.types.is_numeric_dtype(column) for _, column in table.items()]
+
+
 def _cell(value: object) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is pd.NA:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4f}"
+    return str(value)
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in re.sub(r"\s+", " ", text))
+    line = re.sub(r"\s+", " ", text)
+    return "".join(_LATEX.get(letter, letter) for letter in line)
 
 
 def _no_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

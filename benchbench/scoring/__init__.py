@@ -1,7 +1,7 @@
-"""Scores predictions of any tool, file by file, by the same rules and into the same tables as a benchmark's.
+"""Scoring of prediction files of any tool, with the rules and the tables of a benchmark.
 
-No case is ever dropped: one that has no prediction is refused or counts as the worst there is; predictions without
-a reference are counted; a grid that is not the reference's is an error with its case.
+No case is dropped without a message: a case without a prediction is an error or counts as the worst possible,
+predictions without a reference are counted, and a grid that differs from the reference's is an error.
 """
 
 from __future__ import annotations
@@ -11,93 +11,124 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from benchbench.errors import DataError, DataNotFoundError, UsageError
-from benchbench.scoring.case import score_case
-from benchbench.scoring.pairing import pair
+from benchbench.scoring.case import RegionMeasures, measure_case
+from benchbench.scoring.pairing import Files, pair_files
 from benchbench.scoring.rules import Scoring, read_regions
-from benchbench.scoring.summary import summarise, with_scores
+from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
 
-__all__ = ["Scores", "Scoring", "pair", "read_regions", "score_paths"]
+__all__ = ["Scores", "Scoring", "pair_files", "read_regions", "score_paths"]
 
-_MANY_EMPTY = 0.05
+_MANY_EMPTY = 0.05  # share of cases with an empty reference that deserves a note
+_MOST_NAMES = 5  # in a note
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The tables, and what a reader must know beside them."""
+    """The tables of scored files."""
 
     cases: pd.DataFrame
-    """A row a case and region: counts, distances and every score."""
+    """A row for each case and region: counts, distances and every score."""
     summary: pd.DataFrame
-    """A row a metric, aggregate and region."""
+    """A row for each metric, aggregate and region."""
     missing: tuple[str, ...]
-    """Cases without a prediction, scored as the worst."""
+    """Cases without a prediction, which are scored as the worst possible."""
     extra: tuple[str, ...]
-    """Predictions without a reference, not scored."""
+    """Predictions without a reference, which are not scored."""
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know to believe the tables."""
-        return list(_notes(self))
+        """Sentences that a reader of the tables needs to know."""
+        return [*_notes_on_files(self), *_notes_on_regions(self.cases)]
 
 
 def score_paths(
-    reference: Path, prediction: Path, how: Scoring, *, progress: Callable[[], None] = lambda: None
+    reference: Path, prediction: Path, scoring: Scoring, *, progress: Callable[[], None] = lambda: None
 ) -> Scores:
-    """Scores a file against a file, or a folder against a folder, whose files are paired by name.
+    """Score a file against a file, or a folder against a folder whose files are paired by name.
+
+    `progress` is called after each case.
 
     Raises:
-        DataError: with every fault of every case.
-        UsageError: a metric that is not known.
+        DataError: with every problem of every case.
+        UsageError: a metric is unknown.
     """
     try:
-        parse_metrics(how.metrics)
+        parse_metrics(scoring.metrics)
     except ValueError as error:
         raise UsageError(f"--metrics: {error}") from error
-    references, predictions = pair(reference, prediction)
+    references, predictions = pair_files(reference, prediction)
     missing = sorted(references.keys() - predictions.keys())
-    if missing and how.missing == "refuse":
+    if missing and scoring.missing == "refuse":
+        problems = [f"{name}: no prediction in {prediction}" for name in missing]
         raise DataNotFoundError(
-            *(f"{name}: no prediction in {prediction}" for name in missing),
+            *problems,
             f"{len(missing)} of {len(references)} cases have no prediction; make them, or score them as the worst"
             " with --missing worst",
         )
-
-    def score(name: str) -> Sequence[dict[str, Any]] | DataError:
-        try:
-            return score_case(name, references[name], predictions.get(name), how)
-        except DataError as error:
-            return error
-        finally:
-            progress()
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and searching let go of the interpreter
-        outcomes = list(pool.map(score, sorted(references)))
-    if faults := [fault for each in outcomes if isinstance(each, DataError) for fault in each.problems]:
-        raise DataError(*faults)
-    cases = pd.DataFrame([row for each in outcomes if not isinstance(each, DataError) for row in each])
+    measures = _measure_cases(references, predictions, scoring, progress)
+    cases = pd.DataFrame([region.columns() for region in measures])
     return Scores(
-        cases=with_scores(cases, how),
-        summary=summarise(cases, how),
+        cases=add_scores(cases, scoring),
+        summary=summarise(cases, scoring),
         missing=tuple(missing),
         extra=tuple(sorted(predictions.keys() - references.keys())),
     )
 
 
-def _notes(scores: Scores) -> Iterator[str]:
+def _measure_cases(
+    references: Files, predictions: Files, scoring: Scoring, progress: Callable[[], None]
+) -> list[RegionMeasures]:
+    """Measure every case and return its regions, in the order of the cases' names.
+
+    Raises:
+        DataError: with every problem of every case.
+    """
+
+    def measure(name: str) -> Sequence[RegionMeasures] | DataError:
+        try:
+            return measure_case(name, references[name], predictions.get(name), scoring)
+        except DataError as error:
+            return error
+        finally:
+            progress()
+
+    measures: list[RegionMeasures] = []
+    problems: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and distances release the interpreter lock
+        for outcome in pool.map(measure, sorted(references)):
+            if isinstance(outcome, DataError):
+                problems += outcome.problems
+            else:
+                measures += outcome
+    if problems:
+        raise DataError(*problems)
+    return measures
+
+
+def _notes_on_files(scores: Scores) -> Iterator[str]:
     if scores.missing:
-        named = ", ".join(scores.missing[:5])
-        yield f"{len(scores.missing)} cases without a prediction count as wrong in every voxel: {named}"
+        names = ", ".join(scores.missing[:_MOST_NAMES])
+        yield f"{_count(scores.missing, 'case')} without a prediction, counted as wrong in every voxel: {names}"
     if scores.extra:
-        named = ", ".join(scores.extra[:5])
-        yield f"{len(scores.extra)} predictions have no reference and are not scored: {named}"
-    for region, part in scores.cases.groupby("region", sort=False):
-        if not (part["tp"] + part["fp"]).any():
+        names = ", ".join(scores.extra[:_MOST_NAMES])
+        yield f"{_count(scores.extra, 'prediction')} without a reference, not scored: {names}"
+
+
+def _notes_on_regions(cases: pd.DataFrame) -> Iterator[str]:
+    for region, part in cases.groupby("region", sort=False):
+        has_prediction = part["tp"] + part["fp"] > 0
+        has_reference = part["tp"] + part["fn"] > 0
+        if not has_prediction.any():
             yield f"region '{region}': every prediction is empty"
-        if (share := float((part["tp"] + part["fn"] == 0).mean())) > _MANY_EMPTY:
-            yield f"region '{region}': no reference in {share:.0%} of the cases lifts the mean: see dice_pos"
+        share = float((~has_reference).mean())
+        if share > _MANY_EMPTY:
+            yield f"region '{region}': {share:.0%} of the references are empty; this raises the mean, see dice_pos"
+
+
+def _count(names: Sequence[str], noun: str) -> str:
+    return f"{len(names)} {noun}" if len(names) == 1 else f"{len(names)} {noun}s"

@@ -1,91 +1,130 @@
-"""Reads the two label maps of a case, refuses what cannot be compared, and counts and measures the rest."""
+"""Scoring of one case: read its two label maps, check that they match, count voxels and measure distances."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchbench.errors import DataError
 from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
-from benchbench.metrics.lesions import RULES, brats23_lesion
-from benchbench.metrics.scores import count, measure_regions
+from benchbench.metrics.lesions import RULES, LesionScores, brats23_lesion
+from benchbench.metrics.scores import Counts, count, measure_regions
+from benchbench.results.record import Value
 from benchbench.scoring.rules import Scoring
 
-_APART_MM = 1e-3
-_SHOWN = 6
+_TOLERANCE_MM = 1e-3  # between affines of the same grid
+_MOST_LABELS = 6  # in a message
 
 
-def score_case(name: str, reference: Path, prediction: Path | None, how: Scoring) -> list[dict[str, Any]]:
-    """A row for each region: counts, and the distances that are asked for.
+@dataclass(frozen=True, kw_only=True)
+class RegionMeasures:
+    """Everything that is measured of one region of a case."""
 
-    Without a prediction every voxel counts as wrong and every distance is the penalty.
+    case: str
+    region: str
+    counts: Counts
+    distances: dict[str, float]
+    """Column -> distance, in the unit that ends the name of the column."""
+    lesions: LesionScores | None
+    """None unless lesions are scored."""
+
+    def columns(self) -> dict[str, Value]:
+        """Return the row of the table of cases."""
+        row: dict[str, Value] = {"case": self.case, "patient": self.case, "region": self.region}
+        row |= self.counts._asdict()
+        row |= self.distances
+        if self.lesions is not None:
+            for name, value in self.lesions.columns().items():
+                row[f"brats23_{name}"] = value
+        return row
+
+
+def measure_case(name: str, reference: Path, prediction: Path | None, scoring: Scoring) -> list[RegionMeasures]:
+    """Return counts and distances of each region.
+
+    Without a prediction every voxel counts as wrong, and every distance is the penalty.
 
     Raises:
-        DataError: with every fault of the case.
+        DataError: with every problem of the case.
     """
-    truth = read_label_map(reference)
-    guess = None if prediction is None else read_label_map(prediction)
-    problems = list(_value_faults(f"{name}: {reference}", truth, how))
-    if guess is not None:
-        problems += [*_value_faults(f"{name}: {prediction}", guess, how), *_grid_faults(name, truth, guess)]
-    if how.lesions is not None and truth.voxels.ndim != 3:
-        problems.append(
-            f"{name}: found {truth.voxels.ndim} axes, expected 3 to score lesions; leave --lesions out"
-        )
+    reference_map = read_label_map(reference)
+    prediction_map = None if prediction is None else read_label_map(prediction)
+    problems = list(_label_problems(f"{name}: {reference}", reference_map, scoring))
+    if prediction_map is not None:
+        problems += _label_problems(f"{name}: {prediction}", prediction_map, scoring)
+        problems += _grid_problems(name, reference_map, prediction_map)
+    n_axes = reference_map.voxels.ndim
+    if scoring.lesions is not None and n_axes != 3:
+        problems.append(f"{name}: found {n_axes} axes, expected 3 to score lesions; leave out --lesions")
     if problems:
         raise DataError(*problems)
-    named = {"case": name, "patient": name}
-    return [
-        {**named, "region": region, **_measure(truth, guess, values, how)}
-        for region, values in how.regions.items()
-    ]
+    return [_measure(name, region, reference_map, prediction_map, scoring) for region in scoring.regions]
 
 
-def _measure(truth: LabelMap, guess: LabelMap | None, values: Sequence[int], how: Scoring) -> dict[str, Any]:
-    reference = np.isin(truth.voxels, values)
-    predicted = np.zeros_like(reference) if guess is None else np.isin(guess.voxels, values)
-    counts = count(reference, ~reference if guess is None else predicted)
-    row: dict[str, Any] = counts._asdict()
-    # a missing prediction of an empty reference must not pass for a perfect one
-    far = np.ones_like(reference) if guess is None else reference
-    row |= _distances(far, predicted, how.metrics, truth.spacing_mm)
-    if how.lesions is not None:
-        found = brats23_lesion(reference, predicted, rules=RULES[how.lesions])
-        row |= {f"brats23_{key}": value for key, value in found.columns().items()}
-    return row
+def _measure(
+    name: str, region: str, reference_map: LabelMap, prediction_map: LabelMap | None, scoring: Scoring
+) -> RegionMeasures:
+    values = scoring.regions[region]
+    reference = np.isin(reference_map.voxels, values)
+    if prediction_map is None:
+        counts = count(reference, ~reference)
+        prediction = np.zeros_like(reference)
+        # with an empty reference, an empty prediction would have perfect distances
+        measured_reference = np.ones_like(reference)
+    else:
+        prediction = np.isin(prediction_map.voxels, values)
+        counts = count(reference, prediction)
+        measured_reference = reference
+    lesions = None
+    if scoring.lesions is not None:
+        lesions = brats23_lesion(reference, prediction, rules=RULES[scoring.lesions])
+    return RegionMeasures(
+        case=name,
+        region=region,
+        counts=counts,
+        distances=_distances(measured_reference, prediction, scoring.metrics, reference_map.spacing_mm),
+        lesions=lesions,
+    )
 
 
 def _distances(
-    reference: Mask, predicted: Mask, metrics: Sequence[str], spacing_mm: tuple[float, ...] | None
+    reference: Mask, prediction: Mask, metrics: Sequence[str], spacing_mm: tuple[float, ...] | None
 ) -> dict[str, float]:
+    """Return the distances between two masks of (S, H, W) or (H, W), by column."""
     if reference.ndim == 2:
-        reference, predicted = reference[None], predicted[None]
-    (line,) = measure_regions(reference.view(np.uint8), predicted[:, None], metrics=metrics, spacing_mm=spacing_mm)
-    return line
+        reference, prediction = reference[None], prediction[None]
+    bits = reference.view(np.uint8)
+    (distances,) = measure_regions(bits, prediction[:, None], metrics=metrics, spacing_mm=spacing_mm)
+    return distances
 
 
-def _value_faults(where: str, labels: LabelMap, how: Scoring) -> Iterator[str]:
-    if odd := sorted(set(np.unique(labels.voxels).tolist()) - set(how.known)):
-        shown = ", ".join(map(str, odd[:_SHOWN])) + (" and others" if len(odd) > _SHOWN else "")
-        known = ", ".join(map(str, how.known))
-        yield f"{where}: found label {shown}, expected {known}; name it in --labels, or in --background"
+def _label_problems(where: str, label_map: LabelMap, scoring: Scoring) -> Iterator[str]:
+    """Yield a message if the map has labels that belong to no region and no background."""
+    labels = set(np.unique(label_map.voxels).tolist())
+    unknown = sorted(labels - set(scoring.known_labels))
+    if unknown:
+        listed = ", ".join(map(str, unknown[:_MOST_LABELS]))
+        if len(unknown) > _MOST_LABELS:
+            listed += " and others"
+        known = ", ".join(map(str, scoring.known_labels))
+        yield f"{where}: found label {listed}, expected {known}; add it to --labels or to --background"
 
 
-def _grid_faults(name: str, truth: LabelMap, guess: LabelMap) -> Iterator[str]:
-    found, wanted = guess.voxels.shape, truth.voxels.shape
-    if found != wanted:
-        todo = (
-            "transpose its axes" if sorted(found) == sorted(wanted) else "resample it to the grid of the reference"
-        )
-        yield f"{name}: found a prediction of shape {found}, expected {wanted}; {todo}"
-    elif truth.affine is not None and guess.affine is not None:
-        apart = float(np.abs(truth.affine - guess.affine).max())
-        if apart > _APART_MM:
+def _grid_problems(name: str, reference: LabelMap, prediction: LabelMap) -> Iterator[str]:
+    """Yield a message if the prediction has another shape or another position than the reference."""
+    shape, expected = prediction.voxels.shape, reference.voxels.shape
+    if shape != expected:
+        is_transposed = sorted(shape) == sorted(expected)
+        remedy = "transpose its axes" if is_transposed else "resample it to the grid of the reference"
+        yield f"{name}: found a prediction of shape {shape}, expected {expected}; {remedy}"
+    elif reference.affine is not None and prediction.affine is not None:
+        difference = float(np.abs(reference.affine - prediction.affine).max())
+        if difference > _TOLERANCE_MM:
             yield (
-                f"{name}: found a prediction that lies elsewhere (affines differ by {apart:.4g}), expected the"
-                " grid of the reference; resample it, or mend its header if that is wrong"
+                f"{name}: found a prediction at another position (affines differ by {difference:.4g}), expected"
+                " the grid of the reference; resample it, or correct its header if that is wrong"
             )

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference."""
+"""The pairs of reference and prediction files, matched by name."""
 
 from __future__ import annotations
 
@@ -7,47 +7,55 @@ from pathlib import Path
 from benchbench.errors import DataError, DataNotFoundError
 from benchbench.images.label_maps import READERS, suffix_of
 
-Cases = dict[str, Path]
+Files = dict[str, Path]
+"""Case -> label map."""
 
 
-def pair(reference: Path, prediction: Path) -> tuple[Cases, Cases]:
-    """Case -> file on either side; a case is a file's name without its ending, or the one file whatever its name.
+def pair_files(reference: Path, prediction: Path) -> tuple[Files, Files]:
+    """Return the references and the predictions by case.
+
+    A case is named for its file without the suffix; two single files are one case, named for the reference.
 
     Raises:
-        DataError: a file for a folder, nothing to score, or two files of one case.
+        DataError: one path is a file and the other a folder, or a folder has no label map or two of one case.
     """
     for path in (reference, prediction):
         if not path.exists():
-            raise DataNotFoundError(f"{path}: no such file or folder; name label maps or folders of them")
+            raise DataNotFoundError(f"{path}: no such file or folder; give label maps or folders of label maps")
     if reference.is_dir() != prediction.is_dir():
-        raise DataError(f"{reference} and {prediction}: found a file and a folder, expected two of a kind")
+        raise DataError(
+            f"{reference} and {prediction}: found a file and a folder, expected two files or two folders"
+        )
     if reference.is_dir():
-        return cases_in(reference), cases_in(prediction)
-    name = _case_of(reference)
-    return {name: reference}, {name: prediction}
+        return files_in(reference), files_in(prediction)
+    case = _case_of(reference)
+    return {case: reference}, {case: prediction}
 
 
-def cases_in(folder: Path) -> Cases:
-    """The label maps of a folder.
+def files_in(folder: Path) -> Files:
+    """Return the label maps of a folder by case.
 
     Raises:
         DataError: there are none, or two of one case.
     """
-    found: Cases = {}
-    twice = []
+    files: Files = {}
+    duplicates = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or suffix_of(path.name) is None or path.is_dir():
+        if path.name.startswith(".") or path.is_dir() or suffix_of(path.name) is None:
             continue
-        first = found.setdefault(_case_of(path), path)
+        first = files.setdefault(_case_of(path), path)
         if first != path:
-            twice.append(f"{path}: found {first.name} beside it, expected one file a case; move the other away")
-    if twice:
-        raise DataError(*twice)
-    if not found:
-        raise DataNotFoundError(f"{folder}: found no label map, expected {', '.join(READERS)}; name their folder")
-    return found
+            duplicates.append(f"{path}: found {first.name} as well, expected one file per case; move one away")
+    if duplicates:
+        raise DataError(*duplicates)
+    if not files:
+        suffixes = ", ".join(READERS)
+        raise DataNotFoundError(
+            f"{folder}: found no label map, expected {suffixes}; give the folder that has them"
+        )
+    return files
 
 
 def _case_of(path: Path) -> str:
-    suffix = suffix_of(path.name)
-    return path.name[: -len(suffix)] if suffix else path.name
+    suffix = suffix_of(path.name) or ""
+    return path.name[: len(path.name) - len(suffix)]

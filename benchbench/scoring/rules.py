@@ -1,4 +1,4 @@
-"""What is scored and by which rules, as a command line or a file says it."""
+"""The rules of a scoring: regions, metrics, and what to do with empty masks and missing predictions."""
 
 from __future__ import annotations
 
@@ -17,66 +17,87 @@ from benchbench.spec.protocol import EmptyPolicy
 
 Missing = Literal["refuse", "worst"]
 Regions = dict[str, tuple[int, ...]]
+"""Region -> its label values; regions may overlap."""
+
+_TABLES = ("labels", "regions")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What is scored, and how."""
+    """The rules by which files are scored."""
 
     regions: Mapping[str, tuple[int, ...]]
-    """Region -> the label values it consists of; regions may overlap."""
+    """Region -> its label values; regions may overlap."""
     metrics: tuple[str, ...]
     empty: EmptyPolicy = "score"
+    """The rule for empty masks."""
     missing: Missing = "refuse"
+    """A case without a prediction is an error, or gets the worst score of every metric."""
     background: frozenset[int] = frozenset({0})
-    """Values that belong to no region and are no fault."""
+    """Label values that belong to no region and are allowed in label maps."""
     lesions: Challenge | None = None
-    """By whose rules of BraTS 2023 lesions are scored one by one, if at all."""
+    """The BraTS 2023 challenge by whose rules single lesions are scored; None to score no lesions."""
 
     @property
-    def known(self) -> list[int]:
-        """Every value that may stand in a label map."""
-        return sorted({value for values in self.regions.values() for value in values} | self.background)
+    def known_labels(self) -> list[int]:
+        """Every label value that is allowed in a label map."""
+        known = set(self.background)
+        for values in self.regions.values():
+            known.update(values)
+        return sorted(known)
 
 
 def read_regions(options: Sequence[str], task: Path | None = None) -> Regions:
-    """The regions of `tumour=1 whole=1,2,4`, and of the table `labels` (or `regions`) of a TOML or JSON file.
+    """Return the regions of options like `tumour=1 whole=1,2,4`, and of a TOML or JSON file.
+
+    The file has them in a table `labels` or `regions`.
 
     Raises:
-        UsageError: an option, or the file, says something else.
+        UsageError: an option or the file is invalid, or there are no regions.
     """
-    regions = {} if task is None else _of_file(task)
-    for word in (word for option in options for word in option.split()):
-        region, _, values = word.partition("=")
-        if not region or not re.fullmatch(r"\d+(,\d+)*", values):
-            raise UsageError(f"--labels {word}: write region=value or region=value,value, like whole=1,2,4")
-        if region in regions:
-            raise UsageError(f"--labels {word}: region '{region}' is given twice")
-        regions[region] = tuple(int(value) for value in values.split(","))
+    regions = {} if task is None else _read_task(task)
+    for option in options:
+        for assignment in option.split():
+            region, values = _parse_assignment(assignment)
+            if region in regions:
+                raise UsageError(f"--labels {assignment}: region '{region}' is given twice")
+            regions[region] = values
     if not regions:
-        raise UsageError("no regions given; say which labels are what, like --labels 'tumour=1'")
-    for region, given in regions.items():
-        if 0 in given:
-            raise UsageError(f"region '{region}': found label 0, which is background; name the other labels")
+        raise UsageError("no regions given; assign labels to regions, like --labels 'tumour=1'")
+    for region, values in regions.items():
+        if 0 in values:
+            raise UsageError(f"region '{region}': found label 0, which is background; give the other labels only")
     return regions
 
 
-def _of_file(path: Path) -> Regions:
+def _parse_assignment(assignment: str) -> tuple[str, tuple[int, ...]]:
+    region, _, values = assignment.partition("=")
+    if not region or not re.fullmatch(r"\d+(,\d+)*", values):
+        raise UsageError(f"--labels {assignment}: write region=value or region=value,value, like whole=1,2,4")
+    return region, tuple(map(int, values.split(",")))
+
+
+def _read_task(path: Path) -> Regions:
     try:
         text = path.read_text(encoding="utf-8")
-        data: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        content: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); give a TOML or JSON file of labels") from error
-    keys = list(data) if isinstance(data, dict) else []
-    table = next((data[key] for key in ("labels", "regions") if key in keys), None)
-    if not isinstance(table, dict):
+    keys = list(content) if isinstance(content, dict) else []
+    name = next((name for name in _TABLES if name in keys), None)
+    if name is None or not isinstance(content[name], dict):
         raise UsageError(f"{path}: no table 'labels' or 'regions'; {nearest('labels', keys)}")
-    # nnU-Net's dataset.json names the background among the labels
-    return {region: _values(path, region, values) for region, values in table.items() if values != 0}
+    regions: Regions = {}
+    for region, values in content[name].items():
+        # nnU-Net's dataset.json lists the background among the labels
+        if values != 0:
+            regions[region] = _label_values(path, region, values)
+    return regions
 
 
-def _values(path: Path, region: str, values: object) -> tuple[int, ...]:
-    listed = values if isinstance(values, list) else [values]
-    if not listed or not all(type(value) is int for value in listed):
-        raise UsageError(f"{path}: labels.{region}: found {values!r}, expected a whole number or a list of them")
-    return tuple(listed)
+def _label_values(path: Path, region: str, values: object) -> tuple[int, ...]:
+    items = values if isinstance(values, list) else [values]
+    # a boolean is an instance of int too
+    if not items or not all(type(item) is int for item in items):
+        raise UsageError(f"{path}: labels.{region}: found {values!r}, expected an integer or a list of integers")
+    return tuple(items)

@@ -1,50 +1,52 @@
-"""The tables of scored files: those of a benchmark, without folds, with an interval of each mean."""
+"""Tables of scored files: those of a benchmark without folds, and with an interval of each mean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from benchbench.metrics.scores import Counts, distance, overlap
+from benchbench.results.record import Value
 from benchbench.scoring.rules import Scoring
-from benchbench.spec.metric_names import is_overlap
 from benchbench.statistics import Interval, Panel, mean_interval
-from benchbench.tables.summaries import columns_of, summaries
+from benchbench.tables.summaries import MEAN_REGION, SummaryLine, case_values, columns_of, summaries
+
+_LESION_COLUMNS = ("brats23_dice", "brats23_hd95_mm")
+_OF_FOLDS = ("fold_mean", "fold_sd")
 
 
-def with_scores(cases: pd.DataFrame, how: Scoring) -> pd.DataFrame:
-    """Each score beside the counts it comes from, under the rule for empty masks."""
-    counts = Counts(*cases[list(Counts._fields)].to_numpy().T)
+def add_scores(cases: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
+    """Return the cases with every score next to its counts, under the rule for empty masks."""
     scored = cases.copy()
-    for name in (name for metric in how.metrics for name in columns_of(metric, cases)):
-        scored[name] = (
-            overlap(name, counts, empty=how.empty)
-            if is_overlap(name)
-            else distance(name, cases[name], counts, empty=how.empty)
-        )
+    for metric in scoring.metrics:
+        for column in columns_of(metric, cases):
+            scored[column] = case_values(column, cases, scoring.empty, is_pooled=False)
     return scored
 
 
-def summarise(cases: pd.DataFrame, how: Scoring) -> pd.DataFrame:
-    """One row a metric, aggregate and region."""
-    scored, table = with_scores(cases, how), cases.assign(fold=0, seed=0)
-    lines = []
-    for line in summaries(table, None, metrics=list(how.metrics), empty=how.empty):
-        kept = {key: value for key, value in line.items() if not key.startswith("fold_")}
-        lines.append({**kept, **(_interval(scored, line) if line["aggregate"] == "case" else {})})
-    if how.lesions is not None:
-        lines += _of_lesions(cases)
-    return pd.DataFrame(lines)
+def summarise(cases: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
+    """Return one row per metric, aggregate and region."""
+    scored = add_scores(cases, scoring)
+    one_run = cases.assign(fold=0, seed=0)
+    rows: list[dict[str, Value]] = []
+    for line in summaries(one_run, None, metrics=scoring.metrics, empty=scoring.empty):
+        row = {name: value for name, value in asdict(line).items() if name not in _OF_FOLDS}
+        if line.aggregate == "case":
+            row |= _interval(scored, line)
+        rows.append(row)
+    if scoring.lesions is not None:
+        rows += _lesion_rows(cases)
+    return pd.DataFrame(rows)
 
 
-def _interval(scored: pd.DataFrame, line: Mapping[str, Any]) -> dict[str, Any]:
-    part = scored if line["region"] == "mean" else scored[scored["region"] == line["region"]]
-    table = part.pivot_table(index="case", columns="region", values=line["metric"], dropna=False, sort=True)
+def _interval(scored: pd.DataFrame, line: SummaryLine) -> dict[str, Value]:
+    """Return the interval of the line's mean, with a note on how far it can be trusted."""
+    part = scored if line.region == MEAN_REGION else scored[scored["region"] == line.region]
+    table = part.pivot_table(index="case", columns="region", values=line.metric, dropna=False, sort=True)
     values = table.dropna().mean(axis=1)
-    if not len(values):
+    if values.empty:
         return {}
     panel = Panel(
         models=("",),
@@ -53,14 +55,22 @@ def _interval(scored: pd.DataFrame, line: Mapping[str, Any]) -> dict[str, Any]:
         sums=values.to_numpy(dtype=np.float64)[None],
         counts=np.ones((1, len(values))),
     )
-    found = mean_interval(panel, method="bca")
-    if isinstance(found, Interval):
-        return {"low": found.low, "high": found.high, "note": found.warning.replace("patients", "cases")}
-    return {"note": found.reason.replace("patients", "cases")}
+    interval = mean_interval(panel, method="bca")
+    # files have no patients: every case is one
+    if isinstance(interval, Interval):
+        note = interval.warning.replace("patients", "cases")
+        return {"low": interval.low, "high": interval.high, "note": note}
+    return {"note": interval.reason.replace("patients", "cases")}
 
 
-def _of_lesions(cases: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for name in ("brats23_dice", "brats23_hd95_mm"):
+def _lesion_rows(cases: pd.DataFrame) -> Iterator[dict[str, Value]]:
+    for column in _LESION_COLUMNS:
         for region, part in cases.groupby("region", sort=False):
-            means = {"mean": float(part[name].mean()), "median": float(part[name].median())}
-            yield {"metric": name, "aggregate": "case", "region": region, "n": len(part), **means}
+            yield {
+                "metric": column,
+                "aggregate": "case",
+                "region": str(region),
+                "n": len(part),
+                "mean": float(part[column].mean()),
+                "median": float(part[column].median()),
+            }

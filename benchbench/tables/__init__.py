@@ -1,1 +1,1 @@
-"""Tables of a benchmark, pure functions of its records."""
+"""Tables of a benchmark, computed from its records and nothing else."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from benchbench.plan.run import GROUP, Group
+from benchbench.plan.run import Group
+from benchbench.results.record import Value
 from benchbench.spec.metric_names import UNITS, is_lower_better
 from benchbench.tables.marks import with_marks
 from benchbench.tables.results import (
-    Line,
     Results,
     cached_table,
     groups_of,
@@ -20,92 +20,105 @@ from benchbench.tables.results import (
     runs_of_group,
     with_integers,
 )
-from benchbench.tables.summaries import summary_table
+from benchbench.tables.summaries import MEAN_REGION, SummaryLine, summary_lines
 
-_OF_FIRST_METRIC = ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")
-"""Columns of a leaderboard that only its first metric has."""
-_DECIDING = ("order", "rule", "has_rank")
-"""Columns that decide the rank and are dropped afterwards."""
-_LAST = (*_OF_FIRST_METRIC, "parameters", "gmacs", *_DECIDING)
+_FIRST_METRIC = ("fold_mean", "fold_sd", "n", "dice_pos", "n_ref_empty")
+"""Columns with further numbers of the first metric."""
+_LAST = (*_FIRST_METRIC, "parameters", "gmacs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """A row of the leaderboard and the values that decide its rank."""
+
+    columns: dict[str, Value]
+    score: float
+    """Mean of the first metric, with the sign by which more is better."""
+    basis: str
+    """Metric, rule for empty masks and way of selection; only rows of one basis are ranked together."""
+    has_rank: bool
 
 
 @cached_table
 def leaderboard(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model and variant, best first.
 
-    Rows are ordered by the mean of the first metric over all cases; of distances the smallest is first. A rank
-    says nothing about significance. Only rows with all their runs have one, among rows of the same metric, rule
-    for empty masks and data.
+    Rows are ordered by the mean of the first metric over all cases. Only rows with all their runs have a rank,
+    among those with the same metric, rule for empty masks and data. A rank says nothing about significance.
     """
-    summary = summary_table(results).to_dict("records")
-    board = pd.DataFrame([_standing(results, group, summary) for group in groups_of(results)])
-    # a later row can have a metric that the first row lacks
+    standings = [_standing(results, group) for group in groups_of(results)]
+    board = pd.DataFrame([standing.columns for standing in standings])
+    # a later row may have a metric that the first row lacks
     metrics_first = [name for name in board if name not in _LAST]
     board = board[[*metrics_first, *_LAST]]
-    board = board.sort_values(["dataset", "order", "model", "variant"], ascending=[True, False, True, True])
-    comparable = board["order"].where(board["has_rank"]).groupby([board["dataset"], board["rule"]])
-    board.insert(0, "rank", comparable.rank(method="min", ascending=False))
-    return with_marks(results, with_integers(board.drop(columns=list(_DECIDING))))
+    score = pd.Series([standing.score for standing in standings])
+    basis = pd.Series([standing.basis for standing in standings])
+    ranked = score.where(np.array([standing.has_rank for standing in standings]))
+    ranks = ranked.groupby([board["dataset"], basis]).rank(method="min", ascending=False)
+    board.insert(0, "rank", ranks)
+    order = ["dataset", "score", "model", "variant"]
+    board = board.assign(score=score).sort_values(order, ascending=[True, False, True, True])
+    return with_marks(results, with_integers(board.drop(columns="score")))
 
 
-def means_of(results: Results, variant: str, lines: Iterable[Line]) -> dict[str, Any]:
-    """Return the numbers that a leaderboard shows of the lines of `summaries`, by column."""
-    by_metric = _mean_lines(lines)
-    numbers: dict[str, Any] = {}
+def mean_columns(results: Results, variant: str, lines: Sequence[SummaryLine]) -> dict[str, Value]:
+    """Return the leaderboard's columns for lines of `summaries`: the mean of each metric, more of the first."""
+    means = _case_means(lines)
+    columns: dict[str, Value] = {}
     for metric in results.metrics(variant):
-        for name in names_with_units(metric, by_metric) or [metric]:
-            numbers[name] = by_metric[name]["mean"] if name in by_metric else np.nan
-    _, first = _first_metric(results, variant, by_metric)
-    for part in _OF_FIRST_METRIC:
-        numbers[part] = first.get(part, np.nan)
-    return numbers
+        for name in names_with_units(metric, means) or [metric]:
+            columns[name] = means[name].mean if name in means else np.nan
+    first = _first_mean(results, variant, means)
+    for name in _FIRST_METRIC:
+        columns[name] = np.nan if first is None else getattr(first, name)
+    return columns
 
 
-def names_with_units(metric: str, names: Iterable[str]) -> list[str]:
-    """Return the names that a metric has among these: its own, or its own with a unit."""
-    known = set(names)
+def names_with_units(metric: str, names: Collection[str]) -> list[str]:
+    """Return those of the names that are this metric, without or with a unit."""
     candidates = [metric, *(f"{metric}_{unit}" for unit in UNITS)]
-    return [name for name in candidates if name in known]
+    return [name for name in candidates if name in names]
 
 
-def _standing(results: Results, group: Group, summary: Sequence[Line]) -> dict[str, Any]:
-    """Return a row of the leaderboard, with the columns that decide its rank."""
+def _standing(results: Results, group: Group) -> _Standing:
     variant = group.variant
-    runs, done = runs_of_group(results, group)
-    lines = [line for line in summary if tuple(line[name] for name in GROUP) == group]
-    name, first = _first_metric(results, variant, _mean_lines(lines))
-    order = first.get("mean", np.nan)
-    if is_lower_better(name):
-        order = -order
-    return {
+    lines = summary_lines(results)[group]
+    planned, done = runs_of_group(results, group)
+    records = [results.records[key] for key in done]
+    columns: dict[str, Value] = {
         **group._asdict(),
-        "runs": f"{len(done)} of {len(runs)}",
-        **means_of(results, variant, lines),
-        "parameters": _common_value(results.records[key].parameters for key in done),
-        "gmacs": _common_value(results.records[key].cost.get("gmacs") for key in done),
-        "order": order,
-        "rule": f"{name} {results.empty(variant)} {results.selects_on_test_set(variant)}",
-        "has_rank": len(done) == len(runs) and (group.dataset, variant) not in mixed_data(results),
+        "runs": f"{len(done)} of {len(planned)}",
+        **mean_columns(results, variant, lines),
+        "parameters": _common_value([record.parameters for record in records]),
+        "gmacs": _common_value([record.cost.get("gmacs") for record in records]),
     }
+    first = _first_mean(results, variant, _case_means(lines))
+    metric = results.metrics(variant)[0] if first is None else first.metric
+    sign = -1 if is_lower_better(metric) else 1
+    return _Standing(
+        columns=columns,
+        score=np.nan if first is None else sign * first.mean,
+        basis=f"{metric} {results.empty(variant)} {results.selects_on_test_set(variant)}",
+        has_rank=len(done) == len(planned) and (group.dataset, variant) not in mixed_data(results),
+    )
 
 
-def _common_value(values: Iterable[Any]) -> Any:
-    """Return the value that all have; None where they differ or there is none."""
-    distinct = set(values)
-    if len(distinct) != 1:
-        return None
-    return distinct.pop()
+def _case_means(lines: Sequence[SummaryLine]) -> dict[str, SummaryLine]:
+    """Return the mean over cases and regions of each metric, by the metric's name."""
+    means = {}
+    for line in lines:
+        if line.region == MEAN_REGION and line.aggregate == "case":
+            means[line.metric] = line
+    return means
 
 
-def _mean_lines(lines: Iterable[Line]) -> dict[str, Line]:
-    """Return metric -> the line of its case means over all regions."""
-    return {line["metric"]: line for line in lines if (line["region"], line["aggregate"]) == ("mean", "case")}
+def _first_mean(results: Results, variant: str, means: dict[str, SummaryLine]) -> SummaryLine | None:
+    """Return the line of the first metric; None where the metric is unknown or known in two units."""
+    names = names_with_units(results.metrics(variant)[0], means)
+    return means[names[0]] if len(names) == 1 else None
 
 
-def _first_metric(results: Results, variant: str, by_metric: Mapping[str, Line]) -> tuple[str, Line]:
-    """Return the metric that orders a leaderboard and its line; an empty line where it is known in two units."""
-    metric = results.metrics(variant)[0]
-    names = names_with_units(metric, by_metric)
-    if len(names) != 1:
-        return metric, {}
-    return names[0], by_metric[names[0]]
+def _common_value(values: Sequence[Value]) -> Value:
+    """Return the value that all runs have; None if they differ."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else None

@@ -15,7 +15,6 @@ from benchbench.spec.table_specs import LABELS, SETTINGS, GroupAxis, ListingSpec
 from benchbench.spec.value_names import split_percent
 from benchbench.tables.folds import fold_table
 from benchbench.tables.marks import insert_marks
-from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.results import Results
 
 Values = Mapping[str, Any]
@@ -27,8 +26,8 @@ _SEVERAL = "several"
 """Cell of a line whose runs have different texts."""
 
 
-class Listed(NamedTuple):
-    """A table, with the columns that identify its lines."""
+class LabelledTable(NamedTuple):
+    """A table and the columns that identify its lines."""
 
     name: str
     title: str
@@ -39,7 +38,7 @@ class Listed(NamedTuple):
     """Values of the axes that are constant in the table and no column of it."""
 
 
-def listing_tables(results: Results) -> Iterator[Listed]:
+def listing_tables(results: Results) -> Iterator[LabelledTable]:
     """Yield every listing that the benchmark asks for.
 
     A value is the mean over the folds and seeds of its line, and empty as long as one of these runs has none; a
@@ -49,20 +48,11 @@ def listing_tables(results: Results) -> Iterator[Listed]:
     for number, spec in enumerate(results.manifest.listings, start=1):
         others = _other_axes(results, spec)
         labels = tuple(heading for heading, source in spec.columns.items() if is_label(source))
-        for names in itertools.product(*(_listed_values(results, spec, axis) for axis in others)):
+        for names in itertools.product(*(_included_values(results, spec, axis) for axis in others)):
             where = dict(zip(others, names, strict=True))
             name = "-".join(["listing", str(number), *map(slug, names)])
             title = ", ".join([spec.title, *(f"{axis} {value}" for axis, value in where.items())])
-            yield Listed(name, title, _frame(results, spec, values, where), labels, where)
-
-
-def shown_tables(results: Results) -> list[Listed]:
-    """Return listings and pivots, without marks on their labels."""
-    tables = list(listing_tables(results))
-    for pivot in pivot_tables(results, marked=False):
-        label = str(pivot.table.columns[0])
-        tables.append(Listed(pivot.name, pivot.title, pivot.table, (label,), {}))
-    return tables
+            yield LabelledTable(name, title, _frame(results, spec, values, where), labels, where)
 
 
 def as_text(value: object) -> str:
@@ -85,7 +75,7 @@ def _other_axes(results: Results, spec: ListingSpec) -> list[GroupAxis]:
     return [axis for axis in axes if axis != spec.rows and len(_values_of(results, axis)) > 1]
 
 
-def _listed_values(results: Results, spec: ListingSpec, axis: GroupAxis) -> list[str]:
+def _included_values(results: Results, spec: ListingSpec, axis: GroupAxis) -> list[str]:
     """Return the values of an axis that the listing includes."""
     values = _values_of(results, axis)
     included = spec.where.get(axis, values)
@@ -132,7 +122,7 @@ def _points(results: Results, spec: ListingSpec) -> list[Point]:
     """Return the point of each line: one per value of the rows, or a single one where the listing has no rows."""
     if spec.rows is None:
         return [{}]
-    return [{spec.rows: value} for value in _listed_values(results, spec, spec.rows)]
+    return [{spec.rows: value} for value in _included_values(results, spec, spec.rows)]
 
 
 def _runs_at(results: Results, point: Point) -> list[RunKey]:

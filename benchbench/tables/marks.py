@@ -11,11 +11,11 @@ from benchbench.tables.results import Results
 
 OPTIMISTIC_NOTE = "optimistic selection"
 MARKS = ("ensemble_of", "pretrained", "selection")
-"""Columns of marks; a table has each of them only where a row needs it."""
+"""Columns of marks; a table has those that any of its rows needs."""
 
 
 def with_marks(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table that has the columns of `GROUP`, with marks after the variant."""
+    """Return the table with the marks of its rows after the variant."""
     if table.empty:
         return table
     groups = [Group(*names) for names in table[GROUP].itertuples(index=False, name=None)]
@@ -25,30 +25,34 @@ def with_marks(results: Results, table: pd.DataFrame) -> pd.DataFrame:
 def insert_marks(
     results: Results, table: pd.DataFrame, groups: Sequence[Group], *, place: int | None = None
 ) -> pd.DataFrame:
-    """Return the table, whose rows belong to these groups, with the columns of `MARKS` that are needed.
+    """Return the table with the columns of `MARKS` that its rows need, at `place` or at the end.
 
-    ensemble_of names the members of an ensemble, pretrained the weights that a model starts from, and selection
-    marks checkpoints that were chosen on the cases that are scored. The columns are inserted at `place`, or last.
+    `groups` has the group of each row. The marks are the members of an ensemble, the pretrained weights that a
+    model starts from, and a note where checkpoints are selected on the test set. The column `pretrained` is there
+    if any model of the benchmark starts from such weights.
     """
-    pretrained = _pretrained(results)
-    marks = {
-        "ensemble_of": [results.manifest.ensembles.get(group.model, "") for group in groups],
-        "pretrained": [pretrained.get(group, "") for group in groups],
-        "selection": [_selection(results, group) for group in groups],
-    }
-    # pretrained weights anywhere in the benchmark are marked in all its tables
-    is_needed = {name: any(values) for name, values in marks.items()} | {"pretrained": bool(pretrained)}
+    pretrained = _pretrained_weights(results)
     if place is None:
         place = len(table.columns)
-    for name in reversed(MARKS):
-        if is_needed[name]:
-            table.insert(place, name, marks[name])
+    for name in MARKS:
+        marks = [_mark(name, group, results, pretrained) for group in groups]
+        if any(marks) or (name == "pretrained" and pretrained):
+            table.insert(place, name, marks)
+            place += 1
     return table
 
 
-def _pretrained(results: Results) -> dict[Group, str]:
-    return {key.group: record.pretrained for key, record in results.records.items() if record.pretrained}
+def _pretrained_weights(results: Results) -> dict[Group, str]:
+    weights: dict[Group, str] = {}
+    for key, record in results.records.items():
+        if record.pretrained:
+            weights[key.group] = record.pretrained
+    return weights
 
 
-def _selection(results: Results, group: Group) -> str:
+def _mark(name: str, group: Group, results: Results, pretrained: dict[Group, str]) -> str:
+    if name == "ensemble_of":
+        return results.manifest.ensembles.get(group.model, "")
+    if name == "pretrained":
+        return pretrained.get(group, "")
     return OPTIMISTIC_NOTE if results.selects_on_test_set(group.variant) else ""

@@ -1,101 +1,96 @@
-"""Reference rows of a leaderboard: a prediction without a voxel, and the reference after resizing.
+"""Reference rows of a leaderboard: an empty prediction, and the resampling upper bound.
 
-They are computed from the cases of the runs that are done, under the metrics, folds and rule for empty masks of
-the models in the same table. They are no models: they have no rank and enter no comparison.
+They are computed from the cases of finished runs, with the metrics, folds and rule for empty masks of the models
+in the same table. They are not models: they have no rank and are in no comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 from benchbench.plan.run import GROUP, KEYS, RunKey
+from benchbench.results.record import Value
 from benchbench.spec.metric_names import is_overlap
-from benchbench.tables.leaderboard import means_of
+from benchbench.tables.leaderboard import mean_columns
 from benchbench.tables.marks import MARKS
 from benchbench.tables.results import Results, cached_table, lines_of_runs, with_integers
 from benchbench.tables.summaries import summaries
 
 BACKGROUND = "all background"
-"""Row of a prediction without a voxel; it has no distance."""
-CEILING = "truth, resized"
-"""Row of the resampling upper bound: the reference resized to the network's input and back."""
+"""Label of a prediction without a voxel; distances to it are not measured."""
+UPPER_BOUND = "truth, resized"
+"""Label of the resampling upper bound: the reference resized to the network's input and back."""
 _EVERY_VARIANT = "every variant"
+
+
+class _Scored(NamedTuple):
+    """Scores of a reference row, and the variants that have exactly these scores."""
+
+    scores: dict[str, Value]
+    variants: list[str]
 
 
 @cached_table
 def references(results: Results) -> pd.DataFrame:
     """Return one row per dataset, reference and variant, with the columns of a leaderboard.
 
-    Variants with equal scores share a row. The resized reference has a row only where cases are resized: elsewhere
-    it is the reference itself.
+    Variants with equal scores share a row. The resampling upper bound has a row only where cases are resized;
+    elsewhere it would be the reference itself.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Value]] = []
     for dataset in sorted({key.dataset for key in results.planned}):
-        rows += _rows(results, dataset)
-    table = pd.DataFrame(rows)
-    if not rows:
-        table = pd.DataFrame(columns=["rank", *GROUP])
-    return with_integers(table.drop(columns=_distances_without_unit(results, table)))
+        rows += _rows(results, dataset, BACKGROUND, _empty_predictions(results.cases))
+        rows += _rows(results, dataset, UPPER_BOUND, results.upper_bounds)
+    table = pd.DataFrame(rows, columns=None if rows else ["rank", *GROUP])
+    # a distance that was measured has its unit in its name
+    metrics = {metric for variant in results.manifest.scores for metric in results.metrics(variant)}
+    unmeasured = [name for name in metrics if name in table and not is_overlap(name)]
+    return with_integers(table.drop(columns=unmeasured))
 
 
 def with_references(board: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Return a leaderboard with the references of each dataset below its models."""
-    lines = references(results).reindex(columns=board.columns)
-    no_marks = dict.fromkeys((name for name in MARKS if name in board), "")
-    lines = lines.assign(**no_marks)
-    joined = pd.concat([board, lines.astype(board.dtypes.to_dict())], ignore_index=True)
-    return joined.sort_values("dataset", kind="stable", ignore_index=True)
+    """Return a leaderboard with the reference rows of each dataset below its models."""
+    rows = references(results).reindex(columns=board.columns)
+    rows = rows.assign(**{name: "" for name in MARKS if name in board})
+    together = pd.concat([board, rows.astype(board.dtypes.to_dict())], ignore_index=True)
+    return together.sort_values("dataset", kind="stable", ignore_index=True)
 
 
-def _distances_without_unit(results: Results, table: pd.DataFrame) -> list[str]:
-    """Return the columns of distances that were not measured: a measured one has its unit in its name."""
-    requested: set[str] = set()
-    for variant in results.manifest.scores:
-        requested.update(results.metrics(variant))
-    return [name for name in requested if name in table and not is_overlap(name)]
-
-
-def _rows(results: Results, dataset: str) -> Iterator[dict[str, Any]]:
+def _rows(results: Results, dataset: str, label: str, table: pd.DataFrame) -> Iterator[dict[str, Value]]:
+    """Yield the rows of one reference, whose counts are in the table."""
     variants = list(dict.fromkeys(run.variant for run in results.manifest.runs if run.dataset == dataset))
-    tables = {BACKGROUND: _nothing_predicted(results.cases), CEILING: results.ceilings}
-    for name, table in tables.items():
-        for scores, sharing in _scores_of_variants(results, table, dataset, variants):
-            label = ", ".join(sharing)
-            if len(sharing) == len(variants) > 1:
-                label = _EVERY_VARIANT
-            yield {"rank": None, "dataset": dataset, "model": name, "variant": label, "runs": "", **scores}
-
-
-def _scores_of_variants(
-    results: Results, table: pd.DataFrame, dataset: str, variants: list[str]
-) -> list[tuple[dict[str, Any], list[str]]]:
-    """Return the distinct scores of a reference, with the variants that have them."""
-    distinct: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    by_scores: dict[str, _Scored] = {}
     for variant in variants:
-        cases = _one_run_per_fold(results, table, dataset, variant)
-        if not cases.empty:
-            scores = means_of(results, variant, summaries(cases, None, **results.rules(variant)))
-            _, sharing = distinct.setdefault(repr(scores), (scores, []))
-            sharing.append(variant)
-    return list(distinct.values())
+        cases = _cases_once(results, table, dataset, variant)
+        if cases.empty:
+            continue
+        lines = list(summaries(cases, None, **results.rules(variant)))
+        scores = mean_columns(results, variant, lines)
+        # nan is equal to nan as a text only
+        by_scores.setdefault(repr(scores), _Scored(scores, [])).variants.append(variant)
+    for scores, equal_variants in by_scores.values():
+        has_all = len(equal_variants) == len(variants) > 1
+        named = _EVERY_VARIANT if has_all else ", ".join(equal_variants)
+        yield {"rank": None, "dataset": dataset, "model": label, "variant": named, "runs": "", **scores}
 
 
-def _nothing_predicted(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the same cases with the counts of a prediction without a voxel."""
+def _empty_predictions(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the same cases with the counts of an empty prediction."""
     positive = cases["tp"] + cases["fn"]
     negative = cases["fp"] + cases["tn"]
-    return cases[[*KEYS, "case", "patient", "region"]].assign(tp=0, fp=0, fn=positive, tn=negative)
+    identity = cases[[*KEYS, "case", "patient", "region"]]
+    return identity.assign(tp=0, fp=0, fn=positive, tn=negative)
 
 
-def _one_run_per_fold(results: Results, cases: pd.DataFrame, dataset: str, variant: str) -> pd.DataFrame:
-    """Return the cases of the first run of each fold: all runs of a fold have the same reference."""
-    first: dict[int, RunKey] = {}
-    present = set(cases[KEYS].itertuples(index=False, name=None))
+def _cases_once(results: Results, table: pd.DataFrame, dataset: str, variant: str) -> pd.DataFrame:
+    """Return the cases of one run per fold: the reference is the same in all runs of a fold."""
+    recorded = set(table[KEYS].itertuples(index=False, name=None))
+    run_of_fold: dict[int, RunKey] = {}
     for key in results.planned:
-        is_of_variant = (key.dataset, key.variant) == (dataset, variant)
-        if is_of_variant and results.is_done(key) and tuple(key) in present:
-            first.setdefault(key.fold, key)
-    return lines_of_runs(cases, first.values())
+        is_variant = key.dataset == dataset and key.variant == variant
+        if is_variant and results.is_done(key) and tuple(key) in recorded:
+            run_of_fold.setdefault(key.fold, key)
+    return lines_of_runs(table, run_of_fold.values())

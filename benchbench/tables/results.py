@@ -1,13 +1,12 @@
-"""Everything that the tables of a benchmark are made from: its manifest, records and counts."""
+"""The results of a benchmark as its tables read them: manifest, records and counts."""
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,28 +24,16 @@ PHANTOM_NOTE = "phantom data, not a result"
 
 _TABLES = ("cases", "slices", "ceiling")
 """Tables of counts that a run records."""
-_INTEGERS = (
-    "rank",
-    "n",
-    "n_cases",
-    "n_ref_empty",
-    "n_penalised",
-    "n_nan",
-    "parameters",
-    "epochs",
-    "best_epoch",
-    "threads",
-    "peak_memory_bytes",
-    "runs_per_device",
+_INTEGER_COLUMNS = (
+    *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
+    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "runs_per_device"),
 )
-"""Columns that hold whole numbers wherever they are known."""
 
-Line = Mapping[Any, Any]
-"""A row of a table, column -> value."""
+Computed = TypeVar("Computed")
 
 
 class Rules(TypedDict):
-    """The metrics by which a variant is scored, and its rule for empty masks."""
+    """The metrics of a variant, and its rule for empty masks."""
 
     metrics: list[str]
     empty: EmptyPolicy
@@ -54,44 +41,44 @@ class Rules(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Everything that the tables of a benchmark are made from."""
+    """Everything that the tables of a benchmark are computed from."""
 
     manifest: Manifest
     records: Mapping[RunKey, Record]
-    """Records of the planned runs; a record whose digest is not the planned one is left out."""
+    """Records of planned runs that have the planned digest."""
     cases: pd.DataFrame
     """Counts, and distances in mm or px, by run, case and region."""
     slices: pd.DataFrame
     """Counts by run, case, slice and region."""
-    ceilings: pd.DataFrame
-    """Counts and distances of the resized reference, in the columns of `cases`; only of cases that are resized."""
-    cache: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
-    """Tables that were computed before, by name (`cached_table`)."""
+    upper_bounds: pd.DataFrame
+    """Counts and distances of the resampling upper bound, the reference resized to the network's input and back.
+
+    Only runs that resize their cases have it."""
+    cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Tables that were computed before, by the name of their function; other tables build on them."""
 
     @property
     def planned(self) -> list[RunKey]:
-        """Keys of all planned runs, sorted."""
         return sorted(run.key for run in self.manifest.runs)
 
     @property
     def data(self) -> str:
-        """The note on its data that every table carries."""
-        if self.manifest.phantom:
-            return PHANTOM_NOTE
-        return "real"
+        """The content of the column `data` of every table: real or phantom data."""
+        return PHANTOM_NOTE if self.manifest.phantom else "real"
 
     def metrics(self, variant: str) -> list[str]:
         return list(self.manifest.scores[variant].metrics)
 
     def empty(self, variant: str) -> EmptyPolicy:
+        """Return the rule for empty masks."""
         return self.manifest.scores[variant].empty
 
     def selects_on_test_set(self, variant: str) -> bool:
-        """Return True where checkpoints are chosen on the cases that are scored."""
+        """Return True if checkpoints are selected on the test set, that is, on the cases that are scored."""
         return self.manifest.scores[variant].select_on == "report"
 
     def rules(self, variant: str) -> Rules:
-        """Return the rules of a variant as keyword arguments of `summaries`."""
+        """Return the rules that `summaries` takes."""
         return Rules(metrics=self.metrics(variant), empty=self.empty(variant))
 
     def is_done(self, key: RunKey) -> bool:
@@ -102,7 +89,7 @@ def read_results(folder: ResultsFolder) -> Results:
     """Read the manifest, the records and the counts of a benchmark.
 
     Raises:
-        IntegrityError: a file was damaged or edited, or two files contradict each other.
+        IntegrityError: a file is missing, damaged or edited.
     """
     manifest = folder.read_manifest()
     digests = {run.key: run.digest for run in manifest.runs}
@@ -115,13 +102,8 @@ def read_results(folder: ResultsFolder) -> Results:
         records[key] = record
         for name, table in _read_counts(folder.run(key), record).items():
             tables[name].append(table)
-    return Results(
-        manifest=manifest,
-        records=records,
-        cases=_concatenate(tables["cases"]),
-        slices=_concatenate(tables["slices"]),
-        ceilings=_concatenate(tables["ceiling"]),
-    )
+    cases, slices, upper_bounds = (_concat(tables[name]) for name in _TABLES)
+    return Results(manifest=manifest, records=records, cases=cases, slices=slices, upper_bounds=upper_bounds)
 
 
 def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
@@ -137,39 +119,43 @@ def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _concatenate(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _concat(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame(columns=[*KEYS, "case", "patient", "region", *Counts._fields])
     return pd.concat(tables, ignore_index=True)
 
 
-def cached_table(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
-    """Decorate a function so that it computes its table once per results; every caller gets a copy."""
+def cached_table(compute: Callable[[Results], Computed]) -> Callable[[Results], Computed]:
+    """Make a function compute its table once for the same results; every caller gets a copy."""
 
-    @functools.wraps(make)
-    def cached(results: Results) -> pd.DataFrame:
-        if make.__name__ not in results.cache:
-            results.cache[make.__name__] = make(results)
-        return results.cache[make.__name__].copy()
+    @functools.wraps(compute)
+    def cached(results: Results) -> Computed:
+        name = compute.__name__
+        if name not in results.cache:
+            results.cache[name] = compute(results)
+        table: Computed = copy.copy(results.cache[name])
+        return table
 
     return cached
 
 
-def mixed_data(results: Results) -> list[tuple[str, str]]:
-    """Return each dataset and variant whose runs did not see the same files, or the same split of a fold."""
-    files: dict[tuple[str, str], set[str]] = defaultdict(set)
-    splits: dict[tuple[str, str], set[tuple[int, str]]] = defaultdict(set)
-    for key in filter(results.is_done, results.planned):
-        record = results.records[key]
-        place = (key.dataset, key.variant)
-        files[place].add(record.data_digest)
-        splits[place].add((key.fold, record.split_digest))
-    return [place for place in files if len(files[place]) > 1 or _has_two_splits(splits[place])]
-
-
-def _has_two_splits(splits: AbstractSet[tuple[int, str]]) -> bool:
+def is_mixed(records: Iterable[Record]) -> bool:
+    """Return True if runs used different files, or different splits in the same fold."""
+    splits: set[tuple[int, str]] = set()
+    data: set[str] = set()
+    for record in records:
+        splits.add((record.fold, record.split_digest))
+        data.add(record.data_digest)
     folds = {fold for fold, _ in splits}
-    return len(splits) > len(folds)
+    return len(data) > 1 or len(splits) > len(folds)
+
+
+def mixed_data(results: Results) -> list[tuple[str, str]]:
+    """Return dataset and variant wherever the finished runs used different files or splits."""
+    records: dict[tuple[str, str], list[Record]] = {}
+    for key in filter(results.is_done, results.planned):
+        records.setdefault((key.dataset, key.variant), []).append(results.records[key])
+    return [place for place, of_place in records.items() if is_mixed(of_place)]
 
 
 def groups_of(results: Results) -> list[Group]:
@@ -191,16 +177,17 @@ def lines_of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
 
 
 def lines_of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
-    """Return the lines of a table that belong to these runs, in the order of the table."""
+    """Return the lines of a table that belong to one of these runs, in the order of the table."""
     chosen = {tuple(key) for key in keys}
     is_chosen = [line in chosen for line in table[KEYS].itertuples(index=False, name=None)]
     return table[np.array(is_chosen, dtype=bool)]
 
 
 def lines_of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of a table that belong to finished runs."""
     return lines_of_runs(table, filter(results.is_done, results.planned))
 
 
 def with_integers(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with counts as whole numbers, also where some are missing."""
-    return table.astype({name: "Int64" for name in _INTEGERS if name in table})
+    """Return the table with counts as integers, even where some are missing."""
+    return table.astype({name: "Int64" for name in _INTEGER_COLUMNS if name in table})

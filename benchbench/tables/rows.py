@@ -1,4 +1,4 @@
-"""Rows of tables and figures: a model in a variant on a dataset, with its runs and its label."""
+"""The rows of tables and figures: a model in a variant on a dataset, with its runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from benchbench.tables.results import Results
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A model and variant on one dataset, with its runs."""
+    """A model and variant on a dataset."""
 
     label: str
+    """The shortest name that is unique among the rows of the dataset."""
     group: Group
     runs: tuple[RunKey, ...]
-    """Keys of the runs that are done."""
+    """The runs that are done."""
     is_complete: bool
-    """True where every planned run is done."""
+    """True if all planned runs are done."""
 
     @property
     def n_seeds(self) -> int:
-        """Number of seeds among these runs."""
+        """Number of seeds among the runs that are done."""
         return len({run.seed for run in self.runs})
 
     def records(self, results: Results) -> list[Record]:
@@ -31,45 +32,42 @@ class Row:
         return [results.records[key] for key in self.runs]
 
 
-def datasets(results: Results) -> list[str]:
-    """Return the datasets in the order of the plan."""
-    return results.manifest.datasets
-
-
 def rows_of(results: Results, dataset: str) -> list[Row]:
-    """Return the rows that have a run that is done, in the order of the plan, with short distinct labels."""
+    """Return the rows of a dataset that have a finished run, in the order of the plan."""
     planned: dict[Group, list[RunKey]] = {}
+    done: dict[Group, list[RunKey]] = {}
     for run in results.manifest.runs:
-        if run.dataset == dataset:
-            planned.setdefault(run.key.group, []).append(run.key)
-    done = {group: tuple(sorted(filter(results.is_done, keys))) for group, keys in planned.items()}
-    begun = [group for group in planned if done[group]]
-    has_models = len({group.model for group in begun}) > 1
-    has_variants = len({group.variant for group in begun}) > 1
+        key = run.key
+        if key.dataset != dataset:
+            continue
+        planned.setdefault(key.group, []).append(key)
+        if results.is_done(key):
+            done.setdefault(key.group, []).append(key)
+    n_models = len({group.model for group in done})
+    n_variants = len({group.variant for group in done})
     rows = []
-    for group in begun:
-        row = Row(
-            label=_label(group, has_models=has_models, has_variants=has_variants),
-            group=group,
-            runs=done[group],
-            is_complete=len(done[group]) == len(planned[group]),
-        )
-        rows.append(row)
+    for group, keys in planned.items():
+        if group in done:
+            rows.append(
+                Row(
+                    label=_label(group, has_models=n_models > 1, has_variants=n_variants > 1),
+                    group=group,
+                    runs=tuple(sorted(done[group])),
+                    is_complete=len(done[group]) == len(keys),
+                )
+            )
     return rows
 
 
 def name_for(kind: str, dataset: str, results: Results) -> str:
-    """Return the name of a file for one dataset; the dataset is part of it where there are several."""
-    if len(datasets(results)) == 1:
-        return kind
-    return f"{kind}-{slug(dataset)}"
+    """Return a name such as that of a figure, with the dataset in it if there are several."""
+    return kind if len(results.manifest.datasets) == 1 else f"{kind}-{slug(dataset)}"
 
 
 def _label(group: Group, *, has_models: bool, has_variants: bool) -> str:
+    """Return the model, the variant or both: whatever distinguishes the rows."""
     if has_models and has_variants:
         return f"{group.model} ({group.variant})"
     if has_variants:
         return group.variant
-    if has_models or group.variant == "default":
-        return group.model
-    return group.variant
+    return group.model if group.variant == "default" or has_models else group.variant

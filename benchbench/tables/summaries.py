@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchbench.images.arrays import Floats
 from benchbench.metrics.scores import Counts, distance, overlap
-from benchbench.plan.run import GROUP, KEYS
+from benchbench.plan.run import GROUP, KEYS, Group
 from benchbench.spec.metric_names import UNITS, is_overlap
 from benchbench.spec.protocol import EmptyPolicy
+from benchbench.spec.table_specs import Aggregate
 from benchbench.tables.marks import with_marks
 from benchbench.tables.results import (
     Results,
@@ -24,33 +26,90 @@ from benchbench.tables.results import (
     with_integers,
 )
 
+MEAN_REGION = "mean"
+"""The region of a line that has the mean over regions."""
 _COUNTS = list(Counts._fields)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SummaryLine:
+    """The numbers of one metric, aggregate and region; its fields are columns of `summary.csv`."""
+
+    metric: str
+    """The name of the metric, with the unit of a distance."""
+    aggregate: Aggregate
+    empty: EmptyPolicy
+    """The rule for empty masks."""
+    region: str
+    """A region, or `mean` for the mean over regions."""
+    n: int
+    """Cases, or slices; each counted once, however many seeds scored it."""
+    n_ref_empty: int
+    """Cases whose reference is empty."""
+    n_penalised: int
+    """Values of cases in which only one of reference and prediction is empty."""
+    n_nan: int
+    """Values that are undefined under the rule for empty masks."""
+    mean: float
+    """Mean over all cases, or slices, of all folds and seeds."""
+    median: float
+    """The median in place of the mean; nan for `pooled`."""
+    dice_pos: float
+    """Mean Dice of the cases with a reference."""
+    fold_mean: float
+    """Mean over the values of the runs."""
+    fold_sd: float
+    """Standard deviation over the values of the runs, with n - 1."""
+
+
+class _RegionNumbers(NamedTuple):
+    """The numbers of one region, or of the mean over regions."""
+
+    region: str
+    n: int
+    n_ref_empty: int
+    n_penalised: int
+    n_nan: int
+    mean: float
+    median: float
+    dice_pos: float
+    run_values: Sequence[float]
+    """The value of each run."""
+
+
 @cached_table
+def summary_lines(results: Results) -> dict[Group, list[SummaryLine]]:
+    """Return the lines of each group, over its finished runs."""
+    cases = lines_of_done(results, results.cases)
+    slices = lines_of_done(results, results.slices)
+    by_group: dict[Group, list[SummaryLine]] = {}
+    for group in groups_of(results):
+        of_group = summaries(
+            lines_of_group(cases, group),
+            lines_of_group(slices, group),
+            **results.rules(group.variant),
+        )
+        by_group[group] = list(of_group)
+    return by_group
+
+
 def summary_table(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model, variant, region, metric and aggregate.
 
-    mean and median are over all cases (or slices) of all folds and seeds; fold_mean and fold_sd are over the
-    values of the runs, sd with n - 1. Runs that diverged or failed are counted, not averaged.
+    Runs that diverged or failed are counted, but not averaged.
     """
-    cases = lines_of_done(results, results.cases)
-    slices = lines_of_done(results, results.slices)
-    rows: list[dict[str, Any]] = []
-    for group in groups_of(results):
-        runs, done = runs_of_group(results, group)
-        counted = {"runs_done": len(done), "runs_planned": len(runs), "data": results.data}
-        group_cases, group_slices = lines_of_group(cases, group), lines_of_group(slices, group)
-        lines = summaries(group_cases, group_slices, **results.rules(group.variant))
-        rows += [{**group._asdict(), **line, **counted} for line in lines]
-    table = pd.DataFrame(rows)
-    if not rows:
-        table = pd.DataFrame(columns=[*GROUP, "data"])
+    rows = []
+    for group, lines in summary_lines(results).items():
+        planned, done = runs_of_group(results, group)
+        for line in lines:
+            row = {**group._asdict(), **asdict(line)}
+            rows.append({**row, "runs_done": len(done), "runs_planned": len(planned), "data": results.data})
+    table = pd.DataFrame(rows, columns=None if rows else [*GROUP, "data"])
     return with_marks(results, with_integers(table))
 
 
 def unmeasured(results: Results) -> dict[str, int]:
-    """Return each distance that a variant asks for and recorded runs lack, with the number of these runs."""
+    """Return the distances that a variant asks for and the number of recorded runs without them."""
     missing: dict[str, int] = {}
     for (*_, variant, _, _), cases in results.cases.groupby(KEYS, sort=True):
         for metric in results.metrics(variant):
@@ -61,111 +120,114 @@ def unmeasured(results: Results) -> dict[str, int]:
 
 def summaries(
     cases: pd.DataFrame, slices: pd.DataFrame | None, *, metrics: Sequence[str], empty: EmptyPolicy
-) -> Iterator[dict[str, Any]]:
-    """Yield for every metric and aggregate the mean over regions, then a line for each region."""
+) -> Iterator[SummaryLine]:
+    """Yield, for every metric and aggregate, the line of the mean over regions and then that of each region."""
     if cases.empty:
         return
     for metric in metrics:
-        for name in columns_of(metric, cases):
-            for aggregate, table in _tables_of(name, cases, slices).items():
-                for line in _region_lines(name, aggregate, table, empty):
-                    by_run = line.pop("by_run")
-                    yield {"metric": name, "aggregate": aggregate, "empty": empty, **line, **_over_runs(by_run)}
+        for column in columns_of(metric, cases):
+            yield from _aggregate(column, "case", cases, empty)
+            # distances exist only for whole cases
+            if is_overlap(column):
+                if slices is not None:
+                    yield from _aggregate(column, "slice", slices, empty)
+                yield from _aggregate(column, "pooled", cases, empty)
 
 
 def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
-    """Return the columns of a metric in a table of cases: a distance has one for each unit it was measured in.
+    """Return the columns that a metric has in a table of cases: for a distance, one for each unit.
 
-    The list is empty where a case has no distance: a mean over the others would be over other cases than the means
-    of the other metrics.
+    The list is empty if the metric is unknown for some cases: a mean over the others would not be comparable.
     """
     if is_overlap(metric):
         return [metric]
-    with_units = [f"{metric}_{unit}" for unit in UNITS]
-    columns = [name for name in with_units if name in cases and cases[name].notna().any()]
-    if not columns or not cases[columns].notna().any(axis=1).all():
+    names = [f"{metric}_{unit}" for unit in UNITS]
+    measured = [name for name in names if name in cases and cases[name].notna().any()]
+    if not measured or not cases[measured].notna().any(axis=1).all():
         return []
-    return columns
+    return measured
 
 
-def case_values(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> Floats:
-    """Return the score of each row, or for pooled overlaps the one score of the sum of all rows."""
-    counts = part[_COUNTS].to_numpy().T
+def case_values(metric: str, cases: pd.DataFrame, empty: EmptyPolicy, *, is_pooled: bool) -> Floats:
+    """Return the score of each row of a table of counts; if pooled, the one score of their sum."""
+    counts = cases[_COUNTS].to_numpy().T
     if not is_overlap(metric):
-        return distance(metric, part[metric], Counts(*counts), empty=policy)
+        return distance(metric, cases[metric], Counts(*counts), empty=empty)
     if is_pooled:
         counts = counts.sum(axis=1, keepdims=True)
-    return overlap(metric, Counts(*counts), empty=policy)
+    return overlap(metric, Counts(*counts), empty=empty)
 
 
-def _tables_of(name: str, cases: pd.DataFrame, slices: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
-    """Return aggregate -> the table that it is computed from."""
-    if not is_overlap(name):
-        # a distance belongs to a whole case, and is unknown in cases of another unit
-        return {"case": cases[cases[name].notna()]}
-    tables = {"case": cases, "slice": slices, "pooled": cases}
-    return {aggregate: table for aggregate, table in tables.items() if table is not None}
-
-
-def _region_lines(metric: str, aggregate: str, table: pd.DataFrame, policy: EmptyPolicy) -> list[dict[str, Any]]:
-    """Return the line of the mean over regions, then those of the regions."""
+def _aggregate(
+    metric: str, aggregate: Aggregate, table: pd.DataFrame, empty: EmptyPolicy
+) -> Iterator[SummaryLine]:
+    """Yield the line of the mean over regions, then that of each region."""
+    if not is_overlap(metric):
+        table = table[table[metric].notna()]
     regions = []
     for region, part in table.groupby("region", sort=False):
-        numbers = _summary(metric, part, policy, is_pooled=aggregate == "pooled")
-        regions.append({"region": region, **numbers})
-    return [_over_regions(regions), *regions]
+        regions.append(_region_numbers(str(region), metric, part, empty, is_pooled=aggregate == "pooled"))
+    for numbers in (_mean_over_regions(regions), *regions):
+        fields = numbers._asdict()
+        run_values = _known(np.array(fields.pop("run_values")))
+        yield SummaryLine(
+            metric=metric,
+            aggregate=aggregate,
+            empty=empty,
+            **fields,
+            fold_mean=_mean(run_values),
+            fold_sd=float(run_values.std(ddof=1)) if len(run_values) > 1 else np.nan,
+        )
 
 
-def _summary(metric: str, part: pd.DataFrame, policy: EmptyPolicy, *, is_pooled: bool) -> dict[str, Any]:
-    """Return the numbers of one region; `by_run` has the value of each run."""
+def _region_numbers(
+    region: str, metric: str, part: pd.DataFrame, empty: EmptyPolicy, *, is_pooled: bool
+) -> _RegionNumbers:
     has_reference = part["tp"] + part["fn"] > 0
     has_prediction = part["tp"] + part["fp"] > 0
-    place = ["case", "slice"] if "slice" in part else ["case"]
-    is_first = ~part[place].duplicated()  # the same case comes again under every seed
-    values = case_values(metric, part, policy, is_pooled=is_pooled)
-    by_run = []
+    identity = ["case", "slice"] if "slice" in part else ["case"]
+    is_first_seed = ~part[identity].duplicated()
+    values = case_values(metric, part, empty, is_pooled=is_pooled)
+    run_values = []
     for _, run in part.groupby(["fold", "seed"]):
-        by_run.append(_mean(case_values(metric, run, policy, is_pooled=is_pooled)))
-    median = np.nan
-    if not is_pooled:
-        median = _median(values)
-    return {
-        "n": int(is_first.sum()),
-        "n_ref_empty": int((is_first & ~has_reference).sum()),
-        "n_penalised": int((has_reference != has_prediction).sum()),
-        "n_nan": int(np.isnan(values).sum()),
-        "mean": _mean(values),
-        "median": median,
-        "dice_pos": _mean(case_values("dice", part[has_reference], policy, is_pooled=False)),
-        "by_run": by_run,
-    }
+        run_values.append(_mean(case_values(metric, run, empty, is_pooled=is_pooled)))
+    return _RegionNumbers(
+        region=region,
+        n=int(is_first_seed.sum()),
+        n_ref_empty=int((is_first_seed & ~has_reference).sum()),
+        n_penalised=int((has_reference != has_prediction).sum()),
+        n_nan=int(np.isnan(values).sum()),
+        mean=_mean(values),
+        median=np.nan if is_pooled else _median(values),
+        dice_pos=_mean(case_values("dice", part[has_reference], empty, is_pooled=False)),
+        run_values=run_values,
+    )
 
 
-def _over_regions(regions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the unweighted mean over regions, nan if a region has no value; counts of cases add up."""
-    line: dict[str, Any] = {"region": "mean", "n": regions[0]["n"]}
-    for name in ("n_ref_empty", "n_penalised", "n_nan"):
-        line[name] = sum(region[name] for region in regions)
-    for name in ("mean", "median", "dice_pos"):
-        line[name] = float(np.mean([region[name] for region in regions]))
-    line["by_run"] = np.mean([region["by_run"] for region in regions], axis=0)
-    return line
+def _mean_over_regions(regions: Sequence[_RegionNumbers]) -> _RegionNumbers:
+    """Return the unweighted mean over regions, nan if a region has no value; the counts of cases are summed."""
+    return _RegionNumbers(
+        region=MEAN_REGION,
+        n=regions[0].n,
+        n_ref_empty=sum(numbers.n_ref_empty for numbers in regions),
+        n_penalised=sum(numbers.n_penalised for numbers in regions),
+        n_nan=sum(numbers.n_nan for numbers in regions),
+        mean=float(np.mean([numbers.mean for numbers in regions])),
+        median=float(np.mean([numbers.median for numbers in regions])),
+        dice_pos=float(np.mean([numbers.dice_pos for numbers in regions])),
+        run_values=np.mean([numbers.run_values for numbers in regions], axis=0).tolist(),
+    )
 
 
-def _over_runs(values: Sequence[float]) -> dict[str, float]:
-    """Return mean and standard deviation (n - 1) over the runs that have a value."""
-    known = np.array([value for value in values if not np.isnan(value)])
-    sd = np.nan
-    if len(known) > 1:
-        sd = float(known.std(ddof=1))
-    return {"fold_mean": _mean(known), "fold_sd": sd}
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
 
 
 def _mean(values: Floats) -> float:
-    known = values[~np.isnan(values)]
+    known = _known(values)
     return float(known.mean()) if len(known) else np.nan
 
 
 def _median(values: Floats) -> float:
-    known = values[~np.isnan(values)]
+    known = _known(values)
     return float(np.median(known)) if len(known) else np.nan

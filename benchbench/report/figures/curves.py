@@ -23,7 +23,7 @@ from benchbench.report.figures.canvas import (
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import read_history
 from benchbench.tables.results import Results
-from benchbench.tables.rows import Row, datasets, name_for, rows_of
+from benchbench.tables.rows import Row, name_for, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ class Curves:
 
 def draw_curves(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
     """Yield the curves of each dataset with a history; up to six rows share axes, more have small panels."""
-    for dataset in datasets(results):
+    for dataset in results.manifest.datasets:
         rows = list(curves_of(folder, results, dataset))
         if not rows:
             continue

@@ -19,7 +19,7 @@ from benchbench.report.figures.metric_text import axis_label, format_value, metr
 from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, PictureGrid
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import Results
-from benchbench.tables.rows import datasets, name_for
+from benchbench.tables.rows import name_for
 
 Place = tuple[str, str]
 """A model's label and a case."""
@@ -47,7 +47,7 @@ class Pictures(NamedTuple):
 
 def draw_galleries(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
     """Yield the gallery of each dataset whose runs stored pictures."""
-    for dataset in datasets(results):
+    for dataset in results.manifest.datasets:
         choice = choose_gallery(results, dataset)
         if choice is not None:
             yield _draw_gallery(folder, results, dataset, choice)

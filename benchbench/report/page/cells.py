@@ -1,7 +1,8 @@
-"""A table as a page shows it: every cell with its text, what it is sorted by, and what a heading means."""
+"""Tables as a page displays them: the text of each cell, its sort key, and the meaning of each heading."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,20 +12,32 @@ import pandas as pd
 
 from benchbench.report.page.meanings import meaning
 
+_SIGNED = {"difference", "low", "high", "rank_biserial"}
+_PROBABILITIES = {"p", "false_claim"}
+_SMALLEST_P = 0.0001
+
+
+class Span(NamedTuple):
+    """An interval to draw, on a scale from 0 to 100."""
+
+    low: float
+    middle: float
+    high: float
+
 
 class Cell(NamedTuple):
-    """What stands in a cell; `sort` is empty where nothing is known, and such rows come last."""
+    """The content of a cell."""
 
     text: str
     sort: str = ""
+    """The key that a column is sorted by; rows with an empty key, where the value is unknown, come last."""
     is_number: bool = False
-    span: tuple[float, float, float] | None = None
-    """Low, middle and high end of an interval, each between 0 and 100, to be drawn."""
+    span: Span | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heading:
-    """What a column is called and means."""
+    """The heading of a column."""
 
     name: str
     meaning: str
@@ -33,55 +46,53 @@ class Heading:
 
 @dataclass(frozen=True, kw_only=True)
 class PageTable:
-    """A table with a caption; rows that are `muted` are for reference and never ranked."""
+    """A table with a caption."""
 
     caption: str
     headings: Sequence[Heading]
     rows: Sequence[Sequence[Cell]]
     muted: Sequence[bool] = ()
+    """True for reference rows, which are not ranked; empty if there are none."""
 
 
-def table_of(
-    frame: pd.DataFrame,
-    *,
-    caption: str,
-    muted: Sequence[bool] = (),
-) -> PageTable:
-    """A page's table of a data frame, without columns that are empty throughout."""
-    kept = [at for at in range(len(frame.columns)) if frame.empty or not _is_blank(frame.iloc[:, at])]
-    columns = [frame.iloc[:, at] for at in kept]
-    cells = [[cell_of(str(column.name), value) for value in column] for column in columns]
-    headings = [
-        Heading(
-            name=str(column.name),
-            meaning=meaning(str(column.name)),
-            is_number=bool(shown) and all(cell.is_number for cell in shown),
-        )
-        for column, shown in zip(columns, cells, strict=True)
-    ]
-    return PageTable(caption=caption, headings=headings, rows=list(zip(*cells, strict=True)), muted=muted)
+def table_of(frame: pd.DataFrame, *, caption: str, muted: Sequence[bool] = ()) -> PageTable:
+    """Return a data frame as a table without its empty columns."""
+    headings: list[Heading] = []
+    columns: list[list[Cell]] = []
+    for name, column in frame.items():
+        if _is_blank(column) and not frame.empty:
+            continue
+        cells = [cell_of(str(name), value) for value in column]
+        is_number = bool(cells) and all(cell.is_number for cell in cells)
+        headings.append(Heading(name=str(name), meaning=meaning(str(name)), is_number=is_number))
+        columns.append(cells)
+    rows = list(zip(*columns, strict=True))
+    return PageTable(caption=caption, headings=headings, rows=rows, muted=muted)
 
 
 def cell_of(name: str, value: Any) -> Cell:
-    """A value of the column of this name, as people read it."""
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):  # noqa: PLR0124 nan
+    """Return the cell of a value in the column of this name."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell("", is_number=True)
-    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool):
         return Cell("yes" if value else "no", str(int(value)))
-    if isinstance(value, int | float):
-        return Cell(_number(name, value), f"{value:.6g}" if isinstance(value, float) else str(value), True)
+    if isinstance(value, float):
+        return Cell(_format_number(name, value), f"{value:.6g}", is_number=True)
+    if isinstance(value, int):
+        return Cell(_format_number(name, value), str(value), is_number=True)
     return Cell(str(value), str(value).lower())
 
 
-def _number(name: str, value: float) -> str:
+def _format_number(name: str, value: float) -> str:
     if name.endswith("_bytes"):
         return f"{value / 2**20:,.0f} MiB"
     if isinstance(value, int):
         return f"{value:,}"
-    if name.startswith("p_") or name in {"p", "false_claim"}:
-        return "< 0.0001" if 0 <= value < 0.0001 else f"{value:.4f}"
-    if name in {"difference", "low", "high", "rank_biserial"} and value < 0:
+    if name.startswith("p_") or name in _PROBABILITIES:
+        return f"< {_SMALLEST_P}" if 0 <= value < _SMALLEST_P else f"{value:.4f}"
+    if name in _SIGNED and value < 0:
         return f"\N{MINUS SIGN}{-value:.4f}"
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4f}"
 

@@ -1,69 +1,110 @@
-"""The page over all benchmarks of a folder, from the card that each leaves."""
+"""The page over all benchmarks of a folder, made from the card that each benchmark writes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from benchbench.comparison.board import Board
 from benchbench.data.atomic import write_atomic
+from benchbench.errors import IntegrityError
 from benchbench.report.page.render import render
 from benchbench.report.text import plain_markdown
 from benchbench.results.folder import ResultsFolder, benchmark_folders
+from benchbench.spec.strict import Strict
 from benchbench.tables.results import PHANTOM_NOTE, Results
-from benchbench.tables.rows import datasets
 
 CARD = "card.json"
 
 
-def card(results: Results, boards: Sequence[Board]) -> dict[str, Any]:
-    """What the page over all benchmarks says of one."""
-    done = sum(map(results.is_done, results.planned))
-    models = results.manifest.values_of("model")
-    return {
-        "name": results.manifest.name,
-        "title": results.manifest.title,
-        "phantom": results.manifest.phantom,
-        "datasets": datasets(results),
-        "models": models,
-        "done": done,
-        "planned": len(results.planned),
-        "verdicts": [str(board.verdict) for board in boards],
-    }
+class Card(Strict):
+    """The summary of a benchmark: the content of `card.json`."""
+
+    name: str
+    title: str
+    phantom: bool
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    done: int
+    """Number of finished runs."""
+    planned: int
+    verdicts: tuple[str, ...]
+
+
+class _Entry(NamedTuple):
+    """A benchmark in the index."""
+
+    card: Card
+    folder: Path
+
+    @property
+    def href(self) -> str:
+        """The folder of the benchmark, relative to the index."""
+        return self.folder.name
+
+
+def card(results: Results, boards: Sequence[Board]) -> Card:
+    """Return the summary of a benchmark."""
+    manifest = results.manifest
+    return Card(
+        name=manifest.name,
+        title=manifest.title,
+        phantom=manifest.phantom,
+        datasets=tuple(manifest.datasets),
+        models=tuple(str(model) for model in manifest.values_of("model")),
+        done=sum(map(results.is_done, results.planned)),
+        planned=len(results.planned),
+        verdicts=tuple(str(board.verdict) for board in boards),
+    )
+
+
+def read_card(folder: ResultsFolder) -> Card:
+    """Read the summary that the last report of a benchmark wrote.
+
+    Raises:
+        IntegrityError: the file is damaged or from another version.
+    """
+    path = folder.path / CARD
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(f"{path}: cannot be read; `benchbench report` writes it again") from error
 
 
 def write_index(root: Path) -> None:
-    """Links every benchmark of a folder, and of the rehearsals in it, as HTML and Markdown."""
+    """Write index.html and index.md with links to every benchmark of a folder, and of its rehearsals."""
     folders = [folder for folder in benchmark_folders(root) if (folder.path / CARD).exists()]
-    found = [{**read_card(each), "folder": each.path.name, "place": each.path.parent} for each in folders]
-    for place in (root, root / "rehearsal"):
-        inside = [each for each in found if each["place"] == place]
-        if inside or (place == root and found):
-            more = len(inside) < len(found) and place == root
-            title = "Rehearsals" if place != root else "Benchmarks"
-            content = {"title": title, "cards": inside, "rehearsals": more, "phantom": PHANTOM_NOTE}
-            write_atomic(place / "index.html", render("index.html", **content).encode())
-            write_atomic(place / "index.md", _markdown(title, inside, more=more).encode())
+    entries = [_Entry(read_card(folder), folder.path) for folder in folders]
+    benchmarks = [entry for entry in entries if entry.folder.parent == root]
+    rehearsals = [entry for entry in entries if entry.folder.parent == root / "rehearsal"]
+    if entries:
+        _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
+    if rehearsals:
+        _write_pages(root / "rehearsal", "Rehearsals", rehearsals, has_rehearsals=False)
 
 
-def read_card(folder: ResultsFolder) -> dict[str, Any]:
-    """What was last said of a benchmark."""
-    return dict(json.loads((folder.path / CARD).read_bytes()))
-
-
-def _markdown(title: str, cards: Sequence[Mapping[str, Any]], *, more: bool) -> str:
+def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_rehearsals: bool) -> None:
+    content = {"title": title, "entries": entries, "has_rehearsals": has_rehearsals, "phantom": PHANTOM_NOTE}
+    write_atomic(folder / "index.html", render("index.html", content).encode())
     lines = [f"# {title}", ""]
-    for each in cards:
-        note = f" ({PHANTOM_NOTE})" if each["phantom"] else ""
-        page, board = (f"{each['folder']}/{name}" for name in ("index.html", "leaderboard.md"))
-        lines += [f"## [{plain_markdown(each['title'])}]({page}){note}", ""]
-        lines += [
-            f"{each['done']} of {each['planned']} runs, {len(each['models'])} models: [{board}]({board})",
-            "",
-        ]
-        lines += [line for verdict in each["verdicts"] for line in (f"- {plain_markdown(verdict)}", "")]
-    if more:
+    for entry in entries:
+        lines += _markdown_lines(entry)
+    if has_rehearsals:
         lines += ["[Rehearsals](rehearsal/index.md)", ""]
-    return "\n".join(lines)
+    write_atomic(folder / "index.md", "\n".join(lines).encode())
+
+
+def _markdown_lines(entry: _Entry) -> Iterator[str]:
+    summary = entry.card
+    note = f" ({PHANTOM_NOTE})" if summary.phantom else ""
+    board = f"{entry.href}/leaderboard.md"
+    yield f"## [{plain_markdown(summary.title)}]({entry.href}/index.html){note}"
+    yield ""
+    yield f"{summary.done} of {summary.planned} runs, {len(summary.models)} models: [{board}]({board})"
+    yield ""
+    for verdict in summary.verdicts:
+        yield f"- {plain_markdown(verdict)}"
+        yield ""

@@ -1,19 +1,21 @@
-"""Fills the templates: one file without a network, in which text from outside is text and never markup."""
+"""Pages rendered from templates as single files that need no network; values are always escaped."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(name: str, **content: Any) -> str:
-    """A page of one file: its style and its script stand in it, and no other script may run.
+def render(name: str, content: Mapping[str, Any]) -> str:
+    """Return a page in one file, with its style and script inside.
 
-    The policy allows the one script by its hash, so that even markup that got in could load and run nothing.
+    Its content security policy allows only that script, by its hash. Even if other markup got into the page, it
+    could neither load nor run anything.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 pages only
 
@@ -25,6 +27,8 @@ def render(name: str, **content: Any) -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    style, script = ((_TEMPLATES / file).read_text(encoding="utf-8") for file in ("page.css", "sort.js"))
+    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(name).render(style=style, script=script, script_digest=digest, **content)
+    template = environment.get_template(name)
+    return template.render(content, style=style, script=script, script_digest=digest)

@@ -2,105 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 from benchbench.comparison.board import Board
-from benchbench.plan.run import GROUP
-from benchbench.report.page.cells import Cell, Heading, PageTable, cell_of, table_of
+from benchbench.plan.run import GROUP, Group
+from benchbench.report.page.cells import Cell, Heading, PageTable, Span, cell_of, table_of
 from benchbench.report.page.meanings import meaning
 from benchbench.statistics import Unknown
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
-from benchbench.tables.references import BACKGROUND, CEILING, with_references
+from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
 from benchbench.tables.results import Results, lines_of_runs
-from benchbench.tables.rows import rows_of
+from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
 
-_LEFT_OUT = ("dataset", "rank")
+_NOT_SHOWN = ["dataset", "rank"]
+_AFTER_FOLDS = ("mean", "sd", "runs", "cases")
+
+
+class _Place(NamedTuple):
+    """A board and the label of a row on it."""
+
+    board: Board
+    label: str
+
+
+class _Range(NamedTuple):
+    """The lowest and the highest end of all intervals of a metric."""
+
+    low: float
+    high: float
 
 
 def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTable:
-    """Every row of a dataset, from the best, then the references; tiers and intervals where a board has them."""
+    """Return every row of a dataset from the best, then the reference rows; boards give tiers and intervals."""
     frame = with_references(leaderboard(results), results)
     frame = frame[frame["dataset"] == dataset]
-    places = {row.group: (board, label) for board in boards for label, row in board.rows.items()}
-    found = [places.get(group) for group in frame[GROUP].itertuples(index=False, name=None)]
-    tiers = [board.tiers[label] if board else "" for board, label in (each or (None, "") for each in found)]
-    shown = frame.drop(columns=list(_LEFT_OUT))
-    shown = shown.drop(columns=["variant"]) if (shown["variant"] == "default").all() else shown
-    shown.insert(1, "tier", tiers)
-    shown = shown[[*(name for name in shown if name != "runs"), "runs"]]
-    is_reference = frame["model"].isin([BACKGROUND, CEILING]).tolist()
-    table = table_of(shown, caption=f"Leaderboard on {dataset}", muted=is_reference)
-    span = _range([board for board in boards if board.dataset == dataset])
-    cells = [_interval(*each, span) if each else Cell("", is_number=True) for each in found]
-    return _with_interval(table, cells, after=_first_metric(table, boards, dataset))
+    boards = [board for board in boards if board.dataset == dataset]
+    places = _places(frame, boards)
+    is_reference = frame["model"].isin([BACKGROUND, UPPER_BOUND]).tolist()
+    table = table_of(_select_columns(frame, places), caption=f"Leaderboard on {dataset}", muted=is_reference)
+    cells = list(_interval_cells(places, _ranges(boards)))
+    return _insert_intervals(table, cells, after=_metric_column(table, boards))
 
 
 def fold_scores(results: Results, dataset: str, metric: str) -> PageTable | None:
-    """One line a row, one column a fold: the mean over its seeds; then mean and SD over folds."""
+    """Return one line per row and one column per fold, the mean over its seeds; then mean and SD over folds."""
     folds = fold_table(results)
     lines = []
     for row in rows_of(results, dataset):
-        names = columns_of(metric, lines_of_runs(results.cases, row.runs))
-        if len(names) != 1:
-            continue
-        mine = lines_of_runs(folds, row.runs)
-        values = mine.groupby("fold")[names[0]].mean()
-        named: dict[str, object] = {"row": row.label}
-        named |= {f"fold {fold}": value for fold, value in values.items()}
-        mean, sd = values.mean(), values.std(ddof=1)
-        lines.append(
-            {
-                **named,
-                "mean": mean,
-                "sd": sd,
-                "runs": len(row.runs),
-                "cases": int(mine.drop_duplicates("fold")["n_cases"].sum()),
-            }
-        )
+        columns = columns_of(metric, lines_of_runs(results.cases, row.runs))
+        if len(columns) == 1:
+            lines.append(_fold_line(row, lines_of_runs(folds, row.runs), columns[0]))
     if not lines:
         return None
     frame = pd.DataFrame(lines)
-    last = ["mean", "sd", "runs", "cases"]
-    frame = frame[[*(name for name in frame if name not in last), *last]]
-    return table_of(frame, caption=f"{metric} on {dataset}, fold by fold")
+    # rows may have different folds, and all folds come first
+    folds_first = [name for name in frame if name not in _AFTER_FOLDS]
+    return table_of(frame[[*folds_first, *_AFTER_FOLDS]], caption=f"{metric} on {dataset}, fold by fold")
 
 
-def _first_metric(table: PageTable, boards: Sequence[Board], dataset: str) -> int:
-    """Behind which column the interval stands."""
-    metrics = {board.metric for board in boards if board.dataset == dataset}
+def _fold_line(row: Row, folds: pd.DataFrame, column: str) -> dict[str, object]:
+    values = folds.groupby("fold")[column].mean()
+    line: dict[str, object] = {"row": row.label}
+    for fold, value in values.items():
+        line[f"fold {fold}"] = value
+    line["mean"] = values.mean()
+    line["sd"] = values.std(ddof=1)
+    line["runs"] = len(row.runs)
+    line["cases"] = int(folds.drop_duplicates("fold")["n_cases"].sum())
+    return line
+
+
+def _places(frame: pd.DataFrame, boards: Sequence[Board]) -> list[_Place | None]:
+    """Return the place of each row of the frame; None for a row that is on no board."""
+    places: dict[Group, _Place] = {}
+    for board in boards:
+        for label, row in board.rows.items():
+            places[row.group] = _Place(board, label)
+    groups = [Group(*names) for names in frame[GROUP].itertuples(index=False, name=None)]
+    return [places.get(group) for group in groups]
+
+
+def _select_columns(frame: pd.DataFrame, places: Sequence[_Place | None]) -> pd.DataFrame:
+    """Return the columns of the page: with the tier, and with the runs at the end."""
+    tiers = ["" if place is None else place.board.tiers[place.label] for place in places]
+    columns = frame.drop(columns=_NOT_SHOWN)
+    columns.insert(1, "tier", tiers)
+    if (columns["variant"] == "default").all():
+        columns = columns.drop(columns="variant")
+    runs = columns.pop("runs")
+    return columns.assign(runs=runs)
+
+
+def _metric_column(table: PageTable, boards: Sequence[Board]) -> int:
+    """Return the number of the first column that a board is ordered by; of the model if there is none."""
+    metrics = {board.metric for board in boards}
     names = [heading.name for heading in table.headings]
-    return next((at for at, name in enumerate(names) if name in metrics), names.index("model"))
+    for number, name in enumerate(names):
+        if name in metrics:
+            return number
+    return names.index("model")
 
 
-def _with_interval(table: PageTable, cells: Sequence[Cell], *, after: int) -> PageTable:
+def _insert_intervals(table: PageTable, cells: Sequence[Cell], *, after: int) -> PageTable:
     if not any(cell.text for cell in cells):
         return table
     heading = Heading(name="95 % interval", meaning=meaning("interval"), is_number=True)
-    headings = [*table.headings[: after + 1], heading, *table.headings[after + 1 :]]
-    rows = [[*row[: after + 1], cell, *row[after + 1 :]] for row, cell in zip(table.rows, cells, strict=True)]
+    headings = list(table.headings)
+    headings.insert(after + 1, heading)
+    rows = [list(row) for row in table.rows]
+    for row, cell in zip(rows, cells, strict=True):
+        row.insert(after + 1, cell)
     return PageTable(caption=table.caption, headings=headings, rows=rows, muted=table.muted)
 
 
-def _range(boards: Sequence[Board]) -> Mapping[str, tuple[float, float]]:
-    """By metric, from the lowest to the highest end of any interval or mean."""
-    ends: dict[str, list[float]] = {}
+def _interval_cells(places: Sequence[_Place | None], ranges: Mapping[str, _Range]) -> Iterator[Cell]:
+    for place in places:
+        if place is None:
+            yield Cell("", is_number=True)
+        else:
+            yield _interval_cell(place.board, place.label, ranges[place.board.metric])
+
+
+def _interval_cell(board: Board, label: str, scale: _Range) -> Cell:
+    interval = board.intervals[label]
+    if isinstance(interval, Unknown):
+        return Cell(f"none: {interval.reason}", is_number=True)
+    width = (scale.high - scale.low) or 1.0
+    ends = [100 * (value - scale.low) / width for value in (interval.low, board.means[label], interval.high)]
+    low, high = cell_of("low", interval.low), cell_of("high", interval.high)
+    return Cell(f"{low.text} to {high.text}", low.sort, is_number=True, span=Span(*ends))
+
+
+def _ranges(boards: Sequence[Board]) -> dict[str, _Range]:
+    """Return the range of all intervals and means, by metric."""
+    values: dict[str, list[float]] = {}
     for board in boards:
-        known = [each for each in board.intervals.values() if not isinstance(each, Unknown)]
-        values = [*board.means.values(), *(end for each in known for end in each[:2])]
-        ends.setdefault(board.metric, []).extend(values)
-    return {metric: (min(values), max(values)) for metric, values in ends.items()}
-
-
-def _interval(board: Board, label: str, ranges: Mapping[str, tuple[float, float]]) -> Cell:
-    found, mean = board.intervals[label], board.means[label]
-    if isinstance(found, Unknown):
-        return Cell(f"none: {found.reason}", is_number=True)
-    low, high = ranges[board.metric]
-    width = (high - low) or 1.0
-    span = tuple(100 * (value - low) / width for value in (found.low, mean, found.high))
-    text = f"{cell_of('low', found.low).text} to {cell_of('high', found.high).text}"
-    return Cell(text, f"{found.low:.6g}", is_number=True, span=(span[0], span[1], span[2]))
+        of_metric = values.setdefault(board.metric, [])
+        of_metric += board.means.values()
+        for interval in board.intervals.values():
+            if not isinstance(interval, Unknown):
+                of_metric += [interval.low, interval.high]
+    return {metric: _Range(min(ends), max(ends)) for metric, ends in values.items()}

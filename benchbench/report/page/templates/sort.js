@@ -1,5 +1,5 @@
 "use strict";
-// A heading sorts its table; the same heading again turns the order. What is unknown stays last.
+// A heading sorts its table; pressed again, it reverses the order. Unknown values stay last.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const headings = Array.from(table.tHead.rows[0].cells);

@@ -1,0 +1,172 @@
+"""The evidence for the numbers of a page: facts from the records, recomputed where possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from benchbench.comparison.recipes import differences
+from benchbench.results.record import Record
+from benchbench.tables.results import Results, lines_of_runs, mixed_data
+from benchbench.tables.rows import rows_of
+
+_OF_A_MODEL = ("model.", "members")
+_OF_A_MACHINE = "on."
+_SOFTWARE = ("benchbench", "torch", "python")
+_ON_VALIDATION = (
+    "the checkpoint was selected on the inner validation; test cases were scored once and selected nothing"
+)
+_ON_TEST_SET = "the checkpoint was selected on the test set, which makes the scores optimistic"
+_MOST_PATIENTS = 5  # in a fact
+
+
+class Fact(NamedTuple):
+    """A line of the evidence section."""
+
+    term: str
+    text: str
+    is_good: bool | None = None
+    """None for information that cannot pass or fail."""
+
+
+def facts(results: Results) -> list[Fact]:
+    """Return runs, data, splits, selection, recipes, machines and deviations."""
+    lines = [_runs(results)]
+    for dataset in results.manifest.datasets:
+        lines += _dataset_facts(results, dataset)
+    lines += _selection(results)
+    lines.append(_equal_recipe(results))
+    lines += _environment(results)
+    lines += [Fact("Known deviation", deviation) for deviation in results.manifest.deviations]
+    return lines
+
+
+def failures(results: Results) -> list[Fact]:
+    """Return the runs that failed or diverged, with the first line of the reason."""
+    lines = []
+    for _, record in sorted(results.records.items()):
+        if record.status != "done":
+            reason = "".join(record.reason.splitlines()[:1])
+            lines.append(Fact(str(record.key), f"{record.status}: {reason}", is_good=False))
+    return lines
+
+
+def _done(results: Results, dataset: str | None = None) -> list[Record]:
+    done = [results.records[key] for key in results.planned if results.is_done(key)]
+    return [record for record in done if dataset in {None, record.dataset}]
+
+
+def _runs(results: Results) -> Fact:
+    done, planned = len(_done(results)), len(results.planned)
+    return Fact("Runs", f"{done} of {planned} planned runs are done and scored", done == planned)
+
+
+def _dataset_facts(results: Results, dataset: str) -> Iterator[Fact]:
+    records = _done(results, dataset)
+    if not records:
+        return
+    yield _data(results, dataset, records)
+    splits = sorted({(record.fold, record.split_digest[:12]) for record in records})
+    yield Fact(f"Splits, {dataset}", ", ".join(f"fold {fold}: {digest}" for fold, digest in splits))
+    yield _leakage(results, dataset)
+
+
+def _data(results: Results, dataset: str, records: Sequence[Record]) -> Fact:
+    """Compare the files that rows used; variants may ask for different files, such as fewer sequences."""
+    term = f"Data, {dataset}"
+    if any(name == dataset for name, _ in mixed_data(results)):
+        return Fact(term, "runs of one variant used different files or splits", is_good=False)
+    variants: dict[str, dict[str, None]] = {}
+    for record in records:
+        variants.setdefault(record.data_digest[:12], {})[record.variant] = None
+    beginning = "the SHA-256 of all files begins with"
+    if len(variants) == 1:
+        (digest,) = variants
+        return Fact(term, f"{beginning} {digest}, for every row", is_good=True)
+    parts = [f"{digest} for {', '.join(names)}" for digest, names in variants.items()]
+    return Fact(term, f"{beginning} {'; '.join(parts)}. Rows of different data are not ranked together")
+
+
+def _leakage(results: Results, dataset: str) -> Fact:
+    """Look for patients in the test sets of two folds, recounted from the cases: a model was trained on them."""
+    patients: set[str] = set()
+    repeated: set[str] = set()
+    for row in rows_of(results, dataset):
+        cases = lines_of_runs(results.cases, row.runs)
+        n_folds = cases.groupby("patient")["fold"].nunique()
+        patients.update(n_folds.index)
+        repeated.update(n_folds.index[n_folds > 1])
+    text = f"{len(patients)} patients, each tested in one fold only, with all cases and slices"
+    if repeated:
+        text = f"tested in several folds: {', '.join(sorted(repeated)[:_MOST_PATIENTS])}"
+    return Fact(f"Leakage, {dataset}", text, not repeated)
+
+
+def _selection(results: Results) -> Iterator[Fact]:
+    variants = list(results.manifest.scores)
+    for variant in variants:
+        term = "Selection" if len(variants) == 1 else f"Selection, {variant}"
+        if results.selects_on_test_set(variant):
+            yield Fact(term, _ON_TEST_SET, is_good=False)
+        else:
+            yield Fact(term, _ON_VALIDATION, is_good=True)
+
+
+def _equal_recipe(results: Results) -> Fact:
+    """Compare the recipes of the rows of each variant, apart from their models and machines."""
+    n_compared = 0
+    unequal: set[str] = set()
+    for first, *others in _records_by_variant(results):
+        n_compared += len(others)
+        for other in others:
+            unequal.update(difference.key for difference in differences(first, other))
+    unequal = {key for key in unequal if not key.startswith((*_OF_A_MODEL, _OF_A_MACHINE))}
+    if unequal:
+        keys = ", ".join(sorted(unequal))
+        return Fact("Equal recipe", f"rows of a variant differ in more than their models: {keys}", is_good=False)
+    if not n_compared:
+        return Fact("Equal recipe", "no variant has two rows to compare")
+    return Fact("Equal recipe", "rows of a variant differ in their models only", is_good=True)
+
+
+def _records_by_variant(results: Results) -> Iterator[list[list[Record]]]:
+    """Yield the records of every row, for each dataset and variant."""
+    for dataset in results.manifest.datasets:
+        by_variant: dict[str, list[list[Record]]] = {}
+        for row in rows_of(results, dataset):
+            by_variant.setdefault(row.group.variant, []).append(row.records(results))
+        yield from by_variant.values()
+
+
+def _environment(results: Results) -> Iterator[Fact]:
+    records = _done(results)
+    yield Fact("Machine", _join_different(records, _machine))
+    yield Fact("Software", _join_different(records, _software))
+    commits = _join_different(records, _commit)
+    if commits:
+        yield Fact("Code", commits)
+
+
+def _machine(record: Record) -> str:
+    provenance = record.provenance
+    device = provenance.get("name") or provenance.get("device", "")
+    return f"{device}, {provenance.get('precision', '')}, {provenance.get('threads', '')} threads"
+
+
+def _software(record: Record) -> str:
+    versions = record.provenance.get("versions", {})
+    return ", ".join(f"{name} {versions[name]}" for name in _SOFTWARE if name in versions)
+
+
+def _commit(record: Record) -> str:
+    code = record.provenance.get("code", {})
+    commit = code.get("commit")
+    if not commit:
+        return ""
+    changes = " with changes" if code.get("dirty") else ""
+    return f"commit {commit[:12]}{changes}"
+
+
+def _join_different(records: Sequence[Record], describe: Callable[[Record], str]) -> str:
+    texts = dict.fromkeys(map(describe, records))
+    return "; ".join(text for text in texts if text)

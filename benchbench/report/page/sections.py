@@ -1,0 +1,194 @@
+"""The contents of the sections of a page, as its template reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from benchbench.comparison.board import Board
+from benchbench.images.arrays import Floats
+from benchbench.report.board_tables import difference_table
+from benchbench.report.page.cells import PageTable, table_of
+from benchbench.report.page.standings import fold_scores, standings
+from benchbench.report.reproduction_page import reproduction_table
+from benchbench.spec.reported import PrintedTable
+from benchbench.statistics import Friedman, friedman
+from benchbench.tables.cost_tables import cost_summary, cost_table
+from benchbench.tables.listings import listing_tables
+from benchbench.tables.pivots import pivot_tables
+from benchbench.tables.reproduction import Reproduction
+from benchbench.tables.results import Results
+from benchbench.tables.rows import rows_of
+
+RankedChoices = tuple[Board, pd.DataFrame]
+"""A board and its `sensitivity_table`."""
+
+_MOST_RANKS = 8  # rows whose ranks fit into the table of choices
+_MOST_PAIRS = 45  # those of ten rows; the file has all
+_CHOICE_COLUMNS = ["choice", "first", "tau", "moved"]
+_NOT_SHOWN = ["dataset", "metric", "empty", "folds", "patients", "note"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardSection:
+    """The comparisons of a board with at least two rows."""
+
+    board: Board
+    pairs: PageTable
+    pair_notes: Sequence[str]
+    n_pairs_left_out: int
+    """Pairs that are in `differences.csv` only."""
+    sensitivity: PageTable
+    n_choices: int
+    n_same_first: int
+    """Choices under which the first row stays the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSection:
+    """The tables of a dataset."""
+
+    name: str
+    standings: PageTable
+    folds: Sequence[PageTable]
+    """A table for each metric."""
+    boards: Sequence[BoardSection]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverDatasets:
+    """Mean ranks over several datasets."""
+
+    table: PageTable
+    friedman: str
+    """Result of the Friedman test, or the reason why there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedTable:
+    """A table that the benchmark file asks for."""
+
+    name: str
+    """Name of its files, without the suffix."""
+    table: PageTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproductionSection:
+    """A printed table next to the measured one."""
+
+    printed: PrintedTable
+    deviations: Sequence[str]
+    table: PageTable
+
+
+def dataset_section(results: Results, ranked_choices: Sequence[RankedChoices], name: str) -> DatasetSection:
+    """Return the leaderboard, the scores of folds and the comparisons on a dataset."""
+    metrics: dict[str, None] = {}
+    for row in rows_of(results, name):
+        metrics.update(dict.fromkeys(results.metrics(row.group.variant)))
+    folds = [fold_scores(results, name, metric) for metric in metrics]
+    sections = []
+    for board, choices in ranked_choices:
+        if board.dataset == name and len(board.rows) > 1:
+            sections.append(_board_section(board, choices))
+    return DatasetSection(
+        name=name,
+        standings=standings(results, [board for board, _ in ranked_choices], name),
+        folds=[table for table in folds if table is not None],
+        boards=sections,
+    )
+
+
+def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
+    title = f"{board.dataset}, {board.metric}"
+    pairs = difference_table([board])
+    notes = [note for note in dict.fromkeys(pairs["note"]) if note]
+    first_pairs = pairs.drop(columns=_NOT_SHOWN).head(_MOST_PAIRS)
+    has_ranks = len(board.rows) <= _MOST_RANKS
+    shown_choices = choices if has_ranks else choices[_CHOICE_COLUMNS]
+    is_same_first = choices["first"] == choices["first"].iloc[0]
+    return BoardSection(
+        board=board,
+        pairs=table_of(first_pairs, caption=f"Every pair of rows on {title}"),
+        pair_notes=notes,
+        n_pairs_left_out=len(pairs) - len(first_pairs),
+        sensitivity=table_of(shown_choices, caption=f"The order on {title} under other choices"),
+        n_choices=len(choices),
+        n_same_first=int(is_same_first.sum()),
+    )
+
+
+def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
+    """Return the mean ranks on boards of the same rows and metric; None unless there are two datasets and rows."""
+    comparable = _comparable_boards(boards)
+    n_datasets = len({board.dataset for board in comparable})
+    if n_datasets < 2 or len(comparable[0].rows) < 2:
+        return None
+    labels = sorted(comparable[0].rows)
+    lower_is_better = comparable[0].panel.is_lower_better
+    scores = np.array([[board.means[label] for label in labels] for board in comparable])
+    ranks = pd.DataFrame(scores).rank(axis=1, ascending=lower_is_better)
+    frame = pd.DataFrame({"row": labels, "mean rank": ranks.mean().to_numpy()})
+    for board, means in zip(comparable, scores, strict=True):
+        frame[board.dataset] = means
+    caption = f"{comparable[0].metric} over {len(comparable)} datasets"
+    table = table_of(frame.sort_values(["mean rank", "row"]), caption=caption)
+    return OverDatasets(table=table, friedman=_describe_friedman(scores, is_lower_better=lower_is_better))
+
+
+def _comparable_boards(boards: Sequence[Board]) -> list[Board]:
+    """Return the boards that have the rows and the metric of the first."""
+    comparable = []
+    for board in boards:
+        has_rows = sorted(board.rows) == sorted(boards[0].rows)
+        if has_rows and board.metric == boards[0].metric:
+            comparable.append(board)
+    return comparable
+
+
+def _describe_friedman(scores: Floats, *, is_lower_better: bool) -> str:
+    test = friedman(scores, is_lower_better=is_lower_better)
+    if isinstance(test, Friedman):
+        return f"p = {test.p:.4f}"
+    return f"not tested ({test.reason})"
+
+
+def requested_tables(results: Results) -> list[NamedTable]:
+    """Return the pivots and listings that the benchmark file asks for."""
+    prefix = f"{results.manifest.title}: "
+    tables = []
+    for pivot in pivot_tables(results):
+        caption = pivot.title.removeprefix(prefix)
+        tables.append(NamedTable(name=pivot.name, table=table_of(pivot.table, caption=caption)))
+    for listing in listing_tables(results):
+        caption = listing.title.removeprefix(prefix)
+        tables.append(NamedTable(name=listing.name, table=table_of(listing.frame, caption=caption)))
+    return tables
+
+
+def cost_tables(results: Results) -> tuple[PageTable, PageTable]:
+    """Return the cost of every model and that of every run."""
+    models = cost_summary(results).drop(columns="data")
+    runs = cost_table(results).drop(columns="data")
+    return table_of(models, caption="Cost of every model"), table_of(runs, caption="Cost of every run")
+
+
+def reproduction_sections(results: Results, reproductions: Sequence[Reproduction]) -> list[ReproductionSection]:
+    """Return every printed table next to the measured one."""
+    if not reproductions:
+        return []
+    numbers = reproduction_table(results, reproductions)
+    sections = []
+    for number, reproduction in enumerate(reproductions, start=1):
+        lines = numbers[numbers["table"] == number].drop(columns=["table", "data"])
+        section = ReproductionSection(
+            printed=reproduction.printed,
+            deviations=reproduction.deviations,
+            table=table_of(lines, caption=f"Table {number}: measured and printed"),
+        )
+        sections.append(section)
+    return sections
