@@ -62,9 +62,11 @@ def augment(
         if not in_place:
             images, labels = _copy(images), _copy(labels)
         images, labels = images.contiguous(), labels.contiguous()
-        _transform_volumes(images, labels, steps, part, generator=generator)
-    else:
-        images, labels = _transform_slices(images, labels, steps, part, generator=generator)
+    images, labels = _transform_space(images, labels, steps, part, generator=generator)
+    on_host = [step for step in steps if isinstance(step, Albumentations)]
+    if on_host:
+        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)
+        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds[:, part.samples])
     for step in steps:
         if isinstance(step, IntensityStep):
             change = draw_change(step, part.batch_size, generator=generator)
@@ -89,11 +91,11 @@ def _problem_in_slices(step: AugmentStep, patch: Sequence[int]) -> str:
 
 
 def _problem_in_volumes(step: AugmentStep, patch: Sequence[int]) -> str:
-    found = " x ".join(map(str, patch))
+    size = " x ".join(map(str, patch))
     if isinstance(step, Rot90 | Transpose | Rotate):
-        return f"{step.name} is for slices, found a patch of {found}; leave it out"
+        return f"{step.name} is for slices, found a patch of {size}; leave it out"
     if isinstance(step, Albumentations):
-        return f"albumentations = {step.albumentations!r} is for slices, found a patch of {found}; leave it out"
+        return f"albumentations = {step.albumentations!r} is for slices, found a patch of {size}; leave it out"
     return ""
 
 
@@ -101,27 +103,18 @@ def _copy(values: Tensor) -> Tensor:
     return values.clone(memory_format=torch.contiguous_format)
 
 
-def _transform_volumes(
-    images: Tensor, labels: Tensor, steps: Sequence[AugmentStep], part: Part, *, generator: torch.Generator
-) -> None:
-    """Apply the spatial steps to volumes in place."""
-    spatial = [step for step in steps if isinstance(step, SpatialStep)]
-    maps = draw_axis_maps(spatial, part.batch_size, images.shape[2:], generator=generator)
-    spatial_3d.transform_in_place(images, labels, maps.select(part.samples))
-
-
-def _transform_slices(
+def _transform_space(
     images: Tensor, labels: Tensor, steps: Sequence[AugmentStep], part: Part, *, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return slices after the spatial steps and albumentations."""
+    """Return slices after the spatial steps, new, or volumes, changed in place."""
     spatial = [step for step in steps if isinstance(step, SpatialStep)]
-    matrices = draw_matrices(spatial, part.batch_size, images.shape[2:], generator=generator)
-    images, labels = spatial_2d.transform(images, labels, matrices[part.samples])
-    on_host = [step for step in steps if isinstance(step, Albumentations)]
-    if on_host:
-        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)
-        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds[:, part.samples])
-    return images, labels
+    patch = images.shape[2:]
+    if labels.ndim == 4:
+        maps = draw_axis_maps(spatial, part.batch_size, patch, generator=generator)
+        spatial_3d.transform_in_place(images, labels, maps.select(part.samples))
+        return images, labels
+    matrices = draw_matrices(spatial, part.batch_size, patch, generator=generator)
+    return spatial_2d.transform(images, labels, matrices[part.samples])
 
 
 def _transform_on_host(
@@ -142,9 +135,9 @@ def _change_intensities(images: Tensor, change: IntensityChange) -> None:
     if samples.one_at_a_time(images):
         for number in chosen.tolist():
             sample = slice(number, number + 1)
-            change.function(images[sample], *[amount[sample] for amount in change.amounts])
+            change.select(sample).apply(images[sample])
     elif len(chosen):
         index = chosen.to(images.device, non_blocking=True)
         selected = images[index]
-        change.function(selected, *[amount[chosen] for amount in change.amounts])
+        change.select(chosen).apply(selected)
         images[index] = selected

@@ -43,10 +43,14 @@ class IntensityChange(NamedTuple):
     amounts: tuple[Tensor, ...]
     """Tensors (B,), the arguments of `function`."""
 
-    def select(self, samples: slice) -> IntensityChange:
+    def select(self, index: slice | Tensor) -> IntensityChange:
         """Return the change for some of the samples."""
-        amounts = tuple(amount[samples] for amount in self.amounts)
-        return IntensityChange(self.function, self.chosen[samples], amounts)
+        amounts = tuple(amount[index] for amount in self.amounts)
+        return IntensityChange(self.function, self.chosen[index], amounts)
+
+    def apply(self, images: Tensor) -> None:
+        """Change all images (B, C, *patch) in place, whether they are chosen or not."""
+        self.function(images, *self.amounts)
 
 
 def draw_matrices(

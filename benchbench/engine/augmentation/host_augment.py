@@ -118,16 +118,13 @@ def _explain(name: str, error: Exception) -> list[str]:
         return [f"{_title(name)}: {_one_line(error)}"]
     complaints: dict[str, list[str]] = {}
     for problem in cause.errors():
-        parameter = str(problem["loc"][0]) if problem["loc"] else ""
-        complaint = problem["msg"]
-        if parameter and problem["type"] != "missing":
-            complaint += f", found {problem['input']!r}"
-        complaints.setdefault(parameter, []).append(complaint)
-    lines = []
-    for parameter, messages in complaints.items():
-        where = f"{_title(name)}: {parameter}" if parameter else _title(name)
-        lines.append(f"{where}: {' or '.join(messages)}")
-    return lines
+        where, complaint = _title(name), problem["msg"]
+        if problem["loc"]:
+            where += f": {problem['loc'][0]}"
+            if problem["type"] != "missing":
+                complaint += f", found {problem['input']!r}"
+        complaints.setdefault(where, []).append(complaint)
+    return [f"{where}: {' or '.join(messages)}" for where, messages in complaints.items()]
 
 
 def _apply_to_random_patch(transform: Any, shape: tuple[int, int, int]) -> None:
@@ -165,8 +162,8 @@ def _call(transform: Any, image: Pixels, label: BitMasks) -> tuple[Pixels, BitMa
         raise IncompatibleError(f"{where}: {_one_line(error)}") from error
     new_image, new_label = result["image"], result["mask"]
     if new_image.shape != image.shape or new_label.shape != label.shape:
-        found = f"{new_image.shape[0]} x {new_image.shape[1]}"
-        raise IncompatibleError(f"{where}: returned {found}, expected the same size")
+        size = f"{new_image.shape[0]} x {new_image.shape[1]}"
+        raise IncompatibleError(f"{where}: returned {size}, expected the same size")
     if new_image.dtype != image.dtype or new_label.dtype != label.dtype:
         raise IncompatibleError(f"{where}: returned {new_image.dtype} for the image, expected {image.dtype}")
     return new_image, new_label

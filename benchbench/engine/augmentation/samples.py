@@ -1,4 +1,4 @@
-"""How the samples of a batch are processed: one at a time, or all together."""
+"""The choice between processing samples one at a time and all together."""
 
 from __future__ import annotations
 

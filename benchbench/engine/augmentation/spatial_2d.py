@@ -99,10 +99,16 @@ def _groups(moves: Tensor, images: Tensor) -> list[tuple[int, slice | Tensor]]:
 
 
 def _move_exactly(values: Tensor, moves: int) -> Tensor:
-    axes = [axis for axis, bit in ((-1, _FLIP_X), (-2, _FLIP_Y)) if moves & bit]
+    axes = []
+    if moves & _FLIP_X:
+        axes.append(-1)
+    if moves & _FLIP_Y:
+        axes.append(-2)
     if axes:
         values = values.flip(axes)
-    return values.mT if moves & _TRANSPOSE else values
+    if moves & _TRANSPOSE:
+        values = values.mT
+    return values
 
 
 def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
@@ -119,7 +125,8 @@ def _grid_terms(matrices: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     matrices = matrices[:, :2] / torch.tensor([[width / 2], [height / 2]])
     across = matrices[:, :, :1] * _pixels(width) + matrices[:, :, 2:]
     down = matrices[:, :, 1:2] * _pixels(height)
-    across, down = (term.to(images.device, images.dtype, non_blocking=True) for term in (across, down))
+    across = across.to(images.device, images.dtype, non_blocking=True)
+    down = down.to(images.device, images.dtype, non_blocking=True)
     return across[:, :, None, :], down[:, :, :, None]
 
 

@@ -47,8 +47,9 @@ class Slices:
         lengths = [len(label) for label in self._labels]
         self.case_of = torch.repeat_interleave(torch.arange(len(cases)), torch.tensor(lengths))
         self._slice_of = torch.cat([torch.arange(length) for length in lengths])
-        is_resident = fits_on((*self._images, *self._labels), device)
-        self._resident = self._copy_to_device() if is_resident else None
+        self._resident: tuple[Tensor, Tensor] | None = None
+        if fits_on((*self._images, *self._labels), device):
+            self._resident = self._copy_to_device()
 
     def __len__(self) -> int:
         return len(self.case_of)
@@ -98,4 +99,6 @@ def fits_on(arrays: Sequence[Tensor], device: torch.device) -> bool:
 
 def to_float(images: Tensor) -> Tensor:
     """Return images as float32, those of 8 bits divided by 255."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+    if images.dtype == torch.uint8:
+        return images.float().div_(255)
+    return images.float()

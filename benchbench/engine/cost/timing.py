@@ -38,9 +38,12 @@ class CaseClock:
         The 90th percentile is None for fewer than five cases.
         """
         milliseconds = [1000 * seconds for seconds in self._seconds[1:] or self._seconds]
-        p50 = float(np.median(milliseconds)) if milliseconds else None
-        p90 = float(np.percentile(milliseconds, 90)) if len(milliseconds) >= _LEAST_FOR_P90 else None
-        return {"ms_per_case_p50": p50, "ms_per_case_p90": p90}
+        percentiles: dict[str, float | None] = {"ms_per_case_p50": None, "ms_per_case_p90": None}
+        if milliseconds:
+            percentiles["ms_per_case_p50"] = float(np.median(milliseconds))
+        if len(milliseconds) >= _LEAST_FOR_P90:
+            percentiles["ms_per_case_p90"] = float(np.percentile(milliseconds, 90))
+        return percentiles
 
 
 @torch.inference_mode()

@@ -18,12 +18,13 @@ def resolve_devices(requested: str) -> tuple[str, ...]:
     present = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
     if requested == "auto":
         return present or ("cpu",)
-    names = [name.strip() for name in requested.split(",")]
-    devices = tuple("cuda:0" if name == "cuda" else name for name in names)
-    for device in devices:
-        if device != "cpu" and device not in present:
+    devices = []
+    for name in requested.split(","):
+        device = "cuda:0" if name.strip() == "cuda" else name.strip()
+        if device not in {"cpu", *present}:
             raise UsageError(f"--device {device}: not found; this machine has {', '.join(('cpu', *present))}")
-    return devices
+        devices.append(device)
+    return tuple(devices)
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:

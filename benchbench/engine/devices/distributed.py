@@ -58,8 +58,9 @@ class Processes:
         """Return this process's part of a batch; the parts differ by one sample at most."""
         begin = batch_size * self.rank // self.count
         end = batch_size * (self.rank + 1) // self.count
-        samples = slice(begin, end) if end > begin else slice(0, 1)
-        return Part(batch_size, samples, end - begin)
+        if begin == end:
+            return Part(batch_size, slice(0, 1), 0)
+        return Part(batch_size, slice(begin, end), end - begin)
 
     def weight(self, part: Part) -> float:
         """Return the factor of a part's loss that makes the mean over the processes the loss of the batch."""
@@ -67,19 +68,25 @@ class Processes:
 
     def all_reduce(self, values: Tensor) -> Tensor:
         """Return the sum over the processes, on each of them; gradients are summed in the same way."""
-        return values if self.count == 1 else _AllReduce.apply(values)
+        if self.count == 1:
+            return values
+        return _AllReduce.apply(values)
 
     def sum_over_batch(self, part: Part, values: Tensor) -> Tensor:
         """Return sums over the whole batch for `values` that are sums over the samples of a part."""
-        return values if self.count == 1 else self.all_reduce(values * (part.counted > 0))
+        if self.count == 1:
+            return values
+        return self.all_reduce(values * (part.counted > 0))
 
     def broadcast(self, compute: Callable[[], T]) -> T:
         """Call `compute` on the first process and return its result on all; the others wait."""
         if self.count == 1:
             return compute()
-        results: list[Any] = [compute() if self.is_first else None]
-        dist.broadcast_object_list(results, src=0, device=torch.device("cpu"))
-        return results[0]
+        result: list[Any] = [None]
+        if self.is_first:
+            result = [compute()]
+        dist.broadcast_object_list(result, src=0, device=torch.device("cpu"))
+        return result[0]
 
     def parallel(self, model: nn.Module, step: Step) -> Step:
         """Return `step`, which runs `model`, so that its backward pass averages gradients over the processes."""
@@ -98,10 +105,11 @@ def process_group(count: int, device: torch.device) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
+    backend = "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # gloo broadcasts objects on the CPU: a process that waits for one does not keep its GPU busy
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        # gloo broadcasts objects on the CPU: a process that waits for one does not keep its GPU busy
+        backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=_TIMEOUT)
     yield Processes(dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()  # only without an error: it waits for the other processes

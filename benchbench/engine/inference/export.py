@@ -19,9 +19,11 @@ def label_nifti(prepared: PreparedCase, masks: Mask, regions: Mapping[str, tuple
     masks (S, K, H, W), in the order of the regions. The affine is the identity where none is known.
     """
     labels = prepared.frame.restore(region_labels(masks.swapaxes(0, 1), regions))
-    affine = np.eye(4) if prepared.affine is None else prepared.affine
+    affine, unit = prepared.affine, "mm"
+    if affine is None:
+        affine, unit = np.eye(4), "unknown"
     image = nib.nifti1.Nifti1Image(np.ascontiguousarray(labels), affine)
-    image.header.set_xyzt_units("unknown" if prepared.affine is None else "mm")
+    image.header.set_xyzt_units(unit)
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
 
 
@@ -42,7 +44,8 @@ def region_labels(masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> NDArra
         return min(values, key=lambda value: (bits_of[value] ^ bits).bit_count())
 
     table = np.array([nearest_value(bits) for bits in range(2 ** len(regions))], dtype=np.uint8)
-    weights = (1 << np.arange(len(regions))).reshape(-1, *[1] * (masks.ndim - 1)).astype(np.uint8)
-    bits = (masks * weights).sum(0, dtype=np.uint8)
-    labels: NDArray[np.uint8] = table[bits]
+    voxel_bits = np.zeros(masks.shape[1:], dtype=np.uint8)
+    for number, mask in enumerate(masks):
+        voxel_bits |= mask.view(np.uint8) << number
+    labels: NDArray[np.uint8] = table[voxel_bits]
     return labels

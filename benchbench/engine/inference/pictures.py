@@ -32,12 +32,12 @@ def planes_through(prepared: PreparedCase, masks: Mask) -> list[Plane]:
     """
     if masks.any():
         number = int(masks.sum((1, 2, 3)).argmax())
-        middle = np.argwhere(masks[number].any(0)).mean(0)
+        row, column = np.argwhere(masks[number].any(0)).mean(0).astype(int).tolist()
     else:
-        number, *middle = ((start + stop) // 2 for start, stop in prepared.frame.box)
+        number, row, column = ((start + stop) // 2 for start, stop in prepared.frame.box)
     if prepared.placement:
         return [_slice(prepared, number)]
-    return [_volume_plane(prepared, axis, int(index)) for axis, index in enumerate((number, *middle))]
+    return [_volume_plane(prepared, axis, index) for axis, index in enumerate((number, row, column))]
 
 
 def render_plane(prepared: PreparedCase, plane: Plane) -> Picture:
@@ -87,13 +87,14 @@ def _upright(prepared: PreparedCase) -> tuple[bool, tuple[bool, bool]]:
     """Return (transposed, flipped) so that superior or anterior is up and the patient's right is on the right."""
     if prepared.affine is None or prepared.affine.shape != (4, 4):
         return _AS_STORED
-    orientation = io_orientation(prepared.affine)
-    rows, columns = ((int(orientation[axis, 0]), orientation[axis, 1] > 0) for axis in prepared.frame.axes[1:])
-    transposed = rows[0] < columns[0]
+    orientation = io_orientation(prepared.affine)  # (3, 2): world axis and direction of each axis of the case
+    _, row_axis, column_axis = prepared.frame.axes
+    transposed = bool(orientation[row_axis, 0] < orientation[column_axis, 0])
     if transposed:
-        rows, columns = columns, rows
-    is_up, is_right = rows[1], columns[1]
-    return transposed, (bool(is_up), not is_right)
+        row_axis, column_axis = column_axis, row_axis
+    runs_up = bool(orientation[row_axis, 1] > 0)
+    runs_right = bool(orientation[column_axis, 1] > 0)
+    return transposed, (runs_up, not runs_right)
 
 
 def _aspect(prepared: PreparedCase, axes: Sequence[int]) -> float:

@@ -44,10 +44,12 @@ class Predictor:
         if prepared.placement:
             return self._predict_slices(prepared, prepared.placement)
         image = torch.from_numpy(prepared.image()).to(self.device)
+        if image.dtype == torch.uint8:
+            image = to_float(image)
         inference = self.protocol.inference
         mean = predict_windows(
             self._mean_over_models,
-            to_float(image) if image.dtype == torch.uint8 else image,
+            image,
             patch=self.protocol.patch,
             overlap=inference.overlap,
             importance=inference.importance,
@@ -75,8 +77,9 @@ class Predictor:
         patch, inference = self.protocol.patch, self.protocol.inference
         space = [stop - start for start, stop in prepared.frame.box]
         images = space[0] if prepared.placement else count_windows(space, patch, overlap=inference.overlap)
-        flips = 2 ** len(patch) if inference.flips else 1
-        return images * flips * len(self.models)
+        if inference.flips:
+            images *= 2 ** len(patch)
+        return images * len(self.models)
 
     def _predict_slices(self, prepared: PreparedCase, placement: Placement) -> Tensor:
         slices = Slices([prepared], device=self.device)
@@ -96,12 +99,18 @@ class Predictor:
         for model in self.models:
             with autocast(self.device, self.protocol.precision):
                 logits = forward(model, images)
-            logits = logits.float()
-            results.append(logits if self._averages_logits else activate(logits, self._activation))
-        return results[0] if len(results) == 1 else torch.stack(results).mean(0)
+            result = logits.float()
+            if not self._averages_logits:
+                result = activate(result, self._activation)
+            results.append(result)
+        if len(results) == 1:
+            return results[0]
+        return torch.stack(results).mean(0)
 
     def _to_probabilities(self, mean: Tensor) -> Tensor:
-        return activate(mean, self._activation) if self._averages_logits else mean
+        if self._averages_logits:
+            return activate(mean, self._activation)
+        return mean
 
     @property
     def _activation(self) -> Activation:

@@ -37,7 +37,8 @@ def _panels(picture: Picture, reference: Mask, prediction: Mask) -> Picture:
     """Return the three panels in a row; reference and prediction (K, H, W)."""
     factor = max(1, _LEAST_WIDTH // picture.shape[1])
     picture = picture.repeat(factor, 0).repeat(factor, 1)
-    reference, prediction = (mask.repeat(factor, 1).repeat(factor, 2) for mask in (reference, prediction))
+    reference = reference.repeat(factor, 1).repeat(factor, 2)
+    prediction = prediction.repeat(factor, 1).repeat(factor, 2)
     gap = np.full((picture.shape[0], _GAP, 3), 255, np.uint8)
     panels = [picture, gap, _outlined(picture, reference), gap, _outlined(picture, prediction)]
     return np.concatenate(panels, axis=1)

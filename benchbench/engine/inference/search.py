@@ -135,7 +135,8 @@ class Search:
                 total=total,
                 sure=rules.sure,
             )
-        (index,) = best_indices(dice / self._cases, SIZES, preferred=[self._rules.components[region]])
+        preferred = self._rules.components[region]
+        (index,) = best_indices(dice / self._cases, SIZES, preferred=[preferred])
         return SIZES[index]
 
     def _stored_cases(self) -> Iterator[_StoredCase]:
@@ -160,9 +161,12 @@ def dice_by_threshold(
     key = np.zeros(probabilities.shape[1], dtype=np.int64)
     scores = []
     for number, (level, inside, positive) in enumerate(zip(levels, reference, positives, strict=True)):
-        # one number for the levels of this region and, where they are nested, of those around it
-        key = key * _LEVELS + level if nested else level
-        shape = (_LEVELS,) * (number + 1 if nested else 1)
+        if nested:  # one number for the levels of this region and of those around it
+            key = key * _LEVELS + level
+            shape = (_LEVELS,) * (number + 1)
+        else:
+            key = level
+            shape = (_LEVELS,)
         predicted = _count_above(key, shape)
         tp = _count_above(key[inside], shape)
         scores.append(_dice(tp, predicted, positive))

@@ -83,7 +83,9 @@ def predict_windows(
     assert sums is not None, "a volume has at least one window"
     if padded is volume:
         return sums
-    return sums[inner] if out is None else out.copy_(sums[inner])
+    if out is None:
+        return sums[inner]
+    return out.copy_(sums[inner])
 
 
 def window_spans(
@@ -101,7 +103,9 @@ def window_spans(
     """
     stride = max(1, width - math.ceil(round(width * overlap, 6)))
     gaps = math.ceil((size - width) / stride)
-    starts = [round(number * (size - width) / gaps) for number in range(gaps + 1)] if gaps else [0]
+    starts = [0]
+    if gaps:
+        starts = [round(number * (size - width) / gaps) for number in range(gaps + 1)]
     bell = _bell(width) if importance == "gaussian" else torch.ones(width, dtype=torch.float64)
     totals = torch.zeros(size, dtype=torch.float64)
     for start in starts:
@@ -194,9 +198,11 @@ def _weights(window: Window, *, out: Tensor) -> Tensor:
 
 def _check_size(results: Tensor, patch: Sequence[int]) -> None:
     if results.shape[2:] != tuple(patch):
-        found = " x ".join(map(str, results.shape[2:]))
+        returned = " x ".join(map(str, results.shape[2:]))
         expected = " x ".join(map(str, patch))
-        raise IncompatibleError(f"sliding window: the network returned {found} for a patch, expected {expected}")
+        raise IncompatibleError(
+            f"sliding window: the network returned {returned} for a patch, expected {expected}"
+        )
 
 
 def _zeros(regions: int, volume: Tensor, out: Tensor | None) -> Tensor:

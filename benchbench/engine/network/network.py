@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -56,8 +57,7 @@ def forward_with_loss(
     """
 
     def criterion(logits: Tensor | Sequence[Tensor]) -> Tensor:
-        heads = [logits] if isinstance(logits, Tensor) else logits
-        cropped = [_cropped(head, images) for head in heads]
+        cropped = [_cropped(head, images) for head in _heads(logits)]
         with torch.autocast(images.device.type, enabled=False):
             return deep_supervision_loss(protocol.loss, cropped, labels, sum_over_batch=sum_over_batch)
 
@@ -67,12 +67,16 @@ def forward_with_loss(
             loss, logits = model.loss(_padded(images), targets, criterion)
             return loss, _cropped(logits, images)
         logits = model(_padded(images))
-    finest = logits if isinstance(logits, Tensor) else logits[0]
-    return criterion(logits), _cropped(finest, images)
+    return criterion(logits), _cropped(_heads(logits)[0], images)
+
+
+def _heads(logits: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return the logits of all heads, finest first."""
+    return [logits] if isinstance(logits, Tensor) else logits
 
 
 def _padded_size(size: int) -> int:
-    return -(-size // STRIDE) * STRIDE
+    return math.ceil(size / STRIDE) * STRIDE
 
 
 def _padded(images: Tensor) -> Tensor:
@@ -97,10 +101,9 @@ def _cropped(logits: Tensor, images: Tensor) -> Tensor:
     """Return logits without the padding of the images; logits may be smaller than these by a power of two."""
     if images.ndim != 4 or not any(size % STRIDE for size in images.shape[2:]):
         return logits
-    stops = [
-        -(-size * head // _padded_size(size))
-        for size, head in zip(images.shape[2:], logits.shape[2:], strict=True)
-    ]
+    stops = []
+    for size, logits_size in zip(images.shape[2:], logits.shape[2:], strict=True):
+        stops.append(math.ceil(size * logits_size / _padded_size(size)))
     return logits[..., : stops[0], : stops[1]]
 
 

@@ -22,6 +22,7 @@ Intervals = tuple[Interval, ...]
 """The first index and the one after the last, for each axis."""
 Index = tuple[EllipsisType | slice, ...]
 
+_DIRECTIONS = {False: slice(None), True: slice(None, None, -1)}
 _WORLD: dict[SliceAxis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # right, anterior, superior
 
 
@@ -54,7 +55,9 @@ class Frame(NamedTuple):
         oriented = []
         for axis, is_flipped, size in zip(self.axes, self.flipped, self.shape, strict=True):
             start, stop = box[axis]
-            oriented.append((size - stop, size - start) if is_flipped else (start, stop))
+            if is_flipped:
+                start, stop = size - stop, size - start
+            oriented.append((start, stop))
         return tuple(oriented)
 
     def crop(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -71,8 +74,7 @@ class Frame(NamedTuple):
         return whole
 
     def _flips(self) -> Index:
-        steps = [-1 if is_flipped else 1 for is_flipped in self.flipped]
-        return (..., *[slice(None, None, step) for step in steps])
+        return (..., *[_DIRECTIONS[is_flipped] for is_flipped in self.flipped])
 
 
 def whole_frame(shape: Sequence[int], affine: Floats | None, *, slice_axis: SliceAxis | None) -> Frame:
@@ -92,8 +94,7 @@ def whole_frame(shape: Sequence[int], affine: Floats | None, *, slice_axis: Slic
             flipped = tuple(bool(orientation[axis, 1] < 0) for axis in axes)
         else:
             first = stored[_WORLD[slice_axis]]
-            others = [axis for axis in range(3) if axis != first]
-            axes = (first, *others)
+            axes = (first, *sorted({0, 1, 2} - {first}))
     sizes = tuple(int(shape[axis]) for axis in axes)
     return Frame(axes, flipped, sizes, _whole_box(sizes))
 

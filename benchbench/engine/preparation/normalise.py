@@ -59,7 +59,9 @@ def _scale(values: Channel, intensity: Intensity, *, inside: Mask, is_8_bit: boo
     """Change the values of a channel in place; `inside` is True where they are not 0."""
     match intensity:
         case "unit":
-            low, high = (0.0, 255.0) if is_8_bit else (float(values.min()), float(values.max()))
+            low, high = 0.0, 255.0
+            if not is_8_bit:
+                low, high = float(values.min()), float(values.max())
             values -= low
             values *= _inverse(high - low)
         case "zscore":

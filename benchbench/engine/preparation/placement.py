@@ -26,7 +26,8 @@ class Placement(NamedTuple):
 def place(native: Sequence[int], patch: Sequence[int]) -> Placement:
     """Return the placement of a slice at the largest size that fits the patch and keeps its aspect, centred."""
     factor = min(patch[0] / native[0], patch[1] / native[1])
-    height, width = (min(patch[axis], max(1, round(native[axis] * factor))) for axis in (0, 1))
+    height = min(patch[0], max(1, round(native[0] * factor)))
+    width = min(patch[1], max(1, round(native[1] * factor)))
     offset = ((patch[0] - height) // 2, (patch[1] - width) // 2)
     return Placement((native[0], native[1]), (height, width), offset)
 
@@ -50,7 +51,8 @@ def _resize(slices: NDArray[Any], placement: Placement, patch: Sequence[int], *,
     resized = np.zeros((*slices.shape[:2], *patch), dtype=slices.dtype)
     for number, slice_ in enumerate(slices):
         for channel, plane in enumerate(slice_):
-            source = plane.astype(np.float32) if plane.dtype == np.float16 else plane  # OpenCV has no float16
+            if plane.dtype == np.float16:
+                plane = plane.astype(np.float32)  # noqa: PLW2901 OpenCV has no float16
             target = resized[number, channel, top : top + height, left : left + width]
-            target[...] = cv2.resize(source, (width, height), interpolation=method)
+            target[...] = cv2.resize(plane, (width, height), interpolation=method)
     return resized

@@ -29,7 +29,7 @@ from benchbench.engine.preparation.normalise import normalise
 from benchbench.engine.preparation.placement import Placement, place, resize_image, resize_label
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
-from benchbench.images.arrays import BitMasks, voxel_digest
+from benchbench.images.arrays import BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol
 
 PREPARATION = 3
@@ -40,7 +40,7 @@ class PreparedArrays(NamedTuple):
     """The arrays of a case and their relation to it."""
 
     arrays: dict[str, NDArray[Any]]
-    """By the names of their files."""
+    """File name without its ending -> array."""
     frame: Frame
     placement: Placement | None
     """None in 3D."""
@@ -139,8 +139,7 @@ def prepare_arrays(case: Case, task: Task, protocol: Protocol) -> PreparedArrays
     Raises:
         DataError: the case is a slice, and the protocol is for volumes.
     """
-    image, label = _with_three_axes(case, protocol)
-    affine = case.affine if case.label.ndim == 3 else None
+    image, label, affine = _with_three_axes(case, protocol)
     slice_axis = protocol.slice_axis if protocol.ndim == 2 else None
     frame = whole_frame(label.shape, affine, slice_axis=slice_axis)
     if protocol.crop == "nonzero":  # before the axes are reordered: the image is read in the order of memory
@@ -158,15 +157,15 @@ def prepare_arrays(case: Case, task: Task, protocol: Protocol) -> PreparedArrays
     return PreparedArrays({"image": normalised, "label": bits, "foreground": foreground}, frame, None)
 
 
-def _with_three_axes(case: Case, protocol: Protocol) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return image (C, X, Y, Z) and label (X, Y, Z); an image of two dimensions becomes one slice."""
+def _with_three_axes(case: Case, protocol: Protocol) -> tuple[NDArray[Any], NDArray[Any], Floats | None]:
+    """Return image (C, X, Y, Z), label (X, Y, Z) and affine; an image of two dimensions becomes one slice."""
     if case.label.ndim == 3:
-        return case.image, case.label
+        return case.image, case.label, case.affine
     if protocol.ndim == 3:
         raise DataError(
             f"found an image of shape {case.image.shape[1:]}, expected a volume; set protocol.ndim to 2"
         )
-    return case.image[:, None], case.label[None]
+    return case.image[:, None], case.label[None], None
 
 
 def _spacing_of_three_axes(case: Case) -> list[float] | None:
@@ -174,7 +173,9 @@ def _spacing_of_three_axes(case: Case) -> list[float] | None:
     if case.spacing_mm is None:
         return None
     spacing = [float(size) for size in case.spacing_mm]
-    return [1.0, *spacing] if case.label.ndim == 2 else spacing
+    if case.label.ndim == 2:
+        return [1.0, *spacing]
+    return spacing
 
 
 def _denoiser(protocol: Protocol) -> Denoiser | None:

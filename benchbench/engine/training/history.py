@@ -47,7 +47,9 @@ def _scores(part: str, aggregate: str, counts: Integers, regions: Sequence[str],
     """
     of_regions = Counts(*np.moveaxis(counts[:, -len(regions) :], -1, 0))
     values = {metric: overlap(metric, of_regions, empty=empty) for metric in METRICS}
-    scores: Row = {f"{part}_{metric}_{aggregate}": _mean(value) for metric, value in values.items()}
+    scores: Row = {}
+    for metric, value in values.items():
+        scores[f"{part}_{metric}_{aggregate}"] = _mean(value)
     if len(regions) > 1:
         for name, dice in zip(regions, values["dice"].T, strict=True):
             scores[f"{part}_dice_{aggregate}:{name}"] = _mean(dice)
@@ -60,4 +62,6 @@ def _scores(part: str, aggregate: str, counts: Integers, regions: Sequence[str],
 def _mean(values: Floats) -> float:
     """Return the mean of the defined values; nan where none is."""
     defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else math.nan
+    if not len(defined):
+        return math.nan
+    return float(defined.mean())

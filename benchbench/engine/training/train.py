@@ -153,12 +153,12 @@ class Training:
 
     def spent(self) -> dict[str, float | None]:
         """Return seconds and watt-hours of all epochs, including those before an interruption."""
+        seconds = [row["seconds"] for row in self.history]
         energies = [row["energy_wh"] for row in self.history]
-        is_known = bool(energies) and None not in energies
-        return {
-            "train_seconds": float(sum(row["seconds"] for row in self.history)),
-            "energy_wh": sum(energies) if is_known else None,
-        }
+        energy_wh = None
+        if energies and None not in energies:
+            energy_wh = sum(energies)
+        return {"train_seconds": float(sum(seconds)), "energy_wh": energy_wh}
 
     def _train_epoch(
         self, generator: torch.Generator, progress: Callable[[float], None]
@@ -231,12 +231,15 @@ class Training:
 
     def _selection_value(self, row: Row) -> float | None:
         """Return the value that selects checkpoints, larger is better; None where an epoch was not validated."""
-        select = self.protocol.select
-        measure = row["validation_loss" if select == "loss" else f"validation_{select}_case"]
+        if self.protocol.select == "loss":
+            measure, sign = row["validation_loss"], -1
+        else:
+            measure, sign = row[f"validation_{self.protocol.select}_case"], 1
         if measure is None:
             return None
-        value = float(-measure if select == "loss" else measure)
-        return -math.inf if math.isnan(value) else value
+        if math.isnan(measure):
+            return -math.inf
+        return float(sign * measure)
 
     def _keep_if_good(self, epoch: int, value: float) -> bool:
         """Keep the weights unless `keep` checkpoints are better or equal; return True if they are the best."""
@@ -271,4 +274,6 @@ def _are_finite(weights: Mapping[str, Tensor]) -> bool:
 
 
 def _difference(value: float | None, before: float | None) -> float | None:
-    return None if value is None or before is None else value - before
+    if value is None or before is None:
+        return None
+    return value - before
