@@ -64,7 +64,8 @@ def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator
 def _model_lines(plugin: ModelPlugin) -> Iterator[str]:
     yield f"source: {plugin.source}"
     yield f"licence: {plugin.licence or 'that of its distribution'}"
-    yield f"dimensions: {', '.join(f'{ndim}D' for ndim in sorted(plugin.ndims))}"
+    dimensions = [f"{ndim}D" for ndim in sorted(plugin.ndims)]
+    yield f"dimensions: {', '.join(dimensions)}"
 
 
 def _parameter_lines(factory: Any) -> Iterator[str]:

@@ -79,7 +79,9 @@ class Preparation:
         opened = self._opened[_dataset_key(run.dataset)]
         prepared = self._prepared[_preparation_key(run)]
         fold = prepared.folds[run.fold]
-        parts = {part: tuple(prepared.cases[case.id] for case in fold.part(part)) for part in PARTS}
+        parts: dict[str, tuple[PreparedCase, ...]] = {}
+        for part in PARTS:
+            parts[part] = tuple(prepared.cases[case.id] for case in fold.part(part))
         task = opened.dataset.task
         entry_point = "" if run.members else self._registry.models[run.model.name].origin.entry_point
         return Assignment(

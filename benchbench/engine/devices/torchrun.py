@@ -136,5 +136,5 @@ def _discard(_: object) -> None:
 
 def _exit_reason(code: int) -> str:
     if code < 0:
-        return f"killed by signal {-code} ({signal.Signals(-code).name}) (worker.log has the rest)"
-    return f"ended with exit code {code} (worker.log has the rest)"
+        return f"killed by signal {-code} ({signal.Signals(-code).name}) (see worker.log)"
+    return f"ended with exit code {code} (see worker.log)"
