@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +64,3 @@ def test_the_page_of_models_is_up_to_date() -> None:
     models = {name: model for name, model in registry.models.items() if model.origin.distribution == "benchbench"}
     assert page.read_text(encoding="utf-8") == models_page(models)
     assert "**differs**" not in page.read_text(encoding="utf-8")
-
-
-def test_listing_imports_no_library_of_models() -> None:
-    code = (
-        "import sys; from benchbench.cli import _run; code = _run(['list']);"
-        "heavy = {'monai', 'segmentation_models_pytorch', 'timm', 'dynamic_network_architectures'} & set(sys.modules);"
-        "print(heavy, file=sys.stderr); sys.exit(code or len(heavy))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "smp_unet" in done.stdout
-    assert "unetr" in done.stdout

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from carry import carry
 from safetensors.torch import load_file
-from test_orchestrate import carry
 from test_patches import protocol as volume_protocol
 from test_patches import volume
 from torch import Tensor
@@ -20,7 +20,7 @@ from benchbench.launch.machine import Machine, check_processes, device_slots
 from benchbench.plan.run import RunKey
 from benchbench.results.folder import ResultsFolder
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_report")
 
 TWO = (Processes(0, 2), Processes(1, 2))
 EQUAL = (

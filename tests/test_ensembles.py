@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from carry import Recorder, carry
 from safetensors.torch import load_file
-from test_orchestrate import Recorder, carry
 from test_plan import FILE, make_registry, names, plan
 from test_spec_errors import VALID, problems
+from toy_benchmark import SHORT, Finished
 
 from benchbench.errors import SpecError
 from benchbench.launch import RunEvent
@@ -25,15 +26,7 @@ pytestmark = pytest.mark.usefixtures("without_figures")
 
 BOTH = '[[ensembles]]\nname = "both"\n'
 TWO = VALID.replace("[protocol]", '[[models]]\nname = "grand"\n[protocol]')
-SHORT = ("protocol.epochs=1", "models.plain_too.width=3")
-
-
-@pytest.fixture
-def pair_file(benchmark_file: Path) -> Path:
-    """Return a benchmark file with two models and their ensemble."""
-    text = benchmark_file.read_text().replace("[protocol]", '[[models]]\nname = "plain_too"\n\n[protocol]')
-    benchmark_file.write_text(text + BOTH)
-    return benchmark_file
+records_only = pytest.mark.usefixtures("without_report")
 
 
 def key(model: str, *, fold: int = 0, seed: int = 0) -> RunKey:
@@ -162,12 +155,11 @@ def test_selecting_an_ensemble_selects_its_members(tmp_path: Path) -> None:
 # the runs
 
 
-def test_an_ensemble_predicts_the_mean_of_its_members(pair_file: Path, squares: Path, tmp_path: Path) -> None:
-    folder, records, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
-    assert [record.status for record in records if record] == ["done"] * 3
-    assert recorder.todo == 3
+def test_an_ensemble_predicts_the_mean_of_its_members(finished_pair: Finished) -> None:
+    folder = finished_pair.folder
     members = [record_of(folder, name) for name in ("plain", "plain_too")]
     both = record_of(folder, "both")
+    assert [record.status for record in (*members, both)] == ["done"] * 3
     assert both.parameters == sum(member.parameters or 0 for member in members)
     assert (both.epochs, both.best_epoch) == (0, None)
     assert both.split_digest == members[0].split_digest
@@ -185,7 +177,7 @@ def test_an_ensemble_predicts_the_mean_of_its_members(pair_file: Path, squares: 
     cases = pd.read_parquet(folder.run(both.key).path / "cases.parquet").set_index("case")
     assert len(cases) == 2
     for case in cases.index:
-        with np.load(squares / "squares" / f"{case}.npz") as stored:
+        with np.load(finished_pair.data / "squares" / f"{case}.npz") as stored:
             images = torch.from_numpy(stored["image"].astype(np.float32) / 255).transpose(0, 1)
             reference = stored["label"] > 0
         with torch.no_grad():
@@ -195,8 +187,8 @@ def test_an_ensemble_predicts_the_mean_of_its_members(pair_file: Path, squares: 
         assert cases.loc[case, "fp"] == (prediction & ~reference).sum()
 
 
-def test_tables_rank_an_ensemble_and_name_its_members(pair_file: Path, squares: Path, tmp_path: Path) -> None:
-    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT)
+def test_tables_rank_an_ensemble_and_name_its_members(finished_pair: Finished) -> None:
+    folder = finished_pair.folder
     for name in ("folds.csv", "summary.csv", "cost.csv"):
         table = pd.read_csv(folder.path / name, keep_default_na=False)
         marks = table.set_index("model")["ensemble_of"]
@@ -209,46 +201,51 @@ def test_tables_rank_an_ensemble_and_name_its_members(pair_file: Path, squares: 
     assert pivot.columns.tolist() == ["fold", "plain", "plain_too", "both (ensemble)", "data"]
 
 
-def test_an_ensemble_is_repeated_when_a_member_changes(pair_file: Path, squares: Path, tmp_path: Path) -> None:
-    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
-    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
+@records_only
+def test_an_ensemble_is_repeated_when_a_member_changes(finished_pair: Finished, tmp_path: Path) -> None:
+    copy = finished_pair.copy(tmp_path)
+    folder = copy.folder
+    assert carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
     # a member has other settings
-    assert carry(pair_file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])[2].todo == 2
-    carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    assert carry(copy.file, copy.data, tmp_path, "protocol.epochs=1", only=["fold=0"])[2].todo == 2
+    carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])
     # a member has other weights, as if trained on another machine
     before = record_of(folder, "both").members
     path = folder.run(key("plain")).path / "best.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
+    assert carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
     after = record_of(folder, "both").members
     assert [name for name in before if after[name] != before[name]] == [str(key("plain"))]
 
 
-def test_retraining_a_member_deletes_the_records_of_its_ensembles(
-    pair_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+@records_only
+def test_retraining_a_member_deletes_the_records_of_its_ensembles(finished_pair: Finished, tmp_path: Path) -> None:
+    copy = finished_pair.copy(tmp_path)
+    folder = copy.folder
     shutil.rmtree(folder.run(key("plain")).path)
-    carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0,model=plain"])
+    carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0,model=plain"])
     assert folder.run(key("both")).read_record() is None
-    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
+    assert carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
     assert record_of(folder, "both").status == "done"
 
 
+@records_only
 def test_an_ensemble_stays_done_when_weights_of_a_member_are_deleted(
-    pair_file: Path, squares: Path, tmp_path: Path
+    finished_pair: Finished, tmp_path: Path
 ) -> None:
-    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    copy = finished_pair.copy(tmp_path)
+    folder = copy.folder
     (folder.run(key("plain")).path / "best.safetensors").unlink()
-    assert carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
+    assert carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])[2].todo == 0
     folder.run(key("both")).discard("run.json")
-    carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+    carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])
     reason = record_of(folder, "both").reason
     assert reason == f"member {key('plain')}: no best.safetensors in its folder; delete it to run it again"
 
 
+@pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize(
     ("explode", "status", "reason"),
     [
@@ -272,18 +269,21 @@ def test_an_ensemble_with_a_failed_member_is_a_row_with_the_reason(
     assert again == (2 if status == "failed" else 0)
 
 
-def test_workers_start_an_ensemble_when_its_members_have_ended(
-    pair_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    folder, records, recorder = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"], jobs=2)
+@records_only
+def test_workers_start_an_ensemble_when_its_members_have_ended(finished_pair: Finished, tmp_path: Path) -> None:
+    copy = finished_pair.copy(tmp_path)
+    table = copy.folder.run(key("both")).path / "cases.parquet"
+    in_one_process = pd.read_parquet(table)
+    for name in ("plain", "both"):
+        shutil.rmtree(copy.folder.run(key(name)).path)
+    _, records, recorder = carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"], jobs=2)
     assert [record.status for record in records if record] == ["done"] * 3
     ended = [run.model for run, event in recorder.events if isinstance(event, Record)]
-    assert ended[-1] == "both"
-    here, _, _ = carry(pair_file, squares, tmp_path / "here", *SHORT, only=["fold=0"])
-    tables = [results.run(key("both")).path / "cases.parquet" for results in (folder, here)]
-    assert pd.read_parquet(tables[0]).equals(pd.read_parquet(tables[1]))
+    assert ended == ["plain", "both"]
+    assert pd.read_parquet(table).equals(in_one_process)
 
 
+@records_only
 def test_an_interrupted_ensemble_is_finished_by_the_same_command(
     pair_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +299,7 @@ def test_an_interrupted_ensemble_is_finished_by_the_same_command(
     assert [run.model for run, _ in recorder.events] == ["both"]
 
 
+@records_only
 def test_an_ensemble_of_seeds_searches_thresholds_and_exports_predictions(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:

@@ -5,84 +5,38 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from carry import Recorder, carry, tables
+from toy_benchmark import Finished, write_benchmark, write_data
 
 from benchbench.errors import BenchbenchError, DataError, SpecError
 from benchbench.launch import RunEvent
-from benchbench.launch.machine import Machine
-from benchbench.launch.orchestrate import carry_out
-from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import RunKey
-from benchbench.plan.select import select_runs
-from benchbench.registry.registry import discover
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.record import Record
-from benchbench.run.assignment import Assignment
-from benchbench.spec.benchmark import read_benchmark
 
 pytestmark = pytest.mark.usefixtures("without_figures")
+tables_only = pytest.mark.usefixtures("without_page")
+records_only = pytest.mark.usefixtures("without_report")
 
-TABLES = ["folds.csv", "summary.csv", "leaderboard.md", "tables/1-dice-fold-by-model.csv"]
-
-
-class Recorder:
-    """An observer that keeps all events."""
-
-    def __init__(self) -> None:
-        self.todo = self.done = self.prepared_cases = 0
-        self.events: list[tuple[RunKey, RunEvent]] = []
-
-    def on_preparation_start(self, dataset: str, cases: int) -> None: ...
-
-    def on_case_prepared(self) -> None:
-        self.prepared_cases += 1
-
-    def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
-        self.todo, self.done = len(assignments), done
-
-    def on_run_event(self, key: RunKey, event: RunEvent) -> None:
-        self.events.append((key, event))
+FIRST = RunKey("squares", "plain", "default", 0, 0)
 
 
-def carry(
-    file: Path,
-    data: Path | None,
-    tmp_path: Path,
-    *sets: str,
-    only: Sequence[str] = (),
-    jobs: int = 0,
-    rehearse: bool = False,
-) -> tuple[ResultsFolder, list[Record | None], Recorder]:
-    registry = discover(["toy"])
-    benchmark = read_benchmark(file, check=registry.check, overrides=sets, rehearse=rehearse)
-    runs = plan_runs(benchmark, registry)
-    machine = Machine(
-        results=tmp_path / "results",
-        cache=tmp_path / "cache",
-        data_root=data,
-        devices=("cpu",),
-        jobs=jobs or None if jobs else 0,
-    )
-    recorder = Recorder()
-    folder, records = carry_out(
-        benchmark, runs, select_runs(runs, only), registry=registry, machine=machine, observer=recorder
-    )
-    return folder, records, recorder
+def record_of(finished: Finished) -> Record:
+    record = finished.folder.run(FIRST).read_record()
+    assert record
+    return record
 
 
-def tables(folder: ResultsFolder) -> dict[str, bytes]:
-    return {name: (folder.path / name).read_bytes() for name in TABLES}
-
-
-def test_a_benchmark_writes_all_files(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
-    folder, records, recorder = carry(benchmark_file, squares, tmp_path)
-    assert [record.status for record in records if record] == ["done", "done"]
-    assert recorder.prepared_cases == 4
-    run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
+def test_a_benchmark_writes_all_files(finished: Finished) -> None:
+    folder = finished.folder
+    assert record_of(finished).status == "done"
+    assert len(list(finished.cache.glob("prepared/*/*/case.json"))) == 4
+    run = folder.run(FIRST).path
     left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
     tables = {"cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"}
     assert left == tables | {"run.json", "history.csv", "best.safetensors", "previews"}
@@ -99,16 +53,15 @@ def test_a_benchmark_writes_all_files(benchmark_file: Path, squares: Path, tmp_p
     assert folds["dice"][0] == pytest.approx(expected.mean(), abs=1e-6)
 
 
-def test_a_distance_added_later_is_measured_without_training_again(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
+@tables_only
+def test_a_distance_added_later_is_measured_without_training_again(finished: Finished, tmp_path: Path) -> None:
     ask = 'protocol.metrics=["dice", "hd95", "nsd@2", "lesion_dice@gli"]'
-    folder, (first, _), _ = carry(benchmark_file, squares, tmp_path)
-    run = folder.run(RunKey("squares", "plain", "default", 0, 0))
+    first = record_of(finished)
+    copy = finished.copy(tmp_path)
+    run = copy.folder.run(FIRST)
     weights, counts = run.digest_of("best.safetensors"), pd.read_parquet(run.path / "cases.parquet")
-    folder, (second, _), recorder = carry(benchmark_file, squares, tmp_path, ask)
+    folder, (second, _), recorder = carry(copy.file, copy.data, tmp_path, ask)
     assert recorder.todo == 2
-    assert first is not None
     assert second is not None
     assert (second.digest, second.seconds, second.epochs) == (first.digest, first.seconds, first.epochs)
     assert second.provenance["measured"]["metrics"] == ["hd95", "nsd@2", "lesion_dice@gli"]
@@ -118,8 +71,8 @@ def test_a_distance_added_later_is_measured_without_training_again(
     board = (folder.path / "leaderboard.md").read_text()
     assert "hd95_px" in board
     assert "lesion_dice@gli_px" in board
-    assert carry(benchmark_file, squares, tmp_path, ask)[2].todo == 0
-    fresh, *_ = carry(benchmark_file, squares, tmp_path / "fresh", ask)
+    assert carry(copy.file, copy.data, tmp_path, ask)[2].todo == 0
+    fresh, *_ = carry(copy.file, copy.data, tmp_path / "fresh", ask)
     assert pd.read_parquet(fresh.run(second.key).path / "cases.parquet").equals(cases)
 
 
@@ -131,11 +84,12 @@ def read_events(run: Path) -> dict[str, dict[int, float]]:
     return {name: {event.step: event.value for event in events.Scalars(name)} for name in events.Tags()["scalars"]}
 
 
+@records_only
 def test_tensorboard_has_all_columns_of_the_history(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
     early = "protocol.early_stopping={ patience = 9 }"
     plateau = 'protocol.schedule={ name = "plateau", patience = 0 }'
     folder, _, _ = carry(benchmark_file, squares, tmp_path, early, plateau, only=["fold=0"])
-    run = folder.run(RunKey("squares", "plain", "default", 0, 0)).path
+    run = folder.run(FIRST).path
     history = pd.read_csv(run / "history.csv").set_index("epoch")
     assert history.pop("energy_wh").isna().all()  # not measured on a CPU, so TensorBoard has no such curve
     assert {"lr", "is_best", "epochs_without_gain", "train_loss"} <= set(history)
@@ -145,44 +99,44 @@ def test_tensorboard_has_all_columns_of_the_history(benchmark_file: Path, square
         assert values == pytest.approx(dict(history[name]), rel=1e-5, nan_ok=True), name
 
 
-def test_records_name_no_path_user_or_host(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
+def test_records_name_no_path_user_or_host(finished: Finished) -> None:
     import getpass
     import socket
 
-    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    folder = finished.folder
     for path in [*folder.path.glob("*.*"), *folder.path.rglob("run.json"), *folder.path.rglob("*.md")]:
         text = path.read_text()
-        for private in (str(tmp_path), str(Path.home()), getpass.getuser() + "@", socket.gethostname() + "."):
+        for private in (str(finished.root), str(Path.home()), getpass.getuser() + "@", socket.gethostname() + "."):
             assert private not in text, path.name
     assert not [path for path in folder.path.rglob("*") if socket.gethostname() in path.name.split(".")]
 
 
 def test_the_same_command_again_runs_nothing_and_writes_the_same_tables(
-    benchmark_file: Path, squares: Path, tmp_path: Path
+    finished: Finished, tmp_path: Path
 ) -> None:
-    folder, _, _ = carry(benchmark_file, squares, tmp_path)
-    before = tables(folder)
-    shutil.rmtree(folder.path / "tables")
-    folder, records, recorder = carry(benchmark_file, squares, tmp_path)
+    copy = finished.copy(tmp_path)
+    before = tables(copy.folder)
+    shutil.rmtree(copy.folder.path / "tables")
+    folder, records, recorder = carry(copy.file, copy.data, tmp_path)
     assert (recorder.todo, recorder.done) == (0, 2)
     assert len(records) == 2
     assert tables(folder) == before
 
 
-def test_only_runs_with_a_changed_setting_or_file_are_repeated(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    carry(benchmark_file, squares, tmp_path)
-    assert carry(benchmark_file, squares, tmp_path, "protocol.empty=brats")[2].todo == 0
-    assert carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")[2].todo == 2
-    assert carry(benchmark_file, squares, tmp_path, "models.plain.width=5", only=["fold=1"])[2].todo == 1
-    carry(benchmark_file, squares, tmp_path)
-    path = squares / "squares" / "patient00-a.npz"
+@records_only
+def test_only_runs_with_a_changed_setting_or_file_are_repeated(finished: Finished, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path)
+    assert carry(copy.file, copy.data, tmp_path, "protocol.empty=brats")[2].todo == 0
+    assert carry(copy.file, copy.data, tmp_path, "protocol.epochs=1")[2].todo == 2
+    assert carry(copy.file, copy.data, tmp_path, "models.plain.width=5", only=["fold=1"])[2].todo == 1
+    carry(copy.file, copy.data, tmp_path)
+    path = copy.data / "squares" / "patient00-a.npz"
     with np.load(path) as stored:
         np.savez(path, image=stored["image"] + np.uint8(1), label=stored["label"])
-    assert carry(benchmark_file, squares, tmp_path)[2].todo == 2
+    assert carry(copy.file, copy.data, tmp_path)[2].todo == 2
 
 
+@records_only
 def test_variants_with_and_without_denoising_are_prepared_separately(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
@@ -199,27 +153,27 @@ def test_variants_with_and_without_denoising_are_prepared_separately(
     assert weights[0] != weights[1]
 
 
-def test_poisoned_test_labels_do_not_change_the_weights(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    key = RunKey("squares", "plain", "default", 0, 0)
-    folder, _, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
-    clean = (folder.run(key).path / "best.safetensors").read_bytes()
-    clean_history = pd.read_csv(folder.run(key).path / "history.csv").drop(columns="seconds")
-    clean_counts = pd.read_parquet(folder.run(key).path / "cases.parquet")
+@records_only
+def test_poisoned_test_labels_do_not_change_the_weights(finished: Finished, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path)
+    folder = copy.folder
+    clean = (folder.run(FIRST).path / "best.safetensors").read_bytes()
+    clean_history = pd.read_csv(folder.run(FIRST).path / "history.csv").drop(columns="seconds")
+    clean_counts = pd.read_parquet(folder.run(FIRST).path / "cases.parquet")
     tested = set(clean_counts["case"])
     assert tested
     for case in tested:
-        path = squares / "squares" / f"{case}.npz"
+        path = copy.data / "squares" / f"{case}.npz"
         with np.load(path) as stored:
             np.savez(path, image=stored["image"], label=1 - stored["label"])
-    folder, _, recorder = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    folder, _, recorder = carry(copy.file, copy.data, tmp_path, only=["fold=0"])
     assert recorder.todo == 1
-    assert (folder.run(key).path / "best.safetensors").read_bytes() == clean
-    assert pd.read_csv(folder.run(key).path / "history.csv").drop(columns="seconds").equals(clean_history)
-    assert not pd.read_parquet(folder.run(key).path / "cases.parquet").equals(clean_counts)
+    assert (folder.run(FIRST).path / "best.safetensors").read_bytes() == clean
+    assert pd.read_csv(folder.run(FIRST).path / "history.csv").drop(columns="seconds").equals(clean_history)
+    assert not pd.read_parquet(folder.run(FIRST).path / "cases.parquet").equals(clean_counts)
 
 
+@records_only
 def test_emptied_test_labels_leave_the_thresholds_and_component_sizes_that_were_searched(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
@@ -233,26 +187,25 @@ def test_emptied_test_labels_leave_the_thresholds_and_component_sizes_that_were_
         with np.load(path) as stored:
             # a search on these cases would take a threshold that predicts nothing
             np.savez(path, image=stored["image"], label=0 * stored["label"])
-    _, (after, *_), listener = carry(benchmark_file, squares, tmp_path, *ask, only=["fold=0"])
-    assert listener.todo == 1
+    _, (after, *_), recorder = carry(benchmark_file, squares, tmp_path, *ask, only=["fold=0"])
+    assert recorder.todo == 1
     assert after is not None
     assert after.postprocess == before.postprocess
     assert after.files["cases.parquet"] != before.files["cases.parquet"]
 
 
-def test_poisoned_training_labels_do_change_the_weights(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    key = RunKey("squares", "plain", "default", 0, 0)
-    folder, _, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
-    clean = (folder.run(key).path / "best.safetensors").read_bytes()
-    tested = set(pd.read_parquet(folder.run(key).path / "cases.parquet")["case"])
-    for path in (squares / "squares").glob("*.npz"):
+@records_only
+def test_poisoned_training_labels_do_change_the_weights(finished: Finished, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path)
+    folder = copy.folder
+    clean = (folder.run(FIRST).path / "best.safetensors").read_bytes()
+    tested = set(pd.read_parquet(folder.run(FIRST).path / "cases.parquet")["case"])
+    for path in (copy.data / "squares").glob("*.npz"):
         if path.stem not in tested:
             with np.load(path) as stored:
                 np.savez(path, image=stored["image"], label=1 - stored["label"])
-    folder, _, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
-    assert (folder.run(key).path / "best.safetensors").read_bytes() != clean
+    folder, _, _ = carry(copy.file, copy.data, tmp_path, only=["fold=0"])
+    assert (folder.run(FIRST).path / "best.safetensors").read_bytes() != clean
 
 
 def test_rehearsals_have_a_folder_of_their_own_and_are_marked(benchmark_file: Path, tmp_path: Path) -> None:
@@ -265,6 +218,7 @@ def test_rehearsals_have_a_folder_of_their_own_and_are_marked(benchmark_file: Pa
             assert "phantom data, not a result" in text, path.name
 
 
+@records_only
 def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
@@ -273,8 +227,42 @@ def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
     assert folder.path.parent.name == "rehearsal"
 
 
+HARMLESS = ("raise", "nan")
+"""Faults that do not touch the process in which they happen."""
+FAULTS = (*HARMLESS, "exit", "kill", "print")
+
+
+class Faulty(NamedTuple):
+    """A benchmark with one run for each fault of a model, and the number of runs to do afterwards."""
+
+    folder: ResultsFolder
+    outcomes: dict[str, Record]
+    todo: int
+    done: int
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
+    root = tmp_path_factory.mktemp("faulty")
+    file, data = write_benchmark(root), write_data(root)
+    variant = '[[variants]]\nlabel = "{0}"\nset = {{ "models.plain.explode" = "{0}" }}\n'
+    variants = "".join(variant.format(fault) for fault in FAULTS)
+    file.write_text(file.read_text().replace("[protocol]", f"{variants}[protocol]", 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchbench.launch.orchestrate.write_page", lambda *_, **__: None)
+        carry(file, data, root, only=select(HARMLESS))
+        carry(file, data, root, only=select(FAULTS[2:]), jobs=1)
+        patch.setattr("benchbench.launch.orchestrate._launcher", lambda *_: lambda *_: None)
+        folder, records, again = carry(file, data, root, only=select(FAULTS))
+    return Faulty(folder, {record.variant: record for record in records if record}, again.todo, again.done)
+
+
+def select(faults: Sequence[str]) -> list[str]:
+    return [f"variant={fault},fold=0" for fault in faults]
+
+
 @pytest.mark.parametrize(
-    ("explode", "status", "reason"),
+    ("fault", "status", "reason"),
     [
         ("raise", "failed", "RuntimeError: the model fell over"),
         ("exit", "failed", "ended with exit code 3 and without a record"),
@@ -284,26 +272,23 @@ def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
     ],
 )
 def test_a_run_that_fails_is_a_row_with_its_reason_and_the_others_continue(
-    benchmark_file: Path, squares: Path, tmp_path: Path, explode: str, status: str, reason: str
+    faulty: Faulty, fault: str, status: str, reason: str
 ) -> None:
-    text = benchmark_file.read_text()
-    variants = f'[[variants]]\nlabel = "good"\nset = {{}}\n[[variants]]\nlabel = "odd"\nset = {{ "models.plain.explode" = "{explode}" }}\n'
-    benchmark_file.write_text(text.replace("[protocol]", f"{variants}[protocol]", 1))
-    folder, records, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"], jobs=1)
-    outcome = {record.variant: record for record in records if record}
-    assert outcome["good"].status == "done"
-    assert outcome["odd"].status == status
-    assert reason in outcome["odd"].reason
-    folds = pd.read_csv(folder.path / "folds.csv", keep_default_na=False)
-    row = folds[(folds["variant"] == "odd") & (folds["fold"] == 0)].iloc[0]
+    assert faulty.outcomes[fault].status == status
+    assert reason in faulty.outcomes[fault].reason
+    folds = pd.read_csv(faulty.folder.path / "folds.csv", keep_default_na=False)
+    row = folds[(folds["variant"] == fault) & (folds["fold"] == 0)].iloc[0]
     assert row["status"] == status
     assert reason in row["reason"]
     if status == "failed":
         assert row["dice"] == ""
-        _, _, again = carry(benchmark_file, squares, tmp_path, only=["fold=0"], jobs=1)
-        assert (again.todo, again.done) == (1, 1)
 
 
+def test_failed_runs_are_repeated_and_others_are_not(faulty: Faulty) -> None:
+    assert (faulty.todo, faulty.done) == (3, 2)
+
+
+@records_only
 def test_a_model_with_a_wrong_output_is_a_failed_run(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
     benchmark_file.write_text(benchmark_file.read_text().replace('"plain"', '"wrong"'))
     _, records, _ = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
@@ -311,13 +296,12 @@ def test_a_model_with_a_wrong_output_is_a_failed_run(benchmark_file: Path, squar
     assert "returned shape (2, 2, 32, 32), expected (2, 1, 32, 32)" in records[0].reason
 
 
-def test_workers_and_this_process_give_the_same_tables(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    here, _, _ = carry(benchmark_file, squares, tmp_path / "here")
-    (tmp_path / "there").mkdir()
-    there, _, recorder = carry(benchmark_file, squares, tmp_path / "there", jobs=1)
-    assert tables(here) == tables(there)
+def test_workers_and_this_process_give_the_same_tables(finished: Finished, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path)
+    shutil.rmtree(copy.folder.run(FIRST).path)
+    folder, _, recorder = carry(copy.file, copy.data, tmp_path, jobs=1)
+    assert recorder.todo == 1
+    assert tables(folder) == tables(finished.folder)
     assert any("loss" in getattr(event, "note", "") for _, event in recorder.events)
 
 
@@ -334,6 +318,7 @@ def test_faults_of_the_data_are_reported_before_training(
     assert not (tmp_path / "results").exists()
 
 
+@records_only
 def test_an_image_under_two_patients_is_refused(benchmark_file: Path, squares: Path, tmp_path: Path) -> None:
     folder = squares / "squares"
     with np.load(folder / "patient00-a.npz") as stored:
@@ -361,18 +346,20 @@ def test_more_folds_than_patients_is_a_data_error(benchmark_file: Path, squares:
         carry(benchmark_file, squares, tmp_path, "protocol.folds=9")
 
 
+@records_only
 def test_a_run_locked_by_another_process_is_skipped(
-    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, _, _ = carry(benchmark_file, squares, tmp_path)
+    copy = finished.copy(tmp_path)
     monkeypatch.setattr("benchbench.run.execute._LOCK_SECONDS", 0.1)
-    with folder.run(RunKey("squares", "plain", "default", 0, 0)).lock(1):
-        _, records, recorder = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1")
+    with copy.folder.run(FIRST).lock(1):
+        _, records, recorder = carry(copy.file, copy.data, tmp_path, "protocol.epochs=1")
     assert isinstance(recorder.events[0][1], BenchbenchError)
     assert records[1] is not None
     assert records[1].epochs == 1
 
 
+@tables_only
 def test_an_interrupted_run_resumes_from_its_saved_state(
     benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,26 +388,23 @@ def test_an_interrupted_run_resumes_from_its_saved_state(
     assert list(read_events(folder.run(records[0].key).path)["lr"]) == [0, 1, 2, 3, 4]
 
 
+@tables_only
 def test_a_protocol_may_select_the_checkpoint_on_the_test_set(
-    benchmark_file: Path, squares: Path, tmp_path: Path
+    finished: Finished, benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
-    honest, _, _ = carry(benchmark_file, squares, tmp_path / "honest")
-    folder, (record, _), _ = carry(benchmark_file, squares, tmp_path / "report", "protocol.select_on=report")
+    folder, (record, _), _ = carry(benchmark_file, squares, tmp_path, "protocol.select_on=report")
     assert record
     history = pd.read_csv(folder.run(record.key).path / "history.csv")
     scored = pd.read_parquet(folder.run(record.key).path / "cases.parquet")
     dice = (2 * scored["tp"] / (2 * scored["tp"] + scored["fp"] + scored["fn"])).fillna(1.0).mean()
     assert history.loc[record.best_epoch, "validation_dice_case"] == pytest.approx(dice)
     assert "optimistic selection" in (folder.path / "leaderboard.md").read_text()
-    assert "optimistic selection" not in (honest.path / "leaderboard.md").read_text()
+    assert "optimistic selection" not in (finished.folder.path / "leaderboard.md").read_text()
 
 
-def test_a_record_has_the_values_of_the_selected_epoch(
-    benchmark_file: Path, squares: Path, tmp_path: Path
-) -> None:
-    folder, (record, _), _ = carry(benchmark_file, squares, tmp_path)
-    assert record
-    row = pd.read_csv(folder.run(record.key).path / "history.csv").loc[record.best_epoch]
+def test_a_record_has_the_values_of_the_selected_epoch(finished: Finished) -> None:
+    record = record_of(finished)
+    row = pd.read_csv(finished.folder.run(record.key).path / "history.csv").loc[record.best_epoch]
     of_epoch = {name: value for name, value in record.shown.items() if name.startswith(("train_", "validation_"))}
     assert of_epoch == pytest.approx({name: row[name] for name in of_epoch}, nan_ok=True)
     assert {"train_loss", "validation_loss", "train_dice_pooled"} <= of_epoch.keys()

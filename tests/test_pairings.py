@@ -1,9 +1,14 @@
-"""Every built-in model with every built-in dataset, on phantoms: planned, trained two steps, predicting a case."""
+"""Every built-in model with every built-in dataset, on phantoms: planned, trained two steps, predicting a case.
+
+The fast suite has every model in slices and in volumes on one dataset each; the full product is slow.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,27 +105,45 @@ class Phantoms:
         return self._known[name, protocol.patch]
 
 
-def own(kind: str) -> list[str]:
+def built_in(kind: str) -> list[str]:
     installed = getattr(discover(), kind)
-    return sorted(name for name, each in installed.items() if each.origin.distribution == "benchbench")
+    return sorted(name for name, plugin in installed.items() if plugin.origin.distribution == "benchbench")
 
 
 def pairings() -> list[Pairing]:
-    models, datasets = discover().models, own("datasets")
+    models, datasets = discover().models, built_in("datasets")
     return [
         Pairing(model, dataset, ndim)
-        for model in own("models")
+        for model in built_in("models")
         for ndim in sorted(models[model].plugin.ndims)
         for dataset in datasets
     ]
 
 
-def goes(pairing: Pairing) -> bool:
+def is_possible(pairing: Pairing) -> bool:
     return (pairing.model, pairing.dataset) not in REFUSED
+
+
+def one_of_each_model(pairings: Iterable[Pairing]) -> list[Pairing]:
+    """Every model once in slices and once in volumes, as far as it takes them; the datasets take turns."""
+    chosen = []
+    for turn, (_, group) in enumerate(groupby(pairings, key=lambda pairing: (pairing.model, pairing.ndim))):
+        candidates = list(group)
+        chosen.append(candidates[turn % len(candidates)])
+    return chosen
+
+
+POSSIBLE = [pairing for pairing in pairings() if is_possible(pairing)]
+IMPOSSIBLE = [pairing for pairing in pairings() if not is_possible(pairing)]
+FAST = one_of_each_model(POSSIBLE)
 
 
 def name_of(pairing: Pairing) -> str:
     return f"{pairing.model}-{pairing.dataset}-{pairing.ndim}d"
+
+
+def marks_of(pairing: Pairing) -> list[pytest.MarkDecorator]:
+    return [] if pairing in FAST else [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +157,19 @@ def phantoms(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Ph
 
 
 def test_the_table_of_small_models_has_every_model() -> None:
-    assert sorted(MODELS) == own("models")
+    assert sorted(MODELS) == built_in("models")
 
 
-@pytest.mark.parametrize("pairing", [each for each in pairings() if goes(each)], ids=name_of)
+def test_the_fast_pairings_have_every_model_and_every_dataset_in_slices_and_volumes() -> None:
+    models = {(pairing.model, pairing.ndim) for pairing in POSSIBLE}
+    datasets = {(pairing.dataset, pairing.ndim) for pairing in POSSIBLE}
+    assert {(pairing.model, pairing.ndim) for pairing in FAST} == models
+    assert {(pairing.dataset, pairing.ndim) for pairing in FAST} == datasets
+
+
+@pytest.mark.parametrize(
+    "pairing", [pytest.param(pairing, marks=marks_of(pairing), id=name_of(pairing)) for pairing in POSSIBLE]
+)
 def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     tmp_path: Path, registry: Registry, phantoms: Phantoms, pairing: Pairing
 ) -> None:
@@ -165,7 +197,7 @@ def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     assert (count_case(test, masks).sum(axis=(0, 2)) == label.size).all()
 
 
-@pytest.mark.parametrize("pairing", [each for each in pairings() if not goes(each)], ids=name_of)
+@pytest.mark.parametrize("pairing", IMPOSSIBLE, ids=name_of)
 def test_an_impossible_pairing_is_refused_at_planning_with_the_reason(
     tmp_path: Path, registry: Registry, pairing: Pairing
 ) -> None:

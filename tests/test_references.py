@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from carry import carry
 from handmade import FOLD_0, FOLD_1, Scans, end, key, plan
-from test_orchestrate import carry
 
 from benchbench.report.leaderboard_page import leaderboard_page
 from benchbench.results.folder import ResultsFolder
@@ -158,6 +158,7 @@ def test_reference_rows_are_below_the_models_of_their_dataset_without_a_rank(tmp
     assert all(line.startswith("|  | ") for line in lines)
 
 
+@pytest.mark.usefixtures("without_page")
 def test_a_run_of_resized_slices_records_the_upper_bound(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from test_ensembles import SHORT, pair_file, record_of
-from test_orchestrate import carry
+from carry import carry
+from test_ensembles import record_of
 from torch import nn
+from toy_benchmark import Finished
 
 from benchbench import Geometry
 from benchbench.engine.cost.timing import CaseClock
@@ -19,17 +20,15 @@ from benchbench.engine.inference.predict import Predictor
 from benchbench.run.run_cost import count_network, prediction_cost, training_cost
 from benchbench.spec.protocol import Protocol
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
-__all__ = ["pair_file"]
+pytestmark = pytest.mark.usefixtures("without_report")
 
 CPU = torch.device("cpu")
 PLAIN_MACS = (1 * 4 + 4 * 1) * 9 * 32 * 32
 """Multiply-adds of two 3x3 convolutions, 1 -> 4 -> 1 channels, on 32x32 pixels."""
 
 
-def test_a_run_and_an_ensemble_record_their_cost(pair_file: Path, squares: Path, tmp_path: Path) -> None:
-    folder, _, _ = carry(pair_file, squares, tmp_path, *SHORT, only=["fold=0"])
+def test_a_run_and_an_ensemble_record_their_cost(finished_pair: Finished) -> None:
+    folder = finished_pair.folder
     plain, other, both = (record_of(folder, name) for name in ("plain", "plain_too", "both"))
     history = pd.read_csv(folder.run(plain.key).path / "history.csv")
     assert plain.cost["train_seconds"] == pytest.approx(history["seconds"].sum())
