@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,15 @@ def squares(tmp_path: Path) -> Path:
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without figures, which have tests of their own: seconds that other tests of reports need not pay."""
     monkeypatch.setattr("benchbench.report.draw_figures", lambda *_, **__: [])
+
+
+@pytest.fixture
+def svg_only() -> Iterator[None]:
+    """Figures whose PDF and PNG are empty."""
+    from drawing import only_svg  # imports matplotlib
+
+    with only_svg():
+        yield
 
 
 @pytest.fixture

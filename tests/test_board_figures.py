@@ -67,7 +67,7 @@ def test_differences_are_to_the_leader_with_the_intervals_of_the_comparisons(vie
         assert gap.patients.mean() == pytest.approx(gap.difference)
 
 
-@pytest.mark.usefixtures("styled")
+@pytest.mark.usefixtures("styled", "svg_only")
 def test_each_difference_is_written_next_to_its_line(view: BoardView) -> None:
     figure = draw_differences(view)
     assert figure is not None
@@ -77,7 +77,7 @@ def test_each_difference_is_written_next_to_its_line(view: BoardView) -> None:
     assert view.board.family in figure.caption
 
 
-@pytest.mark.usefixtures("styled")
+@pytest.mark.usefixtures("styled", "svg_only")
 def test_a_separable_pair_has_its_p_value_and_another_a_sign(view: BoardView) -> None:
     figure = draw_significance(view)
     assert figure is not None
@@ -88,7 +88,7 @@ def test_a_separable_pair_has_its_p_value_and_another_a_sign(view: BoardView) ->
     assert figure.alt.startswith("2 of 3 pairs")
 
 
-@pytest.mark.usefixtures("styled")
+@pytest.mark.usefixtures("styled", "svg_only")
 def test_the_caption_of_the_ranks_has_the_numbers_of_the_board(view: BoardView) -> None:
     figure, stability = draw_ranks(view), view.board.stability
     assert figure is not None
@@ -100,7 +100,7 @@ def test_the_caption_of_the_ranks_has_the_numbers_of_the_board(view: BoardView) 
     )
 
 
-@pytest.mark.usefixtures("styled")
+@pytest.mark.usefixtures("styled", "svg_only")
 def test_the_caption_of_the_cases_gives_the_patients_and_explains_a_missing_interval(
     view: BoardView, tmp_path: Path
 ) -> None:
@@ -110,14 +110,14 @@ def test_the_caption_of_the_cases_gives_the_patients_and_explains_a_missing_inte
     assert "without interval (6 patients are too few" in draw_cases(few).caption
 
 
-@pytest.mark.usefixtures("styled")
+@pytest.mark.usefixtures("styled", "svg_only")
 def test_too_few_patients_give_no_figure(tmp_path: Path) -> None:
     results = read_results(two_models(tmp_path))
     few = view_of(results)
     assert (draw_differences(few), draw_ranks(few), draw_volume(few, results)) == (None, None, None)
 
 
-@pytest.mark.usefixtures("styled")
+@pytest.mark.usefixtures("styled", "svg_only")
 def test_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
     results = read_results(graded(tmp_path, {"alone": 0.1}))
     alone = view_of(results)

@@ -76,7 +76,11 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
 @pytest.mark.parametrize(
     ("explode", "reason"),
     [
-        ("second raise", "process 2 of 2: RuntimeError: the model fell over (see worker.log)"),
+        pytest.param(
+            "second raise",
+            "process 2 of 2: RuntimeError: the model fell over (see worker.log)",
+            marks=pytest.mark.slow,
+        ),
         ("second kill", "process 2 of 2: killed by signal 9 (SIGKILL) (see worker.log)"),
     ],
 )

@@ -17,6 +17,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from carry import carry
 
 from benchbench import CaseRef, DataError, Dataset
 from benchbench.data import digests as digests_module
@@ -25,14 +26,10 @@ from benchbench.data.phantom import phantom_root
 from benchbench.data.retry import STORAGE_WAITS
 from benchbench.data.verify import Verification, verify
 from benchbench.images.nifti import read_image
-from benchbench.launch.machine import Machine
-from benchbench.launch.orchestrate import carry_out
-from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
-from benchbench.spec.benchmark import read_benchmark
 from benchbench.spec.benchmark_file import PhantomSize
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_report")
 
 TESTS = Path(__file__).parent
 
@@ -394,22 +391,8 @@ def test_a_loop_of_links_is_told(tmp_path: Path) -> None:
         read_image(tmp_path / "a.nii")
 
 
-class Silent:
-    """An observer that shows nothing."""
-
-    def on_preparation_start(self, *_: object) -> None: ...
-    def on_case_prepared(self) -> None: ...
-    def on_runs_start(self, *_: object, done: int) -> None: ...
-    def on_run_event(self, *_: object) -> None: ...
-
-
 def run(file: Path, data_root: Path) -> None:
-    registry = discover()
-    benchmark = read_benchmark(file, check=registry.check, overrides=("protocol.epochs=1",))
-    runs = plan_runs(benchmark, registry)
-    out = file.parent
-    machine = Machine(results=out / "results", cache=out / "cache", data_root=data_root, devices=("cpu",), jobs=0)
-    carry_out(benchmark, runs, runs[:1], registry=registry, machine=machine, observer=Silent())
+    carry(file, data_root, file.parent, "protocol.epochs=1", only=["fold=0"])
 
 
 def test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept(

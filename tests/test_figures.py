@@ -54,6 +54,7 @@ def test_a_curve_is_the_mean_and_the_range_over_folds_up_to_the_shortest_run(tmp
     assert list(of_plain.checkpoints) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_few_rows_share_axes_and_many_have_separate_panels(tmp_path: Path) -> None:
     few = trained(tmp_path / "few", ["one", "two"])
     many = trained(tmp_path / "many", [f"model_{number}" for number in range(9)])
@@ -70,6 +71,7 @@ def test_a_report_writes_each_figure_as_svg_pdf_and_png_in_the_same_bytes(tmp_pa
     assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == first
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_name_from_outside_is_text_in_a_figure_and_not_markup(tmp_path: Path) -> None:
     folder = trained(tmp_path, ["<script>alert(1)</script>", "two"])
     write_report(folder)
@@ -78,6 +80,7 @@ def test_a_name_from_outside_is_text_in_a_figure_and_not_markup(tmp_path: Path) 
     ET.fromstring(svg)  # noqa: S314 our own file
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_numbers_in_a_name_are_not_rounded(tmp_path: Path) -> None:
     folder = trained(tmp_path, ["lr=0.0001", "lr=0.12345"])
     (figure,) = curves(folder)
@@ -85,6 +88,7 @@ def test_numbers_in_a_name_are_not_rounded(tmp_path: Path) -> None:
     assert ">lr=0.12345<" in figure.svg
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_figure_of_phantom_data_carries_a_note(tmp_path: Path) -> None:
     (real,) = curves(trained(tmp_path / "a", ["one"]))
     (of_phantom,) = curves(trained(tmp_path / "b", ["one"], phantom=True))

@@ -94,6 +94,7 @@ def words(svg: str) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_models_are_side_by_side_from_the_best_with_the_score_of_each_case(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["grand", "plain"])
     (figure,) = galleries(folder)
@@ -109,6 +110,7 @@ def test_models_are_side_by_side_from_the_best_with_the_score_of_each_case(tmp_p
     assert "Most disputed: e · slice 2 of 3" in texts
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_every_model_is_pixels_on_the_same_image_which_is_stored_once(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["grand", "plain"])
     (figure,) = galleries(folder)
@@ -117,6 +119,7 @@ def test_every_model_is_pixels_on_the_same_image_which_is_stored_once(tmp_path: 
     assert figure.svg.count("<use ") == 4 * (1 + 3 * 2)
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_volume_is_shown_in_three_planes(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["grand", "plain"], planes=THREE)
     (figure,) = galleries(folder)
@@ -124,6 +127,7 @@ def test_a_volume_is_shown_in_three_planes(tmp_path: Path) -> None:
     assert figure.svg.count("<use ") == 4 * 3 * (1 + 3 * 2)
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_only_the_best_of_many_models_are_shown_and_the_caption_says_so(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, [f"model_{number}" for number in range(7)])
     (figure,) = galleries(folder)
@@ -131,6 +135,7 @@ def test_only_the_best_of_many_models_are_shown_and_the_caption_says_so(tmp_path
     assert "The 5 of 7 models with the best mean are shown." in figure.caption
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_only_the_lowest_of_several_seeds_is_shown_and_the_caption_says_so(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0, seed=seed) for seed in (2, 1)])
     end_with_pictures(folder, key("plain", 0, seed=2), PERFECT_0)
@@ -164,6 +169,7 @@ def test_without_pictures_no_gallery_is_written_and_an_old_one_is_removed(tmp_pa
     assert (tmp_path / "figures" / "cases.svg").exists()
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_names_from_outside_are_text_and_not_markup(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["<script>alert(1)</script>", "plain & $x$"])
     (figure,) = galleries(folder)
@@ -171,6 +177,7 @@ def test_names_from_outside_are_text_and_not_markup(tmp_path: Path) -> None:
     ET.fromstring(figure.svg)  # noqa: S314 our own file
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_gallery_of_phantom_data_carries_a_note(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["plain"], phantom=True)
     (figure,) = galleries(folder)

@@ -264,6 +264,7 @@ def test_what_cannot_be_built_is_refused(wanted: Geometry, changes: dict[str, An
         build(wanted, **{**SMALL, **changes})
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_slices(tmp_path: Any) -> None:
     images, masks = eight_slices(tmp_path)
     model = small(1, patch=(64, 64), points=256)

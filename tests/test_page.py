@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from drawing import only_svg
 from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
 
 from benchbench.report import write_report
@@ -24,6 +25,8 @@ from benchbench.results.history import write_history
 from benchbench.tables.references import BACKGROUND
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 from benchbench.tables.rows import rows_of
+
+pytestmark = pytest.mark.usefixtures("svg_only")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BETTER = {"low": 0.0, "high": 0.2, "middle": 0.1}
@@ -104,7 +107,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
                 for epoch in range(5)
             ],
         )
-    write_report(folder)
+    with only_svg():
+        write_report(folder)
     write_index(root)
     return folder
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from carry import Recorder
 from prepared_phantoms import open_phantom, prepare
 
 from benchbench.data.phantom import phantom_root
@@ -97,15 +98,6 @@ REGIONS = {
 }
 
 
-class Silent:
-    """An observer that shows nothing."""
-
-    def on_preparation_start(self, *_: object) -> None: ...
-    def on_case_prepared(self) -> None: ...
-    def on_runs_start(self, *_: object, done: int) -> None: ...
-    def on_run_event(self, *_: object) -> None: ...
-
-
 def rehearse(tmp_path: Path, text: str, *, save_predictions: bool = False) -> tuple[ResultsFolder, list[Record]]:
     """The results of a benchmark of which every run ends well."""
     file = tmp_path / "one.toml"
@@ -121,7 +113,7 @@ def rehearse(tmp_path: Path, text: str, *, save_predictions: bool = False) -> tu
         jobs=0,
         save_predictions=save_predictions,
     )
-    folder, records = carry_out(benchmark, runs, runs, registry=registry, machine=machine, observer=Silent())
+    folder, records = carry_out(benchmark, runs, runs, registry=registry, machine=machine, observer=Recorder())
     done = [record for record in records if record]
     assert [record.reason for record in done] == [""] * len(runs)
     return folder, done
@@ -133,6 +125,7 @@ def assert_same_grid(prediction: Path, image: Path) -> None:
     assert np.array_equal(found.affine, expected.affine)
 
 
+@pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize("dataset", REGIONS)
 def test_a_dataset_can_be_rehearsed_from_file_to_table(tmp_path: Path, dataset: str) -> None:
     loss, params, regions = REGIONS[dataset]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from carry import carry
 from commands import benchbench
 
 from benchbench.results.folder import ResultsFolder
@@ -105,5 +104,7 @@ def run_once(folder: Path) -> None:
 
 def run_pair_once(folder: Path) -> None:
     """Do the same with two models and their ensemble, as `SHORT` says and without figures."""
+    from carry import carry  # imports torch
+
     with mock.patch("benchbench.report.draw_figures", return_value=[]):
         carry(write_benchmark(folder, PAIR), write_data(folder), folder, *SHORT)

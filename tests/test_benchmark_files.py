@@ -1,0 +1,32 @@
+"""The benchmark files of this repository: all of them are planned, and all of them are rehearsed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import benchbench
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+FILES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+FAST = "cardiac_separable"
+
+
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    return [] if name == FAST else [pytest.mark.slow]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("options", [[], ["--rehearse"]], ids=["real", "rehearsal"])
+def test_a_benchmark_file_can_be_planned(tmp_path: Path, name: str, options: list[str]) -> None:
+    done = benchbench("plan", FOLDER / f"{name}.toml", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "fold0" in done.stdout
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in FILES])
+def test_a_benchmark_file_can_be_rehearsed(tmp_path: Path, name: str) -> None:
+    words = ["run", FOLDER / f"{name}.toml", "--rehearse", "--jobs", 0, "--only", "fold=0"]
+    done = benchbench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results" / "rehearsal" / name / "index.html").exists()
