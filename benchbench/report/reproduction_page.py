@@ -54,7 +54,8 @@ def _section(number: int, table: Reproduction) -> Iterator[str]:
         yield "No measured table has these rows and columns."
     else:
         yield f"Measured: {plain_markdown(table.measured.title)} (`tables/{table.measured.name}.csv`)."
-    yield f"Protocol of the document: {plain_markdown(printed.protocol)}."
+    if printed.protocol:
+        yield f"Protocol of the document: {plain_markdown(printed.protocol)}."
     if printed.metric:
         yield f"Metric of the document: {plain_markdown(printed.metric)}."
     yield to_markdown(table.numbers).rstrip("\n")
