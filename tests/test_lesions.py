@@ -153,7 +153,7 @@ def test_a_lesion_is_scored_from_one_voxel_above_the_least_volume_of_its_challen
     challenge: str, limit: int
 ) -> None:
     missed = [
-        brats23_lesion(lesion, ~lesion & False, rules=RULES[challenge]).missed
+        brats23_lesion(lesion, ~lesion & False, rules=RULES[challenge]).n_missed
         for lesion in (row_of_voxels(limit), row_of_voxels(limit + 1))
     ]
     assert missed == [0, 1]
@@ -164,7 +164,7 @@ def test_two_lesions_are_one_where_the_gap_is_no_wider_than_both_their_zones(
     challenge: str, dilation: int
 ) -> None:
     counts = [
-        brats23_lesion(lesions, ~lesions & False, rules=RULES[challenge]).missed
+        brats23_lesion(lesions, ~lesions & False, rules=RULES[challenge]).n_missed
         for lesions in (row_of_voxels(60, 60, gap=2 * dilation), row_of_voxels(60, 60, gap=2 * dilation + 1))
     ]
     assert counts == [1, 2]
@@ -180,4 +180,4 @@ def test_two_lesions_are_one_where_the_gap_is_no_wider_than_both_their_zones(
 def test_a_zone_grows_over_faces_and_edges_and_not_over_corners(other: tuple[int, int, int], lesions: int) -> None:
     reference = np.zeros((4, 4, 4), dtype=np.bool_)
     reference[0, 0, 0] = reference[other] = True
-    assert brats23_lesion(reference, reference & False, rules=SMALL).missed == lesions
+    assert brats23_lesion(reference, reference & False, rules=SMALL).n_missed == lesions

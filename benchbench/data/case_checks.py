@@ -37,12 +37,13 @@ def check_case(case: Case, task: Task, case_id: str) -> list[str]:
 
 
 def _shape_problems(case: Case, task: Task) -> Iterator[str]:
-    if case.label.ndim not in {2, 3} or case.image.shape[1:] != case.label.shape:
-        yield f"found image {case.image.shape}, label {case.label.shape}, expected (C, *space) and the same space"
-    if case.image.shape[0] != len(task.channels):
-        yield f"found {case.image.shape[0]} channels, expected {', '.join(task.channels)}"
-    if 0 in case.image.shape:
-        yield f"found an image without voxels, shape {case.image.shape}; remove the case"
+    image, label = case.image.shape, case.label.shape
+    if len(label) not in {2, 3} or image[1:] != label:
+        yield f"found image {image}, label {label}, expected (C, *space) and the same space"
+    if image[0] != len(task.channels):
+        yield f"found {image[0]} channels, expected {', '.join(task.channels)}"
+    if 0 in image:
+        yield f"found an image without voxels, shape {image}; remove the case"
 
 
 def _value_problems(case: Case, task: Task) -> Iterator[str]:

@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 
 from benchbench.errors import DataError
 from benchbench.images.arrays import Floats
-from benchbench.images.nifti_header import COPY_AGAIN, LIMIT_BYTES, NiftiFault, format_numbers, read_layout
+from benchbench.images.nifti_header import (
+    COPY_AGAIN,
+    LIMIT_BYTES,
+    Layout,
+    NiftiFault,
+    format_numbers,
+    read_layout,
+)
 from benchbench.images.stack import Room, new_room
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
 LARGEST_LABEL = 65535
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_RATIO = 1100  # deflate cannot compress better than 1032 to 1
+_EXTRA_BYTES = 2**20  # read after the last voxel, to detect a longer file
 
 
 class Volume(NamedTuple):
@@ -161,24 +169,42 @@ def _describe_content(start: bytes) -> str:
 def _decode(stream: BufferedIOBase, room: Room, *, content: str, most_bytes: int) -> Volume:
     """Decode a stream to its end, where gzip keeps the checksum; `most_bytes` is what the file can contain."""
     layout = read_layout(stream, content=content)
-    total = layout.offset + layout.nbytes
-    promised = f"the {total:,} bytes of {layout.dtype.name} {layout.shape} in its header"
-    if total > LIMIT_BYTES:
-        raise NiftiFault(f"found {promised}", f"at most {LIMIT_BYTES:,}", "crop or resample the image")
-    if total > most_bytes:
-        raise NiftiFault(f"found at most {most_bytes:,} bytes", promised, COPY_AGAIN)
+    _check_size(layout, most_bytes)
     voxels = room(layout.shape, layout.dtype)
-    stream.seek(layout.offset)
-    count = stream.readinto(voxels.reshape(-1, order="F").view(np.uint8).data)
-    if count != layout.nbytes:
-        raise NiftiFault(f"found {layout.offset + count:,} bytes", promised, COPY_AGAIN)
-    if extra := len(stream.read(2**20)):
-        at_least = "" if extra < 2**20 else "at least "
-        raise NiftiFault(f"found {at_least}{total + extra:,} bytes", promised, COPY_AGAIN)
+    _read_voxels(stream, layout, voxels)
     voxels = voxels.astype(layout.dtype.newbyteorder("="), copy=False)
     if (layout.slope, layout.inter) != (1, 0):
         voxels = voxels * layout.slope + layout.inter
-    return Volume(voxels.reshape(layout.shape[:3], order="F"), layout.affine, layout.spacing_mm, layout.remark)
+    voxels = voxels.reshape(layout.shape[:3], order="F")
+    return Volume(voxels, layout.affine, layout.spacing_mm, layout.remark)
+
+
+def _check_size(layout: Layout, most_bytes: int) -> None:
+    """Raise NiftiFault before memory is allocated for more voxels than the file can contain."""
+    total = layout.offset + layout.nbytes
+    if total > LIMIT_BYTES:
+        expected = f"at most {LIMIT_BYTES:,}"
+        raise NiftiFault(f"found {_promised(layout)}", expected, "crop or resample the image")
+    if total > most_bytes:
+        raise NiftiFault(f"found at most {most_bytes:,} bytes", _promised(layout), COPY_AGAIN)
+
+
+def _read_voxels(stream: BufferedIOBase, layout: Layout, voxels: NDArray[Any]) -> None:
+    stream.seek(layout.offset)
+    buffer = voxels.reshape(-1, order="F").view(np.uint8).data
+    size = layout.offset + stream.readinto(buffer)
+    total = layout.offset + layout.nbytes
+    if size != total:
+        raise NiftiFault(f"found {size:,} bytes", _promised(layout), COPY_AGAIN)
+    extra = len(stream.read(_EXTRA_BYTES))
+    if extra:
+        at_least = "" if extra < _EXTRA_BYTES else "at least "
+        raise NiftiFault(f"found {at_least}{total + extra:,} bytes", _promised(layout), COPY_AGAIN)
+
+
+def _promised(layout: Layout) -> str:
+    total = layout.offset + layout.nbytes
+    return f"the {total:,} bytes of {layout.dtype.name} {layout.shape} in its header"
 
 
 def _check_finite(voxels: NDArray[Any]) -> None:

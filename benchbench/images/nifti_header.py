@@ -180,8 +180,10 @@ def _affine_remark(header: Nifti1Header, affine: Floats, shape: tuple[int, ...])
         qform = _qform(header)
     except NiftiFault:
         return "found a qform that is no rotation and an sform; the sform is used"
-    corners = np.array([[x, y, z, 1] for x, y, z in itertools.product(*((0, length) for length in shape))])
-    distance_mm = float(np.linalg.norm((affine - qform) @ corners.T, axis=0).max())
+    ends = [(0, length) for length in shape]
+    corners = np.array([[*corner, 1] for corner in itertools.product(*ends)])
+    differences = (affine - qform) @ corners.T
+    distance_mm = float(np.linalg.norm(differences, axis=0).max())
     if distance_mm > 0.5 * min(np.linalg.norm(affine[:3, :3], axis=0)):
         return f"found sform and qform up to {distance_mm:.3g} mm apart; the sform is used"
     return ""

@@ -41,7 +41,11 @@ class Plane(NamedTuple):
         if self.transposed:
             plane = plane.swapaxes(-1, -2)
         flip_rows, flip_columns = self.flipped
-        return plane[..., :: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+        if flip_rows:
+            plane = plane[..., ::-1, :]
+        if flip_columns:
+            plane = plane[..., ::-1]
+        return plane
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> Plane:

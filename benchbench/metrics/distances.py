@@ -55,8 +55,9 @@ def measure(
     if not (has_reference or has_prediction):
         return _constant(metrics, distance=0.0, nsd=1.0)
     if not (has_reference and has_prediction):
-        diagonal = float(np.linalg.norm(np.multiply(reference.shape, spacing)))
-        return _constant(metrics, distance=diagonal if penalty is None else penalty, nsd=0.0)
+        if penalty is None:
+            penalty = float(np.linalg.norm(np.multiply(reference.shape, spacing)))
+        return _constant(metrics, distance=penalty, nsd=0.0)
     box = bounding_box(reference | prediction)
     reference, prediction = np.ascontiguousarray(reference[box]), np.ascontiguousarray(prediction[box])
     pair = _MaskPair(reference, prediction, spacing)
@@ -66,7 +67,9 @@ def measure(
 def _checked_spacing(spacing_mm: Sequence[float] | None, mask: Mask) -> tuple[float, ...]:
     if mask.ndim not in {2, 3}:
         raise ValueError(f"masks have {mask.ndim} axes, expected 2 or 3")
-    spacing = (1.0,) * mask.ndim if spacing_mm is None else tuple(float(size) for size in spacing_mm)
+    if spacing_mm is None:
+        return (1.0,) * mask.ndim
+    spacing = tuple(float(size) for size in spacing_mm)
     if len(spacing) != mask.ndim or not all(0 < size < np.inf for size in spacing):
         raise ValueError(
             f"spacing {spacing}, expected {mask.ndim} positive numbers, one for each axis of the masks"
@@ -75,7 +78,11 @@ def _checked_spacing(spacing_mm: Sequence[float] | None, mask: Mask) -> tuple[fl
 
 
 def _constant(metrics: Mapping[str, MetricName], *, distance: float, nsd: float) -> dict[str, float]:
-    return {name: distance if metric.tolerance is None else nsd for name, metric in metrics.items()}
+    values: dict[str, float] = {}
+    for name, metric in metrics.items():
+        is_distance = metric.tolerance is None
+        values[name] = distance if is_distance else nsd
+    return values
 
 
 class _MaskPair:
@@ -122,8 +129,8 @@ class _SurfacePair:
     def fraction_within(self, tolerance: float) -> float:
         """Return the fraction of both surfaces that is at most `tolerance` away from the other."""
         reach = tolerance * (1 + _ROUNDING)
-        has_distances = "distances" in vars(self)  # then they need no second search
-        distances = self.distances if has_distances else self._search(reach)
+        is_computed = "distances" in vars(self)  # then the search need not be repeated
+        distances = self.distances if is_computed else self._search(reach)
         near = total = 0.0
         for surface, values in self._with_surfaces(distances):
             near += float(surface.weights[values <= reach].sum())

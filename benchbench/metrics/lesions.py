@@ -86,7 +86,7 @@ def measure_lesions(
     An image is treated as a volume of one slice. Without spacing a voxel measures 1 along each axis, as in the
     official evaluation.
     """
-    spacing = (1.0, 1.0, 1.0)[: reference.ndim] if spacing_mm is None else tuple(spacing_mm)
+    spacing = (1.0,) * reference.ndim if spacing_mm is None else tuple(spacing_mm)
     if reference.ndim == 2:
         reference, prediction, spacing = reference[None], prediction[None], (1.0, *spacing)
     by_challenge: dict[Challenge, LesionScores] = {}
@@ -98,7 +98,8 @@ def measure_lesions(
             rules = RULES[challenge]
             by_challenge[challenge] = brats23_lesion(reference, prediction, rules=rules, spacing_mm=spacing)
         region = by_challenge[challenge]
-        scores[name] = region.dice if metric.kind == "lesion_dice" else region.hd95_mm
+        is_dice = metric.kind == "lesion_dice"
+        scores[name] = region.dice if is_dice else region.hd95_mm
     return scores
 
 

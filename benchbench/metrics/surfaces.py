@@ -119,11 +119,16 @@ def _size(piece: set[Corner], spacing: Floats) -> float:
 
 def _ring(midpoints: Sequence[Floats]) -> Floats:
     """Return midpoints in their order around the cell, starting at an end of the fold if there is one."""
-    folded = [point for point in midpoints if _is_among(1 - point, midpoints)]
-    ring = [folded[0] if folded else midpoints[0]]
+    start = midpoints[0]
+    for point in midpoints:
+        if _is_among(1 - point, midpoints):  # the opposite point is there too
+            start = point
+            break
+    ring = [start]
     while len(ring) < len(midpoints):
-        rest = (point for point in midpoints if not _is_among(point, ring))
-        ring.append(next(point for point in rest if _share_face(point, ring[-1])))
+        rest = [point for point in midpoints if not _is_among(point, ring)]
+        neighbours = [point for point in rest if _share_face(point, ring[-1])]
+        ring.append(neighbours[0])
     return np.array(ring)
 
 

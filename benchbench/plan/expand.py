@@ -76,8 +76,10 @@ def _ensemble_runs(ensembles: Sequence[EnsembleSpec], variant: Variant, trained:
     seeds = sorted(variant.protocol.seeds)
     for ensemble in ensembles:
         model = Chosen(ensemble.name, {"models": ensemble.models, "seeds": ensemble.seeds}, "")
-        seed_groups = [seeds] if ensemble.seeds else [[seed] for seed in seeds]
-        for group in seed_groups:
+        groups = [[seed] for seed in seeds]
+        if ensemble.seeds:
+            groups = [seeds]
+        for group in groups:
             for members in _members(ensemble, group, trained):
                 yield replace(members[0], model=model, seed=group[0], members=tuple(members))
 

@@ -112,7 +112,8 @@ def tiers(panel: Panel, comparisons: Sequence[Comparison]) -> dict[str, str]:
         best = remaining[0]
         tier = [model for model in remaining if model == best or frozenset((best, model)) not in separable]
         first, last = len(places) + 1, len(places) + len(tier)
-        places |= dict.fromkeys(tier, str(first) if first == last else f"{first}-{last}")
+        label = str(first) if first == last else f"{first}-{last}"
+        places |= dict.fromkeys(tier, label)
         remaining = [model for model in remaining if model not in tier]
     return places
 
@@ -136,7 +137,8 @@ def friedman(scores: Floats, *, is_lower_better: bool = False) -> Friedman | Unk
         return Unknown(f"{datasets} datasets are too few; {_FEWEST_DATASETS} are the least")
     if models < _FEWEST_MODELS:
         return Unknown(f"{models} models: compare two models over datasets with the Wilcoxon test")
-    ranks = stats.rankdata(scores if is_lower_better else -scores, axis=1)
+    towards_best = scores if is_lower_better else -scores
+    ranks = stats.rankdata(towards_best, axis=1)
     mean_ranks = tuple(ranks.mean(0).tolist())
     if np.ptp(scores, axis=1).max() == 0:
         return Friedman(p=1.0, mean_ranks=mean_ranks)

@@ -95,8 +95,8 @@ def median_interval(values: Floats) -> Interval | Unknown:
     ordered = np.sort(values)
     # one rank further in on both sides, the interval would cover less than 95 %
     rank = int(stats.binom.ppf(TAILS[0], n, 0.5))
-    low, high = float(ordered[rank - 1]), float(ordered[n - rank])
-    return Interval(low, high, _few_warning(n) if n < FEW else "")
+    warning = _few_warning(n) if n < FEW else ""
+    return Interval(float(ordered[rank - 1]), float(ordered[n - rank]), warning)
 
 
 def _few_warning(n: int) -> str:

@@ -47,13 +47,14 @@ def rank_stability(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> RankSt
     order = np.lexsort((np.array(panel.models), means))
     means = means[order]
     drawn = resampled_means(panel, draws=draws, seed=seed)[:, order] * towards_best
+    observed = stats.rankdata(means, method="min").astype(int)
     ranks = stats.rankdata(drawn, method="min", axis=1).astype(np.int64)
     shares = [(ranks == rank).mean(0) for rank in range(1, len(order) + 1)]
     low, high = np.quantile(ranks, TAILS, axis=0, method="inverted_cdf")
     taus = np.quantile(tau_b(drawn, means), [TAILS[0], 0.5, TAILS[1]])
     return RankStability(
         models=tuple(panel.models[place] for place in order),
-        ranks=tuple(stats.rankdata(means, method="min").astype(int).tolist()),
+        ranks=tuple(observed.tolist()),
         shares=np.stack(shares, axis=1),
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),
@@ -67,7 +68,8 @@ def leave_one_out(scores: Floats, *, is_lower_better: bool = False) -> Floats:
 
     The rows are folds, or metrics of one direction; a low value means that the order depends on one of them.
     """
-    ranks = stats.rankdata(scores if is_lower_better else -scores, axis=1)
+    towards_best = scores if is_lower_better else -scores
+    ranks = stats.rankdata(towards_best, axis=1)
     without = (ranks.sum(0) - ranks) / (len(ranks) - 1)
     return tau_b(without, ranks.mean(0))
 
