@@ -45,8 +45,8 @@ GAMMA = Gamma(name="gamma", range=(0.7, 1.5))
 NOISE = Noise(name="noise", sigma=(0.0, 0.1))
 BLUR = Blur(name="blur", sigma=(0.0, 1.5))
 EXACT = (FLIP, ROT90, TRANSPOSE)
-MOVES = (*EXACT, ROTATE, SHIFT, SCALE)
-TINTS = (BRIGHTNESS, CONTRAST, GAMMA, NOISE, BLUR)
+SPATIAL = (*EXACT, ROTATE, SHIFT, SCALE)
+INTENSITY = (BRIGHTNESS, CONTRAST, GAMMA, NOISE, BLUR)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -74,35 +74,35 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("either_way")
-@pytest.mark.parametrize("mirror_x", [False, True])
-@pytest.mark.parametrize("mirror_y", [False, True])
+@pytest.mark.parametrize("flip_x", [False, True])
+@pytest.mark.parametrize("flip_y", [False, True])
 @pytest.mark.parametrize("transpose", [False, True])
-def test_mirrored_and_transposed_samples_keep_every_bit(mirror_x: bool, mirror_y: bool, transpose: bool) -> None:
+def test_flipped_and_transposed_samples_keep_every_bit(flip_x: bool, flip_y: bool, transpose: bool) -> None:
     images, labels = batch()
-    mirror = spatial_2d.scale_matrices(torch.full((6,), 1 - 2 * mirror_x), torch.full((6,), 1 - 2 * mirror_y))
+    flip = spatial_2d.scale_matrices(torch.full((6,), 1 - 2 * flip_x), torch.full((6,), 1 - 2 * flip_y))
     moved, moved_labels = spatial_2d.transform(
-        images, labels, mirror @ spatial_2d.transpose_matrices(torch.full((6,), transpose))
+        images, labels, flip @ spatial_2d.transpose_matrices(torch.full((6,), transpose))
     )
-    for given_values, found in ((images, moved), (labels, moved_labels)):
+    for given_values, result in ((images, moved), (labels, moved_labels)):
         expected = given_values.numpy()
-        expected = np.flip(expected, -1) if mirror_x else expected
-        expected = np.flip(expected, -2) if mirror_y else expected
+        expected = np.flip(expected, -1) if flip_x else expected
+        expected = np.flip(expected, -2) if flip_y else expected
         expected = np.swapaxes(expected, -1, -2) if transpose else expected
-        np.testing.assert_array_equal(found.numpy(), expected)
+        np.testing.assert_array_equal(result.numpy(), expected)
 
 
 @pytest.mark.usefixtures("either_way")
-def test_a_batch_of_different_exact_moves_is_sorted_out_bit_by_bit() -> None:
+def test_every_combination_of_flips_and_turns_keeps_every_bit() -> None:
     images, labels = batch(count=200)
     moved, moved_labels = augment(images, labels, EXACT, generator=seeded())
-    elements = set()
-    for image, label, found, found_label in zip(images, labels, moved, moved_labels, strict=True):
+    moves = set()
+    for image, label, new_image, new_label in zip(images, labels, moved, moved_labels, strict=True):
         turns = [(quarters, swap) for quarters in range(4) for swap in (False, True)]
         candidates = {turn: _turned(image.numpy(), *turn) for turn in turns}
-        (element,) = [turn for turn, candidate in candidates.items() if np.array_equal(candidate, found.numpy())]
-        np.testing.assert_array_equal(found_label.numpy(), _turned(label.numpy(), *element))
-        elements.add(element)
-    assert len(elements) == 8
+        (move,) = [turn for turn, candidate in candidates.items() if np.array_equal(candidate, new_image.numpy())]
+        np.testing.assert_array_equal(new_label.numpy(), _turned(label.numpy(), *move))
+        moves.add(move)
+    assert len(moves) == 8
 
 
 def _turned(values: np.ndarray, quarters: int, swap: bool) -> np.ndarray:
@@ -110,7 +110,7 @@ def _turned(values: np.ndarray, quarters: int, swap: bool) -> np.ndarray:
     return np.swapaxes(turned, -1, -2) if swap else turned
 
 
-def test_three_quarter_turns_are_as_likely_and_counter_clockwise() -> None:
+def test_three_quarter_turns_are_equally_likely_and_counter_clockwise() -> None:
     images, labels = batch(count=1)
     images, labels = images.repeat(900, 1, 1, 1), labels.repeat(900, 1, 1)
     moved, _ = augment(images, labels, [Rot90(name="rot90", p=1.0)], generator=seeded())
@@ -138,7 +138,7 @@ def test_rotating_an_oblong_patch_keeps_angles() -> None:
     assert not moved_labels[..., :8].any()
 
 
-def test_a_turn_and_its_opposite_are_no_resampling() -> None:
+def test_transforms_that_cancel_out_need_no_resampling() -> None:
     images, labels = batch()
     quarter = spatial_2d.rotation_matrices(torch.full((6,), math.pi / 2, dtype=torch.float64)).round()
     shift = spatial_2d.shift_matrices(amount(*range(6)), amount(*range(6)))
@@ -147,7 +147,7 @@ def test_a_turn_and_its_opposite_are_no_resampling() -> None:
     assert torch.equal(moved, images)
 
 
-def test_a_shift_moves_right_and_down_and_zeros_come_in() -> None:
+def test_a_shift_moves_right_and_down_and_leaves_zeros() -> None:
     image = one([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
     moved, label = spatial_2d.transform(
         image, image[:, 0].to(torch.uint8), spatial_2d.shift_matrices(amount(1), amount(0))
@@ -205,19 +205,19 @@ def test_angles_and_zooms_fill_their_ranges() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.7, 1.0])
-def test_a_step_happens_as_often_as_its_p(p: float) -> None:
+def test_a_step_is_applied_with_probability_p(p: float) -> None:
     kinds: list[type] = [Transpose, Rot90]
     moves = [kind(name=kind.__name__.lower(), p=p) for kind in kinds]
     moves += [step.model_copy(update={"p": p}) for step in (ROTATE, SHIFT, SCALE)]
     for step in moves:
         matrices = draw_matrices([step], 4000, (8, 8), generator=seeded())
         assert float((matrices != torch.eye(3)).any(2).any(1).double().mean()) == pytest.approx(p, abs=0.03)
-    for tint in TINTS:
+    for tint in INTENSITY:
         change = draw_change(tint.model_copy(update={"p": p}), 4000, generator=seeded())
         assert float(change.chosen.double().mean()) == pytest.approx(p, abs=0.03)
 
 
-def test_each_axis_is_mirrored_on_its_own() -> None:
+def test_each_axis_is_flipped_independently() -> None:
     matrices = draw_matrices([Flip(name="flip", p=0.3)], 4000, (8, 8), generator=seeded())
     x, y = matrices[:, 0, 0] < 0, matrices[:, 1, 1] < 0
     assert float(x.double().mean()) == pytest.approx(0.3, abs=0.03)
@@ -233,7 +233,7 @@ def test_a_label_moves_with_its_image() -> None:
     image = torch.stack([blob.float() for blob in blobs])
     label = sum(blob.to(torch.uint8) << bit for bit, blob in enumerate(blobs))
     images, labels = augment(
-        image.repeat(64, 1, 1, 1), torch.as_tensor(label).repeat(64, 1, 1), MOVES, generator=seeded()
+        image.repeat(64, 1, 1, 1), torch.as_tensor(label).repeat(64, 1, 1), SPATIAL, generator=seeded()
     )
     for bit in range(2):
         bright, marked = images[:, bit] > 0.5, (labels >> bit & 1).bool()
@@ -243,7 +243,7 @@ def test_a_label_moves_with_its_image() -> None:
 
 
 @given(
-    steps=st.lists(st.sampled_from((*MOVES, *TINTS)), max_size=7),
+    steps=st.lists(st.sampled_from((*SPATIAL, *INTENSITY)), max_size=7),
     seed=st.integers(0, 2**32),
     values=st.sets(st.integers(1, 255), min_size=1, max_size=4),
 )
@@ -262,33 +262,33 @@ def test_labels_keep_their_values_and_images_stay_finite(
     assert changed.isfinite().all()
 
 
-def test_the_same_generator_gives_the_same_batch_whatever_else_it_holds() -> None:
+def test_a_sample_does_not_depend_on_the_rest_of_its_batch() -> None:
     images, labels = batch(count=16)
     others = images.clone()
     others[:, 1:] = 5 * torch.rand(others[:, 1:].shape, generator=seeded(9))
-    one_way = augment(images, labels, (*MOVES, *TINTS), generator=seeded(3))
-    again = augment(images, labels, (*MOVES, *TINTS), generator=seeded(3))
-    beside = augment(others, torch.zeros_like(labels), (*MOVES, *TINTS), generator=seeded(3))
+    one_way = augment(images, labels, (*SPATIAL, *INTENSITY), generator=seeded(3))
+    again = augment(images, labels, (*SPATIAL, *INTENSITY), generator=seeded(3))
+    with_others = augment(others, torch.zeros_like(labels), (*SPATIAL, *INTENSITY), generator=seeded(3))
     assert torch.equal(one_way[0], again[0])
     assert torch.equal(one_way[1], again[1])
-    assert torch.equal(one_way[0][:, 0], beside[0][:, 0])
-    differently = augment(images, labels, (*MOVES, *TINTS), generator=seeded(4))
+    assert torch.equal(one_way[0][:, 0], with_others[0][:, 0])
+    differently = augment(images, labels, (*SPATIAL, *INTENSITY), generator=seeded(4))
     assert not torch.equal(one_way[0], differently[0])
 
 
-def test_a_generator_has_moved_on_equally_after_any_batch() -> None:
+def test_the_generator_advances_equally_for_any_batch() -> None:
     states = []
     for size in ((24, 24), (40, 40)):
         images, labels = batch(size=size, channels=size[0] // 12)
         generator = seeded(5)
-        augment(images, labels, (*MOVES, *TINTS), generator=generator)
+        augment(images, labels, (*SPATIAL, *INTENSITY), generator=generator)
         states.append(generator.get_state())
     assert torch.equal(*states)
 
 
-def test_samples_in_groups_and_one_by_one_come_out_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_one_at_a_time_and_in_groups_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = batch(count=24)
-    steps = (*MOVES, *TINTS)
+    steps = (*SPATIAL, *INTENSITY)
     singly = augment(images, labels, steps, generator=seeded())
     monkeypatch.setattr(samples, "one_at_a_time", lambda _: False)
     grouped = augment(images, labels, steps, generator=seeded())
@@ -298,16 +298,18 @@ def test_samples_in_groups_and_one_by_one_come_out_alike(monkeypatch: pytest.Mon
 
 def test_memory_layout_does_not_matter() -> None:
     images, labels = batch()
-    plain = augment(images, labels, (*MOVES, *TINTS), generator=seeded())
+    plain = augment(images, labels, (*SPATIAL, *INTENSITY), generator=seeded())
     interleaved = images.contiguous(memory_format=torch.channels_last)
-    other = augment(interleaved, labels, (*MOVES, *TINTS), generator=seeded())
+    other = augment(interleaved, labels, (*SPATIAL, *INTENSITY), generator=seeded())
     torch.testing.assert_close(other[0], plain[0], atol=1e-5, rtol=0)
     assert other[0].is_contiguous()
 
 
 @pytest.mark.usefixtures("either_way")
-@pytest.mark.parametrize("steps", [(), tuple(step.model_copy(update={"p": 0.0}) for step in (*MOVES, *TINTS))])
-def test_without_a_chance_nothing_changes_and_nothing_is_shared(steps: tuple[AugmentStep, ...]) -> None:
+@pytest.mark.parametrize(
+    "steps", [(), tuple(step.model_copy(update={"p": 0.0}) for step in (*SPATIAL, *INTENSITY))]
+)
+def test_with_probability_0_the_result_is_an_unchanged_copy(steps: tuple[AugmentStep, ...]) -> None:
     images, labels = batch()
     same, same_labels = augment(images, labels, steps, generator=seeded())
     assert torch.equal(same, images)
@@ -316,10 +318,10 @@ def test_without_a_chance_nothing_changes_and_nothing_is_shared(steps: tuple[Aug
     assert same_labels.data_ptr() != labels.data_ptr()
 
 
-def test_the_batch_that_was_given_is_left_alone() -> None:
+def test_the_given_batch_is_not_changed() -> None:
     images, labels = batch()
     before, labels_before = images.clone(), labels.clone()
-    augment(images, labels, (*MOVES, *TINTS), generator=seeded())
+    augment(images, labels, (*SPATIAL, *INTENSITY), generator=seeded())
     assert torch.equal(images, before)
     assert torch.equal(labels, labels_before)
 
@@ -336,7 +338,7 @@ def test_only_chosen_samples_are_brightened() -> None:
 
 
 @pytest.mark.parametrize("step", [ROT90, TRANSPOSE, Rot90(name="rot90", p=0.0)])
-def test_an_oblong_patch_refuses_steps_that_would_turn_it(step: AugmentStep) -> None:
+def test_an_oblong_patch_refuses_steps_that_swap_its_axes(step: AugmentStep) -> None:
     images, labels = batch(size=(24, 40))
     with pytest.raises(
         IncompatibleError, match=r"^augment: (rot90|transpose) needs a square patch, found 24 x 40"
@@ -351,7 +353,7 @@ def test_every_step_that_does_not_fit_is_named() -> None:
 
 def test_an_oblong_patch_keeps_its_shape() -> None:
     images, labels = batch(size=(24, 40))
-    changed, changed_labels = augment(images, labels, (FLIP, ROTATE, SHIFT, SCALE, *TINTS), generator=seeded())
+    changed, changed_labels = augment(images, labels, (FLIP, ROTATE, SHIFT, SCALE, *INTENSITY), generator=seeded())
     assert changed.shape == images.shape
     assert changed_labels.shape == labels.shape
 
@@ -362,14 +364,14 @@ def test_brightness_adds() -> None:
     torch.testing.assert_close(images, torch.cat([one([[0.6, 0.7]]), one([[0.0, 0.1]])]))
 
 
-def test_contrast_stretches_about_the_mean_within_the_range_there_was() -> None:
+def test_contrast_stretches_about_the_mean_within_the_original_range() -> None:
     images = torch.cat([one([[0.0, 0.2, 0.4, 0.6]])] * 2)
     intensity.stretch_contrast(images, amount(2, 0.5))
     expected = torch.cat([one([[0.0, 0.1, 0.5, 0.6]]), one([[0.15, 0.25, 0.35, 0.45]])])
     torch.testing.assert_close(images, expected)
 
 
-def test_gamma_bends_between_the_lowest_and_the_highest_value() -> None:
+def test_gamma_keeps_the_lowest_and_the_highest_value() -> None:
     images = torch.cat([one([[1, 2, 3, 5]])] * 2)
     intensity.apply_gamma(images, amount(2, 0.5))
     expected = torch.cat([one([[1, 1.25, 2, 5]]), one([[1, 3, 1 + 4 * math.sqrt(0.5), 5]])])
@@ -415,7 +417,7 @@ def test_blur_of_no_width_changes_nothing() -> None:
     assert not torch.equal(images[1], before[1])
 
 
-def test_intensities_follow_the_order_of_the_steps() -> None:
+def test_intensity_transforms_follow_the_order_of_the_steps() -> None:
     images, labels = one([[0.0, 0.5, 1.0]]), torch.zeros(1, 1, 3, dtype=torch.uint8)
     square, halve = Gamma(name="gamma", range=(2, 2), p=1.0), Contrast(name="contrast", range=(0.5, 0.5), p=1.0)
     squared, _ = augment(images, labels, [square, halve], generator=seeded())
@@ -425,7 +427,7 @@ def test_intensities_follow_the_order_of_the_steps() -> None:
     torch.testing.assert_close(halved, one([[0.25, 0.375, 0.75]]))
 
 
-def test_geometry_comes_before_intensities() -> None:
+def test_spatial_transforms_come_before_intensity_transforms() -> None:
     images, labels = batch()
     first = augment(images, labels, [ROTATE, BRIGHTNESS], generator=seeded())
     last = augment(images, labels, [BRIGHTNESS, ROTATE], generator=seeded())
@@ -434,10 +436,10 @@ def test_geometry_comes_before_intensities() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_does_what_the_cpu_does() -> None:
+def test_a_gpu_gives_the_result_of_the_cpu() -> None:
     images, labels = batch(count=32)
-    steps = (*MOVES, *(step for step in TINTS if step is not NOISE))
+    steps = (*SPATIAL, *(step for step in INTENSITY if step is not NOISE))
     expected, expected_labels = augment(images, labels, steps, generator=seeded())
-    found, found_labels = augment(images.cuda(), labels.cuda(), steps, generator=seeded())
-    torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=0)
-    assert (found_labels.cpu() == expected_labels).float().mean() > 0.999
+    result, result_labels = augment(images.cuda(), labels.cuda(), steps, generator=seeded())
+    torch.testing.assert_close(result.cpu(), expected, atol=1e-4, rtol=0)
+    assert (result_labels.cpu() == expected_labels).float().mean() > 0.999

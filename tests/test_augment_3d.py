@@ -40,9 +40,9 @@ ABOUT_ZERO = Contrast(name="contrast", range=(0.65, 1.5), about="zero")
 GAMMA = Gamma(name="gamma", range=(0.7, 1.5))
 NOISE = Noise(name="noise", sigma=(0.0, 0.33))
 BLUR = Blur(name="blur", sigma=(0.5, 1.5))
-MOVES = (FLIP, SCALE, CUBIC, SHIFT)
-TINTS = (NOISE, BLUR, BRIGHTNESS, MULTIPLIED, CONTRAST, ABOUT_ZERO, GAMMA)
-ALL = (*MOVES, *TINTS)
+SPATIAL = (FLIP, SCALE, CUBIC, SHIFT)
+INTENSITY = (NOISE, BLUR, BRIGHTNESS, MULTIPLIED, CONTRAST, ABOUT_ZERO, GAMMA)
+ALL = (*SPATIAL, *INTENSITY)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -66,27 +66,27 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_cubic_or_linear_zoom_takes_its_factor_from_its_range() -> None:
     step = Scale(name="scale", range=(1.0, 1.4), interpolation="cubic", p=0.15)
-    moves = draw_axis_maps([step], 4000, (8, 8, 8), generator=seeded())
-    zooms = 1 / moves.factors
+    maps = draw_axis_maps([step], 4000, (8, 8, 8), generator=seeded())
+    zooms = 1 / maps.factors
     assert torch.equal(zooms[:, 0], zooms[:, 1])
     assert torch.equal(zooms[:, 0], zooms[:, 2])
     assert 1 <= zooms.min() < zooms.max() <= 1.4
     assert zooms.max() > 1.39
     assert float((zooms[:, 0] != 1).double().mean()) == pytest.approx(0.15, abs=0.02)
-    assert torch.equal(moves.cubic, zooms[:, 0] != 1)
+    assert torch.equal(maps.cubic, zooms[:, 0] != 1)
 
 
-def test_each_of_three_axes_is_mirrored_on_its_own() -> None:
-    moves = draw_axis_maps([Flip(name="flip", p=0.3)], 4000, (8, 8, 8), generator=seeded())
-    mirrored = moves.factors < 0
-    assert mirrored.double().mean(0).tolist() == pytest.approx([0.3] * 3, abs=0.03)
-    assert float(mirrored.all(1).double().mean()) == pytest.approx(0.027, abs=0.01)
+def test_each_of_three_axes_is_flipped_independently() -> None:
+    maps = draw_axis_maps([Flip(name="flip", p=0.3)], 4000, (8, 8, 8), generator=seeded())
+    flipped = maps.factors < 0
+    assert flipped.double().mean(0).tolist() == pytest.approx([0.3] * 3, abs=0.03)
+    assert float(flipped.all(1).double().mean()) == pytest.approx(0.027, abs=0.01)
 
 
 def test_a_shift_is_a_share_of_its_own_axis() -> None:
     steps = [Shift(name="shift", fraction=0.25, p=1.0)]
-    moves = draw_axis_maps(steps, 2000, (40, 80, 20), generator=seeded())
-    assert moves.offsets.abs().amax(0).tolist() == pytest.approx([10, 20, 5], rel=0.03)
+    maps = draw_axis_maps(steps, 2000, (40, 80, 20), generator=seeded())
+    assert maps.offsets.abs().amax(0).tolist() == pytest.approx([10, 20, 5], rel=0.03)
 
 
 @given(steps=st.lists(st.sampled_from(ALL), max_size=6), seed=st.integers(0, 2**32))
@@ -111,7 +111,7 @@ def test_a_label_moves_with_its_image() -> None:
     ]
     image = torch.stack([blob.float() for blob in blobs])
     label = torch.as_tensor(sum(blob.to(torch.uint8) << bit for bit, blob in enumerate(blobs)))
-    images, labels = augment(image.repeat(16, 1, 1, 1, 1), label.repeat(16, 1, 1, 1), MOVES, generator=seeded())
+    images, labels = augment(image.repeat(16, 1, 1, 1, 1), label.repeat(16, 1, 1, 1), SPATIAL, generator=seeded())
     for bit in range(2):
         bright, marked = images[:, bit] > 0.5, (labels >> bit & 1).bool()
         overlap = (bright & marked).sum((1, 2, 3)) / (bright | marked).sum((1, 2, 3))
@@ -119,21 +119,21 @@ def test_a_label_moves_with_its_image() -> None:
         assert float(overlap.mean()) > 0.95
 
 
-def test_the_same_generator_gives_the_same_batch_whatever_else_it_holds() -> None:
+def test_a_sample_does_not_depend_on_the_rest_of_its_batch() -> None:
     images, labels = batch(count=8)
     others = images.clone()
     others[:, 1:] = 5 * torch.rand(others[:, 1:].shape, generator=seeded(9))
     one_way = augment(images, labels, ALL, generator=seeded(3))
     again = augment(images, labels, ALL, generator=seeded(3))
-    beside = augment(others, torch.zeros_like(labels), ALL, generator=seeded(3))
+    with_others = augment(others, torch.zeros_like(labels), ALL, generator=seeded(3))
     assert torch.equal(one_way[0], again[0])
     assert torch.equal(one_way[1], again[1])
-    assert torch.equal(one_way[0][:, 0], beside[0][:, 0])
+    assert torch.equal(one_way[0][:, 0], with_others[0][:, 0])
     differently = augment(images, labels, ALL, generator=seeded(4))
     assert not torch.equal(one_way[0], differently[0])
 
 
-def test_a_generator_has_moved_on_equally_after_any_batch() -> None:
+def test_the_generator_advances_equally_for_any_batch() -> None:
     states = []
     for size in ((8, 8, 8), (6, 7, 12)):
         images, labels = batch(size=size, channels=size[0] // 2)
@@ -143,7 +143,7 @@ def test_a_generator_has_moved_on_equally_after_any_batch() -> None:
     assert torch.equal(*states)
 
 
-def test_samples_in_batches_and_one_by_one_come_out_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_one_at_a_time_and_in_batches_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = batch(count=12)
     steps = [step for step in ALL if step is not NOISE]
     singly = augment(images, labels, steps, generator=seeded())
@@ -153,7 +153,7 @@ def test_samples_in_batches_and_one_by_one_come_out_alike(monkeypatch: pytest.Mo
     assert torch.equal(singly[1], together[1])
 
 
-def test_the_batch_that_was_given_is_left_alone() -> None:
+def test_the_given_batch_is_not_changed() -> None:
     images, labels = batch()
     before, labels_before = images.clone(), labels.clone()
     for steps in ((), ALL):
@@ -164,14 +164,14 @@ def test_the_batch_that_was_given_is_left_alone() -> None:
     assert torch.equal(labels, labels_before)
 
 
-def test_in_place_the_same_is_done_to_the_batch_itself() -> None:
+def test_in_place_the_batch_itself_gets_the_same_values() -> None:
     images, labels = batch()
     expected, expected_labels = augment(images, labels, ALL, generator=seeded())
-    found, found_labels = augment(images, labels, ALL, generator=seeded(), in_place=True)
-    assert found.data_ptr() == images.data_ptr()
-    assert found_labels.data_ptr() == labels.data_ptr()
-    assert torch.equal(found, expected)
-    assert torch.equal(found_labels, expected_labels)
+    result, result_labels = augment(images, labels, ALL, generator=seeded(), in_place=True)
+    assert result.data_ptr() == images.data_ptr()
+    assert result_labels.data_ptr() == labels.data_ptr()
+    assert torch.equal(result, expected)
+    assert torch.equal(result_labels, expected_labels)
 
 
 @pytest.mark.parametrize("in_place", [True, False])
@@ -184,14 +184,14 @@ def test_memory_layout_does_not_matter(in_place: bool) -> None:
     assert other[0].is_contiguous()
 
 
-def test_steps_of_slices_are_refused_for_volumes_in_a_line_each() -> None:
+def test_each_step_for_slices_is_refused_for_volumes_in_its_own_line() -> None:
     steps = [
         FLIP,
         Rot90(name="rot90"),
         Rotate(name="rotate", degrees=9.0),
         Transpose(name="transpose"),
         Albumentations(albumentations="GridDistortion"),
-        *TINTS,
+        *INTENSITY,
     ]
     assert check_patch(steps, (8, 8, 9)) == [
         "augment: rot90 is for slices, found a patch of 8 x 8 x 9; leave it out",
@@ -220,7 +220,7 @@ def test_contrast_about_zero_multiplies_within_the_range_of_each_channel() -> No
 
 
 @pytest.mark.usefixtures("either_way")
-def test_contrast_about_the_mean_is_that_of_each_channel() -> None:
+def test_contrast_about_the_mean_uses_the_mean_of_each_channel() -> None:
     images = torch.tensor([[0.0, 0.2, 0.4, 0.6], [1, 2, 3, 4]])[None, :, None, None]
     intensity.stretch_contrast(images, amount(2))
     torch.testing.assert_close(images[0, :, 0, 0], torch.tensor([[0.0, 0.1, 0.5, 0.6], [1, 1.5, 3.5, 4]]))
@@ -252,16 +252,16 @@ def test_blur_is_scipys_gaussian_filter() -> None:
     np.testing.assert_allclose(images.numpy(), expected, atol=1e-5)
 
 
-def test_a_batch_is_blurred_each_sample_by_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_sample_of_a_batch_is_blurred_by_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
     images, _ = batch(count=3)
     expected = images.clone()
     for image, sigma in zip(expected, (0.0, 0.7, 2.0), strict=True):
         intensity.blur(image[None], amount(sigma))
     for one_by_one in (True, False):
         monkeypatch.setattr(samples, "one_at_a_time", lambda _, way=one_by_one: way)
-        found = images.clone()
-        intensity.blur(found, amount(0.0, 0.7, 2.0))
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+        blurred = images.clone()
+        intensity.blur(blurred, amount(0.0, 0.7, 2.0))
+        torch.testing.assert_close(blurred, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -275,10 +275,10 @@ def test_noise_is_independent_in_every_channel() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_does_what_the_cpu_does() -> None:
+def test_a_gpu_gives_the_result_of_the_cpu() -> None:
     images, labels = batch(count=16)
     steps = [step for step in ALL if step is not NOISE]
     expected, expected_labels = augment(images, labels, steps, generator=seeded())
-    found, found_labels = augment(images.cuda(), labels.cuda(), steps, generator=seeded())
-    torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=0)
-    assert torch.equal(found_labels.cpu(), expected_labels)
+    result, result_labels = augment(images.cuda(), labels.cuda(), steps, generator=seeded())
+    torch.testing.assert_close(result.cpu(), expected, atol=1e-4, rtol=0)
+    assert torch.equal(result_labels.cpu(), expected_labels)

@@ -24,7 +24,7 @@ def by_einsum(volumes: Tensor, matrices: list[Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("space", [(5, 6, 7), (40, 17, 16), (1, 33, 2)])
 @pytest.mark.parametrize("width", [0, 2, 50])
-def test_one_sample_at_a_time_is_multiplied_axis_by_axis(space: tuple[int, ...], width: int) -> None:
+def test_a_sample_is_multiplied_axis_by_axis(space: tuple[int, ...], width: int) -> None:
     volumes = torch.randn(2, *space, generator=seeded())
     matrices = [banded(size, width=width, seed=axis) for axis, size in enumerate(space)]
     expected = by_einsum(volumes, matrices)
@@ -32,16 +32,16 @@ def test_one_sample_at_a_time_is_multiplied_axis_by_axis(space: tuple[int, ...],
     torch.testing.assert_close(volumes, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_batch_is_multiplied_each_sample_by_its_own_matrices() -> None:
+def test_each_sample_of_a_batch_is_multiplied_by_its_own_matrices() -> None:
     volumes = torch.randn(3, 2, 9, 6, 7, generator=seeded())
     matrices = [torch.randn(3, size, size, generator=seeded(size)) for size in (9, 6, 7)]
-    found = multiply_batch(volumes, matrices)
+    product = multiply_batch(volumes, matrices)
     for number, volume in enumerate(volumes):
         expected = by_einsum(volume, [matrix[number] for matrix in matrices])
-        torch.testing.assert_close(found[number], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(product[number], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_without_a_number_give_zeros() -> None:
+def test_rows_of_zeros_give_zeros() -> None:
     volumes = torch.ones(1, 40, 3, 3)
     shift = torch.eye(40).roll(35, 0)
     shift[:35] = 0

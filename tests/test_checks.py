@@ -66,7 +66,7 @@ def read(tmp_path: Path, plugins: Registry, text: str = FILE) -> Benchmark:
     return read_benchmark(path, check=plugins.check)
 
 
-def test_a_pairing_that_a_model_refuses_is_told_before_anything_runs(tmp_path: Path) -> None:
+def test_a_geometry_that_a_model_refuses_is_reported_before_anything_runs(tmp_path: Path) -> None:
     plugins = registry()
     benchmark = read(tmp_path, plugins)
     seen.clear()
@@ -80,7 +80,7 @@ def test_a_pairing_that_a_model_refuses_is_told_before_anything_runs(tmp_path: P
     assert seen == [Geometry(3, 3, (32, 64))] * 2
 
 
-def test_what_fails_for_want_of_weights_is_left_to_the_run(tmp_path: Path) -> None:
+def test_missing_weights_fail_the_run_and_not_the_check(tmp_path: Path) -> None:
     def build(geometry: Geometry, *, width: int = 8, depth: int = 2) -> nn.Module:
         raise NotImplementedError("no kernel for meta tensors")
 
@@ -90,7 +90,7 @@ def test_what_fails_for_want_of_weights_is_left_to_the_run(tmp_path: Path) -> No
     assert find_refusals(plugins.model("picky"), Geometry(1, 1, (32, 32)), {}) is None
 
 
-def test_a_step_that_the_patch_cannot_take_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_step_that_does_not_fit_the_patch_is_reported_with_its_line(tmp_path: Path) -> None:
     text = FILE.replace('loss = "ce"', 'loss = "ce"\naugment = [{ name = "rot90" }]')
     with pytest.raises(SpecError, match=r"b\.toml:\d+: protocol\.augment: augment: rot90 needs a square patch"):
         check_steps(read(tmp_path, registry(), text))

@@ -19,10 +19,10 @@ SURE = np.array(
 def totals(folder: Path, probabilities: np.ndarray, times: int) -> dict[str, float]:
     case = keep_slices(folder / "case", np.zeros((1, 1, 2, 2), np.uint8), LABEL)
     masks = np.stack([probabilities.argmax(0) == value for value in (1, 2)], axis=1)
-    found = ClassTotals(("a", "b"))
+    totals_of_cases = ClassTotals(("a", "b"))
     for _ in range(times):
-        found.add(case, torch.from_numpy(probabilities), masks)
-    return found.scores()
+        totals_of_cases.add(case, torch.from_numpy(probabilities), masks)
+    return totals_of_cases.scores()
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -38,7 +38,7 @@ def test_cross_entropy_is_divided_among_classes_and_adds_up(tmp_path: Path, time
     assert scores["test_dice_classes"] == 1.0
 
 
-def test_a_class_that_was_thought_impossible_costs_much_but_not_infinitely(tmp_path: Path) -> None:
+def test_a_probability_of_zero_has_a_large_but_finite_cross_entropy(tmp_path: Path) -> None:
     wrong = np.zeros((3, 1, 2, 2), dtype=np.float32)
     wrong[0] = 1
     scores = totals(tmp_path, wrong, 1)

@@ -52,7 +52,7 @@ def test_attention_is_counted_by_its_parts() -> None:
     assert torch.backends.mha.get_fastpath_enabled() == enabled
 
 
-def test_what_is_frozen_or_shared_is_counted_as_such() -> None:
+def test_frozen_and_shared_parameters_are_counted_as_such() -> None:
     def build(geometry: Geometry) -> nn.Module:
         shared = nn.Conv2d(3, 3, 1)
         return nn.Sequential(shared, shared, nn.Conv2d(3, 4, 1).requires_grad_(requires_grad=False))
@@ -86,7 +86,7 @@ class Several(nn.Module):
         return [logits, self.second_head(x)] if self.training else logits
 
 
-def test_what_runs_uncounted_and_what_does_not_run_is_named() -> None:
+def test_uncounted_and_idle_modules_are_named() -> None:
     cost = measure_cost(plugin(Several), FLAT, {})
     assert cost.uncounted == ("scale",)
     assert cost.idle == ("second_head",)
@@ -109,13 +109,13 @@ class ReadsWhileRun(ReadsWhileBuilt):
 
 
 @pytest.mark.parametrize("build", [ReadsWhileBuilt, ReadsWhileRun])
-def test_a_model_that_reads_values_is_counted_all_the_same(build: Callable[..., nn.Module]) -> None:
+def test_a_model_that_reads_values_is_counted_too(build: Callable[..., nn.Module]) -> None:
     assert measure_cost(plugin(build), FLAT, {}).macs == 3 * 4 * 64
     assert find_refusals(plugin(build), FLAT, {}) == ()
 
 
 @pytest.mark.parametrize("build", [Several, ReadsWhileRun])
-def test_a_model_that_is_built_already_costs_the_same_and_stays_as_it_is(build: Callable[..., nn.Module]) -> None:
+def test_a_built_model_has_the_same_cost_and_stays_unchanged(build: Callable[..., nn.Module]) -> None:
     model = build(FLAT).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert measure_built_model(model, FLAT) == measure_cost(plugin(build), FLAT, {})
@@ -124,7 +124,7 @@ def test_a_model_that_is_built_already_costs_the_same_and_stays_as_it_is(build: 
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_parameter_handed_to_a_module_stops_no_counting() -> None:
+def test_a_parameter_as_argument_of_a_module_does_not_stop_counting() -> None:
     class Queries(nn.Module):
         def __init__(self, geometry: Geometry) -> None:
             super().__init__()
@@ -137,7 +137,7 @@ def test_a_parameter_handed_to_a_module_stops_no_counting() -> None:
     assert measure_cost(plugin(Queries), FLAT, {}).macs == 2 * 3 * 4 * 64
 
 
-def test_counting_leaves_the_random_numbers_of_its_caller_alone() -> None:
+def test_counting_does_not_change_the_random_numbers_of_its_caller() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -154,23 +154,23 @@ def test_the_receptive_field_of_convolutions_is_the_one_worked_out_by_hand(
     params: dict[str, int], side: int
 ) -> None:
     geometry = Geometry(3, 4, (32, 48))
-    found = measure_receptive_field(plugin(convolution), geometry, params, macs=1)
-    assert found == ((side, side), (32, 48))
+    field = measure_receptive_field(plugin(convolution), geometry, params, macs=1)
+    assert field == ((side, side), (32, 48))
 
 
-def test_what_sees_the_whole_image_has_its_size() -> None:
+def test_a_network_that_sees_the_whole_image_has_its_size_as_field() -> None:
     def build(geometry: Geometry) -> nn.Module:
         return nn.Sequential(convolution(geometry), nn.InstanceNorm2d(geometry.out_channels))
 
     assert measure_receptive_field(plugin(build), FLAT, {}, macs=1) == ((8, 8), (8, 8))
 
 
-def test_a_costly_input_is_halved_until_it_is_not() -> None:
+def test_a_costly_input_is_halved_until_it_is_cheap() -> None:
     geometry = Geometry(1, 1, (64, 64))
     assert measure_receptive_field(plugin(convolution), geometry, {}, macs=3 * 10**11)[1] == (16, 16)
 
 
-def test_a_model_of_other_axes_or_that_refuses_is_refused() -> None:
+def test_a_model_of_other_axes_or_one_that_refuses_has_no_cost() -> None:
     def build(geometry: Geometry) -> nn.Module:
         raise IncompatibleError("toy: patch is odd, expected even; change it")
 

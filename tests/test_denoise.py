@@ -17,7 +17,7 @@ def noisy_step(*, slices: int = 2, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("slice_by_slice", [True, False])
-def test_there_is_less_noise_and_the_edge_is_where_it_was(*, slice_by_slice: bool) -> None:
+def test_noise_is_reduced_and_the_edge_stays(*, slice_by_slice: bool) -> None:
     image = noisy_step(slices=4)
     smooth = TotalVariation(weight=0.1, slice_by_slice=slice_by_slice)(image)
     assert smooth.dtype == np.float32
@@ -42,12 +42,12 @@ def test_a_constant_image_is_unchanged(*, slice_by_slice: bool) -> None:
     assert np.array_equal(TotalVariation(weight=0.1, slice_by_slice=slice_by_slice)(image), image)
 
 
-def test_a_slice_knows_nothing_of_its_neighbours_and_a_volume_does() -> None:
+def test_slices_are_denoised_independently_and_volumes_as_a_whole() -> None:
     image = noisy_step(slices=2)
     other = image.copy()
     other[1] = 0
     results = {
-        flat: [TotalVariation(weight=0.1, slice_by_slice=flat)(each)[0] for each in (image, other)]
+        flat: [TotalVariation(weight=0.1, slice_by_slice=flat)(channel)[0] for channel in (image, other)]
         for flat in (True, False)
     }
     assert np.array_equal(*results[True])
@@ -62,7 +62,7 @@ def plus_one(channel: np.ndarray) -> np.ndarray:
     ("intensity", "expected"),
     [("unit", [1, 1.2, 2]), ("zscore_nonzero", [0, 0, 2])],
 )
-def test_it_acts_on_what_the_intensity_gives(intensity: str, expected: list[float]) -> None:
+def test_normalised_intensities_are_denoised(intensity: str, expected: list[float]) -> None:
     stored = np.array([0, 51, 255], np.uint8)[None, None, None]
     scaled = normalise(stored, intensity, denoise=plus_one)  # type: ignore[arg-type]
     assert scaled.dtype == np.float16

@@ -56,7 +56,7 @@ def test_the_counters_of_all_devices_add_up_to_watt_hours(nvml: Nvml) -> None:
 
 
 @pytest.mark.parametrize("devices", [["cuda:2"], ["cuda:3"], ["cuda:0", "cuda:2"], ["cpu"], []])
-def test_what_has_no_counter_has_no_energy(nvml: Nvml, devices: list[str]) -> None:
+def test_a_device_without_counter_has_no_energy(nvml: Nvml, devices: list[str]) -> None:
     assert open_meter(devices).watt_hours() is None
 
 

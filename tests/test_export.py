@@ -16,21 +16,21 @@ from benchbench.spec.protocol import Protocol
 REGIONS = {"whole_tumour": (1, 2, 4), "tumour_core": (1, 4), "enhancing": (4,)}
 
 
-def test_masks_become_the_labels_that_they_were_made_of() -> None:
+def test_masks_become_the_labels_that_they_came_from() -> None:
     label = np.array([0, 1, 2, 4])
     bits = region_bits(label, Task(channels=("x",), regions=REGIONS))
     masks = np.stack([bits >> number & 1 > 0 for number in range(3)])
     assert region_labels(masks, REGIONS).tolist() == label.tolist()
 
 
-def test_a_combination_that_no_label_has_becomes_the_nearest() -> None:
+def test_a_combination_without_a_label_becomes_the_nearest_label() -> None:
     enhancing_alone = np.array([[False], [False], [True]])
     whole_and_enhancing = np.array([[True], [False], [True]])
     assert region_labels(enhancing_alone, REGIONS).tolist() == [0]
     assert region_labels(whole_and_enhancing, REGIONS).tolist() == [2]
 
 
-def test_a_prediction_lies_on_the_grid_of_its_case(tmp_path: Path) -> None:
+def test_a_prediction_has_the_grid_of_its_case(tmp_path: Path) -> None:
     affine = np.array(
         [[0.0, 0, -2, 10], [-1, 0, 0, 20], [0, -3, 0, 30], [0, 0, 0, 1]]
     )  # posterior, inferior, left

@@ -18,7 +18,7 @@ def affine(codes: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("codes", CODES)
-def test_a_volume_runs_to_superior_anterior_and_right_whatever_the_file_does(codes: str) -> None:
+def test_a_volume_runs_to_superior_anterior_and_right_for_any_order_in_the_file(codes: str) -> None:
     world = affine(codes)
     frame = whole_frame(SHAPE, world, slice_axis=None)
     # the place of every voxel in mm, which must rise along the axes S, A and R
@@ -30,7 +30,7 @@ def test_a_volume_runs_to_superior_anterior_and_right_whatever_the_file_does(cod
 
 
 @given(st.sampled_from(CODES), st.sampled_from([None, "axial", "coronal", "sagittal"]), st.integers(0, 2))
-def test_what_a_frame_does_can_be_undone(codes: str, slice_axis: str | None, lead: int) -> None:
+def test_restore_undoes_orient(codes: str, slice_axis: str | None, lead: int) -> None:
     frame = whole_frame(SHAPE, affine(codes), slice_axis=slice_axis)  # type: ignore[arg-type]
     array = np.random.default_rng(0).integers(0, 9, (*[2] * lead, *SHAPE))
     oriented = frame.orient(array)
@@ -43,7 +43,7 @@ def test_without_an_affine_the_axes_stay_as_stored() -> None:
     assert (frame.axes, frame.flipped, frame.shape) == ((0, 1, 2), (False, False, False), SHAPE)
 
 
-def test_the_box_holds_what_any_channel_has_and_no_more() -> None:
+def test_the_box_ends_at_the_outermost_nonzero_voxels_of_any_channel() -> None:
     image = np.zeros((2, 5, 6, 7), np.int16)
     image[0, 1, 2, 3], image[1, 3, 2, 5] = -1, 4
     assert nonzero_box(image) == ((1, 4), (2, 3), (3, 6))

@@ -69,7 +69,7 @@ def test_a_label_moves_with_its_image_and_keeps_its_values() -> None:
     assert not torch.equal(moved_labels, labels)
 
 
-def test_without_a_chance_nothing_changes_and_nothing_is_shared() -> None:
+def test_with_probability_0_the_result_is_an_unchanged_copy() -> None:
     images, labels = blobs(channels=1)
     for scale in (1.0, 3.0):
         given = images * scale
@@ -93,7 +93,7 @@ def test_a_constant_image_beyond_one_stays_finite() -> None:
     assert torch.equal(changed, images)
 
 
-def test_it_comes_after_geometry_and_before_intensities() -> None:
+def test_it_comes_after_spatial_and_before_intensity_transforms() -> None:
     images = torch.tensor([0.0, 0.5, 1.0, 0.2]).view(1, 1, 2, 2)
     labels = torch.zeros(1, 2, 2, dtype=torch.uint8)
     square = Gamma(name="gamma", range=(2, 2), p=1.0)
@@ -149,13 +149,13 @@ def test_a_step_that_works_has_no_problems(good: Albumentations) -> None:
     ],
     ids=lambda value: value.albumentations if isinstance(value, Albumentations) else "",
 )
-def test_a_step_that_cannot_be_built_is_explained_in_a_line(bad: Albumentations, problem: str) -> None:
-    (found,) = check_albumentations(bad)
-    assert found.startswith(f"albumentations = {problem}")
-    assert "\n" not in found
+def test_a_step_that_cannot_be_built_has_one_line_with_the_reason(bad: Albumentations, problem: str) -> None:
+    (problem_line,) = check_albumentations(bad)
+    assert problem_line.startswith(f"albumentations = {problem}")
+    assert "\n" not in problem_line
 
 
-def test_every_wrong_parameter_has_its_line() -> None:
+def test_every_wrong_parameter_has_a_line() -> None:
     assert len(check_albumentations(step("ElasticTransform", alpha=-1, sigma=0))) == 2
     assert len(check_albumentations(step("ElasticTransform", a=1, b=2))) == 2
 
@@ -179,10 +179,10 @@ def test_every_wrong_parameter_has_its_line() -> None:
     ],
     ids=lambda value: value.albumentations if isinstance(value, Albumentations) else "",
 )
-def test_a_step_that_does_not_suit_the_patch_is_found_by_trying(bad: Albumentations, problem: str) -> None:
+def test_a_step_that_fails_on_the_patch_is_found_by_applying_it(bad: Albumentations, problem: str) -> None:
     assert check_albumentations(bad) == []
-    (found,) = check_albumentations(bad, shape=(24, 40, 4))
-    assert found.startswith(f"albumentations = {problem}")
+    (problem_line,) = check_albumentations(bad, shape=(24, 40, 4))
+    assert problem_line.startswith(f"albumentations = {problem}")
 
 
 def test_a_changed_shape_stops_the_training() -> None:

@@ -38,7 +38,7 @@ def test_bce_is_the_mean_over_voxels() -> None:
     assert compute_loss("bce", logits, labels([1, 0])).item() == pytest.approx(expected)
 
 
-def test_dice_loss_worked_by_hand() -> None:
+def test_dice_loss_has_the_value_worked_out_by_hand() -> None:
     logits = torch.tensor([[[[LOGIT, LOGIT]]]])
     # overlap 3/4, sums 3/2 and 1, smoothed by 1
     assert compute_loss("dice", logits, labels([1, 0])).item() == pytest.approx(1 - (2 * 0.75 + 1) / (2.5 + 1))
@@ -71,14 +71,14 @@ def test_cross_entropy_puts_background_first() -> None:
 
 
 def test_a_sum_is_the_sum_of_its_parts() -> None:
-    logits, truth = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4)).byte()
-    both = compute_loss("bce+dice", logits, truth)
+    logits, reference = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4)).byte()
+    both = compute_loss("bce+dice", logits, reference)
     assert both.item() == pytest.approx(
-        (compute_loss("bce", logits, truth) + compute_loss("dice", logits, truth)).item()
+        (compute_loss("bce", logits, reference) + compute_loss("dice", logits, reference)).item()
     )
     classes = torch.randn(2, 3, 4, 4)
-    truth = torch.randint(0, 3, (2, 4, 4)).byte()
-    assert compute_loss("ce+dice", classes, truth) > compute_loss("ce", classes, truth)
+    reference = torch.randint(0, 3, (2, 4, 4)).byte()
+    assert compute_loss("ce+dice", classes, reference) > compute_loss("ce", classes, reference)
 
 
 @pytest.mark.parametrize("name", ["bce+dice", "bce", "dice", "focal+dice", "ce", "ce+dice"])
@@ -88,7 +88,7 @@ def test_every_loss_is_finite_and_differentiable_at_extreme_logits(name: str) ->
     assert torch.isfinite(logits.grad).all()
 
 
-def test_heads_weigh_half_as_much_from_one_to_the_next_and_meet_labels_of_their_size() -> None:
+def test_each_head_has_half_the_weight_of_the_finer_one_and_labels_of_its_size() -> None:
     label = torch.tensor([[0, 1, 1, 1]], dtype=torch.uint8)  # nearest of 2: pixels 1 and 3
     fine = torch.zeros(1, 1, 4)
     coarse = torch.tensor([[[3.0, 3.0]]])

@@ -35,8 +35,8 @@ def amount(value: float) -> Tensor:
     return torch.tensor([value], dtype=torch.float64)
 
 
-def assert_same(found: Tensor, expected: Tensor, *, within: float = 1e-5) -> None:
-    torch.testing.assert_close(found, torch.as_tensor(expected), atol=within, rtol=0, check_dtype=False)
+def assert_same(result: Tensor, expected: Tensor, *, within: float = 1e-5) -> None:
+    torch.testing.assert_close(result, torch.as_tensor(expected), atol=within, rtol=0, check_dtype=False)
 
 
 @pytest.mark.parametrize("axes", [[0], [1], [2], [0, 2], [0, 1, 2]])

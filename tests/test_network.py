@@ -33,14 +33,14 @@ class Recorder(nn.Module):
 
 
 @pytest.mark.parametrize("size", [(32, 64), (33, 31), (100, 5), (1, 1)])
-def test_any_size_reaches_the_model_padded_to_32_and_leaves_cropped_back(size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_padded_to_32_and_logits_cropped_back(size: tuple[int, int]) -> None:
     images = torch.randn(2, 3, *size)
     model = Recorder()
     assert torch.equal(forward(model, images), images)
     assert all(side % 32 == 0 for side in model.shape[2:])
 
 
-def test_softmax_needs_one_output_more_for_the_background() -> None:
+def test_softmax_has_one_more_output_for_the_background() -> None:
     assert geometry_for(protocol("bce"), channels=3, regions=2) == Geometry(3, 2, (32, 32))
     assert geometry_for(protocol("ce", (33, 32)), channels=3, regions=2) == Geometry(3, 3, (64, 32))
 
@@ -50,7 +50,7 @@ def test_a_cpu_never_computes_in_half_precision() -> None:
         assert nn.Conv2d(1, 1, 1)(torch.zeros(1, 1, 2, 2)).dtype == torch.float32
 
 
-def test_shared_and_frozen_parameters_count_once_and_not_at_all() -> None:
+def test_shared_parameters_count_once_and_frozen_ones_not_at_all() -> None:
     shared = nn.Linear(2, 3)
     frozen = nn.Linear(5, 7).requires_grad_(requires_grad=False)
     assert count_parameters(nn.Sequential(shared, shared, frozen)) == 9
@@ -84,7 +84,7 @@ class Heads(nn.Conv2d):
         return [fine, nn.functional.avg_pool2d(fine, 2)] if self.training else fine
 
 
-def test_every_head_is_cropped_to_what_was_not_padding_before_it_is_held_against_the_label() -> None:
+def test_padding_of_every_head_is_cropped_before_the_loss() -> None:
     torch.manual_seed(0)
     model = Heads(1, 1, 1)
     images, labels = torch.randn(2, 1, 20, 36), torch.ones(2, 20, 36, dtype=torch.uint8)
@@ -95,7 +95,7 @@ def test_every_head_is_cropped_to_what_was_not_padding_before_it_is_held_against
     assert loss.item() == pytest.approx(deep_supervision_loss("bce", [fine, coarse], labels).item(), rel=1e-5)
 
 
-def test_a_loss_of_the_models_own_gets_masks_of_the_images_size_and_the_protocols_criterion() -> None:
+def test_the_loss_of_a_model_gets_masks_of_the_padded_size_and_the_criterion_of_the_protocol() -> None:
     class Own(nn.Conv2d):
         def loss(self, images: torch.Tensor, targets: torch.Tensor, criterion: Any) -> Any:
             assert targets.dtype == torch.bool

@@ -12,7 +12,7 @@ def image(*channels: list[float], dtype: Any = np.int16) -> np.ndarray:
     return np.array(channels, dtype)[:, None, None]
 
 
-def test_zscore_of_what_is_not_0_leaves_0_at_0() -> None:
+def test_zscore_of_nonzero_voxels_leaves_0_at_0() -> None:
     scaled = normalise(image([0, 0, 10, 20, 30]), "zscore_nonzero")[0, 0, 0]
     # mean 20, variance 200 / 3
     assert scaled.tolist() == pytest.approx([0, 0, -1.2247, 0, 1.2247], abs=1e-3)
@@ -30,7 +30,7 @@ def test_unit_is_the_range_and_8_bit_images_stay_as_they_are() -> None:
     assert np.array_equal(normalise(stored, "unit"), stored)
 
 
-def test_percentiles_clip_what_is_far_out() -> None:
+def test_percentiles_clip_outliers() -> None:
     values = np.arange(1001, dtype=np.float32)
     values[-1] = 1e6
     scaled = normalise(values[None, None, None], "percentile")[0, 0, 0]
@@ -43,7 +43,7 @@ def test_the_foreground_channel_is_1_where_any_channel_is_not_0() -> None:
     scaled = normalise(image([0, 0, 5, 0], [0, 3, 0, 0]), "zscore_nonzero", one_hot_foreground=True)
     assert scaled.shape[0] == 3
     assert scaled[2, 0, 0].tolist() == [0, 1, 1, 0]
-    # also of 8 bits, which are divided by 255 here because the channel beside them is 1
+    # also of 8 bits, which are divided by 255 here because the appended channel is 1
     small = normalise(image([0, 51], dtype=np.uint8), "unit", one_hot_foreground=True)
     assert small.ravel().tolist() == pytest.approx([0, 0.2, 0, 1], abs=1e-3)
 

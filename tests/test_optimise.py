@@ -15,13 +15,11 @@ def schedule(**fields: object) -> Schedule:
     return TypeAdapter(Schedule).validate_python(fields)
 
 
-def rates(wanted: Schedule, *, lr: float = 1.0, epochs: int = 8, losses: list[float] | None = None) -> list[float]:
-    """The rate of every epoch's first step, two steps an epoch."""
+def rates(rule: Schedule, *, lr: float = 1.0, epochs: int = 8, losses: list[float] | None = None) -> list[float]:
+    """Return the rate of every epoch's first step; an epoch has two."""
     losses = losses or [0.0] * epochs
     return [
-        learning_rate(
-            wanted, lr, step=2 * epoch, steps_per_epoch=2, epochs=epochs, validation_losses=losses[:epoch]
-        )
+        learning_rate(rule, lr, step=2 * epoch, steps_per_epoch=2, epochs=epochs, validation_losses=losses[:epoch])
         for epoch in range(epochs)
     ]
 
@@ -30,20 +28,21 @@ def torch_rates(
     scheduler: type, *, epochs: int = 8, losses: list[float] | None = None, **fields: object
 ) -> list[float]:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    stepper, found = scheduler(optimizer, **fields), []
+    stepper = scheduler(optimizer, **fields)
+    rates_by_epoch = []
     for epoch in range(epochs):
-        found.append(optimizer.param_groups[0]["lr"])
+        rates_by_epoch.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         stepper.step(*([losses[epoch]] if losses else []))
-    return found
+    return rates_by_epoch
 
 
-def test_cosine_is_torchs() -> None:
+def test_cosine_agrees_with_torch() -> None:
     ours = rates(schedule(name="cosine", min_lr=0.1))
     assert ours == pytest.approx(torch_rates(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=8, eta_min=0.1))
 
 
-def test_plateau_is_torchs() -> None:
+def test_plateau_agrees_with_torch() -> None:
     losses = [1.0, 1.0, 1.0, 0.5, 0.6, 0.7, 0.8, 0.9]
     ours = rates(schedule(name="plateau", factor=0.5, patience=1, min_lr=0.2), losses=losses)
     theirs = torch_rates(
@@ -53,20 +52,20 @@ def test_plateau_is_torchs() -> None:
     assert len(set(ours)) == 3
 
 
-def test_constant_stays() -> None:
+def test_a_constant_rate_stays() -> None:
     assert set(rates(schedule(name="constant"), lr=0.3)) == {0.3}
 
 
-def test_warmup_rises_linearly_and_then_falls_as_a_cosine_by_steps() -> None:
-    wanted = schedule(name="warmup_cosine", warmup_steps=4, min_lr=0.0)
-    found = [
-        learning_rate(wanted, 1.0, step=step, steps_per_epoch=3, epochs=4, validation_losses=[])
+def test_warmup_rises_linearly_and_then_falls_as_a_cosine() -> None:
+    warmup = schedule(name="warmup_cosine", warmup_steps=4, min_lr=0.0)
+    rates_by_step = [
+        learning_rate(warmup, 1.0, step=step, steps_per_epoch=3, epochs=4, validation_losses=[])
         for step in range(12)
     ]
-    assert found[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
-    assert found[4] == pytest.approx(1.0)
-    assert found[8] == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
-    assert all(later < earlier for earlier, later in itertools.pairwise(found[4:]))
+    assert rates_by_step[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert rates_by_step[4] == pytest.approx(1.0)
+    assert rates_by_step[8] == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates_by_step[4:]))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_warmup_rises_linearly_and_then_falls_as_a_cosine_by_steps() -> None:
         ({"name": "sgd", "lr": 0.1, "momentum": 0.9}, torch.optim.SGD),
     ],
 )
-def test_each_optimiser_is_torchs_with_the_protocols_numbers(fields: dict[str, object], kind: type) -> None:
+def test_each_optimiser_of_torch_gets_the_values_of_the_protocol(fields: dict[str, object], kind: type) -> None:
     built = build_optimizer(TypeAdapter(Optimizer).validate_python(fields), [torch.nn.Parameter(torch.zeros(1))])
     assert type(built) is kind
     assert built.defaults["lr"] == 0.1

@@ -35,7 +35,7 @@ def draw(source: Patches, seed: int = 0, numbers: tuple[int, ...] = (0,)) -> tup
     return images.clone(), labels.clone()
 
 
-def test_a_patch_is_a_part_of_its_volume_and_the_label_goes_with_it(tmp_path: Path) -> None:
+def test_a_patch_is_a_part_of_its_volume_with_the_label_of_that_part(tmp_path: Path) -> None:
     case = volume(tmp_path / "a", 6, 7, 8)
     source = Patches([case], protocol(), device=CPU)
     corners = set()
@@ -49,7 +49,7 @@ def test_a_patch_is_a_part_of_its_volume_and_the_label_goes_with_it(tmp_path: Pa
     assert len(corners) > 20
 
 
-def test_oversampled_patches_hold_a_labelled_voxel_and_lie_anywhere_around_it(tmp_path: Path) -> None:
+def test_oversampled_patches_contain_a_labelled_voxel_at_any_position(tmp_path: Path) -> None:
     label = np.zeros((9, 9, 9), np.uint8)
     label[4, 4, 4] = 1
     case = keep_volume(tmp_path / "a", np.ones((1, 9, 9, 9), np.float16), label)
@@ -68,7 +68,7 @@ def test_the_share_of_oversampled_patches_is_that_of_the_protocol(tmp_path: Path
     assert labels.flatten(1).any(1).float().mean() == pytest.approx(0.4 + 0.6 / 37, abs=0.05)
 
 
-def test_a_volume_smaller_than_the_patch_lies_in_its_middle_between_zeros(tmp_path: Path) -> None:
+def test_a_volume_smaller_than_the_patch_is_centred_between_zeros(tmp_path: Path) -> None:
     case = volume(tmp_path / "a", 2, 6, 4)
     image, label = draw(Patches([case], protocol((4, 4, 5), oversample_foreground=1.0), device=CPU))
     assert not image[0, 0, 0].any()
@@ -78,7 +78,7 @@ def test_a_volume_smaller_than_the_patch_lies_in_its_middle_between_zeros(tmp_pa
     assert label.sum() == 1
 
 
-def test_a_batch_is_the_same_for_the_same_generator_and_each_case_is_seen_as_often(tmp_path: Path) -> None:
+def test_the_same_generator_gives_the_same_batch_and_cases_are_equally_frequent(tmp_path: Path) -> None:
     cases = [volume(tmp_path / "a", 6, 6, 6), volume(tmp_path / "b", 6, 6, 6)]
     source = Patches(cases, protocol(patches_per_case=3), device=CPU)
     assert len(source) == 6
@@ -106,7 +106,7 @@ def test_a_part_beyond_the_border_is_zero() -> None:
     assert out[0].tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
 
 
-def test_places_are_of_every_region_however_small() -> None:
+def test_the_foreground_has_voxels_of_every_region_however_small() -> None:
     bits = np.full((20, 20, 20), 1, np.uint8)
     bits[3, 4, 5] = 3
     places = sample_foreground(bits, regions=2)

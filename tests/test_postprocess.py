@@ -41,13 +41,13 @@ def brats21(probabilities: np.ndarray) -> np.ndarray:
 def smooth(seed: int, shape: tuple[int, ...] = (24, 20, 18), *, width: float = 1.5) -> np.ndarray:
     """Blobs of probabilities (3, *shape), some of them sure."""
     noise = np.random.default_rng(seed).standard_normal((3, *shape))
-    blobs = np.stack([ndimage.gaussian_filter(each, width) for each in noise])
+    blobs = np.stack([ndimage.gaussian_filter(channel, width) for channel in noise])
     return (1 / (1 + np.exp(-4 * blobs / blobs.std()))).astype(np.float32)
 
 
 @given(seed=st.integers(0, 2**32), width=st.sampled_from([0.6, 1.0, 1.5, 2.5]))
 @settings(deadline=None, max_examples=25)
-def test_the_rule_of_brats21_can_be_said(seed: int, width: float) -> None:
+def test_a_protocol_can_have_the_rules_of_brats21(seed: int, width: float) -> None:
     probabilities = smooth(seed, width=width)
     label = brats21(probabilities)
     masks = decide(probabilities, BRATS21, regions=REGIONS)
@@ -60,7 +60,7 @@ def row(*values: float) -> np.ndarray:
     return np.array([values], dtype=np.float32)
 
 
-def test_a_threshold_itself_is_in_the_mask() -> None:
+def test_a_probability_equal_to_the_threshold_is_in_the_mask() -> None:
     probabilities = row(0.39, 0.4, 0.41, 0.5)
     assert decide(probabilities, Postprocess(thresholds={"a": 0.4}), regions="a").tolist() == [[0, 1, 1, 1]]
     assert decide(probabilities, Postprocess(), regions="a").tolist() == [[0, 0, 0, 1]]
@@ -73,19 +73,19 @@ def test_nested_regions_end_where_an_outer_one_ends() -> None:
     assert decide(probabilities, Postprocess(), regions=REGIONS).tolist() == (probabilities > 0.5).tolist()
 
 
-def test_only_small_and_doubtful_components_go() -> None:
+def test_only_small_and_doubtful_components_are_removed() -> None:
     # two voxels, three voxels, two sure voxels, one voxel
     probabilities = row(0.6, 0.8, 0, 0.6, 0.6, 0.6, 0, 0.95, 0.9, 0, 0.7)
     rules = Postprocess(components={"a": 3})
     assert decide(probabilities, rules, regions="a").tolist() == [[0, 0, 0, 1, 1, 1, 0, 1, 1, 0, 0]]
 
 
-def test_components_touch_by_faces_only() -> None:
+def test_components_are_connected_by_faces_only() -> None:
     probabilities = np.array([[[0.6, 0.0], [0.0, 0.6]]], dtype=np.float32)
     assert not decide(probabilities, Postprocess(components={"a": 2}), regions="a").any()
 
 
-def test_a_region_goes_if_too_little_of_it_is_left() -> None:
+def test_a_region_is_removed_if_too_few_voxels_are_left() -> None:
     probabilities = row(0.6, 0.6, 0.6, 0, 0.7)
     rules = Postprocess(components={"a": 2}, totals={"a": 4})
     assert not decide(probabilities, rules, regions="a").any()
@@ -94,7 +94,7 @@ def test_a_region_goes_if_too_little_of_it_is_left() -> None:
     assert decide(probabilities, sure, regions="a").sum() == 4
 
 
-def test_what_leaves_a_region_stays_in_the_outer_and_leaves_the_inner() -> None:
+def test_voxels_removed_from_a_region_stay_in_the_outer_and_leave_the_inner_one() -> None:
     probabilities = np.concatenate([row(0.6, 0.6, 0.6, 0.6), row(0.1, 0.6, 0.1, 0.1), row(0.1, 0.6, 0.6, 0.1)])
     masks = decide(probabilities, Postprocess(nested=True, components={"core": 2}), regions=REGIONS)
     assert masks.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
@@ -147,7 +147,7 @@ def test_a_probability_that_equals_its_threshold_in_single_precision_is_in_the_m
     assert decide(row(0.45, 0.4499999), rules, regions="a").tolist() == [[1, 0]]
 
 
-def test_a_component_as_probable_as_is_sure_in_single_precision_stays() -> None:
+def test_a_component_with_the_sure_probability_in_single_precision_stays() -> None:
     # 0.9 in single precision is less than 0.9 in double precision
     rules = Postprocess(components={"a": 3}, sure=0.9)
     assert decide(row(0.9, 0.9, 0, 0.9, 0.89), rules, regions="a").tolist() == [[1, 1, 0, 0, 0]]

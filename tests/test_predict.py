@@ -84,11 +84,11 @@ def squares(height: int, width: int, slices: int = 20) -> np.ndarray:
     ("native", "patch"),
     [((40, 24), (40, 24)), ((40, 24), (80, 48)), ((40, 24), (80, 80)), ((40, 24), (33, 47)), ((40, 40), (70, 40))],
 )
-def test_the_identity_model_gives_the_label_back_on_the_cases_own_grid(
+def test_the_identity_model_returns_the_label_on_the_own_grid_of_the_case(
     tmp_path: Path, native: tuple[int, int], patch: tuple[int, int]
 ) -> None:
-    truth = squares(*native)
-    case = prepared(tmp_path, truth, patch)
+    reference = squares(*native)
+    case = prepared(tmp_path, reference, patch)
     masks = predict(Threshold(), case, protocol(patch))
     assert masks.shape == (20, 1, *native)
     tp, fp, fn, _ = count_case(case, masks).sum((0, 1))
@@ -103,7 +103,7 @@ class Probable(nn.Module):
         return torch.logit(0.2 + 0.4 * images[:, :1])
 
 
-def test_probabilities_are_scaled_back_about_the_centres_of_pixels(tmp_path: Path) -> None:
+def test_probabilities_are_resized_back_with_aligned_pixel_centres(tmp_path: Path) -> None:
     case = prepared(tmp_path, np.zeros((1, 4, 4), np.uint8), (2, 2))
     np.save(tmp_path / "image.npy", np.array([[[[0, 255], [0, 255]]]], np.uint8))
     probabilities = Predictor([Probable()], protocol((2, 2)), CPU).probabilities(case)
@@ -112,8 +112,8 @@ def test_probabilities_are_scaled_back_about_the_centres_of_pixels(tmp_path: Pat
 
 
 def test_counts_are_by_slice_on_the_native_grid(tmp_path: Path) -> None:
-    truth = squares(40, 24)
-    case = prepared(tmp_path, truth, (40, 24))
+    reference = squares(40, 24)
+    case = prepared(tmp_path, reference, (40, 24))
     masks = np.zeros((20, 1, 40, 24), bool)
     masks[:, 0, 0] = True
     counts = count_case(case, masks)
@@ -131,7 +131,7 @@ def test_softmax_predictions_leave_background_out(tmp_path: Path) -> None:
     assert np.array_equal(masks[:, 1], squares(32, 32) > 0)
 
 
-def test_prediction_does_not_depend_on_what_is_predicted_with_it(tmp_path: Path) -> None:
+def test_a_prediction_does_not_depend_on_its_batch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model: Any = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
     case = prepared(tmp_path, squares(32, 32), (32, 32))
@@ -141,7 +141,7 @@ def test_prediction_does_not_depend_on_what_is_predicted_with_it(tmp_path: Path)
     assert np.array_equal(predict(model, one, protocol((32, 32)))[0], whole[17])
 
 
-def test_a_preview_shows_image_truth_and_prediction_side_by_side(tmp_path: Path) -> None:
+def test_a_preview_shows_image_reference_and_prediction_side_by_side(tmp_path: Path) -> None:
     import cv2
 
     case = prepared(tmp_path, squares(40, 24), (80, 48))
@@ -187,14 +187,14 @@ def volume(folder: Path, **inference: Any) -> tuple[PreparedCase, Protocol, torc
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
-def test_flips_and_checkpoints_are_averaged_as_the_protocol_says(tmp_path: Path, average: str) -> None:
+def test_flips_and_checkpoints_are_averaged_under_the_protocol(tmp_path: Path, average: str) -> None:
     case, settings, image = volume(tmp_path, flips=True, average=average)
     models = [Ramp(1.0), Ramp(3.0)]
-    found = Predictor(models, settings, CPU).probabilities(case)
+    mean = Predictor(models, settings, CPU).probabilities(case)
     # only the flip of the last axis changes a ramp, and it turns it round
     logits = torch.stack([image + sign * model(image * 0) for model in models for sign in (1, -1)])
-    wanted = logits.sigmoid().mean(0) if average == "probabilities" else logits.mean(0).sigmoid()
-    assert torch.allclose(found, wanted[0], atol=1e-5)
+    expected = logits.sigmoid().mean(0) if average == "probabilities" else logits.mean(0).sigmoid()
+    assert torch.allclose(mean, expected[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
@@ -202,14 +202,14 @@ def test_an_ensemble_is_the_mean_of_its_members_however_many_checkpoints_each_ha
     tmp_path: Path, average: str
 ) -> None:
     case, settings, image = volume(tmp_path, average=average)
-    found = Ensemble(
+    mean = Ensemble(
         [Predictor([Ramp(1.0), Ramp(1.0)], settings, CPU), Predictor([Ramp(3.0)], settings, CPU)]
     ).probabilities(case)
-    wanted = (Ramp(1.0)(image).sigmoid() + Ramp(3.0)(image).sigmoid()) / 2
-    assert torch.allclose(found, wanted[0], atol=1e-5)
+    expected = (Ramp(1.0)(image).sigmoid() + Ramp(3.0)(image).sigmoid()) / 2
+    assert torch.allclose(mean, expected[0], atol=1e-5)
 
 
-def test_an_ensemble_of_classes_takes_the_most_probable_of_the_mean(tmp_path: Path) -> None:
+def test_an_ensemble_with_a_softmax_takes_the_most_probable_class_of_the_mean(tmp_path: Path) -> None:
     case, settings = prepared(tmp_path, squares(32, 32), (32, 32)), protocol((32, 32), "ce")
     members = [Predictor([model], settings, CPU) for model in (Sure(1, 0.9), Sure(2, 0.6))]
     ensemble = Ensemble(members)
@@ -221,7 +221,7 @@ def test_an_ensemble_of_classes_takes_the_most_probable_of_the_mean(tmp_path: Pa
     assert not masks[:, 1].any()
 
 
-def test_without_flips_a_window_is_seen_as_it_lies(tmp_path: Path) -> None:
+def test_without_flips_a_window_is_predicted_as_it_is(tmp_path: Path) -> None:
     case, settings, image = volume(tmp_path)
     assert torch.allclose(
         Predictor([Ramp()], settings, CPU).probabilities(case), Ramp()(image).sigmoid()[0], atol=1e-5
@@ -232,9 +232,9 @@ def test_slices_are_flipped_along_both_axes(tmp_path: Path) -> None:
     case = prepared(tmp_path, squares(32, 32), (32, 32))
     settings = protocol((32, 32)).model_copy(update={"inference": Inference(flips=True)})
     image = torch.from_numpy(case.image()).float() / 255
-    wanted = torch.stack([(image + sign * Ramp()(image * 0)).sigmoid() for sign in (1, -1)]).mean(0)
+    expected = torch.stack([(image + sign * Ramp()(image * 0)).sigmoid() for sign in (1, -1)]).mean(0)
     assert torch.allclose(
-        Predictor([Ramp()], settings, CPU).probabilities(case), wanted.transpose(0, 1), atol=1e-5
+        Predictor([Ramp()], settings, CPU).probabilities(case), expected.transpose(0, 1), atol=1e-5
     )
 
 
@@ -252,9 +252,7 @@ class Counted(nn.Module):
 
 @pytest.mark.parametrize("flips", [False, True])
 @pytest.mark.parametrize("kind", ["slices", "windows"])
-def test_every_image_that_goes_through_a_network_for_a_case_is_counted(
-    tmp_path: Path, kind: str, *, flips: bool
-) -> None:
+def test_every_pass_of_a_case_through_a_network_is_counted(tmp_path: Path, kind: str, *, flips: bool) -> None:
     if kind == "slices":
         case, settings = prepared(tmp_path, squares(32, 32), (32, 32)), protocol((32, 32))
     else:

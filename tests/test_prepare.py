@@ -62,7 +62,7 @@ def arrays(height: int, width: int, *, slices: int = 2, channels: int = 1) -> tu
     return image, (image[0] > 200).astype(np.uint8)
 
 
-def test_a_slice_of_the_patch_size_is_kept_to_the_bit(tmp_path: Path) -> None:
+def test_a_slice_of_the_patch_size_is_stored_unchanged(tmp_path: Path) -> None:
     image, label = arrays(8, 8, channels=3)
     prepared = prepare(OneCase(image, label), tmp_path)
     assert np.array_equal(prepared.image(), np.moveaxis(image, 0, 1))
@@ -136,7 +136,7 @@ def test_slices_are_cut_along_the_anatomical_axis_that_the_protocol_names(tmp_pa
         assert len(prepared.image()) == image.shape[1 + slices]
 
 
-def test_the_spacing_stands_in_the_order_of_the_slices(tmp_path: Path) -> None:
+def test_the_spacing_has_the_axes_of_the_slices(tmp_path: Path) -> None:
     image, label = np.zeros((1, 2, 3, 4), dtype=np.uint8), np.zeros((2, 3, 4), dtype=np.uint8)
     dataset = OneCase(image, label, affine=np.eye(4), spacing_mm=(0.5, 0.7, 5.0))
     orders = {"axial": (5.0, 0.5, 0.7), "coronal": (0.7, 0.5, 5.0), "sagittal": (0.5, 0.7, 5.0)}
@@ -154,14 +154,14 @@ def test_an_image_of_two_dimensions_is_one_slice(tmp_path: Path) -> None:
     assert np.array_equal(prepared.label()[0], label[0])
 
 
-def test_the_digest_of_voxels_tells_copies_from_others(tmp_path: Path) -> None:
+def test_the_voxel_digest_is_equal_for_copies_only(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
     first = prepare(OneCase(image, label), tmp_path, digest="1").voxel_digest()
     assert prepare(OneCase(image.copy(), label), tmp_path, digest="2").voxel_digest() == first
     assert prepare(OneCase(image + np.uint8(1), label), tmp_path, digest="3").voxel_digest() != first
 
 
-def test_the_cache_is_used_again_only_for_the_same_content_and_preparation(tmp_path: Path) -> None:
+def test_a_cached_case_is_reused_only_for_the_same_content_and_preparation(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
     first = prepare(OneCase(image, label), tmp_path)
     assert prepare(OneCase(image, label), tmp_path).folder == first.folder
@@ -174,21 +174,21 @@ def test_the_cache_is_used_again_only_for_the_same_content_and_preparation(tmp_p
     assert len({first.folder, *(other.folder for other in others)}) == 5
 
 
-def test_denoising_and_its_weight_are_part_of_what_the_cache_goes_by(tmp_path: Path) -> None:
+def test_denoising_and_its_weight_are_part_of_the_cache_key(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
     plain, weaker = (prepare(OneCase(image, label), tmp_path, denoise_weight=weight) for weight in (0.1, 0.05))
     assert plain.folder == weaker.folder  # nothing is denoised
     settings = ({"denoise": "tv"}, {"denoise": "tv", "denoise_weight": 0.05})
     strong, weak = (prepare(OneCase(image, label), tmp_path, **changes) for changes in settings)
     assert len({plain.folder, strong.folder, weak.folder}) == 3
-    noise = [np.abs(np.diff(each.image().astype(np.float32))).sum() for each in (strong, weak)]
+    noise = [np.abs(np.diff(case.image().astype(np.float32))).sum() for case in (strong, weak)]
     assert noise[0] < noise[1] < np.abs(np.diff(plain.image() / 255)).sum()
-    for each in (strong, weak):
-        assert np.array_equal(each.label(), plain.label())
-        assert each.image().dtype == np.float16
+    for case in (strong, weak):
+        assert np.array_equal(case.label(), plain.label())
+        assert case.image().dtype == np.float16
 
 
-def test_a_denoised_volume_keeps_its_labels_and_the_places_of_them(tmp_path: Path) -> None:
+def test_a_denoised_volume_keeps_its_labels_and_foreground(tmp_path: Path) -> None:
     image, label = arrays(8, 8, slices=8)
     volume = {"ndim": 3, "patch": (8, 8, 8), "intensity": "zscore"}
     plain, smooth = (
@@ -213,11 +213,11 @@ def test_a_compressed_case_is_the_same_case_in_less_space(tmp_path: Path) -> Non
     small = prepare(OneCase(image, label), tmp_path / "small", patch=(16, 16), compress=True)
     for array in ("image", "label", "native_label"):
         assert np.array_equal(getattr(plain, array)(), getattr(small, array)())
-    sizes = [sum(path.stat().st_size for path in each.folder.iterdir()) for each in (plain, small)]
+    sizes = [sum(path.stat().st_size for path in case.folder.iterdir()) for case in (plain, small)]
     assert sizes[1] < sizes[0] / 3
 
 
-def test_a_volume_is_kept_oriented_cropped_and_with_places_of_its_foreground(tmp_path: Path) -> None:
+def test_a_volume_is_stored_oriented_and_cropped_with_its_foreground(tmp_path: Path) -> None:
     affine = np.diag([-1.0, -1, 1, 1])  # left, posterior, superior
     image = np.zeros((2, 6, 7, 8), np.int16)
     image[:, 1:5, 2:6, 3:8] = np.arange(1, 81).reshape(4, 4, 5)
@@ -235,7 +235,7 @@ def test_a_volume_is_kept_oriented_cropped_and_with_places_of_its_foreground(tmp
     assert (prepared.image()[2] == 1).all()
 
 
-def test_a_slice_has_no_volume(tmp_path: Path) -> None:
+def test_a_slice_cannot_be_prepared_as_a_volume(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
     with pytest.raises(DataError, match=r"expected a volume; set protocol\.ndim to 2"):
         prepare(OneCase(image[:, 0], label[0]), tmp_path, ndim=3, patch=(8, 8, 8))

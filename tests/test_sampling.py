@@ -24,7 +24,7 @@ def cases(tmp_path: Path) -> list[PreparedCase]:
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_slices_of_all_cases_are_numbered_through(cases: list[PreparedCase], name: str) -> None:
+def test_slices_of_all_cases_have_one_numbering(cases: list[PreparedCase], name: str) -> None:
     if name == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     slices = Slices(cases, device=torch.device(name))
@@ -35,7 +35,7 @@ def test_slices_of_all_cases_are_numbered_through(cases: list[PreparedCase], nam
     assert torch.allclose(images[:, 1, 3, 3].cpu(), torch.tensor([0.2, 0.6, 0.4]))
 
 
-def test_8_bit_images_are_divided_by_255_and_others_kept(tmp_path: Path) -> None:
+def test_8_bit_images_are_divided_by_255_and_others_are_unchanged(tmp_path: Path) -> None:
     slices = Slices([prepared(tmp_path, 4, slices=1, dtype=np.float16)], device=torch.device("cpu"))
     assert slices.batch(torch.tensor([0]))[0].unique().tolist() == [204.0]
 

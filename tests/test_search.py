@@ -18,35 +18,35 @@ Cases = list[tuple[np.ndarray, np.ndarray]]
 def made_up(
     seed: int, *, regions: int, cases: int = 3, nested: bool, shape: tuple[int, ...] = (14, 12, 10)
 ) -> Cases:
-    """Blobs as truth, and noisy probabilities of them; the truth of the last case is empty."""
+    """Blobs as reference, and noisy probabilities of them; the reference of the last case is empty."""
     generator = np.random.default_rng(seed)
     made = []
     for number in range(cases):
         noise = generator.standard_normal((regions, *shape))
-        blobs = np.stack([ndimage.gaussian_filter(each, 1.5) for each in noise])
+        blobs = np.stack([ndimage.gaussian_filter(channel, 1.5) for channel in noise])
         blobs /= blobs.std()
-        truth = blobs > (0.8 if number < cases - 1 else np.inf)
+        reference = blobs > (0.8 if number < cases - 1 else np.inf)
         if nested:
-            truth = np.logical_and.accumulate(truth, axis=0)
+            reference = np.logical_and.accumulate(reference, axis=0)
         noise = ndimage.gaussian_filter(generator.standard_normal((regions, *shape)), (0, 0.7, 0.7, 0.7))
         probabilities = 1 / (1 + np.exp(-(blobs - 0.6) - 3 * noise))
-        made.append((probabilities.astype(np.float32), truth))
+        made.append((probabilities.astype(np.float32), reference))
     return made
 
 
 def mean_dice(cases: Cases, rules: Postprocess, regions: Sequence[str]) -> float:
     """As a run would be scored by these rules."""
     scores = []
-    for probabilities, truth in cases:
+    for probabilities, reference in cases:
         masks = decide(probabilities, rules, regions=regions)
-        scores += [float(overlap("dice", count(*pair))) for pair in zip(truth, masks, strict=True)]
+        scores += [float(overlap("dice", count(*pair))) for pair in zip(reference, masks, strict=True)]
     return float(np.mean(scores))
 
 
 def search(cases: Cases, rules: Postprocess, regions: Sequence[str]) -> Postprocess:
     with Search(rules, regions) as searching:
-        for probabilities, truth in cases:
-            searching.add(probabilities, truth)
+        for probabilities, reference in cases:
+            searching.add(probabilities, reference)
         return searching.best()
 
 
@@ -58,90 +58,90 @@ def best_by_trying(
     return candidates[min(equals, key=lambda number: distances[number])]
 
 
-def same_distance(found: dict[str, float], expected: dict[str, float], wanted: dict[str, float]) -> bool:
-    return sum(abs(found[region] - wanted.get(region, 0.5)) for region in found) == pytest.approx(
-        sum(abs(expected[region] - wanted.get(region, 0.5)) for region in found)
+def same_distance(actual: dict[str, float], expected: dict[str, float], preferred: dict[str, float]) -> bool:
+    return sum(abs(actual[region] - preferred.get(region, 0.5)) for region in actual) == pytest.approx(
+        sum(abs(expected[region] - preferred.get(region, 0.5)) for region in actual)
     )
 
 
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("seed", range(3))
-def test_thresholds_are_those_that_trying_all_would_find(nested: bool, seed: int) -> None:
+def test_thresholds_are_the_best_of_all_combinations(nested: bool, seed: int) -> None:
     regions, rules = "ab", Postprocess(nested=nested, thresholds={"a": 0.45}, search=True)
     cases = made_up(seed, regions=2, nested=nested)
     combinations = [dict(zip(regions, pair, strict=True)) for pair in itertools.product(THRESHOLDS, repeat=2)]
-    candidates = [Postprocess(nested=nested, thresholds=each) for each in combinations]
-    distances = [abs(each["a"] - 0.45) + abs(each["b"] - 0.5) for each in combinations]
+    candidates = [Postprocess(nested=nested, thresholds=thresholds) for thresholds in combinations]
+    distances = [abs(choice["a"] - 0.45) + abs(choice["b"] - 0.5) for choice in combinations]
     expected = best_by_trying(cases, candidates, regions, distances)
-    found = search(cases, rules, regions)
-    assert mean_dice(cases, found, regions) == pytest.approx(mean_dice(cases, expected, regions), abs=1e-12)
-    assert same_distance(found.thresholds, expected.thresholds, rules.thresholds)
-    assert mean_dice(cases, found, regions) > mean_dice(cases, rules, regions)
+    best_rules = search(cases, rules, regions)
+    assert mean_dice(cases, best_rules, regions) == pytest.approx(mean_dice(cases, expected, regions), abs=1e-12)
+    assert same_distance(best_rules.thresholds, expected.thresholds, rules.thresholds)
+    assert mean_dice(cases, best_rules, regions) > mean_dice(cases, rules, regions)
 
 
-def test_three_nested_regions_have_as_good_thresholds_as_any() -> None:
+def test_thresholds_of_three_nested_regions_are_as_good_as_any() -> None:
     regions, cases = "abc", made_up(7, regions=3, nested=True, cases=2, shape=(8, 7, 6))
-    found = search(cases, Postprocess(nested=True, search=True), regions)
+    best_rules = search(cases, Postprocess(nested=True, search=True), regions)
     best = max(
-        mean_dice(cases, Postprocess(nested=True, thresholds=dict(zip(regions, each, strict=True))), regions)
-        for each in itertools.product(THRESHOLDS, repeat=3)
+        mean_dice(cases, Postprocess(nested=True, thresholds=dict(zip(regions, thresholds, strict=True))), regions)
+        for thresholds in itertools.product(THRESHOLDS, repeat=3)
     )
-    assert mean_dice(cases, found, regions) == pytest.approx(best, abs=1e-12)
+    assert mean_dice(cases, best_rules, regions) == pytest.approx(best, abs=1e-12)
 
 
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("total", [0, 60])
 @pytest.mark.parametrize("seed", range(3))
-def test_sizes_are_those_that_trying_all_would_find(nested: bool, total: int, seed: int) -> None:
+def test_sizes_are_the_best_of_all(nested: bool, total: int, seed: int) -> None:
     regions, cases = "ab", made_up(seed, regions=2, nested=nested)
     rules = Postprocess(
         nested=nested, components={"b": 16}, totals={"b": total} if total else {}, sure=0.85, search=True
     )
-    found = search(cases, rules, regions)
-    candidates = [found.model_copy(update={"components": {"b": size}}) for size in SIZES]
+    best_rules = search(cases, rules, regions)
+    candidates = [best_rules.model_copy(update={"components": {"b": size}}) for size in SIZES]
     expected = best_by_trying(cases, candidates, regions, [abs(size - 16) for size in SIZES])
-    assert mean_dice(cases, found, regions) == pytest.approx(mean_dice(cases, expected, regions), abs=1e-12)
-    assert abs(found.components["b"] - 16) == abs(expected.components["b"] - 16)
-    assert found.totals == rules.totals
+    assert mean_dice(cases, best_rules, regions) == pytest.approx(mean_dice(cases, expected, regions), abs=1e-12)
+    assert abs(best_rules.components["b"] - 16) == abs(expected.components["b"] - 16)
+    assert best_rules.totals == rules.totals
 
 
-def test_sizes_of_an_outer_region_answer_for_what_they_take_from_the_inner() -> None:
+def test_the_size_of_an_outer_region_is_scored_with_the_regions_inside_it() -> None:
     regions, cases = "ab", made_up(5, regions=2, nested=True)
     rules = Postprocess(nested=True, components={"a": 1, "b": 1}, sure=1.0, search=True)
-    found = search(cases, rules, regions)
-    outer = [found.model_copy(update={"components": {"a": size}}) for size in SIZES]
+    best_rules = search(cases, rules, regions)
+    outer = [best_rules.model_copy(update={"components": {"a": size}}) for size in SIZES]
     expected = best_by_trying(cases, outer, regions, [abs(size - 1) for size in SIZES])
-    assert found.components["a"] == expected.components["a"]
-    inner = [found.model_copy(update={"components": {**expected.components, "b": size}}) for size in SIZES]
-    assert mean_dice(cases, found, regions) == pytest.approx(
-        max(mean_dice(cases, each, regions) for each in inner)
+    assert best_rules.components["a"] == expected.components["a"]
+    inner = [best_rules.model_copy(update={"components": {**expected.components, "b": size}}) for size in SIZES]
+    assert mean_dice(cases, best_rules, regions) == pytest.approx(
+        max(mean_dice(cases, rules, regions) for rules in inner)
     )
 
 
-def test_a_sure_prediction_keeps_the_thresholds_and_sizes_given() -> None:
-    truth = np.zeros((1, 6, 6, 6), dtype=bool)
-    truth[0, 1:4, 1:4, 1:4] = True
+def test_a_sure_prediction_keeps_the_given_thresholds_and_sizes() -> None:
+    reference = np.zeros((1, 6, 6, 6), dtype=bool)
+    reference[0, 1:4, 1:4, 1:4] = True
     rules = Postprocess(thresholds={"a": 0.45}, components={"a": 16}, search=True)
-    found = search([(truth.astype(np.float32), truth)], rules, "a")
-    assert found == Postprocess(thresholds={"a": 0.45}, components={"a": 16})
+    best_rules = search([(reference.astype(np.float32), reference)], rules, "a")
+    assert best_rules == Postprocess(thresholds={"a": 0.45}, components={"a": 16})
 
 
-def test_a_case_without_reference_wants_its_blob_removed() -> None:
-    probabilities, truth = np.zeros((1, 9, 9), dtype=np.float32), np.zeros((1, 9, 9), dtype=bool)
+def test_a_component_in_a_case_without_reference_is_removed() -> None:
+    probabilities, reference = np.zeros((1, 9, 9), dtype=np.float32), np.zeros((1, 9, 9), dtype=bool)
     probabilities[0, 0, :7] = 0.8
-    found = search([(probabilities, truth)], Postprocess(components={"a": 2}, search=True), "a")
-    assert found.components == {"a": 8}
-    assert mean_dice([(probabilities, truth)], found, "a") == 1
+    best_rules = search([(probabilities, reference)], Postprocess(components={"a": 2}, search=True), "a")
+    assert best_rules.components == {"a": 8}
+    assert mean_dice([(probabilities, reference)], best_rules, "a") == 1
 
 
 def test_nothing_is_searched_for_regions_without_a_size() -> None:
-    found = search(made_up(0, regions=2, nested=False), Postprocess(totals={"a": 5}, search=True), "ab")
-    assert found.components == {}
-    assert found.totals == {"a": 5}
-    assert not found.search
+    best_rules = search(made_up(0, regions=2, nested=False), Postprocess(totals={"a": 5}, search=True), "ab")
+    assert best_rules.components == {}
+    assert best_rules.totals == {"a": 5}
+    assert not best_rules.search
 
 
-def test_of_equals_the_nearest_to_what_is_wanted_is_taken() -> None:
+def test_among_equal_scores_the_nearest_to_the_preferred_wins() -> None:
     scores = np.array([[0.5, 0.9, 0.9], [0.9, 0.9 - 1e-15, 0.3]])
     assert best_indices(scores, [0.3, 0.4, 0.5], preferred=[0.4, 0.4]) == [1, 1]
     assert best_indices(scores, [0.3, 0.4, 0.5], preferred=[0.3, 0.6]) == [0, 2]
@@ -155,6 +155,6 @@ def test_thresholds_and_sizes_are_those_of_the_document() -> None:
 def test_a_voxel_that_just_reaches_a_threshold_counts_as_predicted_at_it() -> None:
     # 0.45 in single precision is less than 0.45 in double precision
     probabilities = np.array([[0.45] * 4 + [0.44] * 4], dtype=np.float32)
-    truth = np.array([[True] * 4 + [False] * 4])
-    best = search([(probabilities, truth)], Postprocess(search=True), "a")
+    reference = np.array([[True] * 4 + [False] * 4])
+    best = search([(probabilities, reference)], Postprocess(search=True), "a")
     assert best.thresholds == {"a": 0.45}

@@ -64,34 +64,34 @@ def test_the_first_case_warms_up_and_few_cases_have_no_90th_percentile(
     ticks: Ticks, seconds: list[float], p50: float | None, p90: float | None
 ) -> None:
     clock = CaseClock(CPU)
-    for each in seconds:
+    for duration in seconds:
         ticks.seconds += 1000  # between cases
         with clock.case():
-            ticks.seconds += each
-    found = clock.percentiles()
-    assert found["ms_per_case_p50"] == (None if p50 is None else pytest.approx(p50))
-    assert found["ms_per_case_p90"] == (None if p90 is None else pytest.approx(p90))
+            ticks.seconds += duration
+    percentiles = clock.percentiles()
+    assert percentiles["ms_per_case_p50"] == (None if p50 is None else pytest.approx(p50))
+    assert percentiles["ms_per_case_p90"] == (None if p90 is None else pytest.approx(p90))
 
 
-def test_throughput_is_of_the_protocols_batches_and_leaves_the_first_out(ticks: Ticks) -> None:
+def test_throughput_uses_batches_of_the_protocol_without_the_first(ticks: Ticks) -> None:
     network = Slow(ticks, seconds=0.01, warming=0.2)
     assert images_per_second([network], protocol(), channels=4, device=CPU) == pytest.approx(100)
     assert set(network.shapes) == {(3, 4, 32, 32)}  # as the network pads them
     assert ticks.seconds < 0.2 + 0.4
 
 
-def test_throughput_of_several_networks_is_of_images_that_all_have_seen(ticks: Ticks) -> None:
+def test_throughput_of_several_networks_counts_images_that_all_have_predicted(ticks: Ticks) -> None:
     networks = [Slow(ticks, seconds=0.01), Slow(ticks, seconds=0.03)]
     assert images_per_second(networks, protocol(), channels=1, device=CPU) == pytest.approx(25)
 
 
-def test_a_network_that_is_slower_than_the_time_there_is_runs_once(ticks: Ticks) -> None:
+def test_a_slow_network_runs_once(ticks: Ticks) -> None:
     network = Slow(ticks, seconds=2.0)
     assert images_per_second([network], protocol(ndim=3, patch=(4, 4, 4)), channels=1, device=CPU) == 0.5
     assert network.shapes == [(3, 1, 4, 4, 4)]
 
 
-def test_a_batch_that_does_not_fit_has_no_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_too_large_for_the_memory_has_no_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -99,7 +99,7 @@ def test_a_batch_that_does_not_fit_has_no_throughput(monkeypatch: pytest.MonkeyP
     assert images_per_second([nn.Identity()], protocol(), channels=1, device=CPU) is None
 
 
-def test_throughput_draws_no_random_number_of_its_caller() -> None:
+def test_throughput_does_not_change_the_random_numbers_of_its_caller() -> None:
     network = nn.Conv2d(1, 1, 1)
     torch.manual_seed(3)
     expected = torch.rand(1)

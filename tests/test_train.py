@@ -55,7 +55,7 @@ def run(state: Training, epochs: int) -> Training:
     return state
 
 
-def test_every_epoch_adds_a_line_with_losses_and_metrics_of_both_parts(tmp_path: Path) -> None:
+def test_every_epoch_adds_a_row_with_losses_and_scores_of_both_parts(tmp_path: Path) -> None:
     shares: list[float] = []
     state = training(tmp_path)
     row = state.run_epoch(torch.Generator().manual_seed(0), progress=shares.append)
@@ -78,7 +78,7 @@ def test_the_same_seeds_give_the_same_weights_to_the_bit(tmp_path: Path) -> None
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_training_resumed_from_a_saved_state_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+def test_a_resumed_training_equals_one_without_interruption(tmp_path: Path) -> None:
     schedule = {"name": "plateau", "factor": 0.5, "patience": 0}
     callbacks: dict[str, Any] = {"epochs": 4, "schedule": schedule, "early_stopping": {"patience": 3}}
     whole = run(training(tmp_path, **callbacks), 4)
@@ -94,7 +94,7 @@ def test_a_training_resumed_from_a_saved_state_goes_on_as_if_it_had_not_stopped(
 
 
 @pytest.mark.parametrize(("select", "expected"), [("dice", 1), ("iou", 2), ("loss", 0)])
-def test_the_checkpoint_is_the_first_best_by_the_chosen_measure(
+def test_the_checkpoint_is_the_first_best_by_the_selection_measure(
     tmp_path: Path, select: str, expected: int
 ) -> None:
     state = training(tmp_path, select=select)
@@ -108,7 +108,7 @@ def test_the_checkpoint_is_the_first_best_by_the_chosen_measure(
     assert state.best_epoch == expected
 
 
-def test_as_many_checkpoints_as_the_protocol_says_are_kept_best_first_each_with_its_weights(
+def test_the_best_checkpoints_are_kept_in_order_with_their_weights(
     tmp_path: Path,
 ) -> None:
     state = training(tmp_path, keep=2, epochs=9)
@@ -117,15 +117,15 @@ def test_as_many_checkpoints_as_the_protocol_says_are_kept_best_first_each_with_
         with torch.no_grad():
             bias.fill_(epoch)
         state._finish_epoch({"epoch": epoch, "validation_dice_case": dice})
-    assert [(each.epoch, each.value) for each in state.checkpoints] == [(1, 0.5), (4, 0.5)]
-    assert [each.weights["4.bias"].item() for each in state.checkpoints] == [1, 4]
+    assert [(checkpoint.epoch, checkpoint.value) for checkpoint in state.checkpoints] == [(1, 0.5), (4, 0.5)]
+    assert [checkpoint.weights["4.bias"].item() for checkpoint in state.checkpoints] == [1, 4]
     assert [row["is_best"] for row in state.history] == [1, 1, 0, 0, 0]
 
 
-def test_epochs_between_two_looks_at_the_validation_have_no_score_and_the_last_has_one(tmp_path: Path) -> None:
+def test_epochs_without_validation_have_no_score_and_the_last_has_one(tmp_path: Path) -> None:
     state = run(training(tmp_path, epochs=5, validate_every=3), 5)
-    looked_at = [row["validation_loss"] is not None for row in state.history]
-    assert looked_at == [False, False, True, False, True]
+    is_validated = [row["validation_loss"] is not None for row in state.history]
+    assert is_validated == [False, False, True, False, True]
     assert {tuple(row) for row in state.history} == {tuple(state.history[0])}, "a table has the same columns"
     assert all(row["validation_dice_case"] is None for row in state.history[:2])
     assert state.best_epoch in {2, 4}
@@ -160,7 +160,7 @@ def test_a_plateau_shows_in_the_learning_rate_of_the_next_epoch(tmp_path: Path) 
     assert [row["lr"] for row in state.history] == [0.01, 0.01, 0.005]
 
 
-def test_a_loss_that_becomes_nan_ends_the_run_and_leaves_the_best_weights_finite(tmp_path: Path) -> None:
+def test_a_nan_loss_ends_the_run_and_keeps_the_best_weights_finite(tmp_path: Path) -> None:
     state = run(training(tmp_path), 1)
     with torch.no_grad():
         next(state.model.parameters()).fill_(torch.nan)
@@ -179,7 +179,7 @@ def test_the_gradient_is_clipped_to_the_protocols_norm(tmp_path: Path) -> None:
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_the_last_smaller_batch_weighs_by_its_size(tmp_path: Path) -> None:
+def test_a_smaller_last_batch_is_weighted_by_its_size(tmp_path: Path) -> None:
     state = training(tmp_path, loss="bce", augment=(), batch=3, optimizer={"name": "sgd", "lr": 1e-12})
     state.model[1] = nn.Identity()
     state.model[3] = nn.Identity()
@@ -206,7 +206,7 @@ class Meter:
         return 100.0 + self.readings // 2
 
 
-def test_what_training_took_is_of_all_epochs_and_of_those_before_an_interruption(tmp_path: Path) -> None:
+def test_time_and_energy_include_epochs_before_an_interruption(tmp_path: Path) -> None:
     first, second = training(tmp_path), training(tmp_path)
     first.meter, second.meter = Meter(), Meter()
     second.load(run(first, 2).save())
@@ -217,7 +217,7 @@ def test_what_training_took_is_of_all_epochs_and_of_those_before_an_interruption
     assert (first.spent()["energy_wh"], spent["energy_wh"]) == (2.0, 3.0)
 
 
-def test_an_epoch_without_a_meter_leaves_the_energy_of_all_unknown(tmp_path: Path) -> None:
+def test_one_epoch_without_a_meter_makes_the_energy_unknown(tmp_path: Path) -> None:
     state = training(tmp_path)
     state.meter = Meter()
     run(state, 1)

@@ -41,36 +41,37 @@ def volumes() -> list[tuple[np.ndarray, np.ndarray]]:
     return made
 
 
-def test_a_volume_is_validated_whole_whatever_the_windows(tmp_path: Path) -> None:
+def test_a_volume_is_validated_as_a_whole_for_any_windows(tmp_path: Path) -> None:
     made = volumes()
     settings = protocol(4, 4, 4)
-    cases = [keep_volume(tmp_path / str(number), *each) for number, each in enumerate(made)]
+    cases = [keep_volume(tmp_path / str(number), *arrays) for number, arrays in enumerate(made)]
     loss, counts = validate(Sharp(), open_source(cases, settings, device=CPU), settings, regions=1)
     losses = []
-    for (image, label), found in zip(made, counts, strict=True):
-        logits, truth = Sharp()(torch.from_numpy(image).float())[None], torch.from_numpy(label)[None]
-        losses.append(compute_loss("bce", logits, truth).item())
+    for (image, label), case_counts in zip(made, counts, strict=True):
+        logits, reference = Sharp()(torch.from_numpy(image).float())[None], torch.from_numpy(label)[None]
+        losses.append(compute_loss("bce", logits, reference).item())
         predicted = image[0] > 0.5
         tp, fp, fn = (
             (predicted & (label > 0)).sum(),
             (predicted & (label == 0)).sum(),
             (~predicted & (label > 0)).sum(),
         )
-        assert found.tolist() == [[tp, fp, fn, label.size - tp - fp - fn]]
+        assert case_counts.tolist() == [[tp, fp, fn, label.size - tp - fp - fn]]
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_slices_are_counted_under_their_case_and_the_loss_is_the_mean_over_slices(tmp_path: Path) -> None:
+def test_slices_are_counted_by_case_and_the_loss_is_the_mean_over_slices(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (slices, 1, 32, 32)).astype(np.uint8) for slices in (1, 4)]
     labels = [(image[:, 0] > 200).astype(np.uint8) for image in images]
     cases = [
-        keep_slices(tmp_path / str(number), *each) for number, each in enumerate(zip(images, labels, strict=True))
+        keep_slices(tmp_path / str(number), *arrays)
+        for number, arrays in enumerate(zip(images, labels, strict=True))
     ]
     settings = protocol(32, 32)
     loss, counts = validate(Sharp(), open_source(cases, settings, device=CPU), settings, regions=1)
     assert counts.sum(2).ravel().tolist() == [32 * 32, 4 * 32 * 32]
-    assert counts[:, 0, 0].tolist() == [label.sum() for label in labels], "all that is labelled is found"
+    assert counts[:, 0, 0].tolist() == [label.sum() for label in labels], "every labelled voxel is predicted"
     logits = Sharp()(torch.from_numpy(np.concatenate(images)).float() / 255)
     assert loss == pytest.approx(
         compute_loss("bce", logits, torch.from_numpy(np.concatenate(labels))).item(), rel=1e-5

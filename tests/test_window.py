@@ -44,7 +44,7 @@ def test_weights_add_up_to_one_everywhere(size: int, width: int, overlap: float,
 
 @given(size=sizes, width=sizes, overlap=overlaps)
 @settings(deadline=None)
-def test_windows_reach_from_end_to_end_overlap_enough_and_are_few(size: int, width: int, overlap: float) -> None:
+def test_windows_cover_the_axis_with_enough_overlap_and_are_few(size: int, width: int, overlap: float) -> None:
     size = max(size, width)
     starts = [span.start for span in window_spans(size, width, overlap=overlap)]
     steps = [later - earlier for earlier, later in itertools.pairwise(starts)]
@@ -92,7 +92,7 @@ def test_constant_importance_is_a_plain_mean() -> None:
 @pytest.mark.parametrize("importance", ["gaussian", "constant"])
 @pytest.mark.parametrize("flips", [False, True])
 @pytest.mark.parametrize("batch", [1, 5])
-def test_a_pointwise_network_gets_the_exact_answer(importance: Importance, flips: bool, batch: int) -> None:
+def test_a_pointwise_network_gives_the_exact_result(importance: Importance, flips: bool, batch: int) -> None:
     values = volume(4, 30, 41, 19)
     options = {"patch": (16, 16, 16), "importance": importance, "batch": batch, "flips": flips}
     torch.testing.assert_close(predict_windows(doubled, values, **options), exact(values), atol=1e-5, rtol=0)
@@ -104,19 +104,21 @@ def test_a_pointwise_network_gets_the_exact_answer(importance: Importance, flips
     overlap=st.floats(0, 0.8),
 )
 @settings(deadline=None, max_examples=30)
-def test_any_size_any_patch_any_overlap(space: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> None:
+def test_any_size_patch_and_overlap_give_the_exact_result(
+    space: tuple[int, ...], patch: tuple[int, ...], overlap: float
+) -> None:
     values = volume(2, *space)
-    found = predict_windows(doubled, values, patch=patch, overlap=overlap, batch=3)
-    torch.testing.assert_close(found, exact(values), atol=1e-5, rtol=0)
+    result = predict_windows(doubled, values, patch=patch, overlap=overlap, batch=3)
+    torch.testing.assert_close(result, exact(values), atol=1e-5, rtol=0)
 
 
-def test_slices_work_too() -> None:
+def test_slices_have_windows_too() -> None:
     values = volume(3, 50, 33)
-    found = predict_windows(doubled, values, patch=(20, 20), flips=True)
-    torch.testing.assert_close(found, exact(values), atol=1e-5, rtol=0)
+    result = predict_windows(doubled, values, patch=(20, 20), flips=True)
+    torch.testing.assert_close(result, exact(values), atol=1e-5, rtol=0)
 
 
-def test_a_small_volume_sits_in_the_middle_of_zeros() -> None:
+def test_a_small_volume_is_centred_between_zeros() -> None:
     seen = []
 
     def look(images: Tensor) -> Tensor:
@@ -124,20 +126,20 @@ def test_a_small_volume_sits_in_the_middle_of_zeros() -> None:
         return images
 
     values = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
-    found = predict_windows(look, values, patch=(4, 5))
+    result = predict_windows(look, values, patch=(4, 5))
     assert seen[0][0, 0].tolist() == [[0, 1, 2, 0, 0], [0, 3, 4, 0, 0], [0, 5, 6, 0, 0], [0, 0, 0, 0, 0]]
-    assert torch.equal(found, values)
+    assert torch.equal(result, values)
 
 
 def test_an_axis_may_be_smaller_than_the_patch_and_another_larger() -> None:
     values = volume(2, 40, 7, 16)
     out = torch.full((1, 40, 7, 16), 9.0)
-    found = predict_windows(doubled, values, patch=(16, 16, 16), out=out)
-    assert found is out
-    torch.testing.assert_close(found, exact(values), atol=1e-5, rtol=0)
+    result = predict_windows(doubled, values, patch=(16, 16, 16), out=out)
+    assert result is out
+    torch.testing.assert_close(result, exact(values), atol=1e-5, rtol=0)
 
 
-def test_a_result_is_written_over_what_was_there() -> None:
+def test_a_given_output_is_overwritten() -> None:
     values = volume(2, 20, 20, 20)
     out = torch.full((1, 20, 20, 20), torch.nan)
     assert predict_windows(doubled, values, patch=(8, 8, 8), out=out) is out
@@ -152,20 +154,20 @@ def test_half_precision_goes_in_as_float32_and_sums_are_float32(dtype: torch.dty
         assert images.dtype == torch.float32
         return doubled(images).to(dtype)
 
-    found = predict_windows(predict, values, patch=(8, 8, 8), flips=True)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, doubled(values.float()[None])[0].to(dtype).float(), atol=1e-5, rtol=0)
+    result = predict_windows(predict, values, patch=(8, 8, 8), flips=True)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, doubled(values.float()[None])[0].to(dtype).float(), atol=1e-5, rtol=0)
 
 
-def test_the_volume_is_left_alone_even_by_a_network_that_returns_its_input() -> None:
+def test_a_network_that_returns_its_input_does_not_change_the_volume() -> None:
     values = volume(2, 20, 20)
     before = values.clone()
-    found = predict_windows(lambda images: images, values, patch=(8, 8), flips=True)
+    result = predict_windows(lambda images: images, values, patch=(8, 8), flips=True)
     assert torch.equal(values, before)
-    torch.testing.assert_close(found, before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(result, before, atol=1e-5, rtol=0)
 
 
-def test_flips_make_any_network_indifferent_to_mirrors() -> None:
+def test_with_flips_any_network_gives_flipped_results_for_flipped_volumes() -> None:
     torch.manual_seed(0)
     network = nn.Conv3d(2, 3, 3, padding=1)
     values = volume(2, 8, 8, 8)
@@ -176,19 +178,19 @@ def test_flips_make_any_network_indifferent_to_mirrors() -> None:
     assert not torch.allclose(network(values[None])[0], straight, atol=1e-2)
 
 
-def test_flips_are_the_mean_of_the_eight_mirror_images() -> None:
+def test_the_result_with_flips_is_the_mean_over_all_eight() -> None:
     torch.manual_seed(0)
     network = nn.Conv3d(2, 3, 3, padding=1)
     values = volume(2, 8, 8, 8)
-    mirrors = [axes for count in range(4) for axes in itertools.combinations((1, 2, 3), count)]
+    flips = [axes for count in range(4) for axes in itertools.combinations((1, 2, 3), count)]
     with torch.inference_mode():
-        each = [network(values.flip(axes)[None])[0].flip(axes) for axes in mirrors]
-    found = predict_windows(network, values, patch=(8, 8, 8), flips=True)
-    assert len(each) == 8
-    torch.testing.assert_close(found, torch.stack(each).mean(0))
+        flipped_results = [network(values.flip(axes)[None])[0].flip(axes) for axes in flips]
+    result = predict_windows(network, values, patch=(8, 8, 8), flips=True)
+    assert len(flipped_results) == 8
+    torch.testing.assert_close(result, torch.stack(flipped_results).mean(0))
 
 
-def test_a_network_sees_every_window_once() -> None:
+def test_every_window_is_predicted_once() -> None:
     seen: list[int] = []
 
     def predict(images: Tensor) -> Tensor:
