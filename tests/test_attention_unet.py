@@ -28,7 +28,7 @@ def test_it_has_the_parameters_and_operations_of_the_published_code() -> None:
     assert counter.get_total_flops() == 132_849_860_608
 
 
-def test_a_closed_gate_lets_nothing_of_its_skip_through() -> None:
+def test_a_closed_gate_sets_its_skip_to_zero() -> None:
     torch.manual_seed(0)
     model = build(Geometry(1, 1, (16, 16)), width=4, depth=2).eval()
     image = torch.rand(1, 1, 16, 16)
@@ -47,12 +47,12 @@ def test_a_closed_gate_lets_nothing_of_its_skip_through() -> None:
 def test_every_convolution_has_a_bias_and_gates_are_1x1() -> None:
     model = build(Geometry(3, 2, (32, 32)), width=4, depth=2)
     assert all(m.bias is not None for m in model.modules() if isinstance(m, nn.Conv2d))
-    gates = [m for rise in model.decoder for m in rise.gate.modules() if isinstance(m, nn.Conv2d)]
+    gates = [m for name, m in model.named_modules() if ".gate." in name and isinstance(m, nn.Conv2d)]
     assert [(m.in_channels, m.out_channels) for m in gates] == [(8, 4), (8, 4), (4, 1), (4, 2), (4, 2), (2, 1)]
     assert {m.kernel_size for m in gates} == {(1, 1)}
 
 
-def test_one_error_carries_every_problem() -> None:
+def test_one_error_reports_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build(Geometry(3, 1, (40, 32)), width=1)
     assert caught.value.problems == (

@@ -1,4 +1,4 @@
-"""The blocks by themselves, and what every network made of them must do."""
+"""The blocks on their own, and the properties of every network that is built of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchbench import Geometry
 from benchbench_models import attention_unet, resunet, separable_unet, unet
-from benchbench_models.blocks import AttentionGate, Layers, Norm, ResidualBlock, doubled, plain_block
+from benchbench_models.blocks import AttentionGate, Layers, Norm, ResidualBlock, doubled_widths, plain_block
 from benchbench_models.drop_block import DropBlock
 
 EVERYTHING = partial(
@@ -45,7 +45,9 @@ NETWORKS = pytest.mark.parametrize(
 )
 
 
-def made(build: Callable[..., nn.Module], space: tuple[int, ...], *, batch: int = 2) -> tuple[nn.Module, Tensor]:
+def build_seeded(
+    build: Callable[..., nn.Module], space: tuple[int, ...], *, batch: int = 2
+) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     return build(Geometry(3, 2, space)), torch.rand(batch, 3, *space)
 
@@ -55,10 +57,10 @@ def heads(logits: Tensor | list[Tensor]) -> list[Tensor]:
 
 
 @NETWORKS
-def test_logits_are_as_large_as_the_patch_for_one_image_too(
+def test_logits_are_as_large_as_the_patch_even_for_one_image(
     build: Callable[..., nn.Module], space: tuple[int, ...]
 ) -> None:
-    model, images = made(build, space, batch=1)
+    model, images = build_seeded(build, space, batch=1)
     before = images.clone()
     assert heads(model.train()(images))[0].shape == (1, 2, *space)
     assert model.eval()(images).shape == (1, 2, *space)
@@ -67,7 +69,7 @@ def test_logits_are_as_large_as_the_patch_for_one_image_too(
 
 @NETWORKS
 def test_the_gradient_reaches_every_parameter(build: Callable[..., nn.Module], space: tuple[int, ...]) -> None:
-    model, images = made(build, space)
+    model, images = build_seeded(build, space)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d | nn.Dropout2d):
             layer.eval()  # batch statistics would cancel the biases before them
@@ -77,8 +79,8 @@ def test_the_gradient_reaches_every_parameter(build: Callable[..., nn.Module], s
 
 @NETWORKS
 def test_the_state_survives_safetensors(build: Callable[..., nn.Module], space: tuple[int, ...]) -> None:
-    model, images = made(build, space)
-    model(images)  # moves running statistics and steps away from where they begin
+    model, images = build_seeded(build, space)
+    model(images)  # changes running statistics and steps from their initial values
     other = build(Geometry(3, 2, space))
     other.load_state_dict(load(save(model.state_dict())))
     with torch.no_grad():
@@ -89,7 +91,7 @@ def test_the_state_survives_safetensors(build: Callable[..., nn.Module], space: 
 def test_logits_of_a_sample_do_not_depend_on_its_batch(
     build: Callable[..., nn.Module], space: tuple[int, ...]
 ) -> None:
-    model, images = made(build, space, batch=3)
+    model, images = build_seeded(build, space, batch=3)
     model(images)
     model.eval()
     with torch.no_grad():
@@ -98,7 +100,7 @@ def test_logits_of_a_sample_do_not_depend_on_its_batch(
 
 @NETWORKS
 def test_bfloat16_stays_finite(build: Callable[..., nn.Module], space: tuple[int, ...]) -> None:
-    model, images = made(build, space)
+    model, images = build_seeded(build, space)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = heads(model(images * 100))
     sum(head.float().square().mean() for head in logits).backward()
@@ -106,16 +108,16 @@ def test_bfloat16_stays_finite(build: Callable[..., nn.Module], space: tuple[int
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-def test_a_captured_graph_gives_the_same_logits_and_counts_the_same_steps() -> None:
+def test_a_compiled_network_gives_the_same_logits_and_counts_the_same_steps() -> None:
     torch.compiler.reset()
     build = partial(EVERYTHING, widths=(4, 6, 8), deep_supervision=1)
-    model, images = made(build, (24, 16))
-    captured = torch.compile(model, backend="eager", fullgraph=True)
-    heads(captured(images))[0].mean().backward()
+    model, images = build_seeded(build, (24, 16))
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    heads(compiled(images))[0].mean().backward()
     assert {m.taken.item() for m in model.modules() if isinstance(m, DropBlock)} == {1}
     model.eval()
     with torch.no_grad():
-        torch.testing.assert_close(captured(images), model(images))
+        torch.testing.assert_close(compiled(images), model(images))
 
 
 @pytest.mark.parametrize(
@@ -134,15 +136,15 @@ def test_group_norm_has_eight_groups_or_as_many_as_divide_the_channels(channels:
     assert layer.num_groups == groups
 
 
-def test_activations_are_those_asked_for() -> None:
+def test_activations_are_relu_and_leaky_relu() -> None:
     x = torch.tensor([-1.0, 2.0])
-    assert Layers(ndim=2).activate()(x.clone()).tolist() == [0, 2]
-    torch.testing.assert_close(
-        Layers(ndim=2, activation="leaky_relu").activate()(x.clone()), torch.tensor([-0.01, 2.0])
-    )
+    relu = Layers(ndim=2).activation_layer()
+    leaky_relu = Layers(ndim=2, activation="leaky_relu").activation_layer()
+    assert relu(x.clone()).tolist() == [0, 2]
+    torch.testing.assert_close(leaky_relu(x.clone()), torch.tensor([-0.01, 2.0]))
 
 
-def test_a_residual_block_of_zero_weights_passes_on_what_is_positive() -> None:
+def test_a_residual_block_of_zero_weights_rectifies_its_input() -> None:
     block = ResidualBlock(Layers(ndim=2, norm="none"), 2, 2)
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
@@ -151,7 +153,7 @@ def test_a_residual_block_of_zero_weights_passes_on_what_is_positive() -> None:
 
 
 @pytest.mark.parametrize(("out_channels", "stride", "projected"), [(4, 1, False), (6, 1, True), (4, 2, True)])
-def test_a_residual_block_projects_where_size_or_channels_change(
+def test_a_residual_block_projects_its_input_if_size_or_channels_change(
     out_channels: int, stride: int, *, projected: bool
 ) -> None:
     block = ResidualBlock(Layers(ndim=3), 4, out_channels, stride=stride)
@@ -161,13 +163,13 @@ def test_a_residual_block_projects_where_size_or_channels_change(
     assert block(torch.rand(2, 4, 8, 8, 8)).shape == (2, out_channels, *[8 // stride] * 3)
 
 
-def test_a_plain_block_has_its_stride_in_the_first_convolution() -> None:
+def test_the_stride_of_a_plain_block_is_in_its_first_convolution() -> None:
     block = plain_block(Layers(ndim=2), 3, 5, stride=2)
     convolutions = [m for m in block if isinstance(m, nn.Conv2d)]
     assert [(m.in_channels, m.out_channels, m.stride[0]) for m in convolutions] == [(3, 5, 2), (5, 5, 1)]
 
 
-def test_a_gate_weights_every_voxel_of_all_channels_alike() -> None:
+def test_a_gate_has_one_weight_per_voxel_for_all_channels() -> None:
     torch.manual_seed(0)
     gate = AttentionGate(Layers(ndim=2), 4, kernel=3)
     skip = torch.rand(2, 4, 8, 8) + 1
@@ -178,4 +180,4 @@ def test_a_gate_weights_every_voxel_of_all_channels_alike() -> None:
 
 
 def test_widths_double_at_every_halving() -> None:
-    assert doubled(3, 3) == (3, 6, 12, 24)
+    assert doubled_widths(3, 3) == (3, 6, 12, 24)

@@ -1,3 +1,5 @@
+"""DropBlock on maps whose dropped blocks can be counted."""
+
 from __future__ import annotations
 
 import pytest
@@ -40,7 +42,7 @@ def test_the_dropped_share_rises_linearly_with_the_steps_to_the_rate(taken: int,
     assert share * 0.85 <= dropped <= share
 
 
-def test_what_is_dropped_are_blocks_of_five_a_side_in_each_channel_its_own() -> None:
+def test_blocks_of_five_a_side_are_dropped_differently_in_every_channel() -> None:
     torch.manual_seed(1)
     dropped = at_full_rate(0.03)(torch.ones(1, 40, 12, 12))[0] == 0
     sizes = [channel.sum().item() for channel in dropped]
@@ -59,7 +61,7 @@ def test_a_block_of_a_volume_is_a_cube() -> None:
     assert 125 in {channel.sum().item() for channel in dropped}
 
 
-def test_the_mean_of_what_is_left_is_scaled_up() -> None:
+def test_the_remaining_voxels_are_scaled_up_to_the_same_mean() -> None:
     torch.manual_seed(0)
     output = at_full_rate(0.3)(torch.ones(2, 8, 32, 32))
     assert output.mean().item() == pytest.approx(1)
@@ -69,24 +71,24 @@ def test_the_mean_of_what_is_left_is_scaled_up() -> None:
 @pytest.mark.parametrize("space", [(4, 4, 4), (2, 1), (1, 1)])
 def test_a_map_smaller_than_a_block_loses_whole_channels_at_the_rate(space: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    kept = at_full_rate(0.25)(torch.ones(40, 100, *space)).flatten(2) > 0
-    assert torch.equal(kept.any(2), kept.all(2))
-    assert 1 - kept.float().mean().item() == pytest.approx(0.25, abs=0.02)
+    is_kept = at_full_rate(0.25)(torch.ones(40, 100, *space)).flatten(2) > 0
+    assert torch.equal(is_kept.any(2), is_kept.all(2))
+    assert 1 - is_kept.float().mean().item() == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_map_of_which_nothing_is_left_is_zero_and_not_nan() -> None:
+def test_a_map_that_is_dropped_entirely_is_zero_and_not_nan() -> None:
     torch.manual_seed(0)
     assert not at_full_rate(0.999999)(torch.ones(1, 1, 5, 5)).any()
 
 
-def test_half_precision_stays_half_and_counts_its_voxels_rightly() -> None:
+def test_half_precision_stays_half_and_voxels_are_counted_correctly() -> None:
     torch.manual_seed(0)
     output = at_full_rate(0.1)(torch.ones(1, 8, 64, 64, 64, dtype=torch.float16))
     assert output.dtype == torch.float16
     assert output.float().mean().item() == pytest.approx(1, abs=1e-3)
 
 
-def test_the_steps_go_into_the_state() -> None:
+def test_the_steps_are_part_of_the_state() -> None:
     layer = DropBlock(0.1, steps=10)
     for _ in range(3):
         layer(torch.rand(1, 1, 8, 8))

@@ -20,12 +20,12 @@ SQUARE = Geometry(1, 2, (64, 64))
 
 
 def smp(name: str, geometry: Geometry = SQUARE, **params: Any) -> nn.Module:
-    (plugin,) = (each for each in smp_models.benchbench_models() if each.name == name)
-    return plugin.build(geometry, **{"encoder": LITTLE, **params})
+    plugins = {plugin.name: plugin for plugin in smp_models.benchbench_models()}
+    return plugins[name].build(geometry, **{"encoder": LITTLE, **params})
 
 
 @torch.no_grad()
-def test_unetr_gives_the_logits_of_monais_own_class() -> None:
+def test_unetr_gives_the_logits_of_the_class_of_monai() -> None:
     nets = importlib.import_module("monai.networks.nets")
     reference = nets.UNETR(
         2, 3, (16, 32, 16), feature_size=4, hidden_size=24, mlp_dim=24, num_heads=2, spatial_dims=3
@@ -45,12 +45,12 @@ def vae_and_reference() -> tuple[nn.Module, nn.Module, Tensor]:
 
 
 @torch.no_grad()
-def test_segresnet_vae_gives_the_logits_of_monais_own_class() -> None:
+def test_segresnet_vae_gives_the_logits_of_the_class_of_monai() -> None:
     model, reference, images = vae_and_reference()
     torch.testing.assert_close(model.eval()(images), reference.eval()(images)[0], atol=1e-5, rtol=0)
 
 
-def test_the_loss_of_segresnet_vae_adds_a_tenth_of_the_branchs() -> None:
+def test_the_loss_of_segresnet_vae_adds_a_tenth_of_that_of_the_branch() -> None:
     model, reference, images = vae_and_reference()
     torch.manual_seed(0)
     loss, logits = model.train().loss(images, torch.zeros(0), lambda logits: logits.mean())
@@ -75,7 +75,7 @@ def test_the_checkpoint_of_a_dynunet_or_nnunet_has_every_weight_once(patch: tupl
         nnunet_models.build_residual(geometry, widths=(4, 8, 8), blocks=(1, 1, 1)),
     ):
         stored = sum(tensor.numel() for tensor in model.state_dict().values())
-        assert stored == sum(each.numel() for each in model.parameters())
+        assert stored == sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_heads_are_half_as_large_from_one_to_the_next_and_only_in_training(build
     model = build(Geometry(1, 2, (64, 32)))
     images = torch.randn(2, 1, 64, 32)
     with torch.no_grad():
-        found = model.train()(images)
-        assert [tuple(head.shape) for head in found] == [(2, 2, 64 >> n, 32 >> n) for n in range(heads)]
+        logits = model.train()(images)
+        assert [tuple(head.shape) for head in logits] == [(2, 2, 64 >> n, 32 >> n) for n in range(heads)]
         assert model.eval()(images).shape == (2, 2, 64, 32)
 
 
@@ -99,7 +99,12 @@ def test_heads_are_half_as_large_from_one_to_the_next_and_only_in_training(build
     ("build", "geometry", "params", "message"),
     [
         (unetr.build, Geometry(1, 1, (32, 40)), {}, "unetr: patch is [32, 40], expected multiples of 16; change"),
-        (unetr.build, Geometry(1, 1, (16, 16)), {}, "unetr: patch is [16, 16], one token, expected two or more"),
+        (
+            unetr.build,
+            Geometry(1, 1, (16, 16)),
+            {},
+            "unetr: patch is [16, 16], expected more than 16 along an axis",
+        ),
         (unetr.build, Geometry(1, 1, (32, 32)), {"hidden": 25}, "hidden is 25, expected a multiple of heads = 12"),
         (
             segresnet_vae.build,
@@ -148,11 +153,16 @@ def test_heads_are_half_as_large_from_one_to_the_next_and_only_in_training(build
             {},
             "nnunet_plain: patch is [32, 32], expected more",
         ),
-        (nnunet_models.build_plain, Geometry(1, 1, (48, 32)), {}, "expected multiples of 32 for 6 widths"),
+        (
+            nnunet_models.build_plain,
+            Geometry(1, 1, (48, 32)),
+            {},
+            "expected multiples of 32; change the protocol's patch or the widths",
+        ),
         (nnunet_models.build_residual, Geometry(1, 1, (64, 64)), {"blocks": (1, 2)}, "expected 6 as widths has"),
     ],
 )
-def test_what_a_library_would_fail_on_is_refused_when_the_network_is_built(
+def test_input_on_which_a_library_would_fail_is_refused_when_the_network_is_built(
     build: Any, geometry: Geometry, params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(IncompatibleError) as caught:
@@ -181,7 +191,7 @@ def test_what_a_library_would_fail_on_is_refused_when_the_network_is_built(
         ("smp_pan", Geometry(1, 1, (64, 128)), {}, "smp_pan: patch is [64, 128], expected 128 or more along each"),
     ],
 )
-def test_an_encoder_that_cannot_be_used_is_one_line(
+def test_the_error_of_an_encoder_that_cannot_be_used_is_one_line(
     name: str, geometry: Geometry, params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(IncompatibleError) as caught:
@@ -191,7 +201,9 @@ def test_an_encoder_that_cannot_be_used_is_one_line(
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18"])
-def test_weights_that_are_not_there_offline_are_one_line(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
+def test_the_error_of_weights_that_are_missing_offline_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
     constants = importlib.import_module("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(IncompatibleError) as caught:
@@ -200,7 +212,7 @@ def test_weights_that_are_not_there_offline_are_one_line(monkeypatch: pytest.Mon
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_says_which_weights_it_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_names_the_weights_it_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
     encoders = importlib.import_module("segmentation_models_pytorch.encoders")
     weights = smp("smp_unet", Geometry(3, 1, (64, 64)), encoder="resnet18").encoder.state_dict()
     monkeypatch.setattr(encoders, "hf_hub_download", lambda *_, **__: "")

@@ -28,7 +28,7 @@ def small(
 
 
 def regions(count: int, *, images: int = 2, patch: tuple[int, int] = (64, 32)) -> Tensor:
-    """Nested rectangles in every image but the last, which has none but the first."""
+    """Return nested rectangles in every image; the last image has only the first region."""
     masks = torch.zeros(images, count, *patch, dtype=torch.bool)
     for number in range(count):
         masks[: images - 1, number, 8 + 4 * number : 40, 4:20] = True
@@ -77,7 +77,7 @@ def test_published_configurations_have_their_counts(classes: int, options: dict[
 
 
 def fill(model: nn.Module) -> None:
-    """Weights that depend on names and shapes alone, of about the size of real ones."""
+    """Set weights that depend on names and shapes only, and are about as large as real ones."""
     for name, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
             continue
@@ -99,7 +99,7 @@ def fill(model: nn.Module) -> None:
 def filled(classes: int, **changes: Any) -> nn.Module:
     model = small(classes, **changes)
     fill(model)
-    if classes == 1:  # ranks places as the published code does, which knows no class of no object there
+    if classes == 1:  # ranks places as the published code does, which has no class of no object there
         with torch.no_grad():
             model.decoder.heads.to_class.weight[-1] = 0
             model.decoder.heads.to_class.bias[-1] = -20
@@ -107,15 +107,15 @@ def filled(classes: int, **changes: Any) -> nn.Module:
 
 
 def published_input(classes: int) -> tuple[Tensor, Tensor]:
-    """Images, and targets of which the second image has the first class alone."""
+    """Return images and targets; the second image has only the first class."""
     images = torch.arange(2 * 3 * 64 * 32, dtype=torch.float64).pow(2).mul(0.01).sin().view(2, 3, 64, 32).float()
     targets = torch.zeros(2, classes, 64, 32, dtype=torch.bool)
     targets[0, :, 8:40, 4:20] = targets[1, 0, 30:33, 10:30] = True
     return images, targets
 
 
-def spread(count: int, points: int, axes: int, **_: object) -> Tensor:
-    """Points in place of random ones."""
+def fixed_points(count: int, points: int, axes: int, **_: object) -> Tensor:
+    """Return points that replace random ones."""
     places = torch.arange(points * axes, dtype=torch.float64) * 0.6180339887498949 % 1
     return places.float().view(1, points, axes).repeat(count, 1, 1)
 
@@ -148,14 +148,14 @@ def test_predictions_and_loss_are_those_of_the_published_code(
     count = 2 if selection == "learned" else 1
     model = filled(count, selection=selection).eval()
     images, targets = published_input(count)
-    monkeypatch.setattr(torch, "rand", spread)
+    monkeypatch.setattr(torch, "rand", fixed_points)
     with torch.no_grad():
-        said = model.predict(images)
-        found, _ = model.loss(images, targets, no_loss)
-    assert said.classes[1].flatten()[:6].tolist() == pytest.approx(classes, abs=1e-3)
-    assert said.boxes[1, ::4].flatten()[:8].tolist() == pytest.approx(boxes, abs=1e-4)
-    assert said.masks[1, 3, ::5, 2].tolist() == pytest.approx(mask, abs=2e-3)
-    assert found.item() == pytest.approx(loss, rel=1e-4)
+        prediction = model.predict(images)
+        value, _ = model.loss(images, targets, no_loss)
+    assert prediction.classes[1].flatten()[:6].tolist() == pytest.approx(classes, abs=1e-3)
+    assert prediction.boxes[1, ::4].flatten()[:8].tolist() == pytest.approx(boxes, abs=1e-4)
+    assert prediction.masks[1, 3, ::5, 2].tolist() == pytest.approx(mask, abs=2e-3)
+    assert value.item() == pytest.approx(loss, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -165,26 +165,28 @@ def test_predictions_and_loss_are_those_of_the_published_code(
 def test_the_loss_with_noised_queries_is_that_of_the_published_code(
     monkeypatch: pytest.MonkeyPatch, *, selection: str, classes: int, loss: float
 ) -> None:
-    # measured likewise, in training with fixed statistics; every label becomes the first, every box is noised alike
+    # measured in the same way, in training with fixed statistics; all labels become the first, all boxes have one noise
     def draw(*size: Any, **_: object) -> Tensor:
-        return spread(*size) if len(size) == 3 else torch.full(size[0], 0.1)
+        return fixed_points(*size) if len(size) == 3 else torch.full(size[0], 0.1)
 
     model = filled(classes, selection=selection, frozen_batch_norm=True).train()
     monkeypatch.setattr(torch, "rand", draw)
     monkeypatch.setattr(torch, "rand_like", lambda tensor: torch.full_like(tensor, 0.1))
     monkeypatch.setattr(torch, "randint_like", lambda tensor, _high: torch.zeros_like(tensor))
     with torch.no_grad():
-        found, _ = model.loss(*published_input(classes), no_loss)
-    assert found.item() == pytest.approx(loss, rel=1e-5)
+        value, _ = model.loss(*published_input(classes), no_loss)
+    assert value.item() == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("selection", ["learned", "two_stage", "two_stage+mask_boxes"])
-@pytest.mark.parametrize("wanted", [Geometry(1, 1, (64, 64)), Geometry(4, 3, (64, 96)), Geometry(5, 2, (96, 64))])
-def test_logits_are_as_large_as_the_patch(wanted: Geometry, selection: str) -> None:
-    model = build(wanted, **SMALL, selection=selection).eval()  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "geometry", [Geometry(1, 1, (64, 64)), Geometry(4, 3, (64, 96)), Geometry(5, 2, (96, 64))]
+)
+def test_logits_are_as_large_as_the_patch(geometry: Geometry, selection: str) -> None:
+    model = build(geometry, **SMALL, selection=selection).eval()  # type: ignore[arg-type]
     with torch.no_grad():
-        logits = model(torch.rand(2, wanted.in_channels, *wanted.patch))
-    assert logits.shape == (2, wanted.out_channels, *wanted.patch)
+        logits = model(torch.rand(2, geometry.in_channels, *geometry.patch))
+    assert logits.shape == (2, geometry.out_channels, *geometry.patch)
     assert logits.isfinite().all()
 
 
@@ -199,7 +201,7 @@ def test_the_loss_reaches_every_parameter(selection: str) -> None:
     assert not logits.requires_grad
 
 
-def test_a_batch_without_any_region_trains_the_classes_alone() -> None:
+def test_a_batch_without_any_region_trains_only_the_classes() -> None:
     model = small(1)
     loss, _ = model.loss(torch.rand(2, 3, 64, 32), regions(1) & False, no_loss)
     loss.backward()
@@ -208,7 +210,7 @@ def test_a_batch_without_any_region_trains_the_classes_alone() -> None:
     assert model.decoder.heads.to_mask[0].weight.grad is None
 
 
-def test_noised_queries_train_in_training_mode_alone() -> None:
+def test_noised_queries_are_trained_only_in_training_mode() -> None:
     model, images = small(1), torch.rand(2, 3, 64, 32)
     model.eval().loss(images, regions(1), no_loss)[0].backward()
     assert model.decoder.label_content.weight.grad is None
@@ -217,28 +219,28 @@ def test_noised_queries_train_in_training_mode_alone() -> None:
 
 
 @pytest.mark.parametrize("loss", ["bce+dice", "ce+dice"])
-def test_the_engine_trains_it_by_its_own_loss_under_sigmoid_and_softmax(loss: str) -> None:
-    wanted = geometry_for(protocol(loss), channels=3, regions=2)
+def test_the_engine_trains_with_the_loss_of_the_model_under_sigmoid_and_softmax(loss: str) -> None:
+    geometry = geometry_for(protocol(loss), channels=3, regions=2)
     torch.manual_seed(0)
-    model = build(wanted, **SMALL, points=64)
+    model = build(geometry, **SMALL, points=64)
     (plugin,) = benchbench_models()
-    check_output(plugin, model, wanted, protocol(loss))
+    check_output(plugin, model, geometry, protocol(loss))
     labels = torch.zeros(2, 64, 32, dtype=torch.uint8)
     labels[0, 8:40, 4:20], labels[1, 20:60, 10:30] = 1, 2
-    found, logits = forward_with_loss(model.train(), torch.rand(2, 3, 64, 32), labels, protocol(loss), regions=2)
-    assert found.isfinite()
-    assert logits.shape == (2, wanted.out_channels, 64, 32)
+    value, logits = forward_with_loss(model.train(), torch.rand(2, 3, 64, 32), labels, protocol(loss), regions=2)
+    assert value.isfinite()
+    assert logits.shape == (2, geometry.out_channels, 64, 32)
 
 
-def test_behind_the_backbone_it_computes_in_fp32_under_autocast() -> None:
+def test_under_autocast_all_but_the_backbone_computes_in_fp32() -> None:
     model, images = small().eval(), torch.rand(1, 3, 64, 32)
-    seen = []
-    model.backbone.layer1.register_forward_hook(lambda *inside: seen.append(inside[-1].dtype))
+    dtypes = []
+    model.backbone.layer1.register_forward_hook(lambda *arguments: dtypes.append(arguments[-1].dtype))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        said = model.predict(images)
+        prediction = model.predict(images)
         logits = model(images)
-    assert set(seen) == {torch.bfloat16}
-    assert {each.dtype for each in said} == {torch.float32}
+    assert set(dtypes) == {torch.bfloat16}
+    assert {tensor.dtype for tensor in prediction} == {torch.float32}
     assert logits.dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, _ = model.loss(images, regions(2, images=1), no_loss)
@@ -246,7 +248,7 @@ def test_behind_the_backbone_it_computes_in_fp32_under_autocast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "changes", "message"),
+    ("geometry", "changes", "message"),
     [
         (Geometry(3, 1, (64, 48)), {}, r"patch is \[64, 48\], expected multiples of 32"),
         (Geometry(3, 1, (64, 64)), {"queries": 0}, "queries is 0, expected at least 1"),
@@ -259,9 +261,11 @@ def test_behind_the_backbone_it_computes_in_fp32_under_autocast() -> None:
         (Geometry(3, 1, (64, 64)), {"points": 0}, "points is 0, expected at least 1"),
     ],
 )
-def test_what_cannot_be_built_is_refused(wanted: Geometry, changes: dict[str, Any], message: str) -> None:
+def test_a_network_that_cannot_be_built_is_refused(
+    geometry: Geometry, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(IncompatibleError, match=message):
-        build(wanted, **{**SMALL, **changes})
+        build(geometry, **{**SMALL, **changes})
 
 
 @pytest.mark.slow
@@ -280,15 +284,15 @@ def test_it_overfits_eight_slices(tmp_path: Any) -> None:
 
 
 def eight_slices(folder: Any) -> tuple[Tensor, Tensor]:
-    """The six phantom slices with most lesion and two without, standardised."""
+    """Return the six phantom slices with the largest lesions and two without, standardised."""
     plugin = discover(["lgg"]).dataset("lgg")
     dataset = plugin.open(phantom_root(plugin, PhantomSize(patients=4, size=64), cache=folder) / "lgg")
     cases = [dataset.load(case.id) for case in dataset.cases()]
     images = torch.from_numpy(np.concatenate([np.moveaxis(case.image, 0, 1) for case in cases])).float()
     masks = torch.from_numpy(np.concatenate([case.label > 0 for case in cases]))[:, None]
     order = masks.flatten(1).sum(1).argsort(descending=True)
-    chosen = torch.cat([order[:6], order[-2:]])
-    return (images[chosen] - images.mean()) / images.std(), masks[chosen]
+    selected = torch.cat([order[:6], order[-2:]])
+    return (images[selected] - images.mean()) / images.std(), masks[selected]
 
 
 def predict(model: nn.Module, images: Tensor) -> Tensor:
@@ -297,5 +301,6 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     return masks
 
 
-def dice(found: Tensor, wanted: Tensor) -> float:
-    return float(2 * (found & wanted).sum() / (found.sum() + wanted.sum()).clamp(min=1))
+def dice(prediction: Tensor, reference: Tensor) -> float:
+    total = prediction.sum() + reference.sum()
+    return float(2 * (prediction & reference).sum() / total.clamp(min=1))

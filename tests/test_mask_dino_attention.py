@@ -1,7 +1,8 @@
-"""Deformable attention against a loop over points, and the pixel decoder around it."""
+"""Deformable attention compared with a loop over points, and the pixel decoder that uses it."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -12,8 +13,8 @@ from benchbench_models.mask_dino.deformable import (
     DeformableAttention,
     Memory,
     flatten_maps,
-    look_up,
     unflatten_maps,
+    weighted_sum,
 )
 from benchbench_models.mask_dino.layers import WIDTH
 from benchbench_models.mask_dino.pixel_decoder import PixelDecoder, pixel_centres
@@ -22,7 +23,7 @@ SIZES = ((3, 5), (2, 2))
 
 
 def bilinear(values: Tensor, x: float, y: float) -> Tensor:
-    """A map (H, W, D) between the centres of its pixels, 0 outside."""
+    """Return a map (H, W, D) interpolated between the centres of its pixels, 0 outside."""
     height, width, depth = values.shape
     column, row = x * width - 0.5, y * height - 0.5
     total = torch.zeros(depth)
@@ -33,24 +34,22 @@ def bilinear(values: Tensor, x: float, y: float) -> Tensor:
     return total
 
 
-def test_looking_up_agrees_with_a_loop_over_points() -> None:
+def test_the_weighted_sum_agrees_with_a_loop_over_points() -> None:
     torch.manual_seed(0)
     heads, depth, points = 2, 3, 4
     tokens = torch.randn(2, 19, heads, depth)
     places = torch.rand(2, 6, heads, len(SIZES), points, 2) * 1.4 - 0.2  # some outside
     weights = torch.rand(2, 6, heads, len(SIZES), points)
-    found = look_up(Memory(tokens, SIZES), places, weights).view(2, 6, heads, depth)
-    for image in range(2):
-        for query in range(6):
-            for head in range(heads):
-                total, first = torch.zeros(depth), 0
-                for level, (height, width) in enumerate(SIZES):
-                    values = tokens[image, first : first + height * width, head].view(height, width, depth)
-                    first += height * width
-                    for point in range(points):
-                        x, y = places[image, query, head, level, point].tolist()
-                        total += weights[image, query, head, level, point] * bilinear(values, x, y)
-                torch.testing.assert_close(found[image, query, head], total, atol=1e-5, rtol=1e-5)
+    sums = weighted_sum(Memory(tokens, SIZES), places, weights).view(2, 6, heads, depth)
+    for image, query, head in itertools.product(range(2), range(6), range(heads)):
+        expected, first = torch.zeros(depth), 0
+        for level, (height, width) in enumerate(SIZES):
+            values = tokens[image, first : first + height * width, head].view(height, width, depth)
+            first += height * width
+            for point in range(points):
+                x, y = places[image, query, head, level, point].tolist()
+                expected += weights[image, query, head, level, point] * bilinear(values, x, y)
+        torch.testing.assert_close(sums[image, query, head], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_offsets_from_a_point_are_in_pixels_of_each_map() -> None:
@@ -60,12 +59,12 @@ def test_offsets_from_a_point_are_in_pixels_of_each_map() -> None:
         attention.output.weight.copy_(torch.eye(2))
         attention.offsets.bias.copy_(torch.tensor([2.0, 1.0, 1.0, 0.0]))  # x, y on the first map, then the second
         tokens = torch.arange(19.0)[None, :, None].expand(-1, -1, 2)
-        at = torch.tensor([[[0.5 / 5, 0.5 / 3]]])  # the first pixel of the first map
-        found = attention(torch.zeros(1, 1, 2), at, Memory(tokens, SIZES))
+        reference = torch.tensor([[[0.5 / 5, 0.5 / 3]]])  # the first pixel of the first map
+        features = attention(torch.zeros(1, 1, 2), reference, Memory(tokens, SIZES))
     # pixel (1, 2) of 3 x 5 is token 7; on 2 x 2 the point is at row -0.167, column 0.7, in pixels
     second = torch.tensor([[15.0, 16.0], [17.0, 18.0]])[..., None]
     expected = (7 + bilinear(second, 0.1 + 0.5, 1 / 6)) / 2
-    assert found[0, 0, 0].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert features[0, 0, 0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_fourth_offset_from_a_box_reaches_its_edge() -> None:
@@ -74,14 +73,14 @@ def test_the_fourth_offset_from_a_box_reaches_its_edge() -> None:
     with torch.no_grad():
         for linear in (attention.value, attention.output):
             linear.weight.fill_(1)
-        attention.weights.bias.copy_(torch.tensor([0.0, 0, 0, 50]))  # the last point alone
+        attention.weights.bias.copy_(torch.tensor([0.0, 0, 0, 50]))  # only the last point
         box = torch.tensor([[[0.5, 0.5, 0.4, 0.2]]])
-        found = attention(torch.zeros(1, 1, 1), box, Memory(ramp, ((1, 100),)))
+        features = attention(torch.zeros(1, 1, 1), box, Memory(ramp, ((1, 100),)))
     assert attention.offsets.bias.tolist() == pytest.approx([1, 0, 2, 0, 3, 0, 4, 0], abs=1e-6)
-    assert found.item() == pytest.approx(0.5 + 0.4 / 2, abs=1e-4)
+    assert features.item() == pytest.approx(0.5 + 0.4 / 2, abs=1e-4)
 
 
-def test_at_first_every_head_looks_in_a_direction_of_its_own() -> None:
+def test_initially_every_head_has_a_direction_of_its_own() -> None:
     offsets = DeformableAttention(8, levels=1).offsets.bias.view(8, 4, 2)
     # the corners of a square and the middles of its sides
     assert offsets[:, 0].round(decimals=4).tolist() == [
@@ -90,19 +89,19 @@ def test_at_first_every_head_looks_in_a_direction_of_its_own() -> None:
     torch.testing.assert_close(offsets[:, 3], 4 * offsets[:, 0])
 
 
-def test_maps_come_back_as_they_were() -> None:
+def test_flattened_maps_are_restored() -> None:
     maps = [torch.randn(2, 3, *size) for size in SIZES]
-    for map_, back in zip(maps, unflatten_maps(flatten_maps(maps)), strict=True):
-        assert torch.equal(map_, back)
+    for features, restored in zip(maps, unflatten_maps(flatten_maps(maps)), strict=True):
+        assert torch.equal(features, restored)
 
 
-def test_pixel_centres_run_over_the_whole_map_row_by_row() -> None:
+def test_pixel_centres_cover_the_whole_map_row_by_row() -> None:
     centres = pixel_centres((2, 4), device=torch.device("cpu"))
     assert centres[:5, 0].tolist() == [0.125, 0.375, 0.625, 0.875, 0.125]
     assert centres[:5, 1].tolist() == [0.25, 0.25, 0.25, 0.25, 0.75]
 
 
-def test_zero_pixels_are_looked_at_like_all_others() -> None:
+def test_zero_pixels_are_attended_to_like_all_others() -> None:
     torch.manual_seed(0)
     decoder = PixelDecoder((4, 8, 16, 32), layers=1)
     maps = [torch.randn(1, WIDTH, size, size) for size in (1, 2, 4)]
@@ -118,7 +117,7 @@ def test_the_mask_map_joins_the_finest_features_with_the_next_level_by_linear_up
     decoder = PixelDecoder((4, 8, 16, 32), layers=1)
     features = [torch.randn(1, 4 * 2**level, 8 // 2**level, 8 // 2**level) for level in range(4)]
     mask_map, levels = decoder(features)
-    assert [tuple(each.shape[2:]) for each in levels] == [(1, 1), (2, 2), (4, 4)]
+    assert [tuple(level.shape[2:]) for level in levels] == [(1, 1), (2, 2), (4, 4)]
     above = torch.nn.functional.interpolate(levels[2], scale_factor=2, mode="bilinear", align_corners=False)
     expected = decoder.to_masks(decoder.smooth(decoder.lateral(features[0]) + above).relu())
     torch.testing.assert_close(mask_map, expected)

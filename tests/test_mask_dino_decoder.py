@@ -1,4 +1,4 @@
-"""The decoder's conventions, which are easy to miss, each worked out step by step from its parts."""
+"""The conventions of the decoder, which are easy to miss, worked out step by step from its parts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def mask_map() -> Tensor:
     return torch.randn(2, WIDTH, 16, 16) / 16
 
 
-def lively(decoder: Decoder) -> Decoder:
-    """One whose normalisation and box head are not at their start, where mistakes would not show."""
+def randomise(decoder: Decoder) -> Decoder:
+    """Change normalisation and box head from their initial values, which would hide mistakes."""
     torch.manual_seed(3)
     with torch.no_grad():
         for module in decoder.modules():
@@ -40,23 +40,23 @@ def lively(decoder: Decoder) -> Decoder:
 
 def built(selection: str = "learned") -> Decoder:
     torch.manual_seed(0)
-    return lively(Decoder(2, layers=2, queries=5, selection=selection))  # type: ignore[arg-type]
+    return randomise(Decoder(2, layers=2, queries=5, selection=selection))  # type: ignore[arg-type]
 
 
 def by_hand(decoder: Decoder, memory: Memory, *, steps: int) -> list[tuple[Tensor, Tensor]]:
-    """The content after each layer as it leaves it, and the boxes that the layer looked around."""
+    """Return the content after each layer and the boxes that the layer attended around."""
     content = decoder.start.content.weight.expand(2, -1, -1)
     boxes = decoder.start.anchors.weight.expand(2, -1, -1).sigmoid()
-    found = []
+    outputs = []
     for layer in decoder.layers[:steps]:
-        looked_at = boxes
-        content = layer(content, decoder.to_position(box_position(boxes, WIDTH // 2)), boxes, memory, None)
-        found.append((content, looked_at))
+        position = decoder.to_position(box_position(boxes, WIDTH // 2))
+        content = layer(content, position, boxes, memory, None)
+        outputs.append((content, boxes))
         boxes = (decoder.heads.to_box(content) + box_logits(boxes)).sigmoid()
-    return found
+    return outputs
 
 
-def test_class_and_mask_are_read_from_content_normalised_twice(memory: Memory, mask_map: Tensor) -> None:
+def test_class_and_mask_are_predicted_from_content_normalised_twice(memory: Memory, mask_map: Tensor) -> None:
     decoder = built()
     predictions = decoder(memory, mask_map, every_layer=True).predictions
     for prediction, (content, _) in zip(predictions[1:], by_hand(decoder, memory, steps=2), strict=True):
@@ -66,17 +66,17 @@ def test_class_and_mask_are_read_from_content_normalised_twice(memory: Memory, m
         torch.testing.assert_close(prediction.masks, masks)
 
 
-def test_reported_boxes_use_content_normalised_once_and_the_next_layers_boxes_content_as_it_is(
+def test_predicted_boxes_use_content_normalised_once_and_those_of_the_next_layer_content_as_it_is(
     memory: Memory, mask_map: Tensor
 ) -> None:
     decoder = built()
     predictions = decoder(memory, mask_map, every_layer=True).predictions
-    for prediction, (content, looked_at) in zip(predictions[1:], by_hand(decoder, memory, steps=2), strict=True):
+    for prediction, (content, layer_boxes) in zip(predictions[1:], by_hand(decoder, memory, steps=2), strict=True):
         delta = decoder.heads.to_box(decoder.heads.norm(content))
-        torch.testing.assert_close(prediction.boxes, (delta + box_logits(looked_at)).sigmoid())
+        torch.testing.assert_close(prediction.boxes, (delta + box_logits(layer_boxes)).sigmoid())
 
 
-def test_the_first_prediction_is_that_of_the_queries_themselves(memory: Memory, mask_map: Tensor) -> None:
+def test_the_first_prediction_is_that_of_the_initial_queries(memory: Memory, mask_map: Tensor) -> None:
     decoder = built()
     first = decoder(memory, mask_map, every_layer=True).predictions[0]
     content = decoder.start.content.weight.expand(2, -1, -1)
@@ -84,43 +84,45 @@ def test_the_first_prediction_is_that_of_the_queries_themselves(memory: Memory, 
     torch.testing.assert_close(first.boxes, decoder.start.anchors.weight.sigmoid().expand(2, -1, -1))
 
 
-def test_boxes_go_to_the_next_layer_without_a_gradient_and_are_reported_with_one(
+def test_boxes_go_to_the_next_layer_without_a_gradient_and_are_predicted_with_one(
     memory: Memory, mask_map: Tensor
 ) -> None:
     decoder = built()
     with torch.no_grad():
         for linear in (decoder.layers[0].attention.output, decoder.layers[0].self_attention.out_proj):
-            linear.weight.zero_()  # the first layer's content knows nothing of the boxes
+            linear.weight.zero_()  # the first layer's content does not depend on the boxes
     last, anchors = decoder(memory, mask_map).predictions[-1], decoder.start.anchors.weight
-    # what the second layer looked around came without a gradient, so its content and masks have none
+    # the second layer attended around boxes without a gradient, so its content and masks have none
     (from_masks,) = torch.autograd.grad(last.masks.sum(), anchors, retain_graph=True)
     assert from_masks.abs().sum() == 0
-    # the box that it corrected is the first layer's with its gradient
+    # the box that it corrected is that of the first layer with its gradient
     (from_boxes,) = torch.autograd.grad(last.boxes.sum(), anchors)
     assert from_boxes.abs().sum() > 0
 
 
-def test_the_last_layer_alone_says_the_same_as_every_layer(memory: Memory, mask_map: Tensor) -> None:
+def test_the_last_prediction_is_the_same_with_and_without_those_of_the_other_layers(
+    memory: Memory, mask_map: Tensor
+) -> None:
     decoder = built()
     (last,) = decoder(memory, mask_map).predictions
-    everything = decoder(memory, mask_map, every_layer=True).predictions
-    assert len(everything) == 3
-    for one, other in zip(last, everything[-1], strict=True):
+    predictions = decoder(memory, mask_map, every_layer=True).predictions
+    assert len(predictions) == 3
+    for one, other in zip(last, predictions[-1], strict=True):
         torch.testing.assert_close(one, other)
 
 
-def test_there_is_one_box_head_however_many_layers() -> None:
+def test_all_layers_share_one_box_head() -> None:
     boxes = [name for name in built().state_dict() if "to_box" in name]
     assert len(boxes) == 6
     assert all(name.startswith("heads.") for name in boxes)
 
 
-def test_there_is_always_a_class_more_than_asked_for_that_of_no_object() -> None:
+def test_the_last_class_in_addition_to_those_of_the_task_is_no_object() -> None:
     assert Decoder(3, layers=1, queries=4, selection="learned").heads.to_class.out_features == 4
     assert Decoder(3, layers=1, queries=4, selection="two_stage").heads.to_class.out_features == 4
 
 
-def test_proposals_double_in_size_from_map_to_map_and_those_at_the_edge_stand_for_none() -> None:
+def test_proposals_double_in_size_from_map_to_map_and_those_at_the_edge_are_not_usable() -> None:
     memory = flatten_maps([torch.zeros(1, 1, 4, 64), torch.zeros(1, 1, 2, 2)])
     proposals, usable = propose_boxes(memory)
     boxes = proposals.sigmoid()
@@ -131,19 +133,19 @@ def test_proposals_double_in_size_from_map_to_map_and_those_at_the_edge_stand_fo
     assert usable.sum() == 4 * 62 + 4
 
 
-def test_chosen_queries_are_the_places_likeliest_to_be_something(memory: Memory, mask_map: Tensor) -> None:
+def test_selected_queries_are_the_places_where_an_object_is_most_likely(memory: Memory, mask_map: Tensor) -> None:
     decoder = built("two_stage")
     with torch.no_grad():
         start = decoder.start(memory, decoder.heads, mask_map)
         content = decoder.start.norm(decoder.start.project(memory.tokens))
-        something = 1 - decoder.heads.to_class(content).softmax(-1)[..., -1]
-    chosen = something.topk(5, dim=1).indices
-    torch.testing.assert_close(start.content, content.gather(1, chosen[..., None].expand(-1, -1, WIDTH)))
+        object_probability = 1 - decoder.heads.to_class(content).softmax(-1)[..., -1]
+    places = object_probability.topk(5, dim=1).indices
+    torch.testing.assert_close(start.content, content.gather(1, places[..., None].expand(-1, -1, WIDTH)))
     assert start.proposed is not None
     torch.testing.assert_close(start.proposed.boxes, start.anchors.sigmoid())
 
 
-def test_chosen_queries_start_without_a_gradient_but_what_they_said_has_one(
+def test_selected_queries_start_without_a_gradient_but_their_proposals_have_one(
     memory: Memory, mask_map: Tensor
 ) -> None:
     decoder = built("two_stage")
@@ -151,10 +153,10 @@ def test_chosen_queries_start_without_a_gradient_but_what_they_said_has_one(
     assert not start.content.requires_grad
     assert not start.anchors.requires_grad
     assert start.proposed is not None
-    assert all(each.requires_grad for each in start.proposed)
+    assert all(tensor.requires_grad for tensor in start.proposed)
 
 
-def test_boxes_of_masks_replace_those_proposed(memory: Memory, mask_map: Tensor) -> None:
+def test_boxes_of_masks_replace_the_proposed_ones(memory: Memory, mask_map: Tensor) -> None:
     decoder = built("two_stage+mask_boxes")
     start = decoder.start(memory, decoder.heads, mask_map)
     assert start.proposed is not None

@@ -1,10 +1,11 @@
-"""Published checkpoints: their names for tensors, conversion, and what does not fit."""
+"""Published checkpoints: the names of their tensors, their conversion, and those that do not fit."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from benchbench import DataError, DataNotFoundError, Geometry, IncompatibleError
 from benchbench.cli import cli
 from benchbench_models.mask_dino import build, convert
-from benchbench_models.mask_dino.layout import own_name, translate
+from benchbench_models.mask_dino.layout import parameter_name, translate
 
 SMALL: dict[str, Any] = {
     "backbone": "resnet18", "encoder_layers": 1, "decoder_layers": 2, "queries": 4, "points": 16,
@@ -32,56 +33,81 @@ def weights_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def published_names(*, stages: tuple[int, ...], encoder_layers: int, decoder_layers: int) -> list[str]:
-    """The keys of a checkpoint on detectron2, written down from its modules."""
-    norm, linear = ("weight", "bias", "running_mean", "running_var"), ("weight", "bias")
-    keys = ["backbone.stem.conv1.weight", *(f"backbone.stem.conv1.norm.{each}" for each in norm)]
-    bottleneck = len(stages) == 4 and stages != (2, 2, 2, 2)
+NORM, LINEAR = ("weight", "bias", "running_mean", "running_var"), ("weight", "bias")
+DEFORMABLE = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
+
+
+def suffixed(prefix: str, parts: Iterable[str], endings: Iterable[str] = LINEAR) -> list[str]:
+    return [f"{prefix}.{part}.{ending}" for part, ending in itertools.product(parts, endings)]
+
+
+def backbone_names(stages: tuple[int, ...]) -> list[str]:
+    """Return the keys of a ResNet; `stages` are the numbers of its blocks."""
+    has_bottleneck = stages != (2, 2, 2, 2)
+    names = ["backbone.stem.conv1.weight", *suffixed("backbone.stem.conv1", ["norm"], NORM)]
     for stage, blocks in enumerate(stages, start=2):
         for block in range(blocks):
-            shortcut = ["shortcut"] if block == 0 and (bottleneck or stage > 2) else []
-            for layer in [*shortcut, "conv1", "conv2", *(["conv3"] if bottleneck else [])]:
-                keys.append(f"backbone.res{stage}.{block}.{layer}.weight")
-                keys += [f"backbone.res{stage}.{block}.{layer}.norm.{each}" for each in norm]
-    pixel, head = "sem_seg_head.pixel_decoder", "sem_seg_head.predictor"
-    keys += [
-        f"{pixel}.input_proj.{level}.{part}.{each}" for level in range(3) for part in (0, 1) for each in linear
+            layers = ["conv1", "conv2"]
+            if has_bottleneck:
+                layers.append("conv3")
+            if block == 0 and (has_bottleneck or stage > 2):
+                layers.append("shortcut")
+            for layer in layers:
+                prefix = f"backbone.res{stage}.{block}.{layer}"
+                names += [f"{prefix}.weight", *suffixed(prefix, ["norm"], NORM)]
+    return names
+
+
+def pixel_decoder_names(layers: int) -> list[str]:
+    prefix = "sem_seg_head.pixel_decoder"
+    names = [f"{prefix}.transformer.level_embed", *suffixed(prefix, ["mask_features"])]
+    for level in range(3):
+        names += suffixed(f"{prefix}.input_proj.{level}", ["0", "1"])
+    for layer in range(layers):
+        layer_prefix = f"{prefix}.transformer.encoder.layers.{layer}"
+        names += suffixed(f"{layer_prefix}.self_attn", DEFORMABLE)
+        names += suffixed(layer_prefix, ["norm1", "linear1", "linear2", "norm2"])
+    return names + suffixed(prefix, ["adapter_1", "layer_1"], ["weight", "norm.weight", "norm.bias"])
+
+
+def predictor_names(layers: int) -> list[str]:
+    prefix = "sem_seg_head.predictor"
+    names = suffixed(prefix, ["query_feat", "query_embed", "label_enc"], ["weight"])
+    names += suffixed(prefix, ["class_embed", "decoder_norm", "decoder.norm"])
+    depths = {"mask_embed": 3, "_bbox_embed": 3, "decoder.ref_point_head": 2}
+    for layer in range(layers):
+        layer_prefix = f"{prefix}.decoder.layers.{layer}"
+        names += suffixed(f"{layer_prefix}.cross_attn", DEFORMABLE)
+        names += suffixed(layer_prefix, ["self_attn.out_proj", "norm1", "norm2", "norm3", "linear1", "linear2"])
+        names += [f"{layer_prefix}.self_attn.in_proj_{ending}" for ending in LINEAR]
+        depths |= {f"bbox_embed.{layer}": 3, f"decoder.bbox_embed.{layer}": 3}
+    for name, depth in depths.items():
+        names += suffixed(f"{prefix}.{name}.layers", [str(number) for number in range(depth)])
+    return names
+
+
+def published_names(*, stages: tuple[int, ...], encoder_layers: int, decoder_layers: int) -> list[str]:
+    """Return the keys of a checkpoint of detectron2, written down from its modules."""
+    return [
+        *backbone_names(stages),
+        *pixel_decoder_names(encoder_layers),
+        *predictor_names(decoder_layers),
+        "criterion.empty_weight",
     ]
-    keys.append(f"{pixel}.transformer.level_embed")
-    deformable = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
-    for layer in range(encoder_layers):
-        parts = [*(f"self_attn.{each}" for each in deformable), "norm1", "linear1", "linear2", "norm2"]
-        keys += [f"{pixel}.transformer.encoder.layers.{layer}.{part}.{each}" for part in parts for each in linear]
-    keys += [f"{pixel}.mask_features.{each}" for each in linear]
-    keys += [
-        f"{pixel}.{part}.{each}"
-        for part in ("adapter_1", "layer_1")
-        for each in ("weight", "norm.weight", "norm.bias")
-    ]
-    keys += [f"{head}.{each}.weight" for each in ("query_feat", "query_embed", "label_enc")]
-    keys += [
-        f"{head}.{part}.{each}" for part in ("class_embed", "decoder_norm", "decoder.norm") for each in linear
-    ]
-    perceptrons = {"mask_embed": 3, "_bbox_embed": 3, "decoder.ref_point_head": 2}
-    for layer in range(decoder_layers):
-        perceptrons |= {f"bbox_embed.{layer}": 3, f"decoder.bbox_embed.{layer}": 3}
-        parts = [*(f"cross_attn.{each}" for each in deformable), "self_attn.out_proj"]
-        parts += ["norm1", "norm2", "norm3", "linear1", "linear2"]
-        keys += [f"{head}.decoder.layers.{layer}.{part}.{each}" for part in parts for each in linear]
-        keys += [f"{head}.decoder.layers.{layer}.self_attn.in_proj_{each}" for each in linear]
-    for name, depth in perceptrons.items():
-        keys += [f"{head}.{name}.layers.{number}.{each}" for number in range(depth) for each in linear]
-    return [*keys, "criterion.empty_weight"]
 
 
 SMALL_NAMES = published_names(stages=(2, 2, 2, 2), encoder_layers=1, decoder_layers=2)
 
 
 def published(model: nn.Module) -> dict[str, Tensor]:
-    """What a checkpoint of this model would hold."""
-    own = model.state_dict()
-    found = {name: own[name_here] for name in SMALL_NAMES if (name_here := own_name(name)) is not None}
-    return {**found, "criterion.empty_weight": torch.ones(3)}
+    """Return the tensors of a checkpoint of this model."""
+    parameters = model.state_dict()
+    tensors = {"criterion.empty_weight": torch.ones(3)}
+    for name in SMALL_NAMES:
+        parameter = parameter_name(name)
+        if parameter is not None:
+            tensors[name] = parameters[parameter]
+    return tensors
 
 
 def checkpoint(path: Path, tensors: dict[str, Any]) -> Path:
@@ -103,7 +129,7 @@ def test_there_are_as_many_names_as_in_the_checkpoint_of_ade20k() -> None:
 def test_every_published_name_has_a_tensor_here_and_every_tensor_a_name(options: Any, names: Any) -> None:
     with torch.device("meta"):
         model = build(GEOMETRY, **options)
-    assert {own_name(name) for name in published_names(**names)} - {None} == set(model.state_dict())
+    assert {parameter_name(name) for name in published_names(**names)} - {None} == set(model.state_dict())
 
 
 def test_no_two_tensors_of_the_state_share_their_memory(tmp_path: Path) -> None:
@@ -132,7 +158,7 @@ def test_trained_batch_normalisation_starts_from_frozen_one(tmp_path: Path) -> N
     assert trained.backbone.bn1.running_mean.eq(0.5).all()
 
 
-def test_heads_of_other_classes_and_a_stem_of_other_channels_stay_new_and_it_is_said(tmp_path: Path) -> None:
+def test_heads_of_other_classes_and_a_stem_of_other_channels_are_not_loaded_and_are_named(tmp_path: Path) -> None:
     model = build(GEOMETRY, **SMALL)
     name = convert(checkpoint(tmp_path / "a.pth", published(model)))
     other = build(Geometry(4, 3, (64, 64)), **SMALL, weights=name)
@@ -143,30 +169,25 @@ def test_heads_of_other_classes_and_a_stem_of_other_channels_stay_new_and_it_is_
     assert torch.equal(other.backbone.layer1[0].conv1.weight, model.backbone.layer1[0].conv1.weight)
 
 
-def test_the_name_says_the_content(tmp_path: Path, weights_folder: Path) -> None:
+def test_the_name_depends_on_the_content(tmp_path: Path, weights_folder: Path) -> None:
     tensors = published(build(GEOMETRY, **SMALL))
-    first, again = (convert(checkpoint(tmp_path / f"{n}" / "a.pth", tensors)) for n in _folders(tmp_path, 2))
-    assert first == again
+    (tmp_path / "other").mkdir()
+    first = convert(checkpoint(tmp_path / "a.pth", tensors))
+    assert convert(checkpoint(tmp_path / "other" / "a.pth", tensors)) == first
     tensors["backbone.stem.conv1.weight"] = tensors["backbone.stem.conv1.weight"] + 1
     assert convert(checkpoint(tmp_path / "a.pth", tensors)) != first
     assert {file.suffix for file in weights_folder.iterdir()} == {".safetensors"}
-
-
-def _folders(root: Path, count: int) -> list[int]:
-    for number in range(count):
-        (root / f"{number}").mkdir()
-    return list(range(count))
 
 
 def test_another_file_under_the_same_name_is_refused(tmp_path: Path, weights_folder: Path) -> None:
     name = convert(checkpoint(tmp_path / "a.pth", published(build(GEOMETRY, **SMALL))))
     file = weights_folder / f"{name}.safetensors"
     file.write_bytes(file.read_bytes()[:-4] + b"abcd")
-    with pytest.raises(DataError, match="other content than their name says"):
+    with pytest.raises(DataError, match="have content with the digits"):
         build(GEOMETRY, **SMALL, weights=name)
 
 
-def test_weights_that_were_never_converted_are_told_with_the_command_that_makes_them() -> None:
+def test_the_error_of_weights_that_were_never_converted_names_the_command() -> None:
     with pytest.raises(
         DataNotFoundError, match="not on this machine; make them with 'benchbench convert mask_dino"
     ):
@@ -174,7 +195,7 @@ def test_weights_that_were_never_converted_are_told_with_the_command_that_makes_
 
 
 @pytest.mark.parametrize("name", ["maskdino.pth", "../secret-0123abcd", "/etc/passwd", "a-0123abcg"])
-def test_a_path_is_no_name_of_weights(name: str) -> None:
+def test_a_path_is_not_accepted_as_a_name_of_weights(name: str) -> None:
     with pytest.raises(IncompatibleError, match="expected a name that ends in"):
         build(GEOMETRY, **SMALL, weights=name)
 
@@ -207,22 +228,22 @@ class Payload:
 def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = checkpoint(tmp_path / "evil.pth", {"weight": Payload()})
-    with pytest.raises(DataError, match=r"evil\.pth: cannot be read as tensors alone"):
+    with pytest.raises(DataError, match=r"evil\.pth: cannot be read as tensors only"):
         convert(file)
     assert not (tmp_path / "it ran").exists()
     with file.open("rb"), pytest.raises(pickle.UnpicklingError):
         torch.load(file, weights_only=True)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"gone\.pth: not found"):
         convert(tmp_path / "gone.pth")
 
 
-def test_a_file_that_is_no_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "text.pth"
     file.write_text("not a checkpoint")
-    with pytest.raises(DataError, match="cannot be read as tensors alone"):
+    with pytest.raises(DataError, match="cannot be read as tensors only"):
         convert(file)
     torch.save([torch.ones(2)], file)
     with pytest.raises(DataError, match="found no tensors by name"):
@@ -248,6 +269,6 @@ def test_the_command_prints_the_name(tmp_path: Path) -> None:
     assert build(GEOMETRY, **SMALL, weights=done.output.strip()).pretrained == done.output.strip()
 
 
-def test_a_model_that_starts_from_nothing_published_says_so(tmp_path: Path) -> None:
+def test_a_model_without_published_weights_converts_nothing(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["convert", "plain", str(tmp_path)])
     assert "has no published weights to start from" in str(done.exception)

@@ -41,7 +41,7 @@ def test_the_paper_s_fifteen_convolutions_have_its_7_8_million_weights() -> None
     assert sum(count_parameters(m) for m in convolutions) == 7_782_913
 
 
-def test_a_unit_adds_what_it_convolves_to_a_projection_of_its_input() -> None:
+def test_a_unit_adds_its_convolutions_to_a_projection_of_its_input() -> None:
     unit = Unit(1, 1).eval()
     with torch.no_grad():
         for convolution in (unit.body[2], unit.body[5]):
@@ -50,11 +50,11 @@ def test_a_unit_adds_what_it_convolves_to_a_projection_of_its_input() -> None:
         unit.shortcut.weight.fill_(10)
         unit.shortcut.bias.fill_(0)
         output = unit(torch.tensor([[[[-2.0, 3.0]]]]))
-    # normalised by a mean of 0 and a deviation of 1, both convolutions pass on what is positive
+    # normalised by a mean of 0 and a deviation of 1, the two convolutions only rectify their input
     torch.testing.assert_close(output, torch.tensor([[[[-20.0, 33.0]]]]), rtol=1e-4, atol=0)
 
 
-def test_the_first_unit_convolves_the_image_as_it_is() -> None:
+def test_the_first_unit_does_not_normalise_the_image() -> None:
     first, second, *_ = build(Geometry(3, 1, (16, 16)), width=4).encoder
     assert isinstance(first.body[0], nn.Conv2d)
     assert isinstance(second.body[0], nn.BatchNorm2d)
@@ -89,11 +89,11 @@ for width in (4, 8):
     for _ in range(20):
         model(images).mean().backward()
 """
-    # a process of its own: what it guards against ends in a segmentation fault
+    # in another process, because a failure is a segmentation fault
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_one_error_carries_every_problem() -> None:
+def test_one_error_reports_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build(Geometry(3, 1, (36, 32)), width=0)
     assert caught.value.problems == (

@@ -27,7 +27,7 @@ def test_the_plugin_is_a_2d_model_named_separable_unet() -> None:
         pytest.param(True, 6_014_156, 6_030_156, 4_826_267_648, id="separable"),
     ],
 )
-def test_it_counts_as_reported_with_the_running_statistics(
+def test_the_count_with_the_running_statistics_is_the_reported_one(
     *, separable: bool, trained: int, reported: int, operations: int
 ) -> None:
     with torch.device("meta"):
@@ -63,8 +63,8 @@ def test_the_plain_network_has_no_grouped_convolution() -> None:
 
 def test_the_joined_skip_is_normalised_before_its_block() -> None:
     model = build(SMALL, width=4, depth=2)
-    assert [rise.block[0].num_features for rise in model.decoder] == [16, 8]
-    assert all(isinstance(rise.block[0], nn.BatchNorm2d) for rise in model.decoder)
+    assert [level.block[0].num_features for level in model.decoder] == [16, 8]
+    assert all(isinstance(level.block[0], nn.BatchNorm2d) for level in model.decoder)
 
 
 def test_batch_normalisation_is_that_of_keras() -> None:
@@ -86,12 +86,12 @@ def test_weights_are_glorot_uniform_and_biases_zero() -> None:
     assert not any(m.bias.any() for m in model.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
 
 
-def test_spatial_dropout_of_a_tenth_stands_after_every_block() -> None:
+def test_every_block_ends_in_spatial_dropout_of_a_tenth() -> None:
     rates = [m.p for m in build(SMALL, width=4, depth=2).modules() if isinstance(m, nn.Dropout2d)]
     assert rates == [0.1] * 5
 
 
-def test_one_error_carries_every_problem() -> None:
+def test_one_error_reports_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build(Geometry(1, 1, (48, 64)), width=0, spatial_dropout=1.0)
     assert caught.value.problems == (

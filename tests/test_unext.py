@@ -55,12 +55,12 @@ def test_it_has_as_many_parameters_as_the_published_code(build: Callable[..., nn
     ("build", "widths"), [(build_unext, [16, 32, 128, 160, 256]), (build_unext_s, [8, 16, 32, 64, 128])]
 )
 def test_the_encoder_has_the_widths_of_table_3(build: Callable[..., nn.Module], widths: list[int]) -> None:
-    found, x = [], torch.rand(2, 3, 64, 32)
+    shapes, x = [], torch.rand(2, 3, 64, 32)
     for stage in build(SMALL).encoder:
         x = stage(x)
-        found.append(x.shape)
-    assert [shape[1] for shape in found] == widths
-    assert [tuple(shape[2:]) for shape in found] == [(32, 16), (16, 8), (8, 4), (4, 2), (2, 1)]
+        shapes.append(x.shape)
+    assert [shape[1] for shape in shapes] == widths
+    assert [tuple(shape[2:]) for shape in shapes] == [(32, 16), (16, 8), (8, 4), (4, 2), (2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_logits_are_as_large_as_the_patch(build: Callable[..., nn.Module], geome
     assert logits.shape == (2, out_channels, *patch)
 
 
-def test_the_output_passes_through_no_activation() -> None:
+def test_the_output_is_not_activated() -> None:
     model = build_unext_s(Geometry(1, 2, (32, 32))).eval()
     with torch.no_grad():
         model.head.bias.copy_(torch.tensor([-5.0, 5.0]))
@@ -152,7 +152,7 @@ def test_logits_of_a_sample_do_not_depend_on_its_batch(build: Callable[..., nn.M
     torch.manual_seed(0)
     model = build(SMALL, drop_path=0.5)
     images = torch.rand(3, 3, 64, 32)
-    model(images)  # moves the running statistics away from 0 and 1
+    model(images)  # changes the running statistics from 0 and 1
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(model(images)[1:2], model(images[1:2]))
@@ -174,7 +174,7 @@ def test_a_shift_along_the_width_moves_columns_and_fills_with_zeros() -> None:
 
 
 def test_the_last_group_of_a_shift_is_the_smaller_one() -> None:
-    left = shift(torch.ones(1, 256, 5, 1), 2).sum(dim=(0, 2, 3))  # pixels of a channel that are still inside
+    left = shift(torch.ones(1, 256, 5, 1), 2).sum(dim=(0, 2, 3))  # pixels of a channel that are still in the image
     assert left.tolist() == [3] * 52 + [4] * 52 + [5] * 52 + [4] * 52 + [3] * 48
 
 
@@ -182,7 +182,7 @@ def test_a_block_shifts_rows_before_its_first_layer_and_columns_before_its_secon
     block = ShiftedBlock(5, drop_path=0.0)
     block.norm = nn.Identity()
     with torch.no_grad():
-        # the first layer swaps the channel that stays with the one that moves by +2, the rest passes through
+        # the first layer swaps the channel that stays with the one that moves by +2, and leaves the others
         block.fc1.weight.copy_(torch.eye(5)[[0, 1, 4, 3, 2]])
         block.fc2.weight.copy_(torch.eye(5))
         block.depthwise.weight.zero_()[:, :, 1, 1] = 1
@@ -220,16 +220,16 @@ def test_nearly_constant_channels_are_normalised_with_an_epsilon_of_1e_5() -> No
     torch.testing.assert_close(ChannelNorm(2)(x), expected)
 
 
-def test_in_training_drop_path_leaves_a_sample_alone_or_scales_its_change() -> None:
+def test_in_training_drop_path_leaves_a_sample_unchanged_or_scales_its_change() -> None:
     torch.manual_seed(0)
     block = ShiftedBlock(10, drop_path=0.75)
     x = torch.rand(16, 10, 4, 4)
     with torch.no_grad():
         change = block.eval()(x) - x
         changed = block.train()(x) - x
-    kept = changed.flatten(1).any(dim=1)
-    assert 0 < kept.sum() < 16
-    torch.testing.assert_close(changed, change * 4 * kept[:, None, None, None], atol=1e-6, rtol=1e-4)
+    is_changed = changed.flatten(1).any(dim=1)
+    assert 0 < is_changed.sum() < 16
+    torch.testing.assert_close(changed, change * 4 * is_changed[:, None, None, None], atol=1e-6, rtol=1e-4)
 
 
 def test_half_of_drop_path_is_the_rate_of_the_bottleneck_and_the_last_block() -> None:
@@ -257,7 +257,7 @@ def test_a_drop_path_that_is_no_probability_below_one_is_refused(
         build(SMALL, drop_path=rate)
 
 
-def test_one_error_carries_every_problem() -> None:
+def test_one_error_reports_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build_unext(Geometry(3, 1, (50, 50)), drop_path=2)
     assert len(caught.value.problems) == 2

@@ -1,10 +1,10 @@
-"""Attention U-Net: a U-Net whose skips are weighted by what the deeper level has found, in 2D.
+"""Attention U-Net: a U-Net whose skips are weighted by the features of the deeper level, in 2D.
 
 Source: Oktay et al. 2018, arXiv:1804.03999, in the widely used form of LeeJunHyun/Image_Segmentation.
-Differs from Oktay et al., as that code does: 2D; a gate sees the skip at its own size and the deeper level already
-enlarged, so that its weights need no interpolation; a gate at every level; sizes are doubled by nearest neighbours
-and a 3×3 convolution; no deep supervision.
-Differs from the code: the skip is joined behind what rises, not before it; width and depth can be chosen.
+Differs from Oktay et al., as that code does: 2D; a gate reads the skip at its full size and the deeper features
+already enlarged, so that its weights need no interpolation; there is a gate at every level; sizes are doubled by
+nearest neighbours and a 3×3 convolution; no deep supervision.
+Differs from the code: the skip is concatenated after the deeper features, not before; width and depth can be set.
 """
 
 from __future__ import annotations
@@ -14,34 +14,39 @@ from itertools import pairwise
 from torch import nn
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
-from benchbench_models.blocks import AttentionGate, Layers, Rise, UShape, doubled, plain_block
+from benchbench_models.blocks import AttentionGate, DecoderLevel, Layers, UShape, doubled_widths, plain_block
 from benchbench_models.requirements import Requirements
 
 
 def build(geometry: Geometry, *, width: int = 64, depth: int = 4) -> nn.Module:
-    """An attention U-Net of `depth` halvings, `width` channels at full resolution and twice as many a level below.
+    """Return an attention U-Net.
+
+    width: channels at full resolution; there are twice as many at each level below.
+    depth: number of halvings.
 
     Raises:
         IncompatibleError: the patch cannot be halved `depth` times, or a parameter is out of its range.
     """
-    need = Requirements("attention_unet")
-    need.at_least(2, width=width)
-    need.at_least(1, depth=depth)
-    need.halvings(geometry.patch, depth)
-    need.check()
+    require = Requirements("attention_unet")
+    require.at_least(2, width=width)
+    require.at_least(1, depth=depth)
+    require.halvings(geometry.patch, depth)
+    require.check()
     layers = Layers(ndim=2, bias=True)
-    widths = doubled(width, depth)
+    widths = doubled_widths(width, depth)
     encoder = [plain_block(layers, geometry.in_channels, width)]
-    encoder += [nn.Sequential(layers.pool(), plain_block(layers, a, b)) for a, b in pairwise(widths)]
-    decoder = (
-        Rise(
-            nn.Sequential(nn.Upsample(scale_factor=2), *layers.normalised(a, b), layers.activate()),
-            plain_block(layers, 2 * b, b),
-            gate=AttentionGate(layers, b, kernel=1),
-        )
-        for a, b in pairwise(reversed(widths))
-    )
-    return UShape(encoder, decoder, [layers.head(width, geometry.out_channels)])
+    for above, channels in pairwise(widths):
+        encoder.append(nn.Sequential(layers.pool(), plain_block(layers, above, channels)))
+    head = layers.head(width, geometry.out_channels)  # before the decoder: the order fixes the weights of a seed
+    decoder = [_decoder_level(layers, deeper, channels) for deeper, channels in pairwise(reversed(widths))]
+    return UShape(encoder, decoder, [head])
+
+
+def _decoder_level(layers: Layers, deeper: int, channels: int) -> DecoderLevel:
+    convolution = layers.normalised_convolution(deeper, channels)
+    up = nn.Sequential(nn.Upsample(scale_factor=2), *convolution, layers.activation_layer())
+    block = plain_block(layers, 2 * channels, channels)
+    return DecoderLevel(up, block, gate=AttentionGate(layers, channels, kernel=1))
 
 
 @hookimpl

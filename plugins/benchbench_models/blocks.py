@@ -1,4 +1,4 @@
-"""What the U-Nets are built of, in 2D and in 3D."""
+"""The parts that the U-Nets are built of, in 2D and in 3D."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Norm = Literal["batch", "instance", "group", "none"]
 Activation = Literal["relu", "leaky_relu"]
+MakeDropout = Callable[[], nn.Module]
+"""Makes the layer that drops part of the output of a convolution."""
 
 LEAK = 0.01
 """Slope of the leaky ReLU below zero."""
@@ -31,15 +33,14 @@ _INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """The layers of a network over `ndim` spatial axes, which normalises and activates in one way throughout.
-
-    Normalised convolutions have no bias, unless it is asked for.
-    """
+    """Makes the layers of a network, which all normalise and activate in the same way."""
 
     ndim: int
+    """Number of spatial axes."""
     norm: Norm = "batch"
     activation: Activation = "relu"
     bias: bool = False
+    """Convolutions have a bias even if they are normalised."""
 
     def convolution(self, in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Module:
         return _CONVOLUTIONS[self.ndim](
@@ -52,52 +53,53 @@ class Layers:
         )
 
     def head(self, in_channels: int, out_channels: int) -> nn.Module:
-        """Features to logits."""
+        """Return the layer from features to logits."""
         return _CONVOLUTIONS[self.ndim](in_channels, out_channels, kernel_size=1)
 
-    def doubling(self, in_channels: int, out_channels: int) -> nn.Module:
-        """A transposed convolution to twice the size."""
+    def upsampling(self, in_channels: int, out_channels: int) -> nn.Module:
+        """Return a transposed convolution to twice the size."""
         return _TRANSPOSED[self.ndim](in_channels, out_channels, kernel_size=2, stride=2)
 
     def pool(self) -> nn.Module:
         return _POOLS[self.ndim](2)
 
     def spatial_dropout(self, rate: float) -> list[nn.Module]:
-        """Zeroes whole channels; empty at a rate of 0."""
+        """Return the layer that zeroes whole channels; no layer at a rate of 0."""
         return [_DROPOUTS[self.ndim](rate)] if rate else []
 
     def normalisation(self, channels: int) -> list[nn.Module]:
-        """With a learned scale and shift; empty for none."""
+        """Return the normalisation with a learned scale and shift; no layer for the norm "none"."""
         if self.norm == "group":
             return [nn.GroupNorm(math.gcd(GROUPS, channels), channels)]
         if self.norm == "instance":
             return [_INSTANCE_NORMS[self.ndim](channels, affine=True)]
-        return [_BATCH_NORMS[self.ndim](channels)] if self.norm == "batch" else []
+        if self.norm == "batch":
+            return [_BATCH_NORMS[self.ndim](channels)]
+        return []
 
-    def activate(self) -> nn.Module:
-        """In place: what is normalised or added up is not needed again as it was."""
-        return nn.ReLU(inplace=True) if self.activation == "relu" else nn.LeakyReLU(LEAK, inplace=True)
+    def activation_layer(self) -> nn.Module:
+        """Return the activation, which works in place: no layer needs its input again."""
+        if self.activation == "relu":
+            return nn.ReLU(inplace=True)
+        return nn.LeakyReLU(LEAK, inplace=True)
 
-    def normalised(
-        self, in_channels: int, out_channels: int, *, stride: int = 1, drop: Drop | None = None
+    def normalised_convolution(
+        self, in_channels: int, out_channels: int, *, stride: int = 1, dropout: MakeDropout | None = None
     ) -> list[nn.Module]:
-        """A 3×3 convolution, what drops some of its output, and its normalisation."""
-        dropping = [drop()] if drop else []
-        convolution = self.convolution(in_channels, out_channels, stride=stride)
-        return [convolution, *dropping, *self.normalisation(out_channels)]
-
-
-Drop = Callable[[], nn.Module]
-"""Makes the layer that drops part of the output of a convolution."""
+        """Return a 3×3 convolution, the dropout of its output, if any, and its normalisation."""
+        layers = [self.convolution(in_channels, out_channels, stride=stride)]
+        if dropout is not None:
+            layers.append(dropout())
+        return [*layers, *self.normalisation(out_channels)]
 
 
 def plain_block(
-    layers: Layers, in_channels: int, out_channels: int, *, stride: int = 1, drop: Drop | None = None
+    layers: Layers, in_channels: int, out_channels: int, *, stride: int = 1, dropout: MakeDropout | None = None
 ) -> nn.Sequential:
-    """Two convolutions, each normalised and activated; the first has the stride."""
-    first = layers.normalised(in_channels, out_channels, stride=stride, drop=drop)
-    second = layers.normalised(out_channels, out_channels, drop=drop)
-    return nn.Sequential(*first, layers.activate(), *second, layers.activate())
+    """Return two convolutions, each normalised and activated, the first with the stride."""
+    first = layers.normalised_convolution(in_channels, out_channels, stride=stride, dropout=dropout)
+    second = layers.normalised_convolution(out_channels, out_channels, dropout=dropout)
+    return nn.Sequential(*first, layers.activation_layer(), *second, layers.activation_layer())
 
 
 class ResidualBlock(nn.Module):
@@ -108,43 +110,58 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, layers: Layers, in_channels: int, out_channels: int, *, stride: int = 1, drop: Drop | None = None
+        self,
+        layers: Layers,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dropout: MakeDropout | None = None,
     ) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *layers.normalised(in_channels, out_channels, stride=stride, drop=drop),
-            layers.activate(),
-            *layers.normalised(out_channels, out_channels, drop=drop),
+            *layers.normalised_convolution(in_channels, out_channels, stride=stride, dropout=dropout),
+            layers.activation_layer(),
+            *layers.normalised_convolution(out_channels, out_channels, dropout=dropout),
         )
-        same = stride == 1 and in_channels == out_channels
-        projection = [] if same else layers.normalised(in_channels, out_channels, stride=stride, drop=drop)
+        projection: list[nn.Module] = []
+        if stride != 1 or in_channels != out_channels:
+            projection = layers.normalised_convolution(in_channels, out_channels, stride=stride, dropout=dropout)
         self.shortcut = nn.Sequential(*projection)
-        self.activation = layers.activate()
+        self.activation = layers.activation_layer()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.body(x) + self.shortcut(x))
 
 
 class AttentionGate(nn.Module):
-    """Scales every voxel of a skip by a weight in (0, 1), found from it and from what rises from below.
+    """Scales every voxel of a skip by a weight in (0, 1), computed from it and from the deeper level's features.
 
-    Both are brought to half of their channels and added; convolutions of size `kernel` throughout.
+    Both are projected to half of their channels and added; all convolutions have the size `kernel`.
     """
 
     def __init__(self, layers: Layers, channels: int, *, kernel: int) -> None:
         super().__init__()
-        self.risen, self.skip, self.weight = (
-            nn.Sequential(layers.convolution(a, b, kernel=kernel), *layers.normalisation(b))
-            for a, b in ((channels, channels // 2), (channels, channels // 2), (channels // 2, 1))
-        )
+
+        def projection(in_channels: int, out_channels: int) -> nn.Sequential:
+            convolution = layers.convolution(in_channels, out_channels, kernel=kernel)
+            return nn.Sequential(convolution, *layers.normalisation(out_channels))
+
+        self.risen = projection(channels, channels // 2)
+        self.skip = projection(channels, channels // 2)
+        self.weight = projection(channels // 2, 1)
 
     def forward(self, risen: Tensor, skip: Tensor) -> Tensor:
-        """Two (B, channels, *space) to the second, weighted."""
-        return skip * self.weight((self.risen(risen) + self.skip(skip)).relu_()).sigmoid()
+        """Return the weighted skip; both inputs are (B, channels, *space), the deeper features enlarged before."""
+        joined = (self.risen(risen) + self.skip(skip)).relu_()
+        return skip * self.weight(joined).sigmoid()
 
 
-class Rise(nn.Module):
-    """One level up: to twice the size, joined with the skip, which may pass a gate, through a block."""
+class DecoderLevel(nn.Module):
+    """One level of the decoder: features are enlarged, joined with the skip and passed through a block.
+
+    The skip may pass a gate before.
+    """
 
     def __init__(self, up: nn.Module, block: nn.Module, *, gate: AttentionGate | None = None) -> None:
         super().__init__()
@@ -153,7 +170,10 @@ class Rise(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(B, C, *space) and the skip of twice the size to as many channels as the block gives."""
+        """Return the features of this level from those of the deeper one and the skip, which is twice as large.
+
+        All are (B, channels, *space).
+        """
         x = self.up(x)
         if self.gate is not None:
             skip = self.gate(x, skip)
@@ -161,15 +181,17 @@ class Rise(nn.Module):
 
 
 class UShape(nn.Module):
-    """(B, in_channels, *patch) to logits (B, out_channels, *patch) of the finest head.
+    """A U-Net: (B, in_channels, *patch) to logits (B, out_channels, *patch) of the finest head.
 
-    encoder: a block for every level from the finest; all but the first halve what they are given.
-    decoder: the way up, coarsest first, one fewer.
-    heads: features of a level to logits, finest first. With more than one, a list of logits in training, each half
-    as large as the one before.
+    encoder: a block for every level, finest first; all but the first halve the size of their input.
+    decoder: a block for every level but the coarsest, coarsest first.
+    heads: the layers from features to logits, finest level first. With more than one, the network returns a list
+    of logits in training, each half as large as the one before.
     """
 
-    def __init__(self, encoder: Iterable[nn.Module], decoder: Iterable[Rise], heads: Iterable[nn.Module]) -> None:
+    def __init__(
+        self, encoder: Iterable[nn.Module], decoder: Iterable[DecoderLevel], heads: Iterable[nn.Module]
+    ) -> None:
         super().__init__()
         self.encoder = nn.ModuleList(encoder)
         self.decoder = nn.ModuleList(decoder)
@@ -177,19 +199,19 @@ class UShape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         skips = []
-        for down in self.encoder:
-            x = down(x)
+        for level in self.encoder:
+            x = level(x)
             skips.append(x)
-        wanted = len(self.heads) if self.training else 1
-        risen = [skips.pop()]
-        for up in self.decoder:
-            # what no head reads is let go at once
-            risen = [*risen, up(risen[-1], skips.pop())][-wanted:]
-        if wanted == 1:
-            return self.heads[0](risen[-1])
-        return [head(risen.pop()) for head in self.heads]
+        head_count = len(self.heads) if self.training else 1
+        features = [skips.pop()]
+        for level in self.decoder:
+            features.append(level(features[-1], skips.pop()))
+            features = features[-head_count:]  # frees the memory of features that no head reads
+        if head_count == 1:
+            return self.heads[0](features[-1])
+        return [head(features.pop()) for head in self.heads]
 
 
-def doubled(width: int, depth: int) -> tuple[int, ...]:
-    """Channels of each level from the finest, twice as many after each of `depth` halvings."""
+def doubled_widths(width: int, depth: int) -> tuple[int, ...]:
+    """Return the channels of each level, finest first, twice as many after each of `depth` halvings."""
     return tuple(width * 2**level for level in range(depth + 1))

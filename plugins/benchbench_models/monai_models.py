@@ -1,96 +1,56 @@
 """Networks of MONAI under its own name, as MONAI builds them.
 
 Source: Project MONAI, doi:10.5281/zenodo.4323058, and the paper of each network. Nothing is changed but what the
-contract asks for: a list of one output is unwrapped, heads of deep supervision are a list, and an input that MONAI
-would fail on in the middle of a forward pass is refused when the network is built. What a parameter does not name
-is MONAI's default.
+contract of a model asks for: a list of one output is unwrapped, the heads of deep supervision are a list, and an
+input on which MONAI would fail in the middle of a forward pass is refused when the network is built. What no
+parameter sets has MONAI's default.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
-from torch import nn
-
-from benchbench import Geometry, IncompatibleError, ModelPlugin, Published, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.monai_outputs import FirstOutput, OutputList, SupervisedDynUNet
+from benchbench_models.requirements import CHANGE_PATCH, Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import nn
 
 GROUPS = 8
+"""Groups of SegResNet's group normalisation."""
+SWIN_HEADS = 3
+"""Heads of attention at the first level of SwinUNETR."""
+VNET_WIDTH = 16
+"""Channels at the first level of V-Net, to which it repeats those of the image."""
 MEDNEXT_BLOCKS = {"S": (2, 2, 2, 2, 2), "B": (2, 2, 2, 2, 2), "M": (3, 4, 4, 4, 4), "L": (3, 4, 8, 8, 8)}
 """Blocks of the four levels of the encoder and of the bottleneck; the decoder has those of the encoder."""
 MEDNEXT_RATIOS = {"S": (2, 2, 2, 2, 2), "B": (2, 3, 4, 4, 4), "M": (2, 3, 4, 4, 4), "L": (3, 4, 8, 8, 8)}
-"""By how much a block widens its channels, level by level."""
-
-
-class First(nn.Module):
-    """A network that returns a list, of which the first is wanted."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)[0]
-
-
-class Supervised(nn.Module):
-    """A DynUNet whose heads come as they are, not enlarged and stacked, and whose blocks go by one name each.
-
-    MONAI lists every block twice, which would make a checkpoint twice as large.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        skips = network.skip_layers
-        del network.skip_layers
-        network.__dict__["skip_layers"] = skips
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        logits = self.network.output_block(self.network.skip_layers(x))
-        if self.training and self.network.deep_supervision:
-            return [logits, *self.network.heads]
-        return logits
-
-
-class Heads(nn.Module):
-    """A network that returns a tuple in training, handed on as a list."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        outputs = self.network(x)
-        return list(outputs) if isinstance(outputs, tuple) else outputs
+"""Factors by which the blocks of these levels widen their channels."""
 
 
 def swin_unetr(
     geometry: Geometry, *, width: int = 24, window: int = 7, dropout: float = 0.0, version: Literal[1, 2] = 1
 ) -> nn.Module:
-    """SwinUNETR of `width` channels at half resolution; `dropout` after its embedding and in its MLPs.
+    """Return SwinUNETR.
 
-    Attention sees `window` tokens along each axis.
-
-    `version` 2 has a residual convolution before each stage, as in SwinUNETR-V2.
+    width: channels at half resolution, a multiple of 12.
+    window: tokens along each axis that attention sees.
+    dropout: rate of dropout after the embedding and in the MLPs.
+    version: 2 has a residual convolution before each stage, as in SwinUNETR-V2.
 
     Raises:
         IncompatibleError: the patch cannot be halved five times, or a parameter is out of its range.
     """
-    name = "monai_swin_unetr"
-    heads = 3  # of the first level
-    _require(
-        *_patch_problems(name, geometry, stride=32, smallest=2),
-        *([] if width > 0 and width % (4 * heads) == 0 else [_wrong(name, "width", width, "a multiple of 12")]),
-        *([] if window > 1 else [_wrong(name, "window", window, "at least 2")]),
-        *_probability_problems(name, "dropout", dropout),
-    )
-    from monai.networks.nets import SwinUNETR  # noqa: PLC0415 seconds that only those pay who build it
+    require = Requirements("monai_swin_unetr")
+    require.patch_multiple_of(32, geometry.patch, least=2)
+    require.multiple_of(4 * SWIN_HEADS, width=width)
+    require.at_least(2, window=window)
+    require.probability(dropout=dropout)
+    require.check()
+    from monai.networks.nets import SwinUNETR  # noqa: PLC0415 importing MONAI takes seconds
 
     network: nn.Module = SwinUNETR(
         in_channels=geometry.in_channels,
@@ -111,58 +71,57 @@ def dynunet(
     residual: bool = False,
     deep_supervision: int = 0,
 ) -> nn.Module:
-    """DynUNet, laid out as nnU-Net lays out its own: 3 wide everywhere, halved at each level below the first.
+    """Return DynUNet, laid out as nnU-Net's own networks: 3 wide everywhere, halved at each level below the first.
 
-    `widths` are the channels of the levels, three or more; with `residual`, blocks are residual, their shortcuts
-    1 wide. So many levels below the first as `deep_supervision` says have a head while the network is trained.
+    widths: channels of the levels, finest first, three or more.
+    residual: blocks are residual, with shortcuts 1 wide.
+    deep_supervision: number of levels below the first that have a head of their own in training.
 
     Raises:
         IncompatibleError: the patch cannot be halved as often, or a parameter is out of its range.
     """
-    name = "monai_dynunet"
-    most = max(0, len(widths) - 2)
-    _require(
-        *_widths_problems(name, widths, least=3),
-        *_patch_problems(name, geometry, stride=2 ** (len(widths) - 1), smallest=2),
-        *(
-            []
-            if 0 <= deep_supervision <= most
-            else [_wrong(name, "deep_supervision", deep_supervision, f"0 to {most} levels")]
-        ),
+    most_heads = max(0, len(widths) - 2)
+    require = Requirements("monai_dynunet")
+    require.levels(3, widths)
+    _require_stride(require, geometry, widths, least=2)
+    require.that(
+        0 <= deep_supervision <= most_heads,
+        f"deep_supervision is {deep_supervision}, expected 0 to {most_heads} levels; choose another",
     )
+    require.check()
     from monai.networks.nets import DynUNet  # noqa: PLC0415 as above
 
-    halved = [2] * (len(widths) - 1)
+    halvings = [2] * (len(widths) - 1)
     network = DynUNet(
         spatial_dims=len(geometry.patch),
         in_channels=geometry.in_channels,
         out_channels=geometry.out_channels,
         kernel_size=[3] * len(widths),
-        strides=[1, *halved],
-        upsample_kernel_size=halved,
+        strides=[1, *halvings],
+        upsample_kernel_size=halvings,
         filters=widths,
         deep_supervision=deep_supervision > 0,
         deep_supr_num=max(1, deep_supervision),
         trans_bias=True,
         res_block=residual,
     )
-    return Supervised(network)
+    return SupervisedDynUNet(network)
 
 
 def segresnet(geometry: Geometry, *, width: int = 32, dropout: float = 0.0) -> nn.Module:
-    """SegResNet in four levels, `width` channels at the first and twice as many at each below.
+    """Return SegResNet, in four levels.
 
-    `dropout` acts once, after the first convolution.
+    width: channels at the first level, a multiple of 8; there are twice as many at each level below.
+    dropout: rate of dropout after the first convolution, the only place where it has any.
 
     Raises:
         IncompatibleError: the patch cannot be halved three times, or a parameter is out of its range.
     """
-    name = "monai_segresnet"
-    _require(
-        *_patch_problems(name, geometry, stride=8),
-        *([] if width > 0 and width % GROUPS == 0 else [_wrong(name, "width", width, f"a multiple of {GROUPS}")]),
-        *_probability_problems(name, "dropout", dropout),
-    )
+    require = Requirements("monai_segresnet")
+    require.patch_multiple_of(8, geometry.patch)
+    require.multiple_of(GROUPS, width=width)
+    require.probability(dropout=dropout)
+    require.check()
     from monai.networks.nets import SegResNet  # noqa: PLC0415 as above
 
     network: nn.Module = SegResNet(
@@ -176,20 +135,23 @@ def segresnet(geometry: Geometry, *, width: int = 32, dropout: float = 0.0) -> n
 
 
 def vnet(geometry: Geometry, *, dropout: float = 0.5) -> nn.Module:
-    """V-Net, 16 channels at the first of five levels; `dropout` at the coarser levels of both paths.
+    """Return V-Net, with 16 channels at the first of five levels.
+
+    dropout: rate of dropout at the coarser levels of encoder and decoder.
 
     Raises:
         IncompatibleError: the patch cannot be halved four times, 16 is no multiple of the number of channels, or
             the dropout is no probability.
     """
-    name = "monai_vnet"
-    odd = 16 % geometry.in_channels
-    channels = f"{name}: found {geometry.in_channels} channels, expected 1, 2, 4, 8 or 16, which it repeats to 16"
-    _require(
-        *_patch_problems(name, geometry, stride=16),
-        *([f"{channels}; choose another model or other channels"] if odd else []),
-        *_probability_problems(name, "dropout", dropout),
+    require = Requirements("monai_vnet")
+    require.patch_multiple_of(16, geometry.patch)
+    require.that(
+        VNET_WIDTH % geometry.in_channels == 0,
+        f"found {geometry.in_channels} channels, expected 1, 2, 4, 8 or 16, which it repeats to 16; choose another"
+        " model or other channels",
     )
+    require.probability(dropout=dropout)
+    require.check()
     from monai.networks.nets import VNet  # noqa: PLC0415 as above
 
     ndim = len(geometry.patch)
@@ -207,20 +169,21 @@ def vnet(geometry: Geometry, *, dropout: float = 0.5) -> nn.Module:
 def attention_unet(
     geometry: Geometry, *, widths: tuple[int, ...] = (64, 128, 256, 512, 1024), dropout: float = 0.0
 ) -> nn.Module:
-    """MONAI's AttentionUnet, `widths` channels from level to level, each half as large as the one above.
+    """Return MONAI's AttentionUnet.
 
-    It is another network than `attention_unet`: it goes down by strided convolutions and merges by a single one.
-    `dropout` stands in every block.
+    It differs from `attention_unet`: it goes down by strided convolutions and merges by a single one.
+
+    widths: channels of the levels, finest first, each half as large as the one above.
+    dropout: rate of dropout in every block.
 
     Raises:
         IncompatibleError: the patch cannot be halved as often, or a parameter is out of its range.
     """
-    name = "monai_attention_unet"
-    _require(
-        *_widths_problems(name, widths, least=2),
-        *_patch_problems(name, geometry, stride=2 ** (len(widths) - 1)),
-        *_probability_problems(name, "dropout", dropout),
-    )
+    require = Requirements("monai_attention_unet")
+    require.levels(2, widths)
+    _require_stride(require, geometry, widths)
+    require.probability(dropout=dropout)
+    require.check()
     from monai.networks.nets import AttentionUnet  # noqa: PLC0415 as above
 
     network: nn.Module = AttentionUnet(
@@ -237,19 +200,19 @@ def attention_unet(
 def basic_unet_plus_plus(
     geometry: Geometry, *, widths: tuple[int, int, int, int, int] = (32, 32, 64, 128, 256), dropout: float = 0.0
 ) -> nn.Module:
-    """MONAI's BasicUNet++, `widths` channels from level to level, those of the first before the output as well.
+    """Return MONAI's BasicUNet++, of whose four outputs only the densest is used.
 
-    Only the densest of its four outputs is used. `dropout` stands in every block.
+    widths: channels of the five levels, finest first; the features before the output have those of the first.
+    dropout: rate of dropout in every block.
 
     Raises:
         IncompatibleError: the patch cannot be halved four times, or a parameter is out of its range.
     """
-    name = "monai_basic_unet_plus_plus"
-    _require(
-        *_widths_problems(name, widths, least=5),
-        *_patch_problems(name, geometry, stride=16, smallest=2),
-        *_probability_problems(name, "dropout", dropout),
-    )
+    require = Requirements("monai_basic_unet_plus_plus")
+    require.levels(5, widths)
+    require.patch_multiple_of(16, geometry.patch, least=2)
+    require.probability(dropout=dropout)
+    require.check()
     from monai.networks.nets import BasicUNetPlusPlus  # noqa: PLC0415 as above
 
     network = BasicUNetPlusPlus(
@@ -259,7 +222,7 @@ def basic_unet_plus_plus(
         features=(*widths, widths[0]),
         dropout=dropout,
     )
-    return First(network)
+    return FirstOutput(network)
 
 
 def mednext(
@@ -270,24 +233,25 @@ def mednext(
     width: int = 32,
     deep_supervision: bool = False,
 ) -> nn.Module:
-    """MedNeXt of one of the paper's sizes, `kernel` wide, with `width` channels at the first of five levels.
+    """Return MedNeXt, in five levels.
 
-    `size` says how many blocks a level has and how far they widen its channels. With `deep_supervision`, each
-    level of the decoder and the bottleneck have a head while the network is trained.
+    size: size of the paper, which sets the number of blocks of a level and how far they widen its channels.
+    kernel: size of the convolutions, an odd number.
+    width: channels at the first level.
+    deep_supervision: each level of the decoder and the bottleneck have a head of their own in training.
 
     Raises:
         IncompatibleError: the patch cannot be halved four times, or a parameter is out of its range.
     """
-    name = "monai_mednext"
-    _require(
-        *_patch_problems(name, geometry, stride=16, smallest=2),
-        *([] if kernel > 0 and kernel % 2 else [_wrong(name, "kernel", kernel, "an odd number")]),
-        *([] if width > 0 else [_wrong(name, "width", width, "at least 1")]),
-    )
+    require = Requirements("monai_mednext")
+    require.patch_multiple_of(16, geometry.patch, least=2)
+    require.that(kernel > 0 and kernel % 2 == 1, f"kernel is {kernel}, expected an odd number; choose another")
+    require.at_least(1, width=width)
+    require.check()
     from monai.networks.nets import MedNeXt  # noqa: PLC0415 as above
 
-    *ratios, widest = MEDNEXT_RATIOS[size]
-    *blocks, deepest = MEDNEXT_BLOCKS[size]
+    *ratios, bottleneck_ratio = MEDNEXT_RATIOS[size]
+    *blocks, bottleneck_blocks = MEDNEXT_BLOCKS[size]
     network = MedNeXt(
         spatial_dims=len(geometry.patch),
         init_filters=width,
@@ -295,54 +259,28 @@ def mednext(
         out_channels=geometry.out_channels,
         encoder_expansion_ratio=ratios,
         decoder_expansion_ratio=ratios[::-1],
-        bottleneck_expansion_ratio=widest,
+        bottleneck_expansion_ratio=bottleneck_ratio,
         kernel_size=kernel,
         deep_supervision=deep_supervision,
         use_residual_connection=True,
         blocks_down=blocks,
-        blocks_bottleneck=deepest,
+        blocks_bottleneck=bottleneck_blocks,
         blocks_up=blocks[::-1],
     )
-    return Heads(network)
+    return OutputList(network)
 
 
-def _patch_problems(name: str, geometry: Geometry, *, stride: int, smallest: int = 1) -> list[str]:
-    """Whether the patch divides by the stride, and leaves `smallest` voxels or more at the bottom.
-
-    Instance normalisation of one voxel is undefined.
-    """
-    found = f"{name}: patch is {list(geometry.patch)}, expected"
-    if any(size % stride for size in geometry.patch):
-        return [f"{found} multiples of {stride}; change the protocol's patch"]
-    if math.prod(size // stride for size in geometry.patch) < smallest:
-        return [f"{found} more than {stride} along an axis; enlarge the protocol's patch"]
-    return []
-
-
-def _widths_problems(name: str, widths: tuple[int, ...], *, least: int) -> list[str]:
-    if len(widths) < least or min(widths) < 1:
-        return [_wrong(name, "widths", list(widths), f"{least} or more, each at least 1")]
-    return []
-
-
-def _probability_problems(name: str, parameter: str, value: float) -> list[str]:
-    return [] if 0 <= value < 1 else [_wrong(name, parameter, value, "a probability in [0, 1)")]
-
-
-def _wrong(name: str, parameter: str, found: object, expected: str) -> str:
-    return f"{name}: {parameter} is {found}, expected {expected}; choose another"
-
-
-def _require(*problems: str) -> None:
-    if problems:
-        raise IncompatibleError(*problems)
+def _require_stride(require: Requirements, geometry: Geometry, widths: tuple[int, ...], *, least: int = 1) -> None:
+    """Require that the patch can be halved once for each level below the first."""
+    stride = 2 ** max(len(widths) - 1, 0)
+    require.patch_multiple_of(stride, geometry.patch, least=least, remedy=f"{CHANGE_PATCH} or the widths")
 
 
 def _plugin(
     name: str,
     build: Callable[..., nn.Module],
     source: str,
-    *published: tuple[Geometry, dict[str, object], int, int],
+    *counts: Published,
     unused: tuple[str, ...] = (),
 ) -> ModelPlugin:
     return ModelPlugin(
@@ -353,39 +291,45 @@ def _plugin(
         ndims=frozenset({2, 3}),
         needs=("monai", "einops"),
         unused=unused,
-        published=tuple(
-            Published(source="monai 1.6.1", geometry=geometry, params=params, parameters=parameters, macs=macs)
-            for geometry, params, parameters, macs in published
-        ),
+        published=counts,
     )
+
+
+def _counts(geometry: Geometry, parameters: int, macs: int, **params: object) -> Published:
+    return Published(source="monai 1.6.1", geometry=geometry, params=params, parameters=parameters, macs=macs)
 
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
-    nnunet, brats, slices = Geometry(5, 3, (128,) * 3), Geometry(4, 3, (128,) * 3), (256, 256)
-    two: dict[str, object] = {"deep_supervision": 2}
-    deep: dict[str, object] = {"widths": (64, 96, 128, 192, 256, 384, 512)}
-    idle = ("network.final_conv_0_1.*", "network.final_conv_0_2.*", "network.final_conv_0_3.*")
+    unused = ("network.final_conv_0_1.*", "network.final_conv_0_2.*", "network.final_conv_0_3.*")
     return [
         _plugin("swin_unetr", swin_unetr, "arXiv:2201.01266"),
+        _plugin("dynunet", dynunet, "doi:10.1038/s41592-020-01008-z", *_dynunet_counts()),
         _plugin(
-            "dynunet",
-            dynunet,
-            "doi:10.1038/s41592-020-01008-z",
-            (nnunet, two, 31_194_281, 484_609_359_872),
-            (nnunet, {**two, "residual": True}, 31_424_009, 485_932_924_928),
-            (nnunet, {**two, **deep}, 50_838_665, 1_361_375_133_696),
-            (nnunet, {**two, **deep, "residual": True}, 51_229_321, 1_364_193_181_696),
+            "segresnet",
+            segresnet,
+            "arXiv:1810.11654",
+            _counts(Geometry(4, 3, (128,) * 3), 18_798_627, 584_585_314_304),
         ),
-        _plugin("segresnet", segresnet, "arXiv:1810.11654", (brats, {}, 18_798_627, 584_585_314_304)),
         _plugin("vnet", vnet, "arXiv:1606.04797"),
         _plugin(
             "attention_unet",
             attention_unet,
             "arXiv:1804.03999",
-            (Geometry(1, 2, slices), {}, 31_739_250, 42_194_436_096),
-            (Geometry(3, 1, slices), {}, 31_740_337, 42_265_739_264),
+            _counts(Geometry(1, 2, (256, 256)), 31_739_250, 42_194_436_096),
+            _counts(Geometry(3, 1, (256, 256)), 31_740_337, 42_265_739_264),
         ),
-        _plugin("basic_unet_plus_plus", basic_unet_plus_plus, "arXiv:1807.10165", unused=idle),
+        _plugin("basic_unet_plus_plus", basic_unet_plus_plus, "arXiv:1807.10165", unused=unused),
         _plugin("mednext", mednext, "arXiv:2303.09975"),
     ]
+
+
+def _dynunet_counts() -> tuple[Published, ...]:
+    geometry = Geometry(5, 3, (128,) * 3)
+    deep = (64, 96, 128, 192, 256, 384, 512)
+    return (
+        _counts(geometry, 31_194_281, 484_609_359_872, deep_supervision=2),
+        _counts(geometry, 31_424_009, 485_932_924_928, deep_supervision=2, residual=True),
+        _counts(geometry, 50_838_665, 1_361_375_133_696, deep_supervision=2, widths=deep),
+        _counts(geometry, 51_229_321, 1_364_193_181_696, deep_supervision=2, widths=deep, residual=True),
+    )

@@ -1,11 +1,12 @@
-"""SegResNetVAE: a residual encoder and decoder, with a variational autoencoder beside it while it is trained.
+"""SegResNetVAE: a residual encoder and decoder, trained together with a variational autoencoder.
 
-Source: Myronenko 2018, arXiv:1810.11654, as MONAI implements it: the branch rebuilds the image from the encoder's
-last features, and what it fails at is added to the loss. In eval mode it does not run.
+Source: Myronenko 2018, arXiv:1810.11654, as MONAI implements it: the branch of the autoencoder reconstructs the
+image from the encoder's last features, and its loss is added to that of the segmentation. In eval mode the branch
+does not run.
 Differs: MONAI adds the branch's two terms, reconstruction and divergence, with weight 1; here `vae_weight` is 0.1
-as in the paper. MONAI draws latents of a fixed deviation, 0.3, instead of estimating it, so `vae_fc2` is idle; the
-width of the paper is 32, MONAI's default 8.
-The branch's linear layers fix the size of the patches in training, and with it the number of parameters.
+as in the paper. MONAI draws latents of a fixed deviation, 0.3, instead of estimating it, so `vae_fc2` is unused;
+the width of the paper is 32, MONAI's default 8.
+The branch's linear layers fix the size of the patches in training, which also decides the number of parameters.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from benchbench import Geometry, IncompatibleError, ModelPlugin, Published, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +30,11 @@ STRIDE = 16
 
 
 class SegResNetVAE(nn.Module):
-    """(B, in_channels, *patch) to logits (B, out_channels, *patch); the branch speaks in `loss` only."""
+    """(B, in_channels, *patch) to logits (B, out_channels, *patch); the branch runs in `loss` only."""
 
     def __init__(self, network: nn.Module, *, vae_weight: float) -> None:
         super().__init__()
-        # in 2D features come channels last, which the branch would not flatten
+        # features of 2D images may be channels last, which the branch cannot flatten
         network.vae_down.register_forward_hook(lambda _, __, features: features.contiguous())
         self.network = network
         self.vae_weight = vae_weight
@@ -44,35 +46,34 @@ class SegResNetVAE(nn.Module):
     def loss(
         self,
         images: Tensor,
-        targets: Tensor,  # noqa: ARG002 the criterion knows them
+        targets: Tensor,  # noqa: ARG002 the criterion compares with them
         criterion: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """The protocol's loss and `vae_weight` times that of the branch; and the logits."""
+        """Return the protocol's loss plus `vae_weight` times that of the branch, and the logits."""
         logits, branch = self.network(images)
         return criterion(logits) + self.vae_weight * branch, logits
 
 
 def build(geometry: Geometry, *, width: int = 32, latent: int = 256, vae_weight: float = 0.1) -> nn.Module:
-    """MONAI's SegResNetVAE in four levels, `width` channels at the first and twice as many at each below.
+    """Return MONAI's SegResNetVAE, in four levels.
 
-    `latent` numbers describe an image to the branch, whose loss has the weight `vae_weight`.
+    width: channels at the first level; there are twice as many at each level below.
+    latent: size of the latent vector from which the branch reconstructs an image.
+    vae_weight: weight of the branch's loss.
 
     Raises:
         IncompatibleError: the patch cannot be halved four times, or a parameter is out of its range.
     """
-    problems = []
-    if any(size % STRIDE for size in geometry.patch):
-        found = f"segresnet_vae: patch is {list(geometry.patch)}, expected multiples of {STRIDE}"
-        problems.append(f"{found}; change the protocol's patch")
-    if width < 1 or width % GROUPS:
-        problems.append(f"segresnet_vae: width is {width}, expected a multiple of {GROUPS}; choose another")
-    if latent < 1:
-        problems.append(f"segresnet_vae: latent is {latent}, expected at least 1; choose another")
-    if not (vae_weight >= 0 and math.isfinite(vae_weight)):
-        problems.append(f"segresnet_vae: vae_weight is {vae_weight}, expected 0 or more; choose another")
-    if problems:
-        raise IncompatibleError(*problems)
-    from monai.networks.nets import SegResNetVAE as Network  # noqa: PLC0415 seconds that only those pay who build it
+    require = Requirements("segresnet_vae")
+    require.patch_multiple_of(STRIDE, geometry.patch)
+    require.multiple_of(GROUPS, width=width)
+    require.at_least(1, latent=latent)
+    require.that(
+        vae_weight >= 0 and math.isfinite(vae_weight),
+        f"vae_weight is {vae_weight}, expected 0 or more; choose another",
+    )
+    require.check()
+    from monai.networks.nets import SegResNetVAE as Network  # noqa: PLC0415 importing MONAI takes seconds
 
     network = Network(
         input_image_size=geometry.patch,

@@ -1,12 +1,12 @@
-"""U-Net whose 3×3 convolutions are depthwise separable, and the plain one that it is measured against, in 2D.
+"""U-Net whose 3×3 convolutions are depthwise separable, and the plain one that it is compared with, in 2D.
 
 Source: U-Net, Ronneberger et al. 2015, arXiv:1505.04597, with the separable convolution of Chollet 2017,
-arXiv:1610.02357: depthwise 3×3 without bias, then 1×1. Widths and layers are those by which Keras counts, for one
-channel and three classes, 31,125,987 parameters plain and 6,030,156 separable, running statistics among them, as
-reported for cardiac MRI; batch normalisation and initialisation are Keras's defaults.
-Not known: the counts fix neither which layers of the decoder are normalised nor where dropout stands, and no rate
-is reported. Here every convolution of a block is normalised, and so is the skip joined with what rises; channels
-are dropped after every block, at a rate of 0.1.
+arXiv:1610.02357: depthwise 3×3 without bias, then 1×1. With these widths and layers Keras counts, for one channel
+and three classes, 31,125,987 parameters plain and 6,030,156 separable, running statistics included, as reported
+for cardiac MRI; batch normalisation and initialisation are Keras's defaults.
+Not known: the counts determine neither which layers of the decoder are normalised nor where dropout is, and no
+rate is reported. Here every convolution of a block is normalised, and so are the deeper features joined with the
+skip; channels are dropped after every block, at a rate of 0.1.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from itertools import pairwise
 from torch import nn
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
-from benchbench_models.blocks import Rise, UShape, doubled
+from benchbench_models.blocks import DecoderLevel, UShape, doubled_widths
 from benchbench_models.requirements import Requirements
 
 _EPSILON = 1e-3
 _MOMENTUM = 0.01
-"""torch's weight of the new statistics; Keras gives that of the old, 0.99."""
+"""Weight of the new statistics, as torch defines it; Keras sets the weight of the old ones, 0.99."""
 
 
 def _block(in_channels: int, out_channels: int, *, separable: bool, spatial_dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for a, b in ((in_channels, out_channels), (out_channels, out_channels)):
-        layers += [*_convolution(a, b, separable=separable), _normalisation(b), nn.ReLU(inplace=True)]
+    for channels in (in_channels, out_channels):
+        layers += _convolution(channels, out_channels, separable=separable)
+        layers += [_normalisation(out_channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Dropout2d(spatial_dropout))
 
 
@@ -60,30 +61,31 @@ def build(
     depth: int = 5,
     spatial_dropout: float = 0.1,
 ) -> nn.Module:
-    """A U-Net of `depth` halvings, `width` channels at full resolution and twice as many at each level below.
+    """Return a U-Net of depthwise separable convolutions, or the plain one of the same layers.
 
-    Not separable, it is the plain U-Net of the same layers. Spatial dropout zeroes whole channels after every
-    block of encoder and decoder.
+    separable: 3×3 convolutions are depthwise and followed by a 1×1 convolution; if false, they are plain.
+    width: channels at full resolution; there are twice as many at each level below.
+    depth: number of halvings.
+    spatial_dropout: the rate at which whole channels are zeroed after every block of encoder and decoder.
 
     Raises:
         IncompatibleError: the patch cannot be halved `depth` times, or a parameter is out of its range.
     """
-    need = Requirements("separable_unet")
-    need.at_least(1, width=width, depth=depth)
-    need.probability(spatial_dropout=spatial_dropout)
-    need.halvings(geometry.patch, depth)
-    need.check()
-    widths = doubled(width, depth)
-    block = partial(_block, separable=separable, spatial_dropout=spatial_dropout)
-    encoder = [block(geometry.in_channels, width)]
-    encoder += [nn.Sequential(nn.MaxPool2d(2), block(a, b)) for a, b in pairwise(widths)]
-    decoder = [
-        Rise(
-            nn.ConvTranspose2d(a, b, kernel_size=2, stride=2),
-            nn.Sequential(_normalisation(2 * b), block(2 * b, b)),
-        )
-        for a, b in pairwise(reversed(widths))
-    ]
+    require = Requirements("separable_unet")
+    require.at_least(1, width=width, depth=depth)
+    require.probability(spatial_dropout=spatial_dropout)
+    require.halvings(geometry.patch, depth)
+    require.check()
+    widths = doubled_widths(width, depth)
+    make_block = partial(_block, separable=separable, spatial_dropout=spatial_dropout)
+    encoder = [make_block(geometry.in_channels, width)]
+    for above, channels in pairwise(widths):
+        encoder.append(nn.Sequential(nn.MaxPool2d(2), make_block(above, channels)))
+    decoder = []
+    for deeper, channels in pairwise(reversed(widths)):
+        up = nn.ConvTranspose2d(deeper, channels, kernel_size=2, stride=2)
+        block = nn.Sequential(_normalisation(2 * channels), make_block(2 * channels, channels))
+        decoder.append(DecoderLevel(up, block))
     head = nn.Conv2d(width, geometry.out_channels, kernel_size=1)
     return UShape(encoder, decoder, [head]).apply(_init_glorot)
 

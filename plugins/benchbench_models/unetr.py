@@ -1,17 +1,18 @@
-"""UNETR: a vision transformer as encoder, its hidden states led into a decoder of convolutions, in 2D and 3D.
+"""UNETR: a vision transformer as encoder, its hidden states passed to a decoder of convolutions, in 2D and 3D.
 
 Source: Hatamizadeh et al. 2022, arXiv:2103.10504, as MONAI implements it, with the residual and convolution blocks
 that the authors' own training script switches on.
 Differs: the paper prints 92.58 M parameters, this network has 92,802,478 (1 channel to 14 at 96³).
-The position embedding holds one vector a token, so a network reads only the size that it was built for. Of every
-transformer block MONAI has a normalisation for cross attention that nothing runs through.
+The position embedding has one vector per token, so a network takes only patches of the size that it was built for.
+Every transformer block of MONAI has a normalisation for cross attention that is not used.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchbench import Geometry, IncompatibleError, ModelPlugin, Published, hookimpl
+from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,19 +30,27 @@ def build(
     heads: int = 12,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """UNETR as MONAI has it, in 12 transformer blocks.
+    """Return MONAI's UNETR, with 12 transformer blocks.
 
-    `width` is the number of channels at full resolution, doubled at each level below. Tokens are vectors of
-    `hidden` numbers, shared out among the `heads` of attention; `mlp` numbers stand between the layers of an MLP.
-    `dropout` acts inside the transformer.
+    width: channels at full resolution; there are twice as many at each level below.
+    hidden: length of the vector of a token.
+    mlp: length of that vector between the two layers of an MLP.
+    heads: heads of attention, among which a token's vector is divided.
+    dropout: rate of dropout inside the transformer.
 
     Raises:
         IncompatibleError: the patch does not divide into tokens, or a parameter is out of its range.
     """
-    problems = list(_problems(geometry, width=width, hidden=hidden, mlp=mlp, heads=heads, dropout=dropout))
-    if problems:
-        raise IncompatibleError(*problems)
-    from monai.networks.nets import UNETR  # noqa: PLC0415 seconds that only those pay who build it
+    require = Requirements("unetr")
+    require.patch_multiple_of(TOKEN, geometry.patch, least=2)
+    require.at_least(1, width=width, hidden=hidden, mlp=mlp, heads=heads)
+    require.that(
+        heads < 1 or hidden % heads == 0,
+        f"hidden is {hidden}, expected a multiple of heads = {heads}; change one of them",
+    )
+    require.probability(dropout=dropout)
+    require.check()
+    from monai.networks.nets import UNETR  # noqa: PLC0415 importing MONAI takes seconds
 
     network: nn.Module = UNETR(
         in_channels=geometry.in_channels,
@@ -55,24 +64,6 @@ def build(
         spatial_dims=len(geometry.patch),
     )
     return network
-
-
-def _problems(geometry: Geometry, *, width: int, hidden: int, mlp: int, heads: int, dropout: float) -> list[str]:
-    problems = []
-    if any(size % TOKEN for size in geometry.patch):
-        found = f"unetr: patch is {list(geometry.patch)}, expected multiples of {TOKEN}"
-        problems.append(f"{found}; change the protocol's patch")
-    elif all(size == TOKEN for size in geometry.patch):
-        # instance normalisation of one voxel is undefined
-        problems.append(f"unetr: patch is {list(geometry.patch)}, one token, expected two or more; enlarge it")
-    for name, value in (("width", width), ("hidden", hidden), ("mlp", mlp), ("heads", heads)):
-        if value < 1:
-            problems.append(f"unetr: {name} is {value}, expected at least 1; choose another")
-    if heads > 0 and hidden % heads:
-        problems.append(f"unetr: hidden is {hidden}, expected a multiple of heads = {heads}; change one of them")
-    if not 0 <= dropout < 1:
-        problems.append(f"unetr: dropout is {dropout}, expected a probability in [0, 1); choose another")
-    return problems
 
 
 @hookimpl

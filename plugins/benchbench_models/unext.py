@@ -1,52 +1,57 @@
 """UNeXt and UNeXt-S: three levels of convolutions around two levels of shifted MLPs, in 2D.
 
 Source: Valanarasu and Patel 2022, arXiv:2203.04967, and the authors' jeya-maria-jose/UNeXt-pytorch. Where the two
-contradict each other, this is the code:
+contradict each other, this follows the code:
 the first shift of a block is along the height, where the paper shifts along the width first;
 the widths of UNeXt are 16, 32, 128, 160, 256 as in the paper's table 3, not 32, 64, 128, 160, 256 as in its text;
 UNeXt-S has 253,561 parameters, where the paper prints 0.32 M.
-Differs: the first convolution takes `in_channels`, where the code takes 3 whatever it is asked for; arguments that
-the code ignores are left out, and so is its dropout inside the MLP, which is off by default.
+Differs: the first convolution takes `in_channels`, where the code always takes 3; arguments that the code ignores
+are left out, and so is its dropout inside the MLP, which is off by default.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F  # noqa: N812 torch's own name for it
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from torch import Tensor
 
 UNEXT_WIDTHS = (16, 32, 128, 160, 256)
 UNEXT_S_WIDTHS = (8, 16, 32, 64, 128)
 STRIDE = 32
 REACH = 2
+"""Largest shift of a group of channels, in pixels."""
 
 
 def shift(x: Tensor, axis: int) -> Tensor:
-    """Moves five groups of channels by -2, -1, 0, 1 and 2 pixels along axis 2 or 3 of (B, C, H, W).
+    """Return (B, C, H, W) with five groups of channels moved by -2, -1, 0, 1 and 2 pixels along axis 2 or 3.
 
-    Zeros flow in. The groups are those of `torch.chunk`: where C is no multiple of five, the last is smaller.
+    The gaps are filled with zeros. The groups are those of `torch.chunk`: where C is no multiple of five, the last
+    is smaller.
     """
     size = x.shape[axis]
     padding = (0, 0, REACH, REACH) if axis == 2 else (REACH, REACH)
     groups = F.pad(x, padding).chunk(2 * REACH + 1, dim=1)
-    # what moves by +2 is read from 2 further up, where the padding is
+    # a group that moves by +2 is read from 2 pixels before its place, which are padding at the border
     starts = reversed(range(2 * REACH + 1))
     moved = [group.narrow(axis, start, size) for group, start in zip(groups, starts, strict=True)]
     return torch.cat(moved, dim=1)
 
 
 def _per_pixel(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer over the last axis, applied to the channels of (B, C, H, W)."""
+    """Apply a layer over the last axis to the channels of (B, C, H, W)."""
     return layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -62,9 +67,9 @@ class ChannelNorm(nn.Module):
 
 
 class ShiftedBlock(nn.Module):
-    """Residual MLP on (B, C, H, W) that sees its surroundings by shifted channels and a depthwise convolution.
+    """Residual MLP on (B, C, H, W) that uses neighbouring pixels by shifted channels and a depthwise convolution.
 
-    In training, a sample goes without its MLP with probability `drop_path`; the other MLPs are scaled up for it.
+    In training, the MLP of a sample is left out with probability `drop_path`; the others are scaled up for it.
     """
 
     def __init__(self, channels: int, *, drop_path: float) -> None:
@@ -79,14 +84,14 @@ class ShiftedBlock(nn.Module):
         y = _per_pixel(self.fc1, shift(self.norm(x), 2))
         y = F.gelu(self.depthwise(y))
         y = _per_pixel(self.fc2, shift(y, 3))
-        # a sample passes as one channel, so it is dropped whole
+        # as one channel, a sample is dropped as a whole
         return x + self.drop_path(y.unsqueeze(1)).squeeze(1)
 
 
 class UNeXt(nn.Module):
     """(B, in_channels, H, W) to logits (B, out_channels, H, W).
 
-    A training batch of a single 32 × 32 image has one value a channel at the bottleneck, which batch
+    A training batch of a single 32 × 32 image has one value per channel at the bottleneck, which batch
     normalisation refuses.
     """
 
@@ -95,12 +100,14 @@ class UNeXt(nn.Module):
         c1, c2, c3, c4, c5 = widths
         self.encoder = nn.ModuleList(
             [
-                *(_down(a, b) for a, b in pairwise((geometry.in_channels, c1, c2, c3))),
+                _down(geometry.in_channels, c1),
+                _down(c1, c2),
+                _down(c2, c3),
                 nn.Sequential(_embedding(c3, c4), _tokens(c4, drop_path=0.0)),
                 nn.Sequential(_embedding(c4, c5), _tokens(c5, drop_path=drop_path / 2)),
             ]
         )
-        self.up = nn.ModuleList(_up(a, b) for a, b in pairwise((c5, c4, c3, c2, c1)))
+        self.up = nn.ModuleList(_up(deeper, channels) for deeper, channels in pairwise((c5, c4, c3, c2, c1)))
         self.merged = nn.ModuleList(
             [_tokens(c4, drop_path=0.0), _tokens(c3, drop_path=drop_path / 2), nn.Identity(), nn.Identity()]
         )
@@ -150,7 +157,7 @@ def _tokens(channels: int, *, drop_path: float) -> nn.Module:
 
 
 def _init_tokens(layer: nn.Module) -> None:
-    """The initialisation of embeddings and blocks; the convolutions around them keep torch's own."""
+    """Initialise a layer of an embedding or a block; the convolutions around them keep torch's initialisation."""
     if isinstance(layer, nn.Linear):
         nn.init.trunc_normal_(layer.weight, std=0.02)
         nn.init.zeros_(layer.bias)
@@ -161,7 +168,10 @@ def _init_tokens(layer: nn.Module) -> None:
 
 
 def build_unext(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
-    """UNeXt; half of `drop_path` is the rate of the bottleneck block and of the last block, 0 that of the others.
+    """Return UNeXt.
+
+    drop_path: twice the rate at which the MLPs of the bottleneck block and of the last block are left out in
+        training; the other blocks always keep theirs.
 
     Raises:
         IncompatibleError: the patch is no multiple of 32, or `drop_path` is no probability.
@@ -171,38 +181,46 @@ def build_unext(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
 
 
 def build_unext_s(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
-    """UNeXt-S, half as wide or less; `drop_path` and errors as in `build_unext`."""
+    """Return UNeXt-S, which is half as wide as UNeXt or less.
+
+    drop_path: twice the rate at which the MLPs of the bottleneck block and of the last block are left out in
+        training; the other blocks always keep theirs.
+
+    Raises:
+        IncompatibleError: the patch is no multiple of 32, or `drop_path` is no probability.
+    """
     _require("unext_s", geometry, drop_path=drop_path)
     return UNeXt(geometry, widths=UNEXT_S_WIDTHS, drop_path=drop_path)
 
 
 def _require(name: str, geometry: Geometry, *, drop_path: float) -> None:
-    need = Requirements(name)
-    need.that(
-        not any(size % STRIDE for size in geometry.patch),
-        f"patch is {list(geometry.patch)}, expected multiples of {STRIDE}; change the protocol's patch",
-    )
-    need.probability(drop_path=drop_path)
-    need.check()
+    require = Requirements(name)
+    require.patch_multiple_of(STRIDE, geometry.patch)
+    require.probability(drop_path=drop_path)
+    require.check()
 
 
 @hookimpl
 def benchbench_models() -> list[ModelPlugin]:
-    counts = {
-        "unext": (build_unext, 1_471_921, {224: 430_284_288, 256: 562_003_968, 512: 2_248_015_872}),
-        "unext_s": (build_unext_s, 253_561, {224: 75_972_736, 256: 99_229_696, 512: 396_918_784}),
-    }
-    code = "jeya-maria-jose/UNeXt-pytorch@6ad0855"
+    macs = {224: 430_284_288, 256: 562_003_968, 512: 2_248_015_872}
+    macs_s = {224: 75_972_736, 256: 99_229_696, 512: 396_918_784}
     return [
-        ModelPlugin(
-            name=name,
-            build=build,
-            source="arXiv:2203.04967",
-            ndims=frozenset({2}),
-            published=tuple(
-                Published(source=code, geometry=Geometry(3, 1, (side, side)), parameters=parameters, macs=count)
-                for side, count in macs.items()
-            ),
-        )
-        for name, (build, parameters, macs) in counts.items()
+        _plugin("unext", build_unext, parameters=1_471_921, macs=macs),
+        _plugin("unext_s", build_unext_s, parameters=253_561, macs=macs_s),
     ]
+
+
+def _plugin(
+    name: str, build: Callable[..., nn.Module], *, parameters: int, macs: Mapping[int, int]
+) -> ModelPlugin:
+    """Return the plugin with the published counts; `macs` maps the side of an image to its multiply-adds."""
+    published = partial(Published, source="jeya-maria-jose/UNeXt-pytorch@6ad0855", parameters=parameters)
+    return ModelPlugin(
+        name=name,
+        build=build,
+        source="arXiv:2203.04967",
+        ndims=frozenset({2}),
+        published=tuple(
+            published(geometry=Geometry(3, 1, (side, side)), macs=count) for side, count in macs.items()
+        ),
+    )

@@ -1,11 +1,13 @@
-"""Mask DINO: queries that each find one class, its box and its mask, on a ResNet, in 2D.
+"""Mask DINO: queries that predict a class, its box and its mask from the features of a ResNet, in 2D.
 
 Source: Li et al. 2023, arXiv:2206.02777; as published in IDEA-Research/MaskDINO, commit 3831d85, semantic
-segmentation of ADE20K. The parts name sources of their own and where they differ; for the whole:
+segmentation of ADE20K. The modules name further sources and differences of their own; for the whole network:
 Differs: no detectron2 and no compiled operator; any number of input channels; batch normalisation is trained
-unless frozen; images come as the protocol prepares them, not by the mean and deviation of ImageNet; optimiser,
-rates, clipping and augmentation are the protocol's, as for every model; scores are made probabilities (`scores`).
-Not offered: other configurations' focal loss of the class, fourth map, and boxes of masks with inclusive edges.
+unless frozen; images are prepared as the protocol says, not by the mean and deviation of ImageNet; optimiser,
+rates, clipping and augmentation are the protocol's, as for every model; scores are turned into probabilities (see
+`scores`).
+Not offered: the focal loss of the class, the fourth map and the boxes of masks with inclusive edges of other
+configurations.
 """
 
 from __future__ import annotations
@@ -33,25 +35,26 @@ def build(
     points: int = 12_544,
     weights: str = "",
 ) -> nn.Module:
-    """Mask DINO with one class for each output channel, trained by a loss of its own in place of the protocol's.
+    """Return Mask DINO with one class for each output channel; it is trained by its own loss, not the protocol's.
 
     backbone: the network whose feature maps are decoded.
     frozen_batch_norm: the backbone's batch normalisation is fixed, and normalises nothing without `weights`.
-    encoder_layers: of deformable attention over the feature maps.
-    decoder_layers: of attention of the queries to the feature maps; each predicts, and is trained.
-    queries: masks that are predicted for an image.
-    selection: queries are "learned", or those of the places of the image where an object is likeliest
-        ("two_stage"), with the boxes of their masks to begin with ("two_stage+mask_boxes").
-    points: of every mask, at which costs and losses read it.
+    encoder_layers: number of layers of deformable attention over the feature maps.
+    decoder_layers: number of layers of attention from the queries to the feature maps; the loss trains the
+        prediction of every layer.
+    queries: number of masks that are predicted for an image.
+    selection: queries are "learned", or selected at the places of the image where an object is most likely
+        ("two_stage"), with the boxes of their masks as the first boxes ("two_stage+mask_boxes").
+    points: number of points of every mask from which costs and losses are computed.
     weights: the name that `benchbench convert mask_dino FILE` prints for a published checkpoint of three maps.
 
-    Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB for each image of
-    256 x 256 in the batch, kept until its gradient is known. On a CPU the whole process was measured to need
-    2.9 GB at most for one image, 4.1 for two and 6.1 for four, and a core 5 s for each image of a step.
+    Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB of activations
+    for each image of 256 x 256 in the batch. On a CPU, the whole process was measured to need 2.9 GB at most for
+    one image, 4.1 for two and 6.1 for four, and one core 5 s for each image of a step.
 
     Raises:
-        IncompatibleError: a parameter is out of range or does not go with the patch, or the weights do not fit.
-        DataError: the weights are not there or not what their name says.
+        IncompatibleError: a parameter is out of its range or does not fit the patch, or the weights do not fit.
+        DataError: the weights are missing, or their content differs from the digits in their name.
     """
     design = Design(
         backbone=backbone,
@@ -63,7 +66,7 @@ def build(
         points=points,
     )
     design.check(geometry)
-    from benchbench_models.mask_dino.model import MaskDino  # noqa: PLC0415 torchvision and scipy take a while
+    from benchbench_models.mask_dino.model import MaskDino  # noqa: PLC0415 importing torchvision and scipy is slow
 
     model = MaskDino(geometry, design)
     if weights:
@@ -74,10 +77,10 @@ def build(
 
 
 def convert(file: Path) -> str:
-    """Makes a published checkpoint ready for use and returns the name that the parameter `weights` takes.
+    """Convert a published checkpoint and return the name to set as the parameter `weights`.
 
     Raises:
-        DataError: the file is not there, holds anything but tensors, or those of another network.
+        DataError: the file is missing, contains anything but tensors, or those of another network.
     """
     from benchbench_models.mask_dino import weights  # noqa: PLC0415 as above
 

@@ -1,6 +1,6 @@
 """A ResNet of torchvision, up to its four feature maps.
 
-Source: He et al. 2016, arXiv:1512.03385; the stride of a bottleneck stands in its 3×3 convolution.
+Source: He et al. 2016, arXiv:1512.03385; the stride of a bottleneck is in its 3×3 convolution.
 Differs: any number of input channels.
 """
 
@@ -14,14 +14,15 @@ from benchbench_models.mask_dino.design import BackboneName
 
 
 class Backbone(nn.Module):
-    """Images (B, in_channels, H, W) -> maps at 1/4, 1/8, 1/16 and 1/32 of their size."""
+    """Images (B, in_channels, H, W) to feature maps of 1/4, 1/8, 1/16 and 1/32 of their size."""
 
     def __init__(self, name: BackboneName, *, in_channels: int, frozen_batch_norm: bool) -> None:
         super().__init__()
-        body = getattr(models, name)(norm_layer=FrozenBatchNorm2d if frozen_batch_norm else nn.BatchNorm2d)
+        norm = FrozenBatchNorm2d if frozen_batch_norm else nn.BatchNorm2d
+        body = getattr(models, name)(norm_layer=norm)
         deepest = body.fc.in_features
         self.channels = (deepest // 8, deepest // 4, deepest // 2, deepest)
-        """Of each map."""
+        """Channels of each map."""
         self.conv1, self.bn1 = body.conv1, body.bn1
         if in_channels != 3:
             self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -30,7 +31,9 @@ class Backbone(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = body.layer1, body.layer2, body.layer3, body.layer4
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps = [self.pool(self.bn1(self.conv1(images)))]
+        x = self.pool(self.bn1(self.conv1(images)))
+        maps = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            maps.append(layer(maps[-1]))
-        return maps[1:]
+            x = layer(x)
+            maps.append(x)
+        return maps

@@ -1,8 +1,8 @@
-"""The loss: every prediction, from the first queries to the last layer, is held against the targets.
+"""The loss: every prediction, from the initial queries to the last layer, is compared with the targets.
 
 Source: Li et al. 2023, arXiv:2206.02777, as published for semantic segmentation: softmax cross-entropy of the
 class, cross-entropy and Dice of the mask at points, L1 and generalised IoU of the box.
-Differs: the number of targets is that of this process' batch.
+Differs: losses are divided by the number of targets in the batch of this process, not of all processes.
 """
 
 from __future__ import annotations
@@ -20,69 +20,79 @@ from benchbench_models.mask_dino.points import read_points, uncertain_points
 from benchbench_models.mask_dino.targets import Targets
 
 NO_OBJECT = 0.1
-"""Weight of a query that answers for nothing, as most do, in the loss of the class."""
+"""Weight, in the loss of the class, of a query without a target, as most are."""
 
 
 def decoded_loss(decoded: Decoded, targets: Targets, noised: Noised | None, *, points: int) -> Tensor:
-    """The sum of the losses of all predictions, a scalar.
+    """Return the sum of the losses of all predictions, a scalar.
 
-    Noised queries answer for what they were made from. Their labels are their content, so at the start, where
-    queries are learned, they are held against nothing.
+    Noised queries are compared with the targets that they were made from. Their content is their label, so where
+    queries are learned, the initial prediction of the noised ones is compared with nothing.
     """
     count = max(1.0, float(targets.is_present.sum()))
-    matched = decoded.predictions if decoded.proposed is None else [*decoded.predictions, decoded.proposed]
-    pairs = match(matched, targets, points=points)
+    predictions, noised_predictions = decoded.predictions, decoded.noised[1:]
+    if decoded.proposed is not None:
+        predictions, noised_predictions = [*predictions, decoded.proposed], decoded.noised
+    matched = match(predictions, targets, points=points)
     losses = [
-        prediction_loss(prediction, targets, paired, count=count, points=points)
-        for prediction, paired in zip(matched, pairs, strict=True)
+        prediction_loss(prediction, targets, pairs, count=count, points=points)
+        for prediction, pairs in zip(predictions, matched, strict=True)
     ]
     if noised is not None:
-        known, first = noised_pairs(noised), 1 if decoded.proposed is None else 0
+        pairs = noised_pairs(noised)
         losses += [
-            prediction_loss(prediction, targets, known, count=count * noised.groups, points=points)
-            for prediction in decoded.noised[first:]
+            prediction_loss(prediction, targets, pairs, count=count * noised.groups, points=points)
+            for prediction in noised_predictions
         ]
     return torch.stack(losses).sum()
 
 
 def noised_pairs(noised: Noised) -> Pairs:
-    """Each noised query with what it was made from."""
+    """Return the pairs of the noised queries and the targets that they were made from."""
     image, query = noised.is_real.nonzero(as_tuple=True)
-    return Pairs(image, query, noised.truth[image, query])
+    return Pairs(image, query, noised.target_labels[image, query])
 
 
 def prediction_loss(
     prediction: Prediction, targets: Targets, pairs: Pairs, *, count: float, points: int
 ) -> Tensor:
-    """The weighted loss of one prediction; masks and boxes are summed over pairs and divided by `count`."""
+    """Return the weighted loss of one prediction; those of masks and boxes are summed and divided by `count`."""
     loss = CLASS * class_loss(prediction.classes, pairs)
     if not len(pairs.image):
         return loss
-    boxes, wanted = prediction.boxes[pairs.image, pairs.query], targets.boxes[pairs.image, pairs.label]
-    distance = (boxes - wanted).abs().sum()
-    apart = (1 - generalised_iou(boxes, wanted)).sum()
+    boxes = prediction.boxes[pairs.image, pairs.query]
+    target_boxes = targets.boxes[pairs.image, pairs.label]
+    box_loss = (boxes - target_boxes).abs().sum()
+    iou_loss = (1 - generalised_iou(boxes, target_boxes)).sum()
     logits = prediction.masks[pairs.image, pairs.query]
-    entropy, dice = mask_losses(logits, targets.masks[pairs.image, pairs.label].float(), points=points)
-    return loss + (BOX * distance + IOU * apart + MASK * entropy + DICE * dice) / count
+    target_masks = targets.masks[pairs.image, pairs.label].float()
+    entropy, dice = mask_losses(logits, target_masks, points=points)
+    return loss + (BOX * box_loss + IOU * iou_loss + MASK * entropy + DICE * dice) / count
 
 
 def class_loss(logits: Tensor, pairs: Pairs) -> Tensor:
-    """Weighted cross-entropy of (B, Q, classes + 1); a query without a target is no object, the last class."""
-    nothing = logits.shape[-1] - 1
-    labels = torch.full(logits.shape[:2], nothing, device=logits.device)
+    """Return the weighted cross-entropy of logits (B, Q, classes + 1).
+
+    The class of a query without a target is the last one, no object.
+    """
+    no_object = logits.shape[-1] - 1
+    labels = torch.full(logits.shape[:2], no_object, device=logits.device)
     labels[pairs.image, pairs.query] = pairs.label
-    weights = logits.new_ones(nothing + 1)
-    weights[nothing] = NO_OBJECT
+    weights = logits.new_ones(no_object + 1)
+    weights[no_object] = NO_OBJECT
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), weights)
 
 
 def mask_losses(logits: Tensor, masks: Tensor, *, points: int) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and Dice of masks (N, h, w) with (N, H, W) at the same points, summed over masks."""
+    """Return cross-entropy and Dice loss of logits (N, h, w) and masks (N, H, W), summed over the masks.
+
+    Both are computed from `points` points of every mask.
+    """
     with torch.no_grad():
-        place = uncertain_points(logits, count=points)
-        wanted = read_points(masks[:, None], place)[:, 0]
-    found = read_points(logits[:, None], place)[:, 0]  # (N, points)
-    entropy = F.binary_cross_entropy_with_logits(found, wanted, reduction="none").mean(1).sum()
-    p = found.sigmoid()
-    dice = 1 - (2 * (p * wanted).sum(1) + 1) / (p.sum(1) + wanted.sum(1) + 1)
+        places = uncertain_points(logits, count=points)
+        targets = read_points(masks[:, None], places)[:, 0]  # (N, points)
+    point_logits = read_points(logits[:, None], places)[:, 0]
+    entropy = F.binary_cross_entropy_with_logits(point_logits, targets, reduction="none").mean(1).sum()
+    p = point_logits.sigmoid()
+    dice = 1 - (2 * (p * targets).sum(1) + 1) / (p.sum(1) + targets.sum(1) + 1)
     return entropy, dice.sum()

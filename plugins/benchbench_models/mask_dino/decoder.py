@@ -1,4 +1,4 @@
-"""The decoder: queries look at each other and around their boxes, and say what they see after every layer.
+"""The decoder: queries attend to each other and to the maps around their boxes, and predict after every layer.
 
 Source: Li et al. 2023, arXiv:2206.02777; Zhang et al. 2023, arXiv:2203.03605.
 """
@@ -11,30 +11,31 @@ import torch
 from torch import Tensor, nn
 
 from benchbench_models.mask_dino.deformable import DeformableAttention, Memory
-from benchbench_models.mask_dino.denoising import Noised, hidden_from
+from benchbench_models.mask_dino.denoising import Noised, attention_mask
 from benchbench_models.mask_dino.design import Selection
 from benchbench_models.mask_dino.heads import Heads, Prediction
 from benchbench_models.mask_dino.layers import WIDTH, FeedForward, Perceptron
 from benchbench_models.mask_dino.pixel_decoder import LEVELS
 from benchbench_models.mask_dino.position import box_position
-from benchbench_models.mask_dino.selection import ChosenQueries, LearnedQueries
+from benchbench_models.mask_dino.selection import LearnedQueries, SelectedQueries
 
 _HEADS = 8
 _FEEDFORWARD = 2048
 
 
 class Decoded(NamedTuple):
-    """What the queries said, and the noised ones beside them."""
+    """The predictions of the queries and of the noised queries."""
 
     predictions: list[Prediction]
-    """At the start and after each layer, or after the last alone."""
+    """Predictions of the initial queries and after each layer, or only after the last layer."""
     noised: list[Prediction]
-    """The same of the noised queries; empty without."""
+    """The same predictions of the noised queries; empty without them."""
     proposed: Prediction | None
+    """Predictions of the encoder at the selected places; None where queries are learned."""
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, deformable attention about the box, feed-forward, each normalised after."""
+    """Self-attention, deformable attention around the box and feed-forward, each followed by normalisation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,23 +46,27 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(_FEEDFORWARD)
         nn.init.xavier_uniform_(self.self_attention.out_proj.weight)
 
-    def forward(self, x: Tensor, position: Tensor, boxes: Tensor, memory: Memory, hidden: Tensor | None) -> Tensor:
-        """Queries x and their position (B, Q, C), boxes (B, Q, 4); hidden (Q, Q): what each may not see."""
-        here = x + position
-        x = self.norm1(x + self.self_attention(here, here, x, attn_mask=hidden, need_weights=False)[0])
+    def forward(self, x: Tensor, position: Tensor, boxes: Tensor, memory: Memory, mask: Tensor | None) -> Tensor:
+        """Return the queries (B, Q, C) from queries x, their position (B, Q, C) and boxes (B, Q, 4).
+
+        mask (Q, Q) is true where a query may not attend to another one.
+        """
+        placed = x + position
+        attended, _ = self.self_attention(placed, placed, x, attn_mask=mask, need_weights=False)
+        x = self.norm1(x + attended)
         x = self.norm2(x + self.attention(x + position, boxes, memory))
         return self.feed_forward(x)
 
 
 class Decoder(nn.Module):
-    """The memory, finest map first, and the mask map -> what the queries say of them."""
+    """The memory, finest map first, and the mask map to the predictions of the queries."""
 
     def __init__(self, classes: int, *, layers: int, queries: int, selection: Selection) -> None:
         super().__init__()
         if selection == "learned":
             self.start: nn.Module = LearnedQueries(queries)
         else:
-            self.start = ChosenQueries(queries, from_masks=selection == "two_stage+mask_boxes")
+            self.start = SelectedQueries(queries, from_masks=selection == "two_stage+mask_boxes")
         self.label_content = nn.Embedding(classes, WIDTH)
         self.to_position = Perceptron(2 * WIDTH, WIDTH, WIDTH)
         self.layers = nn.ModuleList(DecoderLayer() for _ in range(layers))
@@ -72,25 +77,29 @@ class Decoder(nn.Module):
     def forward(
         self, memory: Memory, mask_map: Tensor, *, noised: Noised | None = None, every_layer: bool = False
     ) -> Decoded:
-        """The heads run at the start and after every layer, or after the last alone."""
+        """Return the predictions of the initial queries and after every layer, or only after the last layer."""
         content, anchors, proposed = self.start(memory, self.heads, mask_map)
-        hidden, ahead = None, 0
+        mask, noised_count = None, 0
         if noised is not None:
-            hidden, ahead = hidden_from(noised, queries=content.shape[1]), noised.anchors.shape[1]
-            extra = self.label_content(noised.labels) * noised.is_real[..., None]
-            content, anchors = torch.cat([extra, content], 1), torch.cat([noised.anchors, anchors], 1)
-        boxes = seen = anchors.sigmoid()
+            mask = attention_mask(noised, queries=content.shape[1])
+            noised_count = noised.anchors.shape[1]
+            noised_content = self.label_content(noised.labels) * noised.is_real[..., None]
+            content = torch.cat([noised_content, content], 1)
+            anchors = torch.cat([noised.anchors, anchors], 1)
+        boxes = layer_boxes = anchors.sigmoid()
         predictions = [self.heads.predict(content, boxes, mask_map)] if every_layer else []
         for number, layer in enumerate(self.layers, start=1):
-            content = layer(content, self.to_position(box_position(seen, WIDTH // 2)), seen, memory, hidden)
+            position = self.to_position(box_position(layer_boxes, WIDTH // 2))
+            content = layer(content, position, layer_boxes, memory, mask)
             if every_layer or number == len(self.layers):
-                once = self.heads.norm(content)
-                predictions.append(self.heads.predict(once, self.heads.refine(once, boxes), mask_map))
-            # a layer's boxes go to the next without their gradient; what is reported keeps it
-            boxes = self.heads.refine(content, seen)
-            seen = boxes.detach()
-        return Decoded(
-            [each.queries(slice(ahead, None)) for each in predictions],
-            [each.queries(slice(ahead)) for each in predictions] if ahead else [],
-            proposed,
-        )
+                normalised = self.heads.norm(content)
+                refined = self.heads.refine(normalised, boxes)
+                predictions.append(self.heads.predict(normalised, refined, mask_map))
+            # the boxes of a layer go to the next one without their gradient; those that are predicted keep it
+            boxes = self.heads.refine(content, layer_boxes)
+            layer_boxes = boxes.detach()
+        if noised is None:
+            return Decoded(predictions, [], proposed)
+        noised_predictions = [prediction.queries(slice(noised_count)) for prediction in predictions]
+        predictions = [prediction.queries(slice(noised_count, None)) for prediction in predictions]
+        return Decoded(predictions, noised_predictions, proposed)

@@ -1,6 +1,6 @@
-"""Noised queries: the targets with wrong boxes and labels, for the decoder to put right in training.
+"""Noised queries: the targets with noise in boxes and labels, which the decoder learns to remove in training.
 
-They bypass the matching, whose changes of mind slow the training down.
+Their targets are known without the matching, whose instability slows the training down.
 Source: Li et al. 2022, arXiv:2203.01305; with masks, Li et al. 2023, arXiv:2206.02777.
 """
 
@@ -14,49 +14,53 @@ from torch import Tensor
 from benchbench_models.mask_dino.boxes import box_logits
 from benchbench_models.mask_dino.targets import Targets
 
-_QUERIES = 100  # at most, in all groups
+_QUERIES = 100  # maximum over all groups
 _NOISE = 0.4
 
 
 class Noised(NamedTuple):
-    """N noised queries of B images: groups one after the other, in each every target of the image once.
+    """N noised queries of B images, in groups that follow each other, each with every target of the image once.
 
-    An image with fewer targets than another has places that are not real: empty queries in the middle.
+    An image with fewer targets than another one has queries that are not real: without content, in the middle of
+    the image.
     """
 
     labels: Tensor
-    """(B, N), some of them wrong."""
+    """(B, N): the noised labels, some of them wrong."""
     anchors: Tensor
-    """Boxes (B, N, 4), noised, before the sigmoid."""
+    """Noised boxes (B, N, 4), before the sigmoid."""
     is_real: Tensor
     """bool (B, N)"""
-    truth: Tensor
-    """(B, N): the class that each was before."""
+    target_labels: Tensor
+    """(B, N): the labels without noise."""
     groups: int
 
 
 def noise_targets(targets: Targets, *, queries: int = _QUERIES) -> Noised | None:
-    """As many groups as make `queries` or fewer; None where no image has a target, or one has more than that.
+    """Return as many groups of noised queries as fit into `queries`.
 
-    A label becomes any class with a probability of half the noise; a box moves by up to half its size and grows or
-    shrinks by up to its size, times the noise. Draws from torch's own generator, of the device.
+    None where no image has a target, or where the targets of an image are more than `queries`. A label becomes a
+    random class with a probability of half the noise; a box moves by up to half its size and grows or shrinks by
+    up to its size, times the noise. Random numbers are drawn from torch's generator of the device.
     """
-    most = int(targets.is_present.sum(1).max())
-    groups = queries // most if most else 0
+    group_size = int(targets.is_present.sum(1).max())
+    groups = queries // group_size if group_size else 0
     if not groups:
         return None
-    first = (~targets.is_present).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
-    truth = first.repeat(1, groups)
-    is_real = targets.is_present.gather(1, truth)
-    boxes = targets.boxes.gather(1, truth[..., None].expand(-1, -1, 4))
+    present_first = (~targets.is_present).to(torch.uint8).argsort(dim=1, stable=True)
+    labels = present_first[:, :group_size].repeat(1, groups)
+    is_real = targets.is_present.gather(1, labels)
+    boxes = targets.boxes.gather(1, labels[..., None].expand(-1, -1, 4))
     anchors = box_logits(_noise_boxes(boxes)).masked_fill(~is_real[..., None], 0.0)
-    return Noised(_noise_labels(truth, classes=targets.masks.shape[1]), anchors, is_real, truth, groups)
+    noised_labels = _noise_labels(labels, classes=targets.masks.shape[1])
+    return Noised(noised_labels, anchors, is_real, labels, groups)
 
 
-def hidden_from(noised: Noised, *, queries: int) -> Tensor:
-    """What each query may not see, bool (N + Q, N + Q), the noised ahead.
+def attention_mask(noised: Noised, *, queries: int) -> Tensor:
+    """Return a bool (N + Q, N + Q), true where a query may not attend to another one, the noised queries first.
 
-    The others see no noised one, which know the answer, and a noised one only those of its group, and the others.
+    No other query attends to a noised one, which would reveal the target. A noised query attends to those of its
+    own group and to the queries that are not noised.
     """
     count = noised.labels.shape[1]
     group = torch.full((count + queries,), -1, device=noised.labels.device)
@@ -70,5 +74,6 @@ def _noise_labels(labels: Tensor, *, classes: int) -> Tensor:
 
 
 def _noise_boxes(boxes: Tensor) -> Tensor:
-    reach = torch.cat([boxes[..., 2:] / 2, boxes[..., 2:]], -1)
-    return (boxes + (torch.rand_like(boxes) * 2 - 1) * reach * _NOISE).clamp(0, 1)
+    largest_change = torch.cat([boxes[..., 2:] / 2, boxes[..., 2:]], -1)
+    change = (torch.rand_like(boxes) * 2 - 1) * largest_change * _NOISE
+    return (boxes + change).clamp(0, 1)

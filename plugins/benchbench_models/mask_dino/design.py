@@ -1,4 +1,4 @@
-"""What can be chosen of the network, and what does not go together."""
+"""The choices of a network, and which of them exclude each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRIDE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """One Mask DINO of all."""
+    """The parameters of `build` that decide which network is built."""
 
     backbone: BackboneName
     frozen_batch_norm: bool
@@ -27,7 +27,7 @@ class Design:
     points: int
 
     def check(self, geometry: Geometry) -> None:
-        """Raises IncompatibleError where no such network can be built."""
+        """Raise IncompatibleError if no such network can be built for the geometry."""
         require = Requirements("mask_dino")
         require.at_least(
             1,
@@ -36,15 +36,12 @@ class Design:
             queries=self.queries,
             points=self.points,
         )
-        patch = list(geometry.patch)
-        require.that(
-            not any(size % STRIDE for size in patch),
-            f"patch is {patch}, expected multiples of {STRIDE}; change the protocol's patch",
-        )
-        places = sum(patch[0] // stride * (patch[1] // stride) for stride in (8, 16, 32))
+        require.patch_multiple_of(STRIDE, geometry.patch)
+        height, width = geometry.patch
+        places = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
         require.that(
             self.selection == "learned" or self.queries <= places,
-            f"queries is {self.queries}, but a patch of {patch} has {places} places to choose them from; choose"
-            " fewer, or selection 'learned'",
+            f"queries is {self.queries}, but a patch of {[height, width]} has {places} places to select them from;"
+            " choose fewer, or selection 'learned'",
         )
         require.check()

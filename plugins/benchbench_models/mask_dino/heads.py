@@ -1,4 +1,4 @@
-"""What a query says: which class it is, where its box is and which pixels are its."""
+"""The prediction of a query: its class, its box and its mask."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from benchbench_models.mask_dino.layers import WIDTH, Perceptron
 
 
 class Prediction(NamedTuple):
-    """What Q queries say of each of B images."""
+    """The predictions of Q queries for each of B images."""
 
     classes: Tensor
-    """Logits (B, Q, classes + 1); the last is that of no object."""
+    """Logits (B, Q, classes + 1); the last one is that of no object."""
     boxes: Tensor
-    """(B, Q, 4): centre and size in shares of the image."""
+    """(B, Q, 4): centre and size as fractions of the image."""
     masks: Tensor
     """Logits (B, Q, H, W)."""
 
-    def queries(self, chosen: slice) -> Prediction:
-        """The same of some queries."""
-        return Prediction(self.classes[:, chosen], self.boxes[:, chosen], self.masks[:, chosen])
+    def queries(self, part: slice) -> Prediction:
+        """Return the predictions of some of the queries."""
+        return Prediction(self.classes[:, part], self.boxes[:, part], self.masks[:, part])
 
 
 class Heads(nn.Module):
-    """The heads, one set for every decoder layer: their tensors are held once."""
+    """The heads, which all decoder layers share."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -39,11 +39,11 @@ class Heads(nn.Module):
         nn.init.zeros_(self.to_box[-1].bias)
 
     def predict(self, content: Tensor, boxes: Tensor, mask_map: Tensor) -> Prediction:
-        """Normalises the content (B, Q, C), also where that has been done before; passes the boxes on."""
+        """Return the prediction from content (B, Q, C), which is normalised, and the boxes as they are."""
         content = self.norm(content)
         masks = torch.einsum("bqc,bchw->bqhw", self.to_mask(content), mask_map)
         return Prediction(self.to_class(content), boxes, masks)
 
     def refine(self, content: Tensor, boxes: Tensor) -> Tensor:
-        """Boxes (B, Q, 4) moved as the content says."""
+        """Return boxes (B, Q, 4) corrected from the content (B, Q, C)."""
         return (self.to_box(content) + box_logits(boxes)).sigmoid()

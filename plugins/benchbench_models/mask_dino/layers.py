@@ -1,4 +1,4 @@
-"""The layers that encoder, decoder and heads are made of."""
+"""The layers that encoder, decoder and heads are built of."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ WIDTH = 256
 
 
 class Perceptron(nn.Sequential):
-    """Linear layers with a ReLU between each two."""
+    """Linear layers with a ReLU between them."""
 
     def __init__(self, *widths: int) -> None:
-        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        layers: list[nn.Module] = []
+        for in_features, out_features in pairwise(widths):
+            layers += [nn.Linear(in_features, out_features), nn.ReLU()]
         super().__init__(*layers[:-1])
 
 
 class FeedForward(nn.Module):
-    """A residual layer of two linear maps, normalised after."""
+    """A residual layer of two linear maps, whose sum with the input is normalised."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

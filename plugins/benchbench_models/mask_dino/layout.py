@@ -1,4 +1,4 @@
-"""The names of tensors in published checkpoints, and what they are called here.
+"""The names of tensors in published checkpoints, translated to those of the parameters here.
 
 Source: IDEA-Research/MaskDINO, commit 3831d85, on detectron2, whose ResNet names its layers in its own way.
 """
@@ -59,13 +59,13 @@ _DECODER = (
     (r"^(_bbox_embed|bbox_embed\.\d+)\.layers\.", "heads.to_box."),  # one tensor under many names
     (r"^ref_point_head\.layers\.", "to_position."),
     (r"\.norm3\.", ".feed_forward.norm."),
-    (r"\.norm1\.", ".norm of deformable attention."),
+    (r"\.norm1\.", ".norm of attention."),
     (r"\.norm2\.", ".norm1."),
-    (r"\.norm of deformable attention\.", ".norm2."),
+    (r"\.norm of attention\.", ".norm2."),
     (r"\.self_attn\.", ".self_attention."),
     (r"\.cross_attn\.", ".attention."),
     (r"\.linear", ".feed_forward.linear"),
-    (r"^(heads\.to_mask|heads\.to_box|to_position)\.2\.", r"\1.4."),  # between two linear layers stands a ReLU
+    (r"^(heads\.to_mask|heads\.to_box|to_position)\.2\.", r"\1.4."),  # there is a ReLU between linear layers
     (r"^(heads\.to_mask|heads\.to_box|to_position)\.1\.", r"\1.2."),
     *_ATTENTION,
 )
@@ -77,7 +77,7 @@ _PARTS = {
 
 
 def translate(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a published checkpoint by the names of the parameters here, each once.
+    """Return the tensors of a published checkpoint by the names of the parameters here, each once.
 
     Raises:
         DataError: a name is of another layout, or two names of one tensor have different values.
@@ -87,22 +87,22 @@ def translate(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in published.items():
         if name.startswith(_IGNORED):
             continue
-        ours = own_name(name)
-        if ours is None:
+        parameter = parameter_name(name)
+        if parameter is None:
             problems.append(f"'{name}' is no tensor of Mask DINO; give a checkpoint that IDEA-Research published")
-        elif not torch.equal(tensors.setdefault(ours, tensor), tensor):
+        elif not torch.equal(tensors.setdefault(parameter, tensor), tensor):
             problems.append(f"'{name}' differs from another name of the same tensor; the file is damaged")
     if problems:
         raise DataError(*problems[:3])
     return tensors
 
 
-def own_name(published: str) -> str | None:
-    """What a published tensor is called here; None for one of another layout."""
-    for prefix, (own_prefix, renamed) in _PARTS.items():
+def parameter_name(published: str) -> str | None:
+    """Return the name of the parameter for a published tensor; None for one of another layout."""
+    for prefix, (new_prefix, renamed) in _PARTS.items():
         if published.startswith(prefix):
             name = published.removeprefix(prefix)
             for pattern, replacement in renamed:
                 name = re.sub(pattern, replacement, name)
-            return own_prefix + name
+            return new_prefix + name
     return None

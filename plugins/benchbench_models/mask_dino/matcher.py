@@ -1,4 +1,4 @@
-"""Decides which query is to answer for which target: the pairing of the least cost, image by image.
+"""The matching of queries and targets: for every image, the pairing of the lowest total cost.
 
 Source: Carion et al. 2020, arXiv:2005.12872; costs of Li et al. 2023, arXiv:2206.02777, as published.
 """
@@ -24,7 +24,7 @@ _BALANCE, _FOCUS = 0.25, 2
 
 
 class Pairs(NamedTuple):
-    """Query `query` of image `image` answers for the target of class `label`; N of each."""
+    """N pairs: query `query` of image `image` is matched with the target of class `label`."""
 
     image: Tensor
     query: Tensor
@@ -32,29 +32,29 @@ class Pairs(NamedTuple):
 
 
 def match(predictions: Sequence[Prediction], targets: Targets, *, points: int) -> list[Pairs]:
-    """The pairs of each prediction; the costs of all travel to the host at once."""
+    """Return the pairs of each prediction; the costs of all predictions are copied to the host at once."""
     masks = targets.masks.float()
     with torch.no_grad():
-        costs = torch.stack([pair_costs(each, targets, masks, points=points) for each in predictions])
-    # numbers that are none make the loss none, which the training loop knows how to end
+        costs = torch.stack([pair_costs(prediction, targets, masks, points=points) for prediction in predictions])
+    # the assignment cannot handle nan; the loss is nan as well then, on which the training loop stops
     costs, present = costs.nan_to_num().cpu(), targets.is_present.cpu()
     return [_pairs(cost, present, targets.masks.device) for cost in costs]
 
 
 def pair_costs(prediction: Prediction, targets: Targets, masks: Tensor, *, points: int) -> Tensor:
-    """What it would cost that a query answers for a class, (B, Q, classes); masks are the targets' as floats.
+    """Return the cost of pairing each query with each class, (B, Q, classes); masks are the targets' as floats.
 
-    The cost of the class is that of the focal loss on sigmoids, though the loss of the class is a softmax's.
+    The cost of the class is that of the focal loss of sigmoids, although the loss of the class uses a softmax.
     """
-    place = torch.rand(len(masks), points, 2, device=masks.device)
-    boxes, wanted = prediction.boxes[:, :, None], targets.boxes[:, None]
-    mask_cost, dice_cost = _mask_costs(read_points(prediction.masks, place), read_points(masks, place))
+    places = torch.rand(len(masks), points, 2, device=masks.device)
+    boxes, target_boxes = prediction.boxes[:, :, None], targets.boxes[:, None]
+    mask_cost, dice_cost = _mask_costs(read_points(prediction.masks, places), read_points(masks, places))
     return (
         CLASS * _class_cost(prediction.classes[..., :-1])
         + MASK * mask_cost
         + DICE * dice_cost
-        + BOX * (boxes - wanted).abs().sum(-1)
-        - IOU * generalised_iou(boxes, wanted)
+        + BOX * (boxes - target_boxes).abs().sum(-1)
+        - IOU * generalised_iou(boxes, target_boxes)
     )
 
 
@@ -65,11 +65,13 @@ def _class_cost(logits: Tensor) -> Tensor:
     return hit - miss
 
 
-def _mask_costs(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and Dice of logits (B, Q, P) with masks (B, classes, P), (B, Q, classes) each."""
-    entropy = F.softplus(-logits) @ wanted.mT + F.softplus(logits) @ (1 - wanted).mT
+def _mask_costs(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cross-entropy and Dice loss, (B, Q, classes), of logits (B, Q, P) and masks (B, classes, P)."""
+    entropy = F.softplus(-logits) @ masks.mT + F.softplus(logits) @ (1 - masks).mT
     p = logits.sigmoid()
-    dice = 1 - (2 * p @ wanted.mT + 1) / (p.sum(-1)[..., None] + wanted.sum(-1)[:, None] + 1)
+    overlap = 2 * p @ masks.mT
+    total = p.sum(-1)[..., None] + masks.sum(-1)[:, None]
+    dice = 1 - (overlap + 1) / (total + 1)
     return entropy / logits.shape[-1], dice
 
 
@@ -82,5 +84,6 @@ def _pairs(costs: Tensor, present: Tensor, device: torch.device) -> Pairs:
 def _image_pairs(costs: Tensor, present: Tensor) -> Iterator[tuple[int, int, int]]:
     for image, (cost, is_present) in enumerate(zip(costs, present, strict=True)):
         labels = is_present.nonzero()[:, 0]
-        for query, column in zip(*linear_sum_assignment(cost[:, labels].numpy()), strict=True):
+        queries, columns = linear_sum_assignment(cost[:, labels].numpy())
+        for query, column in zip(queries, columns, strict=True):
             yield image, int(query), int(labels[column])

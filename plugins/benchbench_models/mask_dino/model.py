@@ -1,4 +1,4 @@
-"""The network: backbone, pixel decoder and decoder, and the loss that belongs to them."""
+"""The network: backbone, pixel decoder and decoder, and its loss."""
 
 from __future__ import annotations
 
@@ -39,32 +39,33 @@ class MaskDino(nn.Module):
         return pixel_logits(self.predict(images), (images.shape[2], images.shape[3]))
 
     def predict(self, images: Tensor) -> Prediction:
-        """What the queries say after the last layer."""
+        """Return the predictions of the queries after the last layer."""
         return self.decode(images).predictions[-1]
 
     def loss(
         self,
         images: Tensor,
         targets: Tensor,
-        criterion: Callable[[Tensor], Tensor],  # noqa: ARG002 the model's own stands in its place
+        criterion: Callable[[Tensor], Tensor],  # noqa: ARG002 the model has its own loss
     ) -> tuple[Tensor, Tensor]:
-        """The loss of every layer's prediction, in training with noised queries, and the logits without gradient.
+        """Return the loss of the predictions of every layer, and the logits without gradient.
 
-        images (B, in_channels, H, W), targets bool (B, K, H, W), one mask a region, which may overlap.
+        images are (B, in_channels, H, W), targets bool (B, K, H, W), one mask per region, which may overlap. In
+        training, the loss includes that of noised queries.
         """
-        wanted = region_targets(targets, classes=self.classes)
-        noised = noise_targets(wanted) if self.training else None
+        class_targets = region_targets(targets, classes=self.classes)
+        noised = noise_targets(class_targets) if self.training else None
         decoded = self.decode(images, noised=noised, every_layer=True)
         with torch.autocast(images.device.type, enabled=False):
-            loss = decoded_loss(decoded, wanted, noised, points=self.points)
+            loss = decoded_loss(decoded, class_targets, noised, points=self.points)
         with torch.no_grad():
             return loss, pixel_logits(decoded.predictions[-1], (images.shape[2], images.shape[3]))
 
     def decode(self, images: Tensor, *, noised: Noised | None = None, every_layer: bool = False) -> Decoded:
-        """What the queries say, in fp32; under autocast the backbone alone computes in less."""
+        """Return the predictions of the queries, in fp32; only the backbone follows autocast."""
         maps = self.backbone(images)
         with torch.autocast(images.device.type, enabled=False):
-            mask_map, levels = self.pixel_decoder([each.float() for each in maps])
+            mask_map, levels = self.pixel_decoder([features.float() for features in maps])
             memory = flatten_maps(levels[::-1])
             decoded: Decoded = self.decoder(memory, mask_map, noised=noised, every_layer=every_layer)
         return decoded

@@ -1,4 +1,4 @@
-"""Makes the backbone's maps know of each other, and a fine map that masks are read from.
+"""Attention between the maps of the backbone, and the fine map from which masks are predicted.
 
 Source: Li et al. 2023, arXiv:2206.02777; Zhu et al. 2021, arXiv:2010.04159.
 """
@@ -16,13 +16,13 @@ from benchbench_models.mask_dino.layers import WIDTH, FeedForward
 from benchbench_models.mask_dino.position import map_position
 
 LEVELS = 3
-"""Maps that attention looks at: 1/8, 1/16 and 1/32 of the image."""
+"""Number of maps with attention: 1/8, 1/16 and 1/32 of the image."""
 _FEEDFORWARD = 1024
 _GROUPS = 32
 
 
 class EncoderLayer(nn.Module):
-    """Every pixel looks at its surroundings on all maps, then passes a small network."""
+    """Attention from every pixel to its surroundings on all maps, then a feed-forward layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class EncoderLayer(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-    """Four maps of the backbone, finest first -> the mask map at 1/4, and the three below, coarsest first."""
+    """Four maps of the backbone, finest first, to the mask map at 1/4 and the three below, coarsest first."""
 
     def __init__(self, channels: Sequence[int], *, layers: int) -> None:
         super().__init__()
         finest, *rest = channels
-        self.projections = nn.ModuleList(_projection(each) for each in reversed(rest))
+        self.projections = nn.ModuleList(_projection(map_channels) for map_channels in reversed(rest))
         self.level_position = nn.Parameter(torch.randn(LEVELS, WIDTH))
         self.layers = nn.ModuleList(EncoderLayer() for _ in range(layers))
         self.lateral = _convolution(finest, kernel=1)
@@ -54,21 +54,20 @@ class PixelDecoder(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         finest, *rest = maps
-        levels = self.encode([project(each) for project, each in zip(self.projections, rest[::-1], strict=True)])
+        projected = [project(features) for project, features in zip(self.projections, rest[::-1], strict=True)]
+        levels = self.encode(projected)
         lateral = self.lateral(finest)
         above = F.interpolate(levels[-1], lateral.shape[2:], mode="bilinear", align_corners=False)
         return self.to_masks(F.relu(self.smooth(lateral + above))), levels
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Passes the encoder layers; maps (B, WIDTH, H, W), coarsest first, as given."""
+        """Return the maps after the encoder layers, all (B, WIDTH, H, W), coarsest first."""
         memory = flatten_maps(maps)
         device = memory.tokens.device
-        position = torch.cat(
-            [
-                map_position(size, WIDTH, device=device) + level
-                for size, level in zip(memory.sizes, self.level_position, strict=True)
-            ]
-        )
+        positions = []
+        for size, level_position in zip(memory.sizes, self.level_position, strict=True):
+            positions.append(map_position(size, WIDTH, device=device) + level_position)
+        position = torch.cat(positions)
         centres = torch.cat([pixel_centres(size, device=device) for size in memory.sizes])[None]
         for layer in self.layers:
             memory = layer(memory, position, centres)
@@ -76,7 +75,7 @@ class PixelDecoder(nn.Module):
 
 
 def pixel_centres(size: tuple[int, int], *, device: torch.device) -> Tensor:
-    """The centres (H * W, 2) of a map's pixels as x, y in shares of the image, row by row."""
+    """Return the centres (H * W, 2) of a map's pixels as x, y in fractions of the image, row by row."""
     down, across = ((torch.arange(length, device=device) + 0.5) / length for length in size)
     y, x = torch.meshgrid(down, across, indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1)

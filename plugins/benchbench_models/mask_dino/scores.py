@@ -1,21 +1,25 @@
-"""Class and mask predictions of many queries -> one logit a class and pixel, for a threshold or an argmax.
+"""The class and mask predictions of many queries, combined into one logit per class and pixel.
 
-The source adds up class probability times mask probability over the queries. Nothing bounds that sum, and it has
-no threshold: two queries that half believe in a class weigh as much as one that is sure, and a hundred that hardly
-do weigh the same. It serves an argmax alone. Here the sum is kept, and made a probability, in two steps.
+The source adds up class probability times mask probability over the queries. That sum is not bounded, and it suits
+no threshold: two queries that are half sure of a class weigh as much as one that is sure, and a hundred that are
+hardly sure weigh the same. It suits an argmax only. Here the sum is kept, and turned into a probability in two
+steps.
 
-1. The loss of the class counts a query without object for a tenth (`criterion.NO_OBJECT`). What minimises it is
-   not the probability of a class but that with no object made ten times rarer, so a region that is there in one
-   image of ten would pass a threshold of one half. Giving no object its ten back before normalising undoes this.
-2. The pairing gives a class to one query at most. "This query is the one of class c" are therefore events that
-   exclude each other: their probabilities add up to that of c being there, P(c), and the sum of probability times
-   mask is the probability that a pixel belongs to c. Where queries claim more than one whole between them, which
-   cannot be, their claims are divided by their sum: the score is the mean of their masks, each by its claim.
+1. The loss of the class counts a query without object a tenth (`criterion.NO_OBJECT`). Its minimum is therefore
+   not at the probability of a class but at the probability if no object were ten times rarer, so a region that is
+   present in one image of ten would pass a threshold of one half. Multiplying no object by ten before normalising
+   reverses this.
+2. The matching gives a class to one query at most. "This query is the one of class c" are therefore events that
+   exclude each other: their probabilities add up to the probability P(c) that c is present, and the sum of
+   probability times mask is the probability that a pixel belongs to c. Where the probabilities of all queries for
+   a class add up to more than one, which is impossible, they are divided by their sum: the score is then the mean
+   of the masks, weighted by the probabilities.
 
-With one foreground class the result is P(c is there) · P(pixel in c | c is there), and one half asks what it asks
-of a U-Net with a sigmoid: is the pixel likelier inside than outside? With several, regions may overlap and each
-has queries of its own, so each is asked by itself. Under a softmax the background is one of the classes, and the
-largest logit is the largest probability; a class gains nothing by being claimed twice.
+With one foreground class the result is P(c is present) · P(pixel in c | c is present), and a threshold of one half
+asks the same as for a U-Net with a sigmoid: is the pixel more likely inside than outside? With several classes,
+regions may overlap and each has queries of its own, so each is decided separately. Under a softmax the background
+is one of the classes, and the largest logit is the largest probability; a class gains nothing if several queries
+predict it.
 """
 
 from __future__ import annotations
@@ -31,16 +35,19 @@ from benchbench_models.mask_dino.heads import Prediction
 
 
 def class_probabilities(logits: Tensor) -> Tensor:
-    """How likely each query is the one of each class, (B, Q, classes), from logits (B, Q, classes + 1)."""
+    """Return the probability that a query is the one of a class, (B, Q, classes).
+
+    The logits are (B, Q, classes + 1).
+    """
     shift = torch.zeros_like(logits)
     shift[..., -1] = -math.log(NO_OBJECT)
     return (logits + shift).softmax(-1)[..., :-1]
 
 
 def pixel_logits(prediction: Prediction, size: tuple[int, int]) -> Tensor:
-    """Logits (B, classes, *size) of the probability that a pixel belongs to a class; within ±13.8."""
+    """Return logits (B, classes, *size) of the probability that a pixel belongs to a class; within ±13.8."""
     with torch.autocast(prediction.masks.device.type, enabled=False):
-        claims = class_probabilities(prediction.classes)
-        claims = claims / claims.sum(1, keepdim=True).clamp(min=1)
+        probabilities = class_probabilities(prediction.classes)
+        weights = probabilities / probabilities.sum(1, keepdim=True).clamp(min=1)
         masks = F.interpolate(prediction.masks, size, mode="bilinear", align_corners=False).sigmoid()
-        return torch.logit(torch.einsum("bqc,bqhw->bchw", claims, masks), eps=1e-6)
+        return torch.logit(torch.einsum("bqc,bqhw->bchw", weights, masks), eps=1e-6)

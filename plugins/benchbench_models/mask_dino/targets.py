@@ -1,4 +1,4 @@
-"""What there is to find in an image: one mask and one box for every class that is present."""
+"""The targets of an image: one mask and one box for every class that is present."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from benchbench_models.mask_dino.boxes import mask_boxes
 
 
 class Targets(NamedTuple):
-    """What there is to find in B images, by class."""
+    """The targets of B images, by class."""
 
     masks: Tensor
-    """bool (B, classes, H, W); they may overlap."""
+    """bool (B, classes, H, W); masks may overlap."""
     boxes: Tensor
-    """(B, classes, 4): around the whole mask; zeros where there is none."""
+    """(B, classes, 4): the box around the whole mask; zeros where the class is absent."""
     is_present: Tensor
     """bool (B, classes)"""
 
 
 def region_targets(regions: Tensor, *, classes: int) -> Targets:
-    """The targets of region masks, bool (B, K, H, W).
+    """Return the targets of region masks, bool (B, K, H, W).
 
-    Each region is a class. Where there is one class more than regions, the first is the background: what no region
-    covers.
+    Each region is a class. Where there is one class more than regions, the first is the background, which no
+    region covers.
     """
-    background = ~regions.any(1, keepdim=True)
-    masks = torch.cat([background, regions], 1) if classes > regions.shape[1] else regions
+    masks = regions
+    if classes > regions.shape[1]:
+        background = ~regions.any(1, keepdim=True)
+        masks = torch.cat([background, regions], 1)
     return Targets(masks, mask_boxes(masks), masks.flatten(2).any(-1))

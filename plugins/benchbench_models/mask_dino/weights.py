@@ -1,10 +1,10 @@
-"""Published weights: converted once from a local file, then known by a name that says their content.
+"""Published weights: converted once from a local file, then loaded by a name with a digest of the content.
 
 A benchmark cannot name a file: paths differ between machines, and another file at the same path would give other
 numbers under the same digest. So conversion writes the tensors to the folder where torch keeps weights, under a
 name that ends in the first eight digits of the content's SHA-256, and a benchmark gives this name.
 
-Nothing in a checkpoint is run: it is read with `weights_only`, and kept as safetensors.
+No code in a checkpoint is run: it is read with `weights_only`, and stored as safetensors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,16 @@ _COUNTER = "num_batches_tracked"  # frozen batch normalisation has none
 
 
 def convert(file: Path) -> str:
-    """Makes a published checkpoint ready for use and returns the name that `weights` takes.
+    """Convert a published checkpoint and return the name to set as the parameter `weights`.
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataError: it holds anything but tensors, or those of another network.
+        DataError: it contains anything but tensors, or those of another network.
     """
     tensors = {name: tensor.contiguous().clone() for name, tensor in translate(read_checkpoint(file)).items()}
     content = save(tensors)
-    name = f"{re.sub(r'[^A-Za-z0-9_.]+', '_', file.stem)}-{_digits(content)}"
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "_", file.stem)
+    name = f"{stem}-{_digits(content)}"
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{name}.{os.getpid()}"
@@ -48,54 +49,72 @@ def convert(file: Path) -> str:
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Tensor]:
-    """The tensors of a .pth file as detectron2 writes it, with its own names; no code in it is run.
+    """Return the tensors of a .pth file as detectron2 writes it, by their names in the file; no code in it is run.
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataError: it holds anything but tensors and plain values.
+        DataError: it contains anything but tensors and plain values.
     """
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataNotFoundError(f"{file}: not found; download a checkpoint of IDEA-Research/MaskDINO") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{file}: cannot be read as tensors alone ({reason}); give a .pth checkpoint") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{file}: cannot be read as tensors only ({lines[0]}); give a .pth checkpoint") from error
     tensors = content.get("model", content) if isinstance(content, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(each, Tensor) for each in tensors.values()):
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise DataError(f"{file}: found no tensors by name, nor any under 'model'; give a .pth checkpoint")
     return tensors
 
 
 def load_weights(model: nn.Module, name: str) -> str:
-    """Starts a model from converted weights and says what they are.
+    """Load converted weights into a model and return their name, with the parameters that were not loaded.
 
-    The heads of the classes are left new where their number differs, the first convolution where that of the
-    channels does; all else must fit.
+    The heads of the classes keep their initial values if the number of classes differs, and the first convolution
+    if the number of channels does; everything else must fit.
 
     Raises:
         DataNotFoundError: nothing has been converted to that name.
-        DataError: the file is not what its name says.
-        IncompatibleError: the name is none, or the weights are those of another architecture.
+        DataError: the content of the file differs from the digits in its name.
+        IncompatibleError: the name cannot be one, or the weights are those of another architecture.
     """
     tensors = _read_converted(name)
-    own = model.state_dict()
-    left = [key for key in (*_CLASSES, _STEM) if key in tensors and tensors[key].shape != own[key].shape]
-    fitting = {key: tensor for key, tensor in tensors.items() if key not in left}
-    missing = [key for key in own if key not in tensors and not key.endswith(_COUNTER)]
-    wrong = [
-        f"{key} {list(tensor.shape)}, expected {list(own[key].shape) if key in own else 'none'}"
-        for key, tensor in sorted(fitting.items())  # safetensors gives them in an order of chance
-        if (key not in own and not key.endswith(_COUNTER)) or (key in own and own[key].shape != tensor.shape)
-    ]
-    wrong += [f"no {key}, expected {list(own[key].shape)}" for key in missing]
-    if wrong:
+    parameters = model.state_dict()
+    not_loaded = []
+    for key in (*_CLASSES, _STEM):
+        if key in tensors and tensors[key].shape != parameters[key].shape:
+            not_loaded.append(key)
+            del tensors[key]
+    differences = [*_shape_differences(tensors, parameters), *_missing(tensors, parameters, not_loaded)]
+    if differences:
         raise IncompatibleError(
-            f"mask_dino: weights '{name}' are of another architecture: found {wrong[0]}, and {len(wrong) - 1} more"
-            " that differ; set backbone, encoder_layers, decoder_layers, queries and selection as they were"
+            f"mask_dino: weights '{name}' are of another architecture: found {differences[0]}, and"
+            f" {len(differences) - 1} more that differ; set backbone, encoder_layers, decoder_layers, queries and"
+            " selection as they were"
         )
-    model.load_state_dict(fitting, strict=False)
-    return f"{name}, but for {', '.join(left)}" if left else name
+    model.load_state_dict(tensors, strict=False)
+    return f"{name}, but for {', '.join(not_loaded)}" if not_loaded else name
+
+
+def _shape_differences(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield a description of each tensor that has no parameter or one of another shape."""
+    for key, tensor in sorted(tensors.items()):  # safetensors returns them in random order
+        shape = list(tensor.shape)
+        if key not in parameters:
+            if not key.endswith(_COUNTER):
+                yield f"{key} {shape}, expected none"
+        elif parameters[key].shape != tensor.shape:
+            yield f"{key} {shape}, expected {list(parameters[key].shape)}"
+
+
+def _missing(
+    tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], not_loaded: list[str]
+) -> Iterator[str]:
+    """Yield a description of each parameter that should be loaded but has no tensor."""
+    for key, parameter in parameters.items():
+        if key not in tensors and key not in not_loaded and not key.endswith(_COUNTER):
+            yield f"no {key}, expected {list(parameter.shape)}"
 
 
 def _read_converted(name: str) -> dict[str, Tensor]:
@@ -113,8 +132,8 @@ def _read_converted(name: str) -> dict[str, Tensor]:
         ) from error
     if _digits(content) != name[-8:]:
         raise DataError(
-            f"mask_dino: weights '{name}' have other content than their name says, {_digits(content)}; convert the"
-            " checkpoint anew"
+            f"mask_dino: weights '{name}' have content with the digits {_digits(content)}, not those in their"
+            " name; convert the checkpoint again"
         )
     tensors: dict[str, Tensor] = load(content)
     return tensors
