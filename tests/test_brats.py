@@ -268,8 +268,8 @@ def test_all_faults_of_a_case_are_reported_at_once(patient: Path) -> None:
     (patient / f"{CASE}_t1ce.nii.gz").write_bytes((patient / f"{CASE}_t1ce.nii.gz").read_bytes()[:-9])
     write_volume(patient / f"{CASE}_t2.nii.gz", np.ones((4, 5, 7), np.int16))
     write_volume(patient / f"{CASE}_seg.nii.gz", labels(9))
-    found = [problem.removeprefix(f"{CASE}_").partition(", expected")[0] for problem in problems(patient)]
-    assert found == [
+    messages = [problem.removeprefix(f"{CASE}_").partition(", expected")[0] for problem in problems(patient)]
+    assert messages == [
         "flair.nii.gz: found an empty file",
         "t1.nii.gz: found a git-LFS pointer (run git lfs pull)",
         f"t1ce.nii.gz: found a truncated gzip stream of {(patient / f'{CASE}_t1ce.nii.gz').stat().st_size} bytes",

@@ -163,15 +163,15 @@ def test_without_tables_there_is_no_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "problem"),
     [
         ("Brats20ID,Age\nBraTS20_Training_001\n", "found row 2 of another length than the header"),
         ("Brats20ID,Age\nBraTS20_Training_001,1,2\n", "found row 2 of another length than the header"),
         ("Patient,Age\nBraTS20_Training_001,1\n", "found no column Brats20ID, expected one"),
     ],
 )
-def test_a_table_that_cannot_be_joined_is_named(tmp_path: Path, text: str, found: str) -> None:
+def test_a_table_that_cannot_be_joined_is_named(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / CASE).mkdir()
     (tmp_path / "survival_info.csv").write_text(text)
-    with pytest.raises(DataError, match=f"^brats20: survival_info.csv: {found}"):
+    with pytest.raises(DataError, match=f"^brats20: survival_info.csv: {problem}"):
         Brats20(tmp_path).metadata()

@@ -129,13 +129,13 @@ def test_every_process_of_a_run_has_a_gpu_of_its_own_and_shares_the_cpu() -> Non
 
 def test_parts_make_up_the_batch_and_a_process_without_a_sample_counts_none() -> None:
     processes = [Processes(rank, 3) for rank in range(3)]
-    parts = [each.part(6) for each in processes]
+    parts = [process.part(6) for process in processes]
     assert [(part.samples.start, part.samples.stop) for part in parts] == [(0, 2), (2, 4), (4, 6)]
-    assert [each.weight(part) for each, part in zip(processes, parts, strict=True)] == [1, 1, 1]
-    parts = [each.part(2) for each in processes]
+    assert [process.weight(part) for process, part in zip(processes, parts, strict=True)] == [1, 1, 1]
+    parts = [process.part(2) for process in processes]
     assert [part.counted for part in parts] == [0, 1, 1]
     assert all(part.samples.stop - part.samples.start == 1 for part in parts)
-    assert [each.weight(part) for each, part in zip(processes, parts, strict=True)] == [0, 1.5, 1.5]
+    assert [process.weight(part) for process, part in zip(processes, parts, strict=True)] == [0, 1.5, 1.5]
     assert ALONE.part(5) == Part(5, slice(0, 5), 5)
 
 
@@ -149,13 +149,13 @@ def test_what_is_drawn_for_a_part_is_what_is_drawn_for_it_in_the_whole(space: tu
     images = torch.rand(4, 1, *space, generator=torch.Generator().manual_seed(0))
     labels = (images[:, 0] > 0.5).to(torch.uint8)
     whole, whole_labels = augment(images, labels, steps, generator=torch.Generator().manual_seed(1))
-    for part in (each.part(4) for each in TWO):
+    for part in (process.part(4) for process in TWO):
         generator = torch.Generator().manual_seed(1)
-        found, found_labels = augment(
+        images_of_part, labels_of_part = augment(
             images[part.samples], labels[part.samples], steps, generator=generator, part=part
         )
-        assert torch.equal(found, whole[part.samples])
-        assert torch.equal(found_labels, whole_labels[part.samples])
+        assert torch.equal(images_of_part, whole[part.samples])
+        assert torch.equal(labels_of_part, whole_labels[part.samples])
 
 
 def test_the_patches_of_a_part_are_those_of_the_whole(tmp_path: Path) -> None:
@@ -167,4 +167,4 @@ def test_the_patches_of_a_part_are_those_of_the_whole(tmp_path: Path) -> None:
         generator = torch.Generator().manual_seed(0)
         return source.batch(numbers, generator=generator, part=part)[0].clone()
 
-    assert torch.equal(torch.cat([drawn(each.part(4)) for each in TWO]), drawn(None))
+    assert torch.equal(torch.cat([drawn(process.part(4)) for process in TWO]), drawn(None))

@@ -158,8 +158,8 @@ def test_other_mask_values_are_counted(lgg: Lgg, patient: Path) -> None:
     mask[0, :5], mask[1, :2], mask[2] = 254, 1, 255
     overwrite(patient / f"{PATIENT}_5_mask.tif", mask)
     (fault,) = faults(lgg)
-    found, _, advice = fault.partition(", expected only 0 and 255")
-    assert found == f"{PATIENT}_5_mask.tif: found other values, 254 (5 px), 1 (2 px)"
+    finding, _, advice = fault.partition(", expected only 0 and 255")
+    assert finding == f"{PATIENT}_5_mask.tif: found other values, 254 (5 px), 1 (2 px)"
     assert "lossy or interpolated" in advice
 
 
@@ -201,7 +201,7 @@ def test_a_slice_of_another_size_is_named(lgg: Lgg, patient: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("array", "found"),
+    ("array", "actual"),
     [
         (np.zeros((8, 8), np.uint8), "uint8 (8, 8)"),
         (np.zeros((8, 8, 3), np.uint16), "uint16 (8, 8, 3)"),
@@ -209,10 +209,10 @@ def test_a_slice_of_another_size_is_named(lgg: Lgg, patient: Path) -> None:
         (np.zeros((3, 8, 8), np.uint8), "uint8 (3, 8, 8)"),
     ],
 )
-def test_an_image_of_another_kind_is_named(lgg: Lgg, patient: Path, array: np.ndarray, found: str) -> None:
+def test_an_image_of_another_kind_is_named(lgg: Lgg, patient: Path, array: np.ndarray, actual: str) -> None:
     overwrite(patient / f"{PATIENT}_5.tif", array)
     (fault,) = faults(lgg)
-    assert fault.startswith(f"{PATIENT}_5.tif: found {found}, expected uint8 (8, 8, 3)")
+    assert fault.startswith(f"{PATIENT}_5.tif: found {actual}, expected uint8 (8, 8, 3)")
 
 
 def test_images_that_are_all_grey_are_reported_one_per_line(lgg: Lgg, patient: Path) -> None:

@@ -35,7 +35,7 @@ def test_the_parts_of_two_machines_give_the_tables_of_one(tmp_path: Path) -> Non
     target = ResultsFolder(tmp_path / "into")
     merged = merge([one, other], target)
     write_report(target)
-    assert (merged.copied, merged.kept, merged.planned, merged.twice) == (4, 0, 4, ())
+    assert (merged.copied, merged.present, merged.planned, merged.twice) == (4, 0, 4, ())
     CliRunner().invoke(cli, ["report", str(whole.path)], catch_exceptions=False)
     for name in ("folds.csv", "summary.csv", "leaderboard.md"):
         assert (target.path / name).read_bytes() == (whole.path / name).read_bytes()
@@ -44,10 +44,10 @@ def test_the_parts_of_two_machines_give_the_tables_of_one(tmp_path: Path) -> Non
 def test_what_is_in_the_target_stays_and_merging_again_changes_nothing(tmp_path: Path) -> None:
     target = machine(tmp_path / "into", ("plain", 0))
     other = machine(tmp_path / "other", ("plain", 1))
-    assert merge([other], target).kept == 1
+    assert merge([other], target).present == 1
     before = {path: path.read_bytes() for path in target.path.rglob("*") if path.is_file()}
     again = merge([other], target)
-    assert (again.copied, again.kept, again.twice) == (0, 2, ())
+    assert (again.copied, again.present, again.twice) == (0, 2, ())
     assert {path: path.read_bytes() for path in target.path.rglob("*") if path.is_file()} == before
 
 
@@ -59,8 +59,8 @@ def test_every_file_of_a_run_comes_along_but_locks_and_unfinished_states(tmp_pat
     target = ResultsFolder(tmp_path / "into")
     merge([one], target)
     copied = target.run(key("plain", 0)).path
-    found = {path.relative_to(copied).as_posix() for path in copied.rglob("*") if path.is_file()} - {".lock"}
-    assert found == {"run.json", "cases.parquet", "slices.parquet", "best.safetensors", "previews/best.png"}
+    names = {path.relative_to(copied).as_posix() for path in copied.rglob("*") if path.is_file()} - {".lock"}
+    assert names == {"run.json", "cases.parquet", "slices.parquet", "best.safetensors", "previews/best.png"}
 
 
 def test_a_run_that_is_done_takes_the_place_of_one_that_failed(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_run_that_is_done_takes_the_place_of_one_that_failed(tmp_path: Path) -
     assert merge([one], target).copied == 0
 
 
-def test_a_run_done_twice_with_other_scores_is_told(tmp_path: Path) -> None:
+def test_a_run_done_twice_with_other_scores_is_named(tmp_path: Path) -> None:
     one, other = machine(tmp_path / "one", ("plain", 0)), machine(tmp_path / "other")
     end(other, key("plain", 0), PERFECT_0)
     target = ResultsFolder(tmp_path / "into")

@@ -178,9 +178,9 @@ def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     regions = dataset.task.regions
     source = open_source([train], run.protocol, device=CPU)
     protocol = run.protocol.model_copy(update={"batch": math.ceil(len(source) / 2)})
-    wanted = geometry_for(protocol, channels=len(dataset.task.channels), regions=len(regions))
+    geometry = geometry_for(protocol, channels=len(dataset.task.channels), regions=len(regions))
     torch.manual_seed(0)
-    model = registry.model(pairing.model).build(wanted, **run.model.params)
+    model = registry.model(pairing.model).build(geometry, **run.model.params)
     before = [weights.detach().clone() for weights in model.parameters()]
     validation = open_source([test], protocol, device=CPU)
     training = Training(model, source, validation, protocol, regions=tuple(regions))

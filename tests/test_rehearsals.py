@@ -120,9 +120,9 @@ def rehearse(tmp_path: Path, text: str, *, save_predictions: bool = False) -> tu
 
 
 def assert_same_grid(prediction: Path, image: Path) -> None:
-    found, expected = nib.load(prediction), nib.load(image)
-    assert found.shape == expected.shape
-    assert np.array_equal(found.affine, expected.affine)
+    predicted, expected = nib.load(prediction), nib.load(image)
+    assert predicted.shape == expected.shape
+    assert np.array_equal(predicted.affine, expected.affine)
 
 
 @pytest.mark.usefixtures("without_page")
@@ -162,9 +162,9 @@ def test_volumes_can_be_rehearsed_from_file_to_table_and_to_masks_on_the_grid_of
 def test_a_phantom_verifies_clean(tmp_path: Path, dataset: str) -> None:
     plugin = discover().dataset(dataset)
     root = phantom_root(plugin, PhantomSize(patients=4, size=32), cache=tmp_path)
-    found = verify(plugin.open(root / dataset), threads=1, progress=lambda: None)
-    assert found.problems == ()
-    assert len({case.patient for case in found.cases}) == 4
+    verified = verify(plugin.open(root / dataset), threads=1, progress=lambda: None)
+    assert verified.problems == ()
+    assert len({case.patient for case in verified.cases}) == 4
 
 
 @pytest.mark.real
@@ -178,10 +178,10 @@ def test_a_real_patient_is_predicted_on_its_own_grid_by_a_model_that_has_seen_ph
     phantom = open_phantom(registry, "brats21", PhantomSize(patients=2, size=48), cache=tmp_path)
     regions = phantom.task.regions
     train, validation = prepare(phantom, protocol, cache=tmp_path)
-    wanted = geometry_for(protocol, channels=len(phantom.task.channels), regions=len(regions))
+    geometry = geometry_for(protocol, channels=len(phantom.task.channels), regions=len(regions))
     torch.manual_seed(0)
-    model = registry.model("unet").build(wanted, widths=(4, 8, 16), norm="instance")
-    sources = (open_source([each], protocol, device=CPU) for each in (train, validation))
+    model = registry.model("unet").build(geometry, widths=(4, 8, 16), norm="instance")
+    sources = (open_source([case], protocol, device=CPU) for case in (train, validation))
     training = Training(model, *sources, protocol, regions=tuple(regions))
     while not training.is_over:
         training.run_epoch(torch.Generator().manual_seed(0), progress=lambda _: None)

@@ -56,8 +56,8 @@ def test_a_record_is_read_as_it_was_written(run: RunFolder) -> None:
 def test_what_json_cannot_say_is_null(run: RunFolder) -> None:
     run.write_record(replace(RECORD, seconds=math.nan, provenance={"deep": [math.inf, (1.5, -math.inf)]}))
     text = (run.path / "run.json").read_text()
-    found = json.loads(text, parse_constant=fail)
-    assert (found["seconds"], found["provenance"]) == (None, {"deep": [None, [1.5, None]]})
+    content = json.loads(text, parse_constant=fail)
+    assert (content["seconds"], content["provenance"]) == (None, {"deep": [None, [1.5, None]]})
 
 
 def test_texts_that_look_like_numbers_stay_texts(run: RunFolder) -> None:
@@ -110,7 +110,7 @@ def test_a_table_is_read_as_it_was_written(run: RunFolder) -> None:
     assert run.read_table("cases.parquet", record).equals(TABLE)
 
 
-def test_a_table_that_is_not_what_the_record_vouches_for_is_refused(run: RunFolder) -> None:
+def test_a_table_whose_digest_the_record_does_not_list_is_refused(run: RunFolder) -> None:
     run.write_table("cases.parquet", TABLE)
     record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
     message = r"cases\.parquet: missing or changed since run\.json was written"
@@ -197,7 +197,7 @@ def test_a_plain_label_is_its_own_folder_name(label: str) -> None:
     assert slug(label) == label
 
 
-def test_a_run_lies_below_its_benchmark_whatever_it_is_called(tmp_path: Path) -> None:
+def test_the_folder_of_a_run_is_inside_that_of_its_benchmark_for_any_name(tmp_path: Path) -> None:
     folder = results_folder(tmp_path, "b", phantom=False)
     path = folder.run(RunKey("../../d", "m", "..", 1, 2)).path
     assert path.resolve().is_relative_to(tmp_path / "b" / "runs")
@@ -288,9 +288,9 @@ def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_
             patch.setattr("benchbench.results.run_folder.write_atomic", write)
             with pytest.raises(OSError, match="went down"):
                 run.replace_table("cases.parquet", new, record)
-        kept = run.read_record()
-        assert kept is not None
-        assert run.read_table("cases.parquet", kept) == (old if writes < 2 else new)
+        record_on_disk = run.read_record()
+        assert record_on_disk is not None
+        assert run.read_table("cases.parquet", record_on_disk) == (old if writes < 2 else new)
     done = run.replace_table("cases.parquet", new, record)
     assert run.read_record() == done
     assert run.read_table("cases.parquet", done) == new

@@ -29,5 +29,5 @@ def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -
     write_report(target, pictures=not no_pictures)
     for key in merged.twice:
         click.echo(f"note: {key}: in two folders with different scores; the one of the first folder is used")
-    total = merged.copied + merged.kept
-    click.echo(f"{into}: {merged.copied} runs copied, {merged.kept} kept, {total} of {merged.planned} recorded")
+    total = merged.copied + merged.present
+    click.echo(f"{into}: {merged.copied} runs copied, {merged.present} kept, {total} of {merged.planned} recorded")

@@ -44,7 +44,7 @@ class Side:
 
     @property
     def selects_on_test_set(self) -> bool:
-        """Whether checkpoints were selected on the test set."""
+        """True where checkpoints were selected on the test set."""
         return self.results.selects_on_test_set(self.variant)
 
     @property

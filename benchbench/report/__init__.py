@@ -94,7 +94,7 @@ def write_figures(
             name = f"{figure.name}.{suffix}"
             folder.write(f"figures/{name}", content)
             written.add(name)
-    folder.discard_others("figures", "gallery*", kept=written)
+    folder.discard_others("figures", "gallery*", keep=written)
     return figures
 
 

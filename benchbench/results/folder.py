@@ -45,10 +45,10 @@ class ResultsFolder:
             content = content.encode()
         write_atomic(self.path / name, content)
 
-    def discard_others(self, folder: str, pattern: str, *, kept: Container[str]) -> None:
-        """Remove the files of a subfolder that match the pattern and are not among `kept`."""
+    def discard_others(self, folder: str, pattern: str, *, keep: Container[str]) -> None:
+        """Remove the files of a subfolder that match the pattern and are not among `keep`."""
         for path in (self.path / folder).glob(pattern):
-            if path.name not in kept:
+            if path.name not in keep:
                 path.unlink()
 
 

@@ -22,7 +22,7 @@ class Merged:
 
     copied: int
     """Number of runs that were copied."""
-    kept: int
+    present: int
     """Number of runs that were in the target already."""
     planned: int
     """Number of runs of the benchmark."""
@@ -52,7 +52,7 @@ def merge(sources: Sequence[ResultsFolder], target: ResultsFolder) -> Merged:
     copied = [candidate for candidate in best if candidate.folder != target]
     for candidate in copied:
         candidate.run.copy_to(target.run(candidate.key))
-    return Merged(copied=len(copied), kept=len(best) - len(copied), planned=len(planned), twice=twice)
+    return Merged(copied=len(copied), present=len(best) - len(copied), planned=len(planned), twice=twice)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Brats20:
 
     root: Path
     targets: Literal["regions", "classes"] = field(default="regions", kw_only=True)
-    """What is scored: whole tumour, core and enhancing tumour, which overlap, or the classes they consist of."""
+    """The scored regions: whole tumour, core and enhancing tumour, which overlap, or the classes within them."""
     modalities: tuple[str, ...] = field(default=MODALITIES, kw_only=True)
     """The modalities to read, which become the channels in this order."""
     require: Literal["", "enhancing"] = field(default="", kw_only=True)
@@ -56,9 +56,9 @@ class Brats20:
         are_known = set(self.modalities) <= set(MODALITIES)
         are_unique = len(set(self.modalities)) == len(self.modalities)
         if not (self.modalities and are_known and are_unique):
-            found, known = ", ".join(self.modalities), ", ".join(MODALITIES)
+            given, known = ", ".join(self.modalities), ", ".join(MODALITIES)
             raise IncompatibleError(
-                f"brats20: modalities: found '{found}', expected some of {known}, each once; choose among them"
+                f"brats20: modalities: found '{given}', expected some of {known}, each once; choose among them"
             )
         if self.slices and not 0 <= self.slices[0] < self.slices[1]:
             raise IncompatibleError(

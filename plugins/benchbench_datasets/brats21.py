@@ -53,7 +53,7 @@ class Brats21:
 
     root: Path
     targets: Literal["regions", "classes"] = field(default="regions", kw_only=True)
-    """What is scored: whole tumour, core and enhancing tumour, which overlap, or the classes they consist of."""
+    """The scored regions: whole tumour, core and enhancing tumour, which overlap, or the classes within them."""
     edition: Literal[2021, 2023] = field(default=2021, kw_only=True)
     """The year of the challenge, which decides the file names and the label value of enhancing tumour."""
 

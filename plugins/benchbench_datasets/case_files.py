@@ -87,13 +87,13 @@ def unexpected_label_faults(label: Volume, *, allowed: Collection[int], advice: 
     if not values.size:
         return []
     listed = [_label_count(value, count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)]
-    found = ", ".join(listed[:_MOST_LISTED])
+    unexpected = ", ".join(listed[:_MOST_LISTED])
     if len(listed) > _MOST_LISTED:
-        found += f" and {len(listed) - _MOST_LISTED} more"
+        unexpected += f" and {len(listed) - _MOST_LISTED} more"
     remedies = dict.fromkeys(advice[value] for value in values.tolist() if value in advice)
     remedy = "; ".join(remedies) or COPY_AGAIN
     expected = ", ".join(str(value) for value in sorted(allowed))
-    return [f"found unexpected labels {found}, expected only {expected}; {remedy}"]
+    return [f"found unexpected labels {unexpected}, expected only {expected}; {remedy}"]
 
 
 def _label_count(value: int, count: int) -> str:

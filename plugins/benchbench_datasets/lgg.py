@@ -78,8 +78,8 @@ class Lgg:
         header, *rows = _table(path)
         uneven = [row[0] for row in rows if len(row) != len(header)]
         if uneven:
-            found = f"found {', '.join(uneven)} with more or fewer values than columns"
-            raise DataError(self._problem(path, f"{found}, expected {len(header)} values; {COPY_AGAIN}"))
+            finding = f"found {', '.join(uneven)} with more or fewer values than columns"
+            raise DataError(self._problem(path, f"{finding}, expected {len(header)} values; {COPY_AGAIN}"))
         columns = {key: dict(zip(header[1:], values, strict=True)) for key, *values in rows}
         keys = {case.patient: case.patient.rpartition("_")[0] for case in self.cases()}
         return {patient: columns[key] for patient, key in keys.items() if key in columns}
@@ -163,8 +163,8 @@ def _image_fault(image: Page, *, size: tuple[int, ...]) -> str | None:
     if isinstance(image, str):
         return image
     if image.shape != (*size, 3) or image.dtype != np.uint8:
-        found, expected = f"{image.dtype} {image.shape}", f"uint8 {(*size, 3)}"
-        return f"found {found}, expected {expected} like most slices of the patient; {COPY_AGAIN}"
+        actual, expected = f"{image.dtype} {image.shape}", f"uint8 {(*size, 3)}"
+        return f"found {actual}, expected {expected} like most slices of the patient; {COPY_AGAIN}"
     return None
 
 

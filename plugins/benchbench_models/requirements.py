@@ -1,4 +1,4 @@
-"""What a model requires of its parameters and of the patch, and the error that reports what is not met."""
+"""Requirements of a model on its parameters and on the patch, and the error that reports the unmet ones."""
 
 from __future__ import annotations
 

@@ -147,9 +147,9 @@ def _check_timm_encoder(name: str, encoder: str) -> None:
         raise IncompatibleError(_unknown(name, "encoder", encoder, [TIMM + known_name for known_name in known]))
 
 
-def _unknown(name: str, place: str, found: str, known: list[str]) -> str:
+def _unknown(name: str, place: str, given: str, known: list[str]) -> str:
     """Return the problem of a name that the library does not know; `place` says what it is the name of."""
-    close = get_close_matches(found, known, n=1)
+    close = get_close_matches(given, known, n=1)
     if close:
         hint = f"did you mean '{close[0]}'?"
     elif known:
@@ -157,7 +157,7 @@ def _unknown(name: str, place: str, found: str, known: list[str]) -> str:
         hint = f"known: {', '.join(known[:6])}{more}"
     else:
         hint = "known: none"
-    return f"{name}: {place}: found '{found}', expected one that the library has; {hint}"
+    return f"{name}: {place}: found '{given}', expected one that the library has; {hint}"
 
 
 def _first_line(error: Exception) -> str:

@@ -62,15 +62,24 @@ def find_openers(tree: ast.Module) -> Iterator[Finding]:
 
 
 def find_weak_names(tree: ast.Module) -> Iterator[Finding]:
-    """Yield every variable and parameter whose name says nothing."""
+    """Yield every variable and parameter whose name says nothing; a field of a class has its docstring."""
+    fields = set(_class_fields(tree))
     for node in ast.walk(tree):
         name = ""
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields:
             name = node.id
         elif isinstance(node, ast.arg):
             name = node.arg
         if name in WEAK_NAMES:
             yield Finding(node.lineno, f"variable '{name}': name its content")
+
+
+def _class_fields(tree: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for statement in node.body:
+                if isinstance(statement, ast.AnnAssign):
+                    yield statement.target
 
 
 def find_all(path: Path, words: dict[re.Pattern[str], str]) -> list[Finding]:

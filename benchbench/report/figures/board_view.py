@@ -56,12 +56,12 @@ class BoardView:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether there are so many points that they are drawn as pixels."""
+        """True where there are so many points that they are drawn as pixels."""
         return self.patients.size > MANY_POINTS
 
     @property
     def has_colours(self) -> bool:
-        """Whether there are few enough models for a distinguishable colour each."""
+        """True where there are few enough models for a distinguishable colour each."""
         return len(self.models) <= len(SERIES)
 
     def colour(self, number: int) -> str:

@@ -124,7 +124,7 @@ def export(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, p
         _write_phantom_note(drawing)
         caption = f"{caption} ({PHANTOM_NOTE.capitalize()}.)"
     drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")  # lay out once instead of once per format
+    drawing.set_layout_engine("none")  # one layout for all formats
     svg = compact_images(_save(drawing, "svg", name).decode())
     return Figure(
         name=name,

@@ -21,9 +21,9 @@ class Cost(NamedTuple):
     column: str
     title: str
     is_timed: bool = False
-    """Whether values of different machines are not comparable."""
+    """True where values of different machines are not comparable."""
     is_of_training: bool = False
-    """Whether an ensemble, which trains nothing, does not have this cost."""
+    """True where an ensemble, which trains nothing, does not have this cost."""
 
 
 _COSTS = (
