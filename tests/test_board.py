@@ -54,6 +54,12 @@ def test_models_that_are_not_separable_share_a_tier(tmp_path: Path) -> None:
     assert board.family == "Holm over 3 comparisons: 3 pairs of models by dice"
 
 
+def test_the_evidence_is_of_the_best_model_that_is_not_separable_from_the_leader(tmp_path: Path) -> None:
+    board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "third": 0.1}))
+    assert board.verdict.headline == "one leads on discs and is not separable from same, third"
+    assert board.verdict.grounds.startswith("to same: ")
+
+
 def test_a_leader_separable_from_all_others_is_called_better(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2, "two": 0.1, "three": 0.0}))
     assert board.verdict.headline == "one is better than two, three on discs"

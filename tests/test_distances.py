@@ -233,6 +233,12 @@ def test_a_case_is_measured_region_by_region_in_mm_or_pixels() -> None:
     assert measure_regions(bits, masks, metrics=["dice", "iou"], spacing_mm=None) == [{}, {}]
 
 
+def test_a_percentile_of_area_counts_the_area_at_each_distance() -> None:
+    reference, prediction = draw("#.#", "#.#"), draw("###", "###")
+    # eight corners cut off, sqrt(25.25) each, and four sides of 1, of which the inner two are 1 away: 4.5 % of 44.2
+    assert score(reference, prediction, metrics=["hd95_surfel"], spacing_mm=(1, 10)) == {"hd95_surfel": 0}
+
+
 def test_a_voxel_of_two_regions_is_measured_in_both() -> None:
     bits = np.array([[[1, 3, 2, 0]]], dtype=np.uint8)  # the first region is two voxels long, and so is the second
     masks = np.zeros((1, 2, 1, 4), dtype=np.bool_)

@@ -105,3 +105,10 @@ def test_three_heads_weigh_four_two_and_one_of_seven() -> None:
     first, second, third = (compute_loss("bce", head, label).item() for head in heads)
     expected = (4 * first + 2 * second + third) / 7
     assert deep_supervision_loss("bce", heads, label).item() == pytest.approx(expected)
+
+
+def test_the_dice_of_a_softmax_is_of_regions_without_the_background() -> None:
+    logits = torch.tensor([[[[0.0, 0.0]], [[LOGIT, LOGIT]]]])  # the region has a probability of 3/4
+    truth = labels([1, 0])
+    dice = compute_loss("ce+dice", logits, truth) - compute_loss("ce", logits, truth)
+    assert dice.item() == pytest.approx(1 - (2 * 0.75 + 1) / (2.5 + 1))

@@ -63,6 +63,13 @@ def test_every_file_of_a_run_comes_along_but_locks_and_unfinished_states(tmp_pat
     assert names == {"run.json", "cases.parquet", "slices.parquet", "best.safetensors", "previews/best.png"}
 
 
+def test_a_record_of_outdated_settings_is_not_merged(tmp_path: Path) -> None:
+    one = machine(tmp_path / "one", ("plain", 0))
+    end(one, key("plain", 1), FOLD_1, digest="digest of an older protocol")
+    merged = merge([one], ResultsFolder(tmp_path / "into"))
+    assert (merged.copied, merged.planned) == (1, 4)
+
+
 def test_a_run_that_is_done_takes_the_place_of_one_that_failed(tmp_path: Path) -> None:
     one, other = machine(tmp_path / "one"), machine(tmp_path / "other", ("plain", 0))
     end(one, key("plain", 0), None, status="failed", reason="out of memory")

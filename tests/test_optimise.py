@@ -110,3 +110,10 @@ def test_a_cosine_keeps_its_rate_within_an_epoch() -> None:
         for step in range(6)
     ]
     assert all_rates == pytest.approx([1, 1, 1, 0.5, 0.5, 0.5])
+
+
+def test_a_plateau_waits_again_after_a_better_loss_and_stops_at_its_lowest_rate() -> None:
+    plateau = schedule(name="plateau", factor=0.5, patience=1, min_lr=0.3)
+    # one epoch without gain, a better one, then two and two more without gain
+    losses = [1.0, 2.0, 0.5, 2.0, 2.0, 2.0, 2.0, 2.0]
+    assert rates(plateau, losses=losses) == pytest.approx([1, 1, 1, 1, 1, 0.5, 0.5, 0.3])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchbench import DatasetPlugin, Download, ModelPlugin
+from benchbench import DatasetPlugin, Download, ModelPlugin, Task
 from benchbench.errors import SpecError, UsageError
 from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import Run
@@ -42,10 +42,19 @@ def open_(root: Path, *, channel: str = "grey") -> None: ...
 def build(geometry: object, *, width: int = 8, depths: tuple[int, ...] = (1, 2)) -> None: ...
 
 
-def make_registry(*, factory: Any = build, ndims: frozenset[int] = frozenset({2})) -> Registry:
+class Dataset:
+    """A dataset of which only the task is known."""
+
+    def __init__(self, **regions: tuple[int, ...]) -> None:
+        self.task = Task(channels=("grey",), regions=regions)
+
+
+def make_registry(
+    *, factory: Any = build, ndims: frozenset[int] = frozenset({2}), opener: Any = open_
+) -> Registry:
     download = Download(licence="CC0", page="https://example.org")
     datasets = [
-        DatasetPlugin(name=name, open=open_, source="none", download=download, phantom=open_)
+        DatasetPlugin(name=name, open=opener, source="none", download=download, phantom=open_)
         for name in ("discs", "rings")
     ]
     models = [
@@ -188,6 +197,20 @@ def test_a_model_of_another_dimension_is_refused_once(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     expected = "b.toml:7: protocol.ndim: found 2, but model 'plain' is 3D; change one of them"
     assert problem == f"{tmp_path}/{expected}"
+
+
+def open_nested(root: Path) -> Dataset:
+    return Dataset(whole=(1, 2), core=(2,))
+
+
+def open_disjoint(root: Path) -> Dataset:
+    return Dataset(edge=(1, 3), core=(2,))
+
+
+def test_a_softmax_is_refused_where_a_region_is_inside_another(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"regions of 'discs' overlap \(whole, core\)"):
+        plan(tmp_path, "protocol.loss=ce", registry=make_registry(opener=open_nested))
+    assert len(plan(tmp_path, "protocol.loss=ce", registry=make_registry(opener=open_disjoint))) == 16
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,12 @@ def test_a_number_within_the_tolerance_is_reproduced_and_another_is_a_gap(tmp_pa
     assert table.numbers["difference"].round(6).tolist() == [-0.05, 0, -0.2, -1]
 
 
+def test_a_number_exactly_at_the_tolerance_is_reproduced(tmp_path: Path) -> None:
+    # 1.05 - 1.0 is slightly more than 0.05
+    (table,) = reproduce(folder_of(tmp_path, LISTING), {**PRINTED, "tolerance": 0.05})
+    assert verdicts(table)[0] == ("true", "train_loss", "reproduced", "")
+
+
 def test_a_setting_that_identifies_no_row_may_differ_and_is_a_deviation(tmp_path: Path) -> None:
     (table,) = reproduce(folder_of(tmp_path, LISTING), PRINTED)
     assert table.deviations == ["lr is 0.1, printed is 0.2"]

@@ -20,6 +20,7 @@ from benchbench.results.history import read_history, write_history
 from benchbench.results.record import Record
 from benchbench.results.resume import read_resume, write_resume
 from benchbench.results.run_folder import RunBusyError, RunFolder
+from benchbench.results.weights import weight_files, weights_digest
 
 KEY = RunKey("discs", "plain", "default", 0, 7)
 RECORD = Record(
@@ -96,8 +97,9 @@ def test_a_record_with_a_field_that_nobody_wrote_is_refused(run: RunFolder) -> N
         run.read_record()
 
 
-def test_a_record_of_another_version_counts_as_none(run: RunFolder) -> None:
-    edited(run, schema=RECORD_SCHEMA + 1, new_field="unknown")
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_record_of_another_version_counts_as_none(run: RunFolder, difference: int) -> None:
+    edited(run, schema=RECORD_SCHEMA + difference, new_field="unknown")
     assert run.read_record() is None
 
 
@@ -247,6 +249,16 @@ def test_an_edited_manifest_is_one_line_with_the_key(tmp_path: Path, change: dic
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_manifest_of_another_version_is_refused(tmp_path: Path, difference: int) -> None:
+    folder = plan(tmp_path, [key("plain", 0)])
+    path = tmp_path / "benchmark.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "schema": content["schema"] + difference}))
+    with pytest.raises(IntegrityError, match="version"):
+        folder.read_manifest()
+
+
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0)], overrides=["protocol.epochs=2"])
     content = (tmp_path / "benchmark.json").read_bytes()
@@ -343,3 +355,21 @@ def test_a_name_from_data_is_one_safe_part_of_a_path(label: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._=+-]{1,67}", name)
     assert name not in {".", ".."}
     assert name.lower().partition(".")[0] not in {"con", "nul", "lpt1"}
+
+
+def test_weights_are_listed_from_the_best_and_all_are_in_their_digest(run: RunFolder) -> None:
+    assert weights_digest(run) == ""
+    for name in ("best_10.safetensors", "best_2.safetensors", "best.safetensors"):
+        run.write(name, name.encode())
+    assert weight_files(run) == ["best.safetensors", "best_2.safetensors", "best_10.safetensors"]
+    before = weights_digest(run)
+    run.write("best_10.safetensors", b"other weights")
+    assert weights_digest(run) != before
+
+
+def test_files_that_are_not_kept_are_discarded(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path)
+    for name in ("gallery.png", "gallery-b.png", "curves.png"):
+        folder.write(f"figures/{name}", b"")
+    folder.discard_others("figures", "gallery*", kept={"gallery.png"})
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"gallery.png", "curves.png"}

@@ -261,6 +261,15 @@ def test_a_lower_distance_is_better_and_only_whole_cases_have_one(tmp_path: Path
     assert near(row(fold_table(results), model="plain", fold=0), hd95_mm=5 / 3, dice=5 / 6, n_cases=3)
 
 
+def test_a_penalty_counts_where_exactly_one_mask_is_empty(tmp_path: Path) -> None:
+    miss, false_alarm, both_empty, hit = (0, 0, 2, 8), (0, 2, 0, 8), (0, 0, 0, 10), (2, 0, 0, 8)
+    folder = plan(tmp_path, [key("plain", 0)], metrics=["dice"])
+    counts = (miss, false_alarm, false_alarm, both_empty, hit)
+    end(folder, key("plain", 0), {f"case{at}": {"disc": [four]} for at, four in enumerate(counts)})
+    line = row(summary_table(read_results(folder)), aggregate="case", region="disc")
+    assert near(line, n=5, n_ref_empty=3, n_penalised=3)
+
+
 def test_a_rule_that_leaves_out_empty_references_leaves_out_their_distances(tmp_path: Path) -> None:
     results = read_results(measured(tmp_path, empty="monai"))
     summary = summary_table(results)
@@ -296,17 +305,20 @@ def test_a_distance_that_some_runs_lack_has_no_mean_over_the_others(tmp_path: Pa
 
 def test_a_pivot_is_empty_where_a_run_is_not_done_and_so_are_mean_and_sd(tmp_path: Path) -> None:
     pivot = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
-    runs = [key(model, fold, seed=seed) for model in ("plain", "grand") for fold in (0, 1) for seed in (0, 1)]
+    folds = (FOLD_0, FOLD_1, {"g": {"disc": [(1, 0, 0, 9)]}})  # 5/6, 2/9 and 1
+    runs = [key(model, fold, seed=seed) for model in ("plain", "grand") for fold in range(3) for seed in (0, 1)]
     folder = plan(tmp_path, runs, tables=[pivot])
     for run in runs:
         is_last_plain = (run.model, run.fold, run.seed) == ("plain", 1, 1)
-        end(folder, run, (FOLD_0, FOLD_1)[run.fold], status="diverged" if is_last_plain else "done")
+        end(folder, run, folds[run.fold], status="diverged" if is_last_plain else "done")
     ((_, _, cells),) = pivot_tables(read_results(folder))
-    assert cells["fold"].tolist() == ["0", "1", "mean", "sd"]
+    assert cells["fold"].tolist() == ["0", "1", "2", "mean", "sd"]
     nan = math.nan
-    assert cells["plain"].tolist() == pytest.approx([5 / 6, nan, nan, nan], nan_ok=True)
-    expected = [5 / 6, 2 / 9, (5 / 6 + 2 / 9) / 2, (5 / 6 - 2 / 9) / math.sqrt(2)]
-    assert cells["grand"].tolist() == pytest.approx(expected)
+    assert cells["plain"].tolist() == pytest.approx([5 / 6, nan, 1, nan, nan], nan_ok=True)
+    values = [5 / 6, 2 / 9, 1]
+    mean = sum(values) / 3
+    sd = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
+    assert cells["grand"].tolist() == pytest.approx([*values, mean, sd])
 
 
 def test_a_pivot_of_a_distance_is_named_with_its_unit(tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ def test_it_learns(tmp_path: Path) -> None:
     assert state.history[-1]["validation_dice_case"] > 0.9
 
 
+def test_batch_statistics_are_of_every_training_batch_and_of_no_validation(tmp_path: Path) -> None:
+    state = run(training(tmp_path), 2)
+    # eight slices, three a batch: three batches an epoch
+    assert state.model[1].num_batches_tracked.item() == 2 * 3
+
+
 def test_the_same_seeds_give_the_same_weights_to_the_bit(tmp_path: Path) -> None:
     first, second = (run(training(tmp_path), 2).model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
