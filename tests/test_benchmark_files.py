@@ -21,7 +21,7 @@ def marks_of(name: str) -> list[pytest.MarkDecorator]:
 def test_a_benchmark_file_can_be_planned(tmp_path: Path, name: str, options: list[str]) -> None:
     done = benchbench("plan", FOLDER / f"{name}.toml", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "fold0" in done.stdout
+    assert "fold 0" in done.stdout
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in FILES])
