@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -125,11 +126,13 @@ def is_possible(pairing: Pairing) -> bool:
 
 
 def one_of_each_model(pairings: Iterable[Pairing]) -> list[Pairing]:
-    """Every model once in slices and once in volumes, as far as it takes them; the datasets take turns."""
+    """Return every model once in slices and once in volumes, as far as it takes them, with the least used dataset."""
     chosen = []
-    for turn, (_, group) in enumerate(groupby(pairings, key=lambda pairing: (pairing.model, pairing.ndim))):
-        candidates = list(group)
-        chosen.append(candidates[turn % len(candidates)])
+    uses: Counter[tuple[str, int]] = Counter()
+    for _, group in groupby(pairings, key=lambda pairing: (pairing.model, pairing.ndim)):
+        pairing = min(group, key=lambda pairing: uses[pairing.dataset, pairing.ndim])
+        uses[pairing.dataset, pairing.ndim] += 1
+        chosen.append(pairing)
     return chosen
 
 
