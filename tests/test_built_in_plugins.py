@@ -38,12 +38,25 @@ LARGE = {"monai_vnet", "smp_dpt"}
 """Models that no parameter makes small enough to learn a batch in a test; `benchbench check` takes the time."""
 
 
+LIBRARIES = ("monai_", "nnunet_", "smp_")
+ONE_OF_EACH_LIBRARY = {"monai_dynunet", "nnunet_plain", "smp_fpn"}
+"""Adapters that the fast suite checks; the other models of a library are checked by the slow one."""
+
+
 def built_in(kind: str) -> list[str]:
     installed = getattr(discover(), kind)
     return sorted(name for name, plugin in installed.items() if plugin.origin.distribution == "benchbench")
 
 
-@pytest.mark.parametrize("name", built_in("models"))
+def models_to_check() -> list[object]:
+    params = []
+    for name in built_in("models"):
+        is_slow = name.startswith(LIBRARIES) and name not in ONE_OF_EACH_LIBRARY
+        params.append(pytest.param(name, marks=[pytest.mark.slow] if is_slow else []))
+    return params
+
+
+@pytest.mark.parametrize("name", models_to_check())
 def test_a_built_in_model_follows_every_rule(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     if name in LARGE:
         monkeypatch.setattr(candidate, "_STEPS", 4)
