@@ -371,5 +371,5 @@ def test_files_that_are_not_kept_are_discarded(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path)
     for name in ("gallery.png", "gallery-b.png", "curves.png"):
         folder.write(f"figures/{name}", b"")
-    folder.discard_others("figures", "gallery*", kept={"gallery.png"})
+    folder.discard_others("figures", "gallery*", keep={"gallery.png"})
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"gallery.png", "curves.png"}
