@@ -80,7 +80,7 @@ def test_a_problem_in_an_augmentation_names_the_step(tmp_path: Path, step: str, 
 
 def test_a_range_with_low_above_high_is_refused(tmp_path: Path) -> None:
     text = VALID + 'augment = [{ name = "flip" }, { name = "noise", sigma = [0.2, 0.1] }]\n'
-    expected = "b.toml:5: protocol: augment[1].sigma must be [low, high], found [0.2, 0.1]"
+    expected = "b.toml:5: protocol: augment[1].sigma: found [0.2, 0.1], expected [low, high]; swap the numbers"
     assert problems(tmp_path, text) == [expected]
 
 

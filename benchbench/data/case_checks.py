@@ -39,9 +39,12 @@ def check_case(case: Case, task: Task, case_id: str) -> list[str]:
 def _shape_problems(case: Case, task: Task) -> Iterator[str]:
     image, label = case.image.shape, case.label.shape
     if len(label) not in {2, 3} or image[1:] != label:
-        yield f"found image {image}, label {label}, expected (C, *space) and the same space"
+        yield (
+            f"found image {image}, label {label}, expected (C, *space) and the same space; correct the case or its"
+            " plugin"
+        )
     if image[0] != len(task.channels):
-        yield f"found {image[0]} channels, expected {', '.join(task.channels)}"
+        yield f"found {image[0]} channels, expected {', '.join(task.channels)}; correct the case or its plugin"
     if 0 in image:
         yield f"found an image without voxels, shape {image}; remove the case"
 

@@ -1,8 +1,9 @@
 """The augmentation steps of a protocol: `augment` in [protocol] is a list of them.
 
-Spatial steps are combined into one resampling: images by linear interpolation, labels by the nearest pixel, zeros
-beyond the border. Intensity steps change each sample (a slice or a patch) on the scale that `intensity` gives:
-values in [0, 1] or standard deviations. Whether a step is applied is drawn for each sample separately.
+Spatial steps are combined into one resampling: images by linear interpolation unless a step says cubic, labels by
+the nearest pixel, zeros beyond the border. Intensity steps change each sample (a slice or a patch) on the scale
+that `intensity` gives: values in [0, 1] or standard deviations. Whether a step is applied is drawn for each sample
+separately.
 """
 
 from __future__ import annotations

@@ -121,12 +121,13 @@ class Protocol(Strict):
     empty: EmptyPolicy = "score"
     """Rule for the scores of empty masks; "left out" means left out of means and counts of cases.
 
-    score: Dice, IoU and precision of two empty masks are 1 and distances 0; if only one mask is empty they are 0,
-    and distances the diagonal of the image; a score that the reference alone leaves undefined, such as the
-    sensitivity of an empty reference, is left out. nnunet: scores without a denominator and distances of two empty
-    masks are left out. monai: Dice, IoU, precision, sensitivity and distances are left out if the reference is
-    empty. brats: as score, but the sensitivity of an empty reference is 1 if the prediction is empty too, else 0.
-    zero: scores without a denominator are 0. stratify: cases with an empty reference are left out everywhere."""
+    score: Dice, IoU, precision and nsd of two empty masks are 1, and distances 0; if only one mask is empty they
+    are 0, and distances the diagonal of the image; a score that the reference alone leaves undefined, such as the
+    sensitivity of an empty reference, is left out. nnunet: scores without a denominator, nsd and distances of two
+    empty masks are left out. monai: Dice, IoU, precision, sensitivity, nsd and distances are left out if the
+    reference is empty. brats: as score, but the sensitivity of an empty reference is 1 if the prediction is empty
+    too, else 0. zero: scores without a denominator, and nsd of two empty masks, are 0. stratify: cases with an
+    empty reference are left out of every metric."""
 
     @property
     def activation(self) -> Activation:
@@ -136,14 +137,17 @@ class Protocol(Strict):
     @model_validator(mode="after")
     def _patch_has_ndim_axes(self) -> Protocol:
         if len(self.patch) != self.ndim:
-            raise ValueError(f"patch has {len(self.patch)} axes, expected {self.ndim} as ndim says")
+            raise ValueError(
+                f"patch has {len(self.patch)} axes, expected {self.ndim} as ndim says; change one of them"
+            )
         return self
 
     @model_validator(mode="after")
     def _batch_is_multiple_of_world_size(self) -> Protocol:
         if self.batch % self.world_size:
             raise ValueError(
-                f"batch is {self.batch}, expected a multiple of world_size, which is {self.world_size}"
+                f"batch is {self.batch}, expected a multiple of world_size, which is {self.world_size};"
+                " change one of them"
             )
         return self
 
@@ -153,5 +157,7 @@ class Protocol(Strict):
             for key in ("range", "sigma"):
                 low, high = getattr(step, key, (0.0, 0.0))
                 if low > high:
-                    raise ValueError(f"augment[{number}].{key} must be [low, high], found [{low}, {high}]")
+                    raise ValueError(
+                        f"augment[{number}].{key}: found [{low}, {high}], expected [low, high]; swap the numbers"
+                    )
         return self
