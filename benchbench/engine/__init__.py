@@ -1,1 +1,1 @@
-"""Prepares cases, trains a model on them and predicts; the only rooms that know torch."""
+"""Prepares cases, trains models on them and predicts; the lowest of the packages that import torch."""

@@ -3,9 +3,9 @@
 `draw` draws all random numbers for the whole batch, from a generator on the CPU. They therefore depend neither on
 what the batch holds nor on the device. `spatial_2d`, `spatial_3d`, `host_augment` and `intensity` apply them.
 
-MONAI, TorchIO, batchgeneratorsv2 and albumentations transform one sample at a time on CPU cores, too few of which
-would keep a GPU waiting; kornia transforms batches, but several times more slowly (`benchmarks/speed` has
-measurements).
+MONAI, TorchIO, batchgeneratorsv2 and albumentations transform one sample at a time on CPU cores, and a GPU waits
+where these are few. kornia transforms batches, but took ten times as long on a CPU. `benchmarks/speed` has
+comparisons.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def augment(
     images, labels = _transform_space(images, labels, steps, part, generator=generator)
     on_host = [step for step in steps if isinstance(step, Albumentations)]
     if on_host:
-        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)
-        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds[:, part.samples])
+        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)[:, part.samples]
+        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds)
     for step in steps:
         if isinstance(step, IntensityStep):
             change = draw_change(step, part.batch_size, generator=generator)

@@ -56,7 +56,8 @@ def _multiply_last_axis(values: Tensor, bands: Sequence[Band], columns: slice, *
     product = values.new_empty(size, len(values))
     for rows, first_column, part in bands:
         start = first_column - columns.start
-        torch.mm(part, values[:, start : start + part.shape[1]].mT, out=product[rows])
+        used_values = values[:, start : start + part.shape[1]]
+        torch.mm(part, used_values.mT, out=product[rows])
     return product
 
 
@@ -65,12 +66,15 @@ def _bands(matrix: Tensor) -> list[Band]:
     for start in range(0, len(matrix), _BAND_ROWS):
         rows = matrix[start : start + _BAND_ROWS]
         used = rows.any(0).nonzero()[:, 0].tolist() or [0]
-        values = rows[:, used[0] : used[-1] + 1].contiguous()
-        bands.append(Band(slice(start, start + _BAND_ROWS), used[0], values))
+        first, last = used[0], used[-1]
+        values = rows[:, first : last + 1].contiguous()
+        bands.append(Band(slice(start, start + _BAND_ROWS), first, values))
     return bands
 
 
 def _used_columns(bands: Sequence[Band]) -> slice:
-    first = min(band.first_column for band in bands)
-    last = max(band.first_column + band.values.shape[1] for band in bands)
-    return slice(first, last)
+    starts, stops = [], []
+    for band in bands:
+        starts.append(band.first_column)
+        stops.append(band.first_column + band.values.shape[1])
+    return slice(min(starts), max(stops))

@@ -74,16 +74,19 @@ def _draw_step_matrices(
             return spatial_2d.transpose_matrices(chosen[0])
         case Rot90():
             quarters = torch.randint(1, 4, (count,), generator=generator)
-            return spatial_2d.rotation_matrices(torch.where(chosen[0], quarters, 0) * (torch.pi / 2)).round()
+            quarters = torch.where(chosen[0], quarters, 0)
+            return spatial_2d.rotation_matrices(quarters * (torch.pi / 2)).round()
         case Rotate():
             degrees = _uniform((-step.degrees, step.degrees), count, generator=generator)
-            return spatial_2d.rotation_matrices(torch.where(chosen[0], degrees, 0).deg2rad())
+            degrees = torch.where(chosen[0], degrees, 0)
+            return spatial_2d.rotation_matrices(degrees.deg2rad())
         case Shift():
             fractions = _uniform((-step.fraction, step.fraction), 2, count, generator=generator)
             y, x = torch.where(chosen[0], fractions, 0)
             return spatial_2d.shift_matrices(x * patch[1], y * patch[0])
         case Scale():
-            factors = torch.where(chosen[0], _uniform(step.range, count, generator=generator), 1)
+            factors = _uniform(step.range, count, generator=generator)
+            factors = torch.where(chosen[0], factors, 1)
             return spatial_2d.scale_matrices(factors, factors)
         case _:
             assert_never(step)
@@ -108,10 +111,13 @@ def _draw_step_maps(
             return scale_maps(torch.where(chosen, -1.0, 1.0).double())
         case Shift():
             fractions = _uniform((-step.fraction, step.fraction), 3, count, generator=generator).T
-            return shift_maps(torch.where(chosen[:, :1], fractions, 0) * torch.tensor(patch))
+            fractions = torch.where(chosen[:, :1], fractions, 0)
+            return shift_maps(fractions * torch.tensor(patch))
         case Scale():
-            factors = torch.where(chosen[:, 0], _uniform(step.range, count, generator=generator), 1)
-            cubic = chosen[:, 0] & (step.interpolation == "cubic")
+            is_scaled = chosen[:, 0]
+            factors = _uniform(step.range, count, generator=generator)
+            factors = torch.where(is_scaled, factors, 1)
+            cubic = is_scaled & (step.interpolation == "cubic")
             return scale_maps(factors[:, None].expand(-1, 3), cubic=cubic)
         case _:
             raise AssertionError(f"check_patch lets {step.name} through")

@@ -31,7 +31,8 @@ def stretch_contrast(images: Tensor, factors: Tensor) -> None:
     """Multiply the distance from the channel's mean, clipped to the range that the channel had."""
     for part in _parts(images):
         low, high = _range(part)
-        offset = part.mean(_spatial_axes(part), keepdim=True) * _per_sample(1 - factors, part)
+        mean = part.mean(_spatial_axes(part), keepdim=True)
+        offset = mean * _per_sample(1 - factors, part)
         part.mul_(_per_sample(factors, part)).add_(offset)
         _clip(part, low, high)
 
@@ -113,7 +114,8 @@ def _gaussians(sigmas: Tensor) -> Tensor:
     reaches = (_BLUR_REACH * sigmas).round()
     reach = int(reaches.max())
     steps = torch.arange(-reach, reach + 1)
-    weights = torch.exp(-0.5 * (steps / sigmas) ** 2).where(steps.abs() <= reaches, 0)
+    weights = torch.exp(-0.5 * (steps / sigmas) ** 2)
+    weights = weights.where(steps.abs() <= reaches, 0)
     return weights / weights.sum(1, keepdim=True)
 
 
@@ -126,7 +128,9 @@ def _parts(images: Tensor) -> list[Tensor]:
 
 def _per_sample(amounts: Tensor, images: Tensor) -> Tensor:
     """Return (B,) as (B, 1, *1) with the type and device of the images."""
-    return amounts.to(images.device, images.dtype, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
+    amounts = amounts.to(images.device, images.dtype, non_blocking=True)
+    ones = [1] * (images.ndim - 1)
+    return amounts.view(-1, *ones)
 
 
 def _spatial_axes(images: Tensor) -> tuple[int, ...]:

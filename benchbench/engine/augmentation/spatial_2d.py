@@ -25,22 +25,25 @@ def identity_matrices(count: int) -> Tensor:
 def scale_matrices(x: Tensor, y: Tensor) -> Tensor:
     """Return matrices (B, 3, 3) that magnify about the centre, by a factor for each axis; -1 flips."""
     matrices = identity_matrices(len(x))
-    matrices[:, 0, 0], matrices[:, 1, 1] = 1 / x, 1 / y
+    matrices[:, 0, 0] = 1 / x
+    matrices[:, 1, 1] = 1 / y
     return matrices
 
 
 def rotation_matrices(angle: Tensor) -> Tensor:
     """Return matrices (B, 3, 3) that rotate counter-clockwise, with row 0 at the top, by radians."""
     matrices = identity_matrices(len(angle))
-    matrices[:, 0, 0], matrices[:, 0, 1] = angle.cos(), -angle.sin()
-    matrices[:, 1, 0], matrices[:, 1, 1] = angle.sin(), angle.cos()
+    matrices[:, 0, 0] = matrices[:, 1, 1] = angle.cos()
+    matrices[:, 0, 1] = -angle.sin()
+    matrices[:, 1, 0] = angle.sin()
     return matrices
 
 
 def shift_matrices(x: Tensor, y: Tensor) -> Tensor:
     """Return matrices (B, 3, 3) that shift right and down by pixels."""
     matrices = identity_matrices(len(x))
-    matrices[:, 0, 2], matrices[:, 1, 2] = -x, -y
+    matrices[:, 0, 2] = -x
+    matrices[:, 1, 2] = -y
     return matrices
 
 
@@ -57,7 +60,8 @@ def transform(images: Tensor, labels: Tensor, matrices: Tensor) -> tuple[Tensor,
     Flips, quarter turns and transpositions keep every value, bit by bit. Other samples are resampled once, images
     linearly and labels by their nearest pixel, with 0 beyond the border.
     """
-    new_images, new_labels = images.new_empty(images.shape), labels.new_empty(labels.shape)
+    new_images = images.new_empty(images.shape)
+    new_labels = labels.new_empty(labels.shape)
     across, down = _grid_terms(matrices, images)
     for exact_moves, index in _groups(_exact_moves(matrices), images):
         if exact_moves == _RESAMPLED:
@@ -65,7 +69,8 @@ def transform(images: Tensor, labels: Tensor, matrices: Tensor) -> tuple[Tensor,
             # the copy is read in order and brings the sample into the cache, before grid_sample reads it out of
             # order
             new_images[index] = _sample(images[index].clone(), grid, "bilinear")
-            nearest = _sample(labels[index][:, None].to(images.dtype), grid, "nearest")
+            label_images = labels[index][:, None].to(images.dtype)
+            nearest = _sample(label_images, grid, "nearest")
             new_labels[index] = nearest[:, 0].to(labels.dtype)
         else:
             new_images[index] = _move_exactly(images[index], exact_moves)
@@ -75,13 +80,14 @@ def transform(images: Tensor, labels: Tensor, matrices: Tensor) -> tuple[Tensor,
 
 def _exact_moves(matrices: Tensor) -> Tensor:
     """Return (B,) the sum of the flips and transposition that a matrix consists of, or _RESAMPLED for others."""
-    linear, offset = matrices[:, :2, :2], matrices[:, :2, 2]
+    linear = matrices[:, :2, :2]
+    offset = matrices[:, :2, 2]
     is_whole = (linear == linear.round()).all(2).all(1)
     has_one_entry_per_row = (linear.abs().sum(2) == 1).all(1)
     is_exact = is_whole & has_one_entry_per_row & (offset == 0).all(1)
-    flipped = linear.sum(2) < 0
+    flipped_x, flipped_y = (linear.sum(2) < 0).unbind(1)
     transposed = linear[:, 0, 0] == 0
-    moves = flipped[:, 0] * _FLIP_X + flipped[:, 1] * _FLIP_Y + transposed * _TRANSPOSE
+    moves = flipped_x * _FLIP_X + flipped_y * _FLIP_Y + transposed * _TRANSPOSE
     return torch.where(is_exact, moves, _RESAMPLED)
 
 
@@ -122,9 +128,10 @@ def _grid_terms(matrices: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     are separate pieces of memory, which grid_sample reads faster than pairs.
     """
     height, width = images.shape[-2:]
-    matrices = matrices[:, :2] / torch.tensor([[width / 2], [height / 2]])
-    across = matrices[:, :, :1] * _pixels(width) + matrices[:, :, 2:]
-    down = matrices[:, :, 1:2] * _pixels(height)
+    half_size = torch.tensor([[width / 2], [height / 2]])
+    of_x, of_y, offset = (matrices[:, :2] / half_size).split(1, dim=2)
+    across = of_x * _pixels(width) + offset
+    down = of_y * _pixels(height)
     across = across.to(images.device, images.dtype, non_blocking=True)
     down = down.to(images.device, images.dtype, non_blocking=True)
     return across[:, :, None, :], down[:, :, :, None]

@@ -66,7 +66,8 @@ def transform_in_place(images: Tensor, labels: Tensor, maps: AxisMaps) -> None:
     Source: the cubic of Keys 1981, doi:10.1109/TASSP.1981.1163711, with a = -0.5.
     Differs: near the border only the voxels that exist have weights, scaled to add up to 1.
     """
-    is_exact = (maps.factors.abs() == 1).all(1) & (maps.offsets == 0).all(1)
+    is_unscaled = (maps.factors.abs() == 1).all(1)
+    is_exact = is_unscaled & (maps.offsets == 0).all(1)
     _flip(images, labels, (maps.factors < 0) & is_exact[:, None])
     (resampled,) = (~is_exact).nonzero(as_tuple=True)
     if len(resampled):
@@ -90,7 +91,9 @@ def _positions(maps: AxisMaps, axis: int, size: int) -> Tensor:
     """Return the input positions (B, size) that appear along an axis, in voxels from the first."""
     middle = (size - 1) / 2
     outputs = torch.arange(size, dtype=torch.float64) - middle
-    return maps.factors[:, axis, None] * outputs + maps.offsets[:, axis, None] + middle
+    factors = maps.factors[:, axis, None]
+    offsets = maps.offsets[:, axis, None]
+    return factors * outputs + offsets + middle
 
 
 def _resample_images(images: Tensor, chosen: Tensor, positions: list[Tensor], *, cubic: Tensor) -> None:
@@ -111,14 +114,16 @@ def _resample_labels(labels: Tensor, chosen: Tensor, positions: list[Tensor]) ->
     for axis_positions, size in zip(positions, labels.shape[1:], strict=True):
         nearest = axis_positions.round()
         insides.append((nearest >= 0) & (nearest < size))
-        indices.append(nearest.clamp(0, size - 1).long().to(labels.device, non_blocking=True))
+        index = nearest.clamp(0, size - 1).long()
+        indices.append(index.to(labels.device, non_blocking=True))
     for row, number in enumerate(chosen.tolist()):
         label = labels[number]
         for axis in range(3):
             label = label.index_select(axis, indices[axis][row])
         z, y, x = (inside[row] for inside in insides)
         if not (z.all() and y.all() and x.all()):
-            label *= (z[:, None, None] & y[:, None] & x).to(labels.device, non_blocking=True)
+            is_inside = z[:, None, None] & y[:, None] & x
+            label *= is_inside.to(labels.device, non_blocking=True)
         labels[number] = label
 
 
@@ -129,9 +134,10 @@ def _interpolation_matrices(positions: Tensor, *, cubic: Tensor) -> Tensor:
     linear = (1 - distances).clamp_min(0)
     if not cubic.any():
         return linear
-    keys = torch.where(distances < 1, _keys_near(distances), torch.where(distances < 2, _keys_far(distances), 0))
-    inside = ((positions >= -0.5) & (positions <= size - 0.5))[:, :, None]
-    keys = torch.where(inside, keys / keys.sum(2, keepdim=True), 0)
+    beyond_near = torch.where(distances < 2, _keys_far(distances), 0)
+    keys = torch.where(distances < 1, _keys_near(distances), beyond_near)
+    is_inside = (positions >= -0.5) & (positions <= size - 0.5)
+    keys = torch.where(is_inside[:, :, None], keys / keys.sum(2, keepdim=True), 0)
     return torch.where(cubic[:, None, None], keys, linear)
 
 

@@ -54,7 +54,8 @@ class Patches:
         cases = [number % len(self.cases) for number in numbers[samples].tolist()]
         # every sample takes the same count of random numbers, so that parts of a batch draw what the whole draws
         draws = torch.rand(len(numbers), 5, generator=generator, dtype=torch.float64)[samples]
-        images = self._buffer(len(cases), self._images[0].shape[0], dtype=torch.float32)
+        channels = self._images[0].shape[0]
+        images = self._buffer(len(cases), channels, dtype=torch.float32)
         labels = self._buffer(len(cases), dtype=torch.uint8)
         for image, label, case, draw in zip(images, labels, cases, draws.tolist(), strict=True):
             corner = self._draw_corner(case, draw)
@@ -82,8 +83,10 @@ class Patches:
                 corner.append(-(-high // 2))
                 continue
             if contained and high > 0:
-                low, high = max(low, contained[axis] - side + 1), min(high, contained[axis])
-            corner.append(low + int(shares[axis] * (high - low + 1)))
+                low = max(low, contained[axis] - side + 1)
+                high = min(high, contained[axis])
+            choices = high - low + 1
+            corner.append(low + int(shares[axis] * choices))
         return corner
 
     def _buffer(self, *lead: int, dtype: torch.dtype) -> Tensor:

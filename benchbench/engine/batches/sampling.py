@@ -68,10 +68,14 @@ class Slices:
             images, labels = self._resident
             index = numbers.to(self.device)
             return to_float(images[index]), labels[index]
-        places = list(zip(self.case_of[numbers].tolist(), self._slice_of[numbers].tolist(), strict=True))
-        images = torch.stack([self._images[case][position] for case, position in places])
-        labels = torch.stack([self._labels[case][position] for case, position in places])
-        return to_float(images.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
+        slice_images, slice_labels = [], []
+        for number in numbers.tolist():
+            case, position = self.case_of[number], self._slice_of[number]
+            slice_images.append(self._images[case][position])
+            slice_labels.append(self._labels[case][position])
+        images = torch.stack(slice_images).to(self.device, non_blocking=True)
+        labels = torch.stack(slice_labels).to(self.device, non_blocking=True)
+        return to_float(images), labels
 
     def _copy_to_device(self) -> tuple[Tensor, Tensor]:
         images = torch.cat([image.to(self.device) for image in self._images])

@@ -84,8 +84,10 @@ def measure_receptive_field(
         IncompatibleError: the network cannot be built for an input so small.
     """
     ndim = len(geometry.patch)
-    halvings = max(0, math.ceil(math.log2(max(macs, 1) / _FIELD_MACS) / ndim))
-    small = geometry._replace(patch=tuple(size // 2**halvings for size in geometry.patch))
+    excess = max(macs, 1) / _FIELD_MACS
+    halvings = max(0, math.ceil(math.log2(excess) / ndim))
+    patch = tuple(size // 2**halvings for size in geometry.patch)
+    small = geometry._replace(patch=patch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = plugin.build(small, **params).eval().requires_grad_(requires_grad=False)

@@ -16,7 +16,8 @@ def count_voxels(reference: Tensor, prediction: Tensor) -> Tensor:
     fp = prediction.sum(axes) - tp
     fn = reference.sum(axes) - tp
     voxels = reference[0, 0].numel()
-    return torch.stack([tp, fp, fn, voxels - tp - fp - fn], -1)
+    tn = voxels - tp - fp - fn
+    return torch.stack([tp, fp, fn, tn], -1)
 
 
 def count_logits(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:

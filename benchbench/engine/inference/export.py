@@ -40,10 +40,9 @@ def region_labels(masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> NDArra
     values = sorted(bits_of)
     assert values[-1] < 256, "a label has 8 bits"
 
-    def nearest_value(bits: int) -> int:
-        return min(values, key=lambda value: (bits_of[value] ^ bits).bit_count())
-
-    table = np.array([nearest_value(bits) for bits in range(2 ** len(regions))], dtype=np.uint8)
+    table = np.zeros(2 ** len(regions), dtype=np.uint8)
+    for bits in range(len(table)):
+        table[bits] = min(values, key=lambda value: (bits_of[value] ^ bits).bit_count())
     voxel_bits = np.zeros(masks.shape[1:], dtype=np.uint8)
     for number, mask in enumerate(masks):
         voxel_bits |= mask.view(np.uint8) << number

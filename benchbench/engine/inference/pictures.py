@@ -32,12 +32,14 @@ def planes_through(prepared: PreparedCase, masks: Mask) -> list[Plane]:
     """
     if masks.any():
         number = int(masks.sum((1, 2, 3)).argmax())
-        row, column = np.argwhere(masks[number].any(0)).mean(0).astype(int).tolist()
+        pixels = np.argwhere(masks[number].any(0))
+        row, column = pixels.mean(0).astype(int).tolist()
     else:
         number, row, column = ((start + stop) // 2 for start, stop in prepared.frame.box)
     if prepared.placement:
         return [_slice(prepared, number)]
-    return [_volume_plane(prepared, axis, index) for axis, index in enumerate((number, row, column))]
+    indices = (number, row, column)
+    return [_volume_plane(prepared, axis, index) for axis, index in enumerate(indices)]
 
 
 def render_plane(prepared: PreparedCase, plane: Plane) -> Picture:
@@ -45,7 +47,8 @@ def render_plane(prepared: PreparedCase, plane: Plane) -> Picture:
     if prepared.placement:
         return _render_slice(prepared, prepared.placement, plane)
     start, _ = prepared.frame.box[plane.axis]
-    return to_rgb(plane.turn(prepared.image().take(plane.at - start, axis=1 + plane.axis)))
+    channels = prepared.image().take(plane.at - start, axis=1 + plane.axis)
+    return to_rgb(plane.turn(channels))
 
 
 def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:
@@ -60,7 +63,8 @@ def to_rgb(channels: NDArray[Any]) -> Picture:
     if len(values) != 3:
         values = np.repeat(values[:1], 3, axis=0)
     low, high = values.min(), np.quantile(values, 0.999)
-    scaled = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    span = max(float(high - low), 1e-6)
+    scaled = np.clip((values - low) / span, 0, 1) * 255
     return np.ascontiguousarray(scaled.transpose(1, 2, 0)).astype(np.uint8)
 
 
@@ -80,7 +84,8 @@ def _volume_plane(prepared: PreparedCase, axis: int, index: int) -> Plane:
     rows, columns = (prepared.frame.box[other] for other in others)
     name = f"across axis {axis + 1}" if prepared.affine is None else _NAMES[axis]
     index = min(max(index, start), stop - 1)
-    return Plane(name, axis, index, rows, columns, flipped=(True, False), aspect=_aspect(prepared, others))
+    aspect = _aspect(prepared, others)
+    return Plane(name, axis, index, rows, columns, flipped=(True, False), aspect=aspect)
 
 
 def _upright(prepared: PreparedCase) -> tuple[bool, tuple[bool, bool]]:
@@ -110,7 +115,8 @@ def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane) ->
     (start, stop), (first_row, last_row), (first_column, last_column) = prepared.frame.box
     picture = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
     if start <= plane.at < stop:
-        channels = prepared.image()[plane.at - start][:, top : top + height, left : left + width]
+        channels = prepared.image()[plane.at - start]
+        channels = channels[:, top : top + height, left : left + width]
         native = cv2.resize(to_rgb(channels), placement.native[::-1])
         picture[first_row:last_row, first_column:last_column] = native
     return np.ascontiguousarray(plane.turn(picture.transpose(2, 0, 1)).transpose(1, 2, 0))

@@ -36,8 +36,9 @@ def decide(probabilities: Probabilities, rules: Postprocess, *, regions: Iterabl
     masks = np.empty(probabilities.shape, dtype=np.bool_)
     for number, (region, values) in enumerate(zip(regions, probabilities, strict=True)):
         mask = masks[number]
-        # the threshold as float32 like the probabilities: 0.4 in float64 is less than 0.4 in float32
-        np.greater_equal(values, np.float32(rules.thresholds.get(region, THRESHOLD)), out=mask)
+        threshold = rules.thresholds.get(region, THRESHOLD)
+        # float32 like the probabilities: 0.4 in float64 is less than 0.4 in float32
+        np.greater_equal(values, np.float32(threshold), out=mask)
         if rules.nested and number:
             np.logical_and(mask, masks[number - 1], out=mask)
         if rules.components.get(region, 0):
@@ -60,7 +61,9 @@ def find_components(mask: Mask, probabilities: Probabilities) -> Components:
 
 def are_doubtful(sizes: Integers, sums: Floats, *, smaller: int, sure: float) -> Mask:
     """Return True for components with 1 to `smaller` - 1 voxels and a mean probability below `sure`."""
-    return (sizes > 0) & (sizes < smaller) & (sums < float(np.float32(sure)) * sizes)
+    is_small = (sizes > 0) & (sizes < smaller)
+    is_unsure = sums < float(np.float32(sure)) * sizes
+    return is_small & is_unsure
 
 
 def _remove_components(mask: Mask, probabilities: Probabilities, *, smaller: int, sure: float) -> None:

@@ -25,10 +25,13 @@ def draw_preview(prepared: PreparedCase, masks: Mask) -> bytes:
     slice, of the cropped part.
     """
     reference = reference_masks(prepared, regions=masks.shape[1])
+    chosen = reference if reference.any() else masks
     rows = []
-    for plane in planes_through(prepared, reference if reference.any() else masks):
+    for plane in planes_through(prepared, chosen):
         picture = render_plane(prepared, plane)
-        rows.append(_panels(picture, plane.cut(reference.swapaxes(0, 1)), plane.cut(masks.swapaxes(0, 1))))
+        reference_plane = plane.cut(reference.swapaxes(0, 1))
+        prediction_plane = plane.cut(masks.swapaxes(0, 1))
+        rows.append(_panels(picture, reference_plane, prediction_plane))
     _, content = cv2.imencode(".png", _stacked(rows)[..., ::-1])  # OpenCV writes blue first
     return content.tobytes()
 

@@ -117,7 +117,8 @@ class Search:
         total = np.zeros((len(THRESHOLDS),) * axes)
         for dice in self._dice:
             # the Dice of a region does not depend on the thresholds of the regions inside it
-            total += dice.reshape(*dice.shape, *[1] * (axes - dice.ndim))
+            inner = [1] * (axes - dice.ndim)
+            total += dice.reshape(*dice.shape, *inner)
         return total
 
     def _best_size(self, rules: Postprocess, number: int, *, total: int) -> int:
@@ -185,12 +186,13 @@ def dice_by_size(
     components = find_components(masks[0], probabilities)
     doubtful = are_doubtful(components.sizes, components.sums, smaller=len(SIZES), sure=sure)
     sizes = components.sizes[doubtful]
+    count = len(components.sizes)
 
     def left(amounts: NDArray[Any]) -> Floats:
         """Return what is left, at each of SIZES, of an amount that each component has."""
         lost = np.bincount(sizes, weights=amounts[doubtful], minlength=len(SIZES))
-        lost_below = np.concatenate([[0.0], np.cumsum(lost)[: len(SIZES) - 1]])
-        return amounts.sum() - lost_below
+        lost_up_to = np.cumsum(lost)[: len(SIZES) - 1]
+        return amounts.sum() - np.concatenate([[0.0], lost_up_to])
 
     voxels_left = left(components.sizes).astype(np.int64)
     all_removed = are_doubtful(voxels_left, left(components.sums), smaller=total, sure=sure)
@@ -198,9 +200,11 @@ def dice_by_size(
     for mask, region, positive in zip(masks, reference, positives, strict=True):
         inside = mask[components.box]
         hits = inside & region[components.box]
-        predicted = left(np.bincount(components.labels[inside], minlength=len(components.sizes)))
-        tp = left(np.bincount(components.labels[hits], minlength=len(components.sizes)))
-        dice += _dice(np.where(all_removed, 0, tp), np.where(all_removed, 0, predicted), positive)
+        predicted = left(np.bincount(components.labels[inside], minlength=count))
+        tp = left(np.bincount(components.labels[hits], minlength=count))
+        predicted[all_removed] = 0
+        tp[all_removed] = 0
+        dice += _dice(tp, predicted, positive)
     return dice
 
 
@@ -210,7 +214,8 @@ def best_indices(scores: Floats, candidates: Sequence[float], *, preferred: Sequ
     `preferred` has a value for each axis. Among equal scores the one whose candidates are nearest to it wins.
     """
     highest = np.argwhere(scores >= scores.max() - _TIE)
-    distances = np.abs(np.asarray(candidates)[highest] - np.asarray(preferred)).sum(axis=1)
+    values = np.asarray(candidates)[highest]
+    distances = np.abs(values - np.asarray(preferred)).sum(axis=1)
     nearest: list[int] = highest[np.argmin(distances.round(9))].tolist()
     return nearest
 

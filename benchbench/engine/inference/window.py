@@ -1,9 +1,9 @@
 """Sliding window: predicts a volume of any size with a network that takes patches of one size.
 
 The windows form a grid, so the weights of a window are the product of one vector per axis. Along each axis the
-weights of all windows that cover a voxel add up to 1: results are multiplied and added, and no map of weights is
-counted or divided by afterwards. MONAI's SlidingWindowInferer keeps such a map, and nnU-Net's predictor a float16
-sum; on a CPU they took 1.7 and 5.4 times as long.
+weights of all windows that cover a voxel add up to 1: results are multiplied and added, and there is no map of
+weights to divide by afterwards. MONAI's SlidingWindowInferer has such a map, and nnU-Net's predictor sums in
+float16; on a CPU they took 1.7 and 5.4 times as long.
 
 Source: the Gaussian importance of Isensee et al. 2021 (nnU-Net), doi:10.1038/s41592-020-01008-z.
 Differs: sums are float32. In float16 the rounding is visible in the result.
@@ -62,7 +62,7 @@ def predict_windows(
 
     Memory, without the volume and what `predict` needs for a batch: 4 K bytes per voxel for the result, 4 bytes
     per voxel of one patch for the weights, and up to 4 (C + 3 K) bytes per voxel of a batch of patches. A padded
-    volume is held once more, and its result too where `out` is given. The number of windows does not matter.
+    volume is held once more, and its result too where `out` is given. It does not depend on the number of windows.
 
     Raises:
         IncompatibleError: the result of `predict` does not have the size of the patch.
@@ -101,12 +101,15 @@ def window_spans(
     The first begins at 0 and the last ends at `size`. Neighbours share at least `overlap` of the width, rounded up
     to voxels but never the whole width. There are as few as that allows, spread evenly, to a voxel.
     """
-    stride = max(1, width - math.ceil(round(width * overlap, 6)))
+    shared = math.ceil(round(width * overlap, 6))
+    stride = max(1, width - shared)
     gaps = math.ceil((size - width) / stride)
     starts = [0]
     if gaps:
         starts = [round(number * (size - width) / gaps) for number in range(gaps + 1)]
-    bell = _bell(width) if importance == "gaussian" else torch.ones(width, dtype=torch.float64)
+    bell = torch.ones(width, dtype=torch.float64)
+    if importance == "gaussian":
+        bell = _gaussian(width)
     totals = torch.zeros(size, dtype=torch.float64)
     for start in starts:
         totals[start : start + width] += bell
@@ -128,7 +131,10 @@ def count_windows(space: Sequence[int], patch: Sequence[int], *, overlap: float)
 def sum_over_flips(predict: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Return the sum of what `predict` returns for all flips of (B, C, *patch), each flipped back."""
     axes = range(2, images.ndim)
-    first, *others = (flip for count in (1, 2, 3) for flip in itertools.combinations(axes, count))
+    flips: list[tuple[int, ...]] = []
+    for count in (1, 2, 3):
+        flips += itertools.combinations(axes, count)
+    first, *others = flips
     # the sum starts with a copy that `flip` made: a result of `predict` itself may be a view of the volume
     total = predict(images.flip(first)).flip(first).float()
     for flip in others:
@@ -136,7 +142,7 @@ def sum_over_flips(predict: Callable[[Tensor], Tensor], images: Tensor) -> Tenso
     return total.add_(predict(images))
 
 
-def _bell(width: int) -> Tensor:
+def _gaussian(width: int) -> Tensor:
     distances = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
     return torch.exp(-0.5 * (distances / (_GAUSSIAN_SHARE * width)) ** 2)
 
@@ -179,7 +185,8 @@ def _add_weighted(
 ) -> None:
     """Add `share` times the weighted results (B, K, *patch) to the sums; `buffer` (*patch) is overwritten."""
     for window, result in zip(windows, results, strict=True):
-        sums[_index(window)].addcmul_(result, _weights(window, out=buffer), value=share)
+        weights = _weights(window, out=buffer)
+        sums[_index(window)].addcmul_(result, weights, value=share)
 
 
 def _index(window: Window) -> tuple[slice, ...]:
@@ -209,5 +216,6 @@ def _zeros(regions: int, volume: Tensor, out: Tensor | None) -> Tensor:
     """Return (K, *space) of 0, in `out` if it is given."""
     if out is None:
         return torch.zeros(regions, *volume.shape[1:], device=volume.device)
-    assert out.shape == (regions, *volume.shape[1:]), f"out is {tuple(out.shape)}"
+    expected = (regions, *volume.shape[1:])
+    assert out.shape == expected, f"out is {tuple(out.shape)}"
     return out.zero_()

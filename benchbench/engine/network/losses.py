@@ -1,4 +1,8 @@
-"""Losses of the protocol, on logits."""
+"""Losses of the protocol, on logits.
+
+MONAI has these losses too, but its Dice takes sums over the samples of one process only, not over a batch that
+several processes share.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +77,8 @@ def deep_supervision_loss(
 def _resized(labels: Tensor, size: torch.Size) -> Tensor:
     if labels.shape[1:] == size:
         return labels
-    return F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[:, 0].to(labels.dtype)
+    resized = F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
+    return resized[:, 0].to(labels.dtype)
 
 
 def _softmax_loss(name: Loss, logits: Tensor, labels: Tensor, sum_over_batch: SumOverBatch) -> Tensor:
@@ -81,7 +86,8 @@ def _softmax_loss(name: Loss, logits: Tensor, labels: Tensor, sum_over_batch: Su
     classes = with_background(masks)  # (B, 1 + K, *space)
     loss = F.cross_entropy(logits, classes.to(torch.uint8).argmax(1))
     if "dice" in name:
-        loss = loss + _dice(logits.softmax(1)[:, 1:], masks.float(), sum_over_batch)
+        foreground = logits.softmax(1)[:, 1:]
+        loss = loss + _dice(foreground, masks.float(), sum_over_batch)
     return loss
 
 

@@ -91,7 +91,8 @@ def whole_frame(shape: Sequence[int], affine: Floats | None, *, slice_axis: Slic
         stored = {int(world): axis for axis, world in enumerate(orientation[:, 0])}
         if slice_axis is None:
             axes = (stored[2], stored[1], stored[0])
-            flipped = tuple(bool(orientation[axis, 1] < 0) for axis in axes)
+            is_reversed = orientation[:, 1] < 0
+            flipped = tuple(bool(is_reversed[axis]) for axis in axes)
         else:
             first = stored[_WORLD[slice_axis]]
             axes = (first, *sorted({0, 1, 2} - {first}))

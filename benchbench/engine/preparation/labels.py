@@ -29,10 +29,12 @@ def region_bits(label: NDArray[Any], task: Task) -> BitMasks:
 def sample_foreground(bits: BitMasks, *, regions: int) -> NDArray[np.int32]:
     """Return the indices (N, 3) of labelled voxels, evenly spread over each region, at most 4096 of each."""
     labelled = np.flatnonzero(bits != 0)  # several times faster on bool than on numbers
+    labelled_bits = bits.ravel()[labelled]
     indices = []
     for number in range(regions):
-        voxels = labelled[bits.ravel()[labelled] & (1 << number) > 0]
+        voxels = labelled[labelled_bits & (1 << number) > 0]
         count = min(len(voxels), _VOXELS_PER_REGION)
-        sample = voxels[np.linspace(0, len(voxels) - 1, count).astype(np.int64)]
-        indices.append(np.stack(np.unravel_index(sample, bits.shape), axis=1).astype(np.int32))
+        evenly = np.linspace(0, len(voxels) - 1, count).astype(np.int64)
+        sample = np.unravel_index(voxels[evenly], bits.shape)
+        indices.append(np.stack(sample, axis=1).astype(np.int32))
     return np.concatenate(indices)

@@ -37,8 +37,9 @@ def normalise(
     is_8_bit = image.dtype == np.uint8
     if intensity == "unit" and is_8_bit and not one_hot_foreground and denoise is None:
         return np.ascontiguousarray(image)
-    scaled = torch.empty(len(image) + one_hot_foreground, *image.shape[1:], dtype=torch.float16)
-    foreground = np.zeros(image.shape[1:], dtype=bool)
+    channels, *space = image.shape
+    scaled = torch.empty(channels + one_hot_foreground, *space, dtype=torch.float16)
+    foreground = np.zeros(space, dtype=bool)
     for channel, stored in zip(scaled, image, strict=False):
         values = np.array(stored, dtype=np.float32, order="C")
         inside = values != 0
@@ -81,7 +82,8 @@ def _standardise(values: Channel, count: int, *, inside: Mask | None = None) -> 
     if inside is not None:
         values *= inside
     flat = values.ravel()
-    values *= _inverse(math.sqrt(float(np.dot(flat, flat)) / max(count, 1)))
+    variance = float(np.dot(flat, flat)) / max(count, 1)
+    values *= _inverse(math.sqrt(variance))
 
 
 def _inverse(span: float) -> float:

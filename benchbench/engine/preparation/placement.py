@@ -25,11 +25,14 @@ class Placement(NamedTuple):
 
 def place(native: Sequence[int], patch: Sequence[int]) -> Placement:
     """Return the placement of a slice at the largest size that fits the patch and keeps its aspect, centred."""
-    factor = min(patch[0] / native[0], patch[1] / native[1])
-    height = min(patch[0], max(1, round(native[0] * factor)))
-    width = min(patch[1], max(1, round(native[1] * factor)))
-    offset = ((patch[0] - height) // 2, (patch[1] - width) // 2)
-    return Placement((native[0], native[1]), (height, width), offset)
+    native_height, native_width = native
+    patch_height, patch_width = patch
+    factor = min(patch_height / native_height, patch_width / native_width)
+    height = min(patch_height, max(1, round(native_height * factor)))
+    width = min(patch_width, max(1, round(native_width * factor)))
+    top = (patch_height - height) // 2
+    left = (patch_width - width) // 2
+    return Placement((native_height, native_width), (height, width), (top, left))
 
 
 def resize_image(slices: NDArray[Any], placement: Placement, patch: Sequence[int]) -> NDArray[Any]:
@@ -40,7 +43,8 @@ def resize_image(slices: NDArray[Any], placement: Placement, patch: Sequence[int
 
 def resize_label(bits: BitMasks, placement: Placement, patch: Sequence[int]) -> BitMasks:
     """Return bit masks (S, H, W) as (S, *patch): each pixel takes its nearest neighbour; padded with 0."""
-    return _resize(bits[:, None], placement, patch, method=cv2.INTER_NEAREST_EXACT)[:, 0]
+    resized = _resize(bits[:, None], placement, patch, method=cv2.INTER_NEAREST_EXACT)
+    return resized[:, 0]
 
 
 def _resize(slices: NDArray[Any], placement: Placement, patch: Sequence[int], *, method: int) -> NDArray[Any]:

@@ -68,7 +68,8 @@ def prepare_cases(
     dataset_name = recipe.partition(" ")[0]
 
     def prepare(case: CaseRef) -> PreparedCase | DataError:
-        key = hashlib.sha256(json.dumps([digests[case.id], *settings]).encode()).hexdigest()
+        content = json.dumps([digests[case.id], *settings])
+        key = hashlib.sha256(content.encode()).hexdigest()
         folder = cache / "prepared" / key[:2] / key
         try:
             if not folder.exists():

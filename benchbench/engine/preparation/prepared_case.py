@@ -101,7 +101,8 @@ class PreparedCase:
 
     @cached_property
     def _description(self) -> dict[str, Any]:
-        description: dict[str, Any] = json.loads((self.folder / "case.json").read_text())
+        content = (self.folder / "case.json").read_text()
+        description: dict[str, Any] = json.loads(content)
         return description
 
 

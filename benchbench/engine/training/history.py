@@ -45,7 +45,8 @@ def _scores(part: str, aggregate: str, counts: Integers, regions: Sequence[str],
     With several regions there is also the Dice of each. Pooled counts of a softmax, background first, also give
     the scores of classes.
     """
-    of_regions = Counts(*np.moveaxis(counts[:, -len(regions) :], -1, 0))
+    region_counts = counts[:, -len(regions) :]
+    of_regions = Counts(*np.moveaxis(region_counts, -1, 0))
     values = {metric: overlap(metric, of_regions, empty=empty) for metric in METRICS}
     scores: Row = {}
     for metric, value in values.items():

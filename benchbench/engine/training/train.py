@@ -170,7 +170,8 @@ class Training:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         counts = torch.zeros(self._classes, 4, dtype=torch.int64, device=self.device)
         for number, numbers in enumerate(batches):
-            self._set_learning_rate(len(self.history) * len(batches) + number, len(batches))
+            step = len(self.history) * len(batches) + number
+            self._set_learning_rate(step, steps_per_epoch=len(batches))
             part = self.processes.part(len(numbers))
             images, labels = self.train_source.batch(numbers, generator=generator, part=part)
             images, labels = augment(
@@ -186,7 +187,8 @@ class Training:
             sample_counts = count_logits(logits, labels, self.protocol, regions=len(self.regions))
             counts += sample_counts[: part.counted].sum(0)
             progress((number + 1) / len(batches))
-        total, counts = self.processes.all_reduce(total), self.processes.all_reduce(counts)
+        total = self.processes.all_reduce(total)
+        counts = self.processes.all_reduce(counts)
         return float(total) / len(self.train_source), counts.cpu().numpy()
 
     def _compute_loss(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
@@ -255,7 +257,7 @@ class Training:
         del self.checkpoints[self.protocol.keep :]
         return rank == 0
 
-    def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
+    def _set_learning_rate(self, step: int, *, steps_per_epoch: int) -> None:
         losses = [row["validation_loss"] for row in self.history]
         rate = learning_rate(
             self.protocol.schedule,

@@ -42,7 +42,8 @@ def validate(model: nn.Module, source: Source, protocol: Protocol, *, regions: i
         loss, case_counts = _validate_volume(model, case, protocol, device=source.device, regions=regions)
         losses.append(loss)
         counts.append(case_counts)
-    return Validation(float(torch.stack(losses).mean()), torch.stack(counts).cpu().numpy())
+    mean_loss = torch.stack(losses).mean()
+    return Validation(float(mean_loss), torch.stack(counts).cpu().numpy())
 
 
 def _validate_slices(model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int) -> Validation:
