@@ -131,9 +131,9 @@ def test_a_distance_is_worse_to_the_right(tmp_path: Path) -> None:
     runs = [key(model, fold) for model in ("near", "far") for fold in range(3)]
     folder = plan(tmp_path, runs, metrics=["hd95"])
     for run in runs:
-        mine = scans(run.fold, better=0.0)
-        far = {case: {"hd95_mm": (1.0 if run.model == "near" else 4.0) + n / 9} for n, case in enumerate(mine)}
-        end(folder, run, mine, far)
+        cases = scans(run.fold, better=0.0)
+        far = {case: {"hd95_mm": (1.0 if run.model == "near" else 4.0) + n / 9} for n, case in enumerate(cases)}
+        end(folder, run, cases, far)
     view = view_of(read_results(folder))
     with figure_style():
         figure = draw_differences(view)

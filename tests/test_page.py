@@ -1,4 +1,4 @@
-"""The page of a benchmark: what stands on it, as text and in a browser."""
+"""The content of a benchmark's page, as text and in a browser."""
 
 from __future__ import annotations
 

@@ -72,7 +72,9 @@ class Board:
         """Draws of every bootstrap; fewer where there are many pairs."""
         n_rows = len(self.rows)
         n_pairs = n_rows * (n_rows - 1) // 2
-        return DRAWS if n_pairs <= _MANY_PAIRS else DRAWS // 5
+        if n_pairs <= _MANY_PAIRS:
+            return DRAWS
+        return DRAWS // 5
 
     @cached_property
     def intervals(self) -> Mapping[str, Interval | Unknown]:
@@ -176,7 +178,9 @@ def _make_board(
     if common["value"].isna().all():
         return
     if n_dropped:
-        dropped = "1 case" if n_dropped == 1 else f"{n_dropped} cases"
+        dropped = f"{n_dropped} cases"
+        if n_dropped == 1:
+            dropped = "1 case"
         reason = f"undefined for some rows only (rule for empty masks: {basis.empty})"
         notes = [*notes, f"{dropped} left out: {reason}"]
     panel = make_panel(common, is_lower_better=is_lower_better(basis.metric))

@@ -11,7 +11,9 @@ _ROPE_DISTANCE = 1.0  # mm or pixels
 
 def rope_of(metric: str) -> float:
     """Return half the width of the region of practical equivalence, in the metric's own unit."""
-    return _ROPE_DISTANCE if is_lower_better(metric) else _ROPE
+    if is_lower_better(metric):
+        return _ROPE_DISTANCE
+    return _ROPE
 
 
 def test_over_train(record: Record, *, folds: int) -> float:

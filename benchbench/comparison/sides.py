@@ -151,7 +151,9 @@ def _with_common_folds(one: Side, other: Side) -> Pair:
 
 
 def _folder_at(path: Path) -> ResultsFolder | None:
-    return ResultsFolder(path) if (path / "benchmark.json").is_file() else None
+    if (path / "benchmark.json").is_file():
+        return ResultsFolder(path)
+    return None
 
 
 def _read_benchmark(path: Path) -> Results:
@@ -165,4 +167,6 @@ def _read_benchmark(path: Path) -> Results:
 
 
 def _label(group: Group) -> str:
-    return group.model if group.variant == "default" else f"{group.model} ({group.variant})"
+    if group.variant == "default":
+        return group.model
+    return f"{group.model} ({group.variant})"

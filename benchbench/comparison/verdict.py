@@ -19,7 +19,9 @@ class Verdict(NamedTuple):
     """Difference, interval and tests of that comparison; empty for a single model."""
 
     def __str__(self) -> str:
-        return f"{self.headline}; {self.grounds}" if self.grounds else self.headline
+        if self.grounds:
+            return f"{self.headline}; {self.grounds}"
+        return self.headline
 
 
 def verdict(comparison: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
@@ -71,14 +73,18 @@ def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
     detectable = comparison.smallest_detectable
     if not comparison.is_separable and not isinstance(detectable, Unknown):
         parts.append(f"a difference of {detectable:.4f} would be detected with 80 % power")
-    direction = "; lower is better" if is_lower_better(metric) else ""
-    return f"{', '.join(parts)}; {_basis(comparison, seeds)}{direction}"
+    text = f"{', '.join(parts)}; {_basis(comparison, seeds)}"
+    if is_lower_better(metric):
+        text += "; lower is better"
+    return text
 
 
 def _join(labels: Sequence[str]) -> str:
     first = ", ".join(labels[:_MOST_LABELS])
     n_more = len(labels) - _MOST_LABELS
-    return f"{first} and {n_more} more" if n_more > 0 else first
+    if n_more > 0:
+        return f"{first} and {n_more} more"
+    return first
 
 
 def _basis(comparison: Comparison, seeds: int) -> str:
@@ -90,7 +96,9 @@ def _basis(comparison: Comparison, seeds: int) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}s"
 
 
 def _interval(comparison: Comparison) -> str:
@@ -107,4 +115,6 @@ def _signed(value: float) -> str:
 def _probability(value: float | Unknown) -> str:
     if isinstance(value, Unknown):
         return f"unknown ({value.reason})"
-    return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"
+    if value < 0.0001:
+        return "< 0.0001"
+    return f"= {value:.4f}"

@@ -115,4 +115,6 @@ def _write_table(folder: ResultsFolder, results: Results, name: str, title: str,
 
 
 def _with_note(results: Results, title: str) -> str:
-    return f"{title} ({PHANTOM_NOTE})" if results.manifest.phantom else title
+    if results.manifest.phantom:
+        return f"{title} ({PHANTOM_NOTE})"
+    return title

@@ -10,6 +10,7 @@ import pandas as pd
 from benchbench.comparison.board import Board
 from benchbench.results.record import Value
 from benchbench.statistics import Comparison, Interval, Unknown
+from benchbench.tables.results import table_of_rows
 
 _RANK_COLUMNS = ("dataset", "metric", "row", "rank", "low", "high")
 _CHOICE_COLUMNS = ("choice", "tau", "moved")
@@ -67,7 +68,7 @@ def difference_table(boards: Sequence[Board]) -> pd.DataFrame:
     for board in boards:
         basis = _basis(board)
         lines += [{**basis, **_difference(comparison)} for comparison in board.comparisons]
-    return pd.DataFrame(lines, columns=None if lines else ["dataset", "metric"])
+    return table_of_rows(lines, ["dataset", "metric"])
 
 
 def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
@@ -75,7 +76,7 @@ def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
     lines: list[dict[str, Value]] = []
     for board in boards:
         lines += _ranks(board)
-    return pd.DataFrame(lines, columns=None if lines else list(_RANK_COLUMNS))
+    return table_of_rows(lines, _RANK_COLUMNS)
 
 
 def choice_table(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def choice_table(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.
             common = {"dataset": board.dataset, "metric": board.metric}
             common |= {name: choice[name] for name in _CHOICE_COLUMNS}
             lines += [{**common, "row": label, "rank": choice[label]} for label in board.rows]
-    return pd.DataFrame(lines, columns=None if lines else ["dataset", "metric", "choice", "row", "rank"])
+    return table_of_rows(lines, ["dataset", "metric", "choice", "row", "rank"])
 
 
 def _basis(board: Board) -> dict[str, Value]:
@@ -131,7 +132,9 @@ def _difference(comparison: Comparison) -> _Difference:
 
 
 def _known(value: float | Unknown) -> float | None:
-    return None if isinstance(value, Unknown) else value
+    if isinstance(value, Unknown):
+        return None
+    return value
 
 
 def _ranks(board: Board) -> Iterator[dict[str, Value]]:

@@ -61,9 +61,9 @@ def _tiers(boards: Sequence[Board]) -> Iterator[str]:
     yield "## Tiers"
     yield to_markdown(standing_table(boards)).rstrip("\n")
     yield _TIERS
-    families = [f"{board.dataset}: {plain_markdown(board.family)}." for board in boards if board.comparisons]
-    if families:
-        yield "\n".join(families)
+    compared = [board for board in boards if board.comparisons]
+    if compared:
+        yield "\n".join(f"{board.dataset}: {plain_markdown(board.family)}." for board in compared)
 
 
 def _explanations(results: Results) -> Iterator[str]:
@@ -88,7 +88,8 @@ def _largest_share_of_empty(results: Results) -> float:
 
 def _problems(results: Results) -> Iterator[str]:
     """Yield failed runs, mixed data, missing metrics and missing runs."""
-    failed = [record for _, record in sorted(results.records.items()) if record.status != "done"]
+    records = [record for _, record in sorted(results.records.items())]
+    failed = [record for record in records if record.status != "done"]
     if failed:
         yield "## Failed and diverged runs"
         yield "\n".join(map(_describe_ending, failed))

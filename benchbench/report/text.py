@@ -86,7 +86,9 @@ def _cell(value: object) -> str:
     if value is None or value is pd.NA:
         return ""
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4f}"
+        if math.isnan(value):
+            return ""
+        return f"{value:.4f}"
     return str(value)
 
 

@@ -90,8 +90,9 @@ def _measure_cases(
     """
 
     def measure(name: str) -> Sequence[RegionMeasures] | DataError:
+        prediction = predictions.get(name)
         try:
-            return measure_case(name, references[name], predictions.get(name), scoring)
+            return measure_case(name, references[name], prediction, scoring)
         except DataError as error:
             return error
         finally:
@@ -131,4 +132,6 @@ def _notes_on_regions(cases: pd.DataFrame) -> Iterator[str]:
 
 
 def _count(names: Sequence[str], noun: str) -> str:
-    return f"{len(names)} {noun}" if len(names) == 1 else f"{len(names)} {noun}s"
+    if len(names) == 1:
+        return f"1 {noun}"
+    return f"{len(names)} {noun}s"

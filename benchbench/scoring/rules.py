@@ -97,7 +97,8 @@ def _read_task(path: Path) -> Regions:
 
 def _label_values(path: Path, region: str, values: object) -> tuple[int, ...]:
     items = values if isinstance(values, list) else [values]
-    # a boolean is an instance of int too
-    if not items or not all(type(item) is int for item in items):
+    # isinstance would accept booleans
+    are_integers = all(type(item) is int for item in items)
+    if not items or not are_integers:
         raise UsageError(f"{path}: labels.{region}: found {values!r}, expected an integer or a list of integers")
     return tuple(items)

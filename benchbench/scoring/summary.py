@@ -32,7 +32,9 @@ def summarise(cases: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     one_run = cases.assign(fold=0, seed=0)
     rows: list[dict[str, Value]] = []
     for line in summaries(one_run, None, metrics=scoring.metrics, empty=scoring.empty):
-        row = {name: value for name, value in asdict(line).items() if name not in _OF_FOLDS}
+        row: dict[str, Value] = asdict(line)
+        for name in _OF_FOLDS:
+            del row[name]
         if line.aggregate == "case":
             row |= _interval(scored, line)
         rows.append(row)
@@ -43,8 +45,9 @@ def summarise(cases: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
 
 def _interval(scored: pd.DataFrame, line: SummaryLine) -> dict[str, Value]:
     """Return the interval of the line's mean, with a note on how far it can be trusted."""
-    part = scored if line.region == MEAN_REGION else scored[scored["region"] == line.region]
-    table = part.pivot_table(index="case", columns="region", values=line.metric, dropna=False, sort=True)
+    if line.region != MEAN_REGION:
+        scored = scored[scored["region"] == line.region]
+    table = scored.pivot_table(index="case", columns="region", values=line.metric, dropna=False, sort=True)
     values = table.dropna().mean(axis=1)
     if values.empty:
         return {}

@@ -10,7 +10,7 @@ import pandas as pd
 from benchbench.plan.run import GROUP, KEYS
 from benchbench.results.record import Record, Value
 from benchbench.tables.marks import with_marks
-from benchbench.tables.results import Results, with_integers
+from benchbench.tables.results import Results, table_of_rows, with_integers
 
 
 def cost_table(results: Results) -> pd.DataFrame:
@@ -19,8 +19,9 @@ def cost_table(results: Results) -> pd.DataFrame:
     `seconds` is the wall time of the process that ended the run; `train_seconds` is that of all epochs, each with
     its inner validation. `uncounted` names the modules whose work is not in the GMACs.
     """
-    rows = [_row(results.records[key]) for key in results.planned if key in results.records]
-    return _finish(results, pd.DataFrame(rows, columns=None if rows else [*KEYS, "seconds"]))
+    recorded = [results.records[key] for key in results.planned if key in results.records]
+    table = table_of_rows(list(map(_row, recorded)), [*KEYS, "seconds"])
+    return _finish(results, table)
 
 
 def cost_summary(results: Results) -> pd.DataFrame:
@@ -29,11 +30,12 @@ def cost_summary(results: Results) -> pd.DataFrame:
     Times are means over these runs, GPU-hours and energy are sums, memory is the maximum. A number that one of the
     runs lacks is left empty, as are parameters and GMACs that differ between runs.
     """
-    rows = [_row(results.records[key]) for key in results.planned if results.is_done(key)]
-    if not rows:
+    done = [results.records[key] for key in results.planned if results.is_done(key)]
+    if not done:
         return _finish(results, pd.DataFrame(columns=[*GROUP, "runs", *_SUMMARY]))
     numbers = {name: np.float64 for name in _SUMMARY if name != "device"}
-    runs = pd.DataFrame(rows).astype(numbers).groupby(GROUP, sort=True)
+    table = pd.DataFrame(map(_row, done)).astype(numbers)
+    runs = table.groupby(GROUP, sort=True)
     summary = runs.agg(_SUMMARY)
     summary.insert(0, "runs", runs.size())
     return _finish(results, summary.reset_index())
@@ -64,7 +66,9 @@ def _row(record: Record) -> dict[str, Value]:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+    if value is None:
+        return None
+    return round(value, 3)
 
 
 def _strict_mean(values: pd.Series) -> float:
@@ -82,7 +86,9 @@ def _strict_max(values: pd.Series) -> float:
 def _common_value(values: pd.Series) -> float:
     """Return the value that all runs have; nan if they differ."""
     first = values.iloc[0]
-    return float(first) if (values == first).all() else np.nan
+    if (values == first).all():
+        return float(first)
+    return np.nan
 
 
 def _join_different(values: pd.Series) -> str:

@@ -68,7 +68,9 @@ def _scores(lines: list[SummaryLine]) -> dict[str, Value]:
     }
     regions = {line.region for line in lines} - {MEAN_REGION}
     for line in lines:
-        name = line.metric if line.aggregate == "case" else f"{line.metric}_{line.aggregate}"
+        name = line.metric
+        if line.aggregate != "case":
+            name += f"_{line.aggregate}"
         if line.region == MEAN_REGION:
             row[name] = line.mean
         elif len(regions) > 1:

@@ -67,10 +67,14 @@ def mean_columns(results: Results, variant: str, lines: Sequence[SummaryLine]) -
     columns: dict[str, Value] = {}
     for metric in results.metrics(variant):
         for name in names_with_units(metric, means) or [metric]:
-            columns[name] = means[name].mean if name in means else np.nan
+            columns[name] = np.nan
+            if name in means:
+                columns[name] = means[name].mean
     first = _first_mean(results, variant, means)
+    if first is None:
+        return {**columns, **dict.fromkeys(_FIRST_METRIC, np.nan)}
     for name in _FIRST_METRIC:
-        columns[name] = np.nan if first is None else getattr(first, name)
+        columns[name] = getattr(first, name)
     return columns
 
 
@@ -92,14 +96,18 @@ def _standing(results: Results, group: Group) -> _Standing:
         "parameters": _common_value([record.parameters for record in records]),
         "gmacs": _common_value([record.cost.get("gmacs") for record in records]),
     }
+    metric, score = results.metrics(variant)[0], np.nan
     first = _first_mean(results, variant, _case_means(lines))
-    metric = results.metrics(variant)[0] if first is None else first.metric
-    sign = -1 if is_lower_better(metric) else 1
+    if first is not None:
+        metric, score = first.metric, first.mean
+    if is_lower_better(metric):
+        score = -score
+    is_mixed = (group.dataset, variant) in mixed_data(results)
     return _Standing(
         columns=columns,
-        score=np.nan if first is None else sign * first.mean,
+        score=score,
         basis=f"{metric} {results.empty(variant)} {results.selects_on_test_set(variant)}",
-        has_rank=len(done) == len(planned) and (group.dataset, variant) not in mixed_data(results),
+        has_rank=len(done) == len(planned) and not is_mixed,
     )
 
 
@@ -115,10 +123,14 @@ def _case_means(lines: Sequence[SummaryLine]) -> dict[str, SummaryLine]:
 def _first_mean(results: Results, variant: str, means: dict[str, SummaryLine]) -> SummaryLine | None:
     """Return the line of the first metric; None where the metric is unknown or known in two units."""
     names = names_with_units(results.metrics(variant)[0], means)
-    return means[names[0]] if len(names) == 1 else None
+    if len(names) == 1:
+        return means[names[0]]
+    return None
 
 
 def _common_value(values: Sequence[Value]) -> Value:
     """Return the value that all runs have; None if they differ."""
     different = set(values)
-    return different.pop() if len(different) == 1 else None
+    if len(different) == 1:
+        return different.pop()
+    return None

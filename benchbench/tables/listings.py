@@ -35,23 +35,26 @@ class LabelledTable(NamedTuple):
     labels: tuple[str, ...]
     """Columns that identify a line; the other columns were measured."""
     where: Point
-    """Values of the axes that are constant in the table and no column of it."""
+    """Axis -> the value that holds for the whole table and is in none of its columns."""
 
 
 def listing_tables(results: Results) -> Iterator[LabelledTable]:
     """Yield every listing that the benchmark asks for.
 
     A value is the mean over the folds and seeds of its line, and empty as long as one of these runs has none; a
-    value that all of them share is shown unchanged. An axis that is not the rows has a table per value.
+    value that all of them share is printed unchanged. Each value of an axis other than the rows has a table.
     """
     values = _run_values(results)
     for number, spec in enumerate(results.manifest.listings, start=1):
         others = _other_axes(results, spec)
         labels = tuple(heading for heading, source in spec.columns.items() if is_label(source))
-        for names in itertools.product(*(_included_values(results, spec, axis) for axis in others)):
-            where = dict(zip(others, names, strict=True))
-            name = "-".join(["listing", str(number), *map(slug, names)])
-            title = ", ".join([spec.title, *(f"{axis} {value}" for axis, value in where.items())])
+        values_of_axes = [_included_values(results, spec, axis) for axis in others]
+        for point in itertools.product(*values_of_axes):
+            where = dict(zip(others, point, strict=True))
+            name, title = f"listing-{number}", spec.title
+            for axis, value in where.items():
+                name += f"-{slug(value)}"
+                title += f", {axis} {value}"
             yield LabelledTable(name, title, _frame(results, spec, values, where), labels, where)
 
 

@@ -55,4 +55,6 @@ def _mark(name: str, group: Group, results: Results, pretrained: dict[Group, str
         return results.manifest.ensembles.get(group.model, "")
     if name == "pretrained":
         return pretrained.get(group, "")
-    return OPTIMISTIC_NOTE if results.selects_on_test_set(group.variant) else ""
+    if results.selects_on_test_set(group.variant):
+        return OPTIMISTIC_NOTE
+    return ""

@@ -24,7 +24,7 @@ Orders = Mapping[Axis, Sequence[str | int]]
 
 
 class Pivot(NamedTuple):
-    """A pivot table and how it is named."""
+    """A pivot table with its name and title."""
 
     name: str
     title: str
@@ -40,18 +40,21 @@ def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[Pivot]:
     folds = fold_table(results)
     if not marked:
         folds = folds.drop(columns=[name for name in MARKS if name in folds])
-    orders: dict[Axis, list[str | int]] = {axis: results.manifest.values_of(axis) for axis in get_args(Axis)}
+    axes: tuple[Axis, ...] = get_args(Axis)
+    orders = {axis: results.manifest.values_of(axis) for axis in axes}
     for number, spec in enumerate(results.manifest.tables, start=1):
         others = _other_axes(spec, orders)
         for metric in names_with_units(spec.value, folds) or [spec.value]:
-            for values in itertools.product(*(orders[axis] for axis in others)):
+            values_of_axes = [orders[axis] for axis in others]
+            for values in itertools.product(*values_of_axes):
                 point = dict(zip(others, values, strict=True))
                 yield _pivot(results, folds, spec, metric=metric, point=point, number=number, orders=orders)
 
 
 def _other_axes(spec: TableSpec, orders: Orders) -> list[GroupAxis]:
     axes: tuple[GroupAxis, ...] = get_args(GroupAxis)
-    return [axis for axis in axes if axis not in {spec.rows, spec.columns} and len(orders[axis]) > 1]
+    others = [axis for axis in axes if axis not in {spec.rows, spec.columns}]
+    return [axis for axis in others if len(orders[axis]) > 1]
 
 
 def _pivot(
@@ -71,10 +74,10 @@ def _pivot(
     runs = folds
     for axis, value in point.items():
         runs = runs[runs[axis] == value]
-    values = [slug(str(value)) for value in point.values()]
-    name = "-".join([str(number), column, spec.rows, "by", spec.columns, *values])
+    name = f"{number}-{column}-{spec.rows}-by-{spec.columns}"
     title = f"{results.manifest.title}: {metric} ({_MEANS[spec.aggregate]}), {spec.rows} by {spec.columns}"
     for axis, value in point.items():
+        name += f"-{slug(str(value))}"
         title += f", {axis} {value}"
     if "selection" in runs and (runs["selection"] != "").all():
         title += f", {OPTIMISTIC_NOTE}"
@@ -86,7 +89,8 @@ def _table(runs: pd.DataFrame, spec: TableSpec, column: str, orders: Orders) -> 
     scores: pd.Series | float = np.nan
     if column in runs:
         scores = runs[column].where(runs["status"] == "done")
-    cells = runs.assign(score=scores).groupby([rows, columns])["score"].agg(_strict_mean)
+    by_cell = runs.assign(score=scores).groupby([rows, columns])["score"]
+    cells = by_cell.agg(_strict_mean)
     order = list(orders[rows])
     if rows in {"fold", "seed"}:
         order.sort()
@@ -96,7 +100,8 @@ def _table(runs: pd.DataFrame, spec: TableSpec, column: str, orders: Orders) -> 
         table.loc["mean"] = cells.groupby(columns).agg(_strict_mean)
         if spec.sd:
             table.loc["sd"] = cells.groupby(columns).agg(_strict_sd)
-    table = table.set_axis([_label(runs, columns, value) for value in orders[columns]], axis=1)
+    headings = [_label(runs, columns, value) for value in orders[columns]]
+    table = table.set_axis(headings, axis=1)
     table.insert(0, rows, table.index, allow_duplicates=True)
     return table.reset_index(drop=True)
 

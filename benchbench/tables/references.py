@@ -16,7 +16,7 @@ from benchbench.results.record import Value
 from benchbench.spec.metric_names import is_overlap
 from benchbench.tables.leaderboard import mean_columns
 from benchbench.tables.marks import MARKS
-from benchbench.tables.results import Results, cached_table, lines_of_runs, with_integers
+from benchbench.tables.results import Results, cached_table, lines_of_runs, table_of_rows, with_integers
 from benchbench.tables.summaries import summaries
 
 BACKGROUND = "all background"
@@ -44,7 +44,7 @@ def references(results: Results) -> pd.DataFrame:
     for dataset in sorted({key.dataset for key in results.planned}):
         rows += _rows(results, dataset, BACKGROUND, _empty_predictions(results.cases))
         rows += _rows(results, dataset, UPPER_BOUND, results.upper_bounds)
-    table = pd.DataFrame(rows, columns=None if rows else ["rank", *GROUP])
+    table = table_of_rows(rows, ["rank", *GROUP])
     # a distance that was measured has its unit in its name
     metrics = {metric for variant in results.manifest.scores for metric in results.metrics(variant)}
     unmeasured = [name for name in metrics if name in table and not is_overlap(name)]
@@ -61,7 +61,8 @@ def with_references(board: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 def _rows(results: Results, dataset: str, label: str, table: pd.DataFrame) -> Iterator[dict[str, Value]]:
     """Yield the rows of one reference, whose counts are in the table."""
-    variants = list(dict.fromkeys(run.variant for run in results.manifest.runs if run.dataset == dataset))
+    runs = [run for run in results.manifest.runs if run.dataset == dataset]
+    variants = list(dict.fromkeys(run.variant for run in runs))
     by_scores: dict[str, _Scored] = {}
     for variant in variants:
         cases = _cases_once(results, table, dataset, variant)
@@ -72,9 +73,10 @@ def _rows(results: Results, dataset: str, label: str, table: pd.DataFrame) -> It
         # nan is equal to nan as a text only
         by_scores.setdefault(repr(scores), _Scored(scores, [])).variants.append(variant)
     for scores, equal_variants in by_scores.values():
-        has_all = len(equal_variants) == len(variants) > 1
-        named = _EVERY_VARIANT if has_all else ", ".join(equal_variants)
-        yield {"rank": None, "dataset": dataset, "model": label, "variant": named, "runs": "", **scores}
+        names = ", ".join(equal_variants)
+        if len(equal_variants) == len(variants) > 1:
+            names = _EVERY_VARIANT
+        yield {"rank": None, "dataset": dataset, "model": label, "variant": names, "runs": "", **scores}
 
 
 def _empty_predictions(cases: pd.DataFrame) -> pd.DataFrame:

@@ -101,7 +101,8 @@ def _compare_row(
     if measured is not None:
         labels = measured.labels
         line = measured_line(measured, printed, row)
-    row_name = ", ".join(as_text(_cell(printed, row, name)) for name in _key_columns(printed, labels))
+    key_cells = [_cell(printed, row, name) for name in _key_columns(printed, labels)]
+    row_name = ", ".join(map(as_text, key_cells))
     for column, cell in zip(printed.columns, row, strict=True):
         if column in labels:
             continue
@@ -134,8 +135,9 @@ def _compare_number(row: str, column: str, measured: Any, reported: Cell, *, tol
 
 
 def _value_in(line: Mapping[str, Value] | None, column: str) -> Value:
-    value = None if line is None else line.get(column)
-    return None if pd.isna(value) else value
+    if line is None or pd.isna(line.get(column)):
+        return None
+    return line[column]
 
 
 def _exemption(printed: PrintedTable, row: Sequence[Cell], column: str) -> str:
@@ -156,7 +158,9 @@ def _why_missing(
         return "no table of this shape"
     if line is None:
         return "no such row"
-    return "not all runs have it" if value is None else ""
+    if value is None:
+        return "not all runs have it"
+    return ""
 
 
 def _deviations(printed: PrintedTable, measured: LabelledTable | None) -> list[str]:
@@ -169,9 +173,11 @@ def _deviations(printed: PrintedTable, measured: LabelledTable | None) -> list[s
         if name in keys:
             continue
         for row in printed.rows:
-            line, cell = measured_line(measured, printed, row), _cell(printed, row, name)
+            line = measured_line(measured, printed, row)
+            cell = _cell(printed, row, name)
             if line is not None and not _is_same(line[name], cell):
-                deviations[f"{name} is {as_text(line[name])}, printed is {as_text(cell)}"] = None
+                deviation = f"{name} is {as_text(line[name])}, printed is {as_text(cell)}"
+                deviations[deviation] = None
     return list(deviations)
 
 

@@ -64,7 +64,9 @@ class Results:
     @property
     def data(self) -> str:
         """The content of the column `data` of every table: real or phantom data."""
-        return PHANTOM_NOTE if self.manifest.phantom else "real"
+        if self.manifest.phantom:
+            return PHANTOM_NOTE
+        return "real"
 
     def metrics(self, variant: str) -> list[str]:
         return list(self.manifest.scores[variant].metrics)
@@ -133,8 +135,8 @@ def cached_table(compute: Callable[[Results], Computed]) -> Callable[[Results], 
         name = compute.__name__
         if name not in results.cache:
             results.cache[name] = compute(results)
-        table: Computed = copy.copy(results.cache[name])
-        return table
+        table: Computed = results.cache[name]
+        return copy.copy(table)
 
     return cached
 
@@ -154,7 +156,8 @@ def mixed_data(results: Results) -> list[tuple[str, str]]:
     """Return dataset and variant wherever the finished runs used different files or splits."""
     records: dict[tuple[str, str], list[Record]] = {}
     for key in filter(results.is_done, results.planned):
-        records.setdefault((key.dataset, key.variant), []).append(results.records[key])
+        of_place = records.setdefault((key.dataset, key.variant), [])
+        of_place.append(results.records[key])
     return [place for place, of_place in records.items() if is_mixed(of_place)]
 
 
@@ -186,6 +189,13 @@ def lines_of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
 def lines_of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     """Return the lines of a table that belong to finished runs."""
     return lines_of_runs(table, filter(results.is_done, results.planned))
+
+
+def table_of_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as a table; a table without rows has these columns."""
+    if not rows:
+        return pd.DataFrame(columns=list(columns))
+    return pd.DataFrame(rows)
 
 
 def with_integers(table: pd.DataFrame) -> pd.DataFrame:

@@ -61,7 +61,9 @@ def rows_of(results: Results, dataset: str) -> list[Row]:
 
 def name_for(kind: str, dataset: str, results: Results) -> str:
     """Return a name such as that of a figure, with the dataset in it if there are several."""
-    return kind if len(results.manifest.datasets) == 1 else f"{kind}-{slug(dataset)}"
+    if len(results.manifest.datasets) == 1:
+        return kind
+    return f"{kind}-{slug(dataset)}"
 
 
 def _label(group: Group, *, has_models: bool, has_variants: bool) -> str:
@@ -70,4 +72,6 @@ def _label(group: Group, *, has_models: bool, has_variants: bool) -> str:
         return f"{group.model} ({group.variant})"
     if has_variants:
         return group.variant
-    return group.model if group.variant == "default" or has_models else group.variant
+    if group.variant == "default" or has_models:
+        return group.model
+    return group.variant

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchbench.images.arrays import Floats
 from benchbench.metrics.scores import Counts, distance, overlap
-from benchbench.plan.run import GROUP, KEYS, Group
+from benchbench.plan.run import GROUP, KEYS, Group, RunKey
 from benchbench.spec.metric_names import UNITS, is_overlap
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.table_specs import Aggregate
@@ -23,6 +23,7 @@ from benchbench.tables.results import (
     lines_of_done,
     lines_of_group,
     runs_of_group,
+    table_of_rows,
     with_integers,
 )
 
@@ -104,15 +105,16 @@ def summary_table(results: Results) -> pd.DataFrame:
         for line in lines:
             row = {**group._asdict(), **asdict(line)}
             rows.append({**row, "runs_done": len(done), "runs_planned": len(planned), "data": results.data})
-    table = pd.DataFrame(rows, columns=None if rows else [*GROUP, "data"])
+    table = table_of_rows(rows, [*GROUP, "data"])
     return with_marks(results, with_integers(table))
 
 
 def unmeasured(results: Results) -> dict[str, int]:
     """Return the distances that a variant asks for and the number of recorded runs without them."""
     missing: dict[str, int] = {}
-    for (*_, variant, _, _), cases in results.cases.groupby(KEYS, sort=True):
-        for metric in results.metrics(variant):
+    for names, cases in results.cases.groupby(KEYS, sort=True):
+        key = RunKey(*names)
+        for metric in results.metrics(key.variant):
             if not columns_of(metric, cases):
                 missing[metric] = missing.get(metric, 0) + 1
     return missing
@@ -142,7 +144,8 @@ def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
     if is_overlap(metric):
         return [metric]
     names = [f"{metric}_{unit}" for unit in UNITS]
-    measured = [name for name in names if name in cases and cases[name].notna().any()]
+    known = [name for name in names if name in cases]
+    measured = [name for name in known if cases[name].notna().any()]
     if not measured or not cases[measured].notna().any(axis=1).all():
         return []
     return measured
@@ -170,13 +173,16 @@ def _aggregate(
     for numbers in (_mean_over_regions(regions), *regions):
         fields = numbers._asdict()
         run_values = _known(np.array(fields.pop("run_values")))
+        fold_sd = np.nan
+        if len(run_values) > 1:
+            fold_sd = float(run_values.std(ddof=1))
         yield SummaryLine(
             metric=metric,
             aggregate=aggregate,
             empty=empty,
             **fields,
             fold_mean=_mean(run_values),
-            fold_sd=float(run_values.std(ddof=1)) if len(run_values) > 1 else np.nan,
+            fold_sd=fold_sd,
         )
 
 
@@ -185,9 +191,12 @@ def _region_numbers(
 ) -> _RegionNumbers:
     has_reference = part["tp"] + part["fn"] > 0
     has_prediction = part["tp"] + part["fp"] > 0
-    identity = ["case", "slice"] if "slice" in part else ["case"]
+    identity = [name for name in ("case", "slice") if name in part]
     is_first_seed = ~part[identity].duplicated()
     values = case_values(metric, part, empty, is_pooled=is_pooled)
+    median = np.nan
+    if not is_pooled:
+        median = _median(values)
     run_values = []
     for _, run in part.groupby(["fold", "seed"]):
         run_values.append(_mean(case_values(metric, run, empty, is_pooled=is_pooled)))
@@ -198,7 +207,7 @@ def _region_numbers(
         n_penalised=int((has_reference != has_prediction).sum()),
         n_nan=int(np.isnan(values).sum()),
         mean=_mean(values),
-        median=np.nan if is_pooled else _median(values),
+        median=median,
         dice_pos=_mean(case_values("dice", part[has_reference], empty, is_pooled=False)),
         run_values=run_values,
     )
@@ -225,9 +234,13 @@ def _known(values: Floats) -> Floats:
 
 def _mean(values: Floats) -> float:
     known = _known(values)
-    return float(known.mean()) if len(known) else np.nan
+    if len(known):
+        return float(known.mean())
+    return np.nan
 
 
 def _median(values: Floats) -> float:
     known = _known(values)
-    return float(np.median(known)) if len(known) else np.nan
+    if len(known):
+        return float(np.median(known))
+    return np.nan

@@ -66,7 +66,9 @@ class BoardView:
 
     def colour(self, number: int) -> str:
         """Return the colour of the model at this position; all share one if there are too many."""
-        return SERIES[number] if self.has_colours else SERIES[0]
+        if self.has_colours:
+            return SERIES[number]
+        return SERIES[0]
 
     def export(self, drawing: Drawing, kind: str, *, title: str, caption: str, alt: str) -> Figure:
         """Return the finished figure, with the board's notes in its caption."""
@@ -124,7 +126,9 @@ def scale_x_axis(axes: Axes, values: Floats) -> None:
 
     ratio = values.max() / values.min()
     if ratio > _LOG_RATIO:
-        steps = (1,) if ratio > _DECADES_ONLY_RATIO else (1, 2, 5)
+        steps: tuple[int, ...] = (1, 2, 5)
+        if ratio > _DECADES_ONLY_RATIO:
+            steps = (1,)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_minor_locator(NullLocator())

@@ -31,7 +31,9 @@ def draw_cases(view: BoardView) -> Figure:
     for number in range(len(models)):
         _draw_model(axes, view, number, offsets)
     axes.set_xlabel(view.axis)
-    lines = "; grey lines join the points of the same patient" if is_joined else ""
+    lines = ""
+    if is_joined:
+        lines = "; grey lines join the points of the same patient"
     caption = (
         f"Each point is one of {n_patients} patients{lines}. Above the points is their density, between the two is"
         f" the mean{_describe_intervals(view)}. Models are ordered from the best mean."
@@ -67,7 +69,9 @@ def _describe_intervals(view: BoardView) -> str:
         if interval.warning:
             warnings[interval.warning] = None
     text = " with its 95 % interval"
-    return f"{text} ({'; '.join(warnings)})" if warnings else text
+    if warnings:
+        return f"{text} ({'; '.join(warnings)})"
+    return text
 
 
 def _join_patients(axes: Axes, values: Floats, offsets: Floats, *, is_crowded: bool) -> None:

@@ -105,8 +105,9 @@ def _read_histories(folder: ResultsFolder, row: Row) -> dict[RunKey, History]:
 def _trace(histories: Sequence[History], name: str) -> Trace:
     length = min(map(len, histories))
     values = np.full((len(histories), length), np.nan)
-    for number, history in enumerate(histories):
-        values[number] = [row.get(name, np.nan) for row in history[:length]]
+    for run, history in enumerate(histories):
+        for epoch in range(length):
+            values[run, epoch] = history[epoch].get(name, np.nan)
     is_known = ~np.isnan(values).any(axis=0)
     epochs = np.arange(length)[is_known] + 1.0
     known = values[:, is_known]
@@ -181,10 +182,10 @@ def _small_panels(rows: Sequence[Curves]) -> tuple[Drawing, Sequence[Axes]]:
     lines = -(-len(rows) // _COLUMNS)
     drawing = new_drawing(0.5 + 1.25 * lines)
     panels = drawing.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
-    used, unused = panels[: len(rows)], panels[len(rows) :]
+    used = panels[: len(rows)]
     for panel, row in zip(used, rows, strict=True):
         panel.set_title(shorten(row.label, longest=26), fontweight="normal")
-    for panel in unused:
+    for panel in panels[len(rows) :]:
         panel.set_visible(False)
     for panel in used[-_COLUMNS:]:
         panel.tick_params(labelbottom=True)
@@ -220,6 +221,7 @@ def _labels(rows: Sequence[Curves]) -> str:
 def _count_runs(rows: Sequence[Curves]) -> str:
     counts = sorted({row.n_runs for row in rows})
     fewest, most = counts[0], counts[-1]
-    number = f"{most}" if fewest == most else f"{fewest} to {most}"
-    runs = "run" if most == 1 else "runs"
-    return f"{number} {runs} of each of {_labels(rows)}"
+    number = f"{fewest} to {most} runs"
+    if fewest == most:
+        number = "1 run" if most == 1 else f"{most} runs"
+    return f"{number} of each of {_labels(rows)}"

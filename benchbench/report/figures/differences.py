@@ -34,10 +34,10 @@ def gaps_of(view: BoardView) -> list[Gap]:
     """Return the gap of every model but the leader, in the board's order; none where there is no interval."""
     leader, *others = view.models
     leader_patients, *other_patients = view.patients
-    comparisons = {pair.second: pair for pair in view.board.comparisons if pair.first == leader}
+    comparisons = {(pair.first, pair.second): pair for pair in view.board.comparisons}
     gaps = []
     for model, patients in zip(others, other_patients, strict=True):
-        comparison = comparisons[model]
+        comparison = comparisons[leader, model]
         if not isinstance(comparison.interval, Interval):
             continue
         # a comparison is leader minus model
@@ -112,7 +112,9 @@ def _limits(gaps: Sequence[Gap], rope: float) -> tuple[float, float]:
 
 def _caption(view: BoardView, *, n_outside: int) -> str:
     worse = "right" if view.board.panel.is_lower_better else "left"
-    outside = f" {n_outside} points are outside the axis." if n_outside else ""
+    outside = ""
+    if n_outside:
+        outside = f" {n_outside} points are outside the axis."
     return (
         "Mean paired difference with its 95 % interval; faint points are patients."
         f" Further to the {worse} is worse. Differences in the grey band, ±{view.board.rope:g}, do not matter in"

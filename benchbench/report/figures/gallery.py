@@ -85,7 +85,8 @@ def _grid_row(choice: GalleryChoice, chosen: ChosenCase, pictures: Pictures) -> 
         score = choice.scores.loc[case, model]
         cells.append(Cell(panels, note=format_value(choice.metric, score)))
     plane_names = ", ".join(plane.plane.name for plane in first)
-    return GridRow(f"{chosen.rule.capitalize()}: {shorten(case, longest=40)} · {plane_names}", cells)
+    title = f"{chosen.rule.capitalize()}: {shorten(case, longest=40)} · {plane_names}"
+    return GridRow(title, cells)
 
 
 def _panel(plane: CasePlane, masks: Sequence[Mask]) -> Panel:
@@ -119,7 +120,8 @@ def _read_rows(
     for model in choice.models:
         cases_of_run: dict[RunKey, list[str]] = {}
         for chosen in choice.cases:
-            cases_of_run.setdefault(choice.runs[model][chosen.case], []).append(chosen.case)
+            run = choice.runs[model][chosen.case]
+            cases_of_run.setdefault(run, []).append(chosen.case)
         for run, cases in cases_of_run.items():
             table = folder.run(run).read_table(name, results.records[run])
             for row in table.filter(pc.field("case").isin(cases)).to_pylist():
@@ -139,12 +141,16 @@ def _case_plane(row: Mapping[str, Any]) -> CasePlane:
 
 def _rules(choice: GalleryChoice) -> str:
     *others, last = [chosen.rule for chosen in choice.cases]
-    return f"{', '.join(others)} and {last}" if others else last
+    if others:
+        return f"{', '.join(others)} and {last}"
+    return last
 
 
 def _caption(choice: GalleryChoice) -> str:
     n_models, n_shown = choice.scores.shape[1], len(choice.models)
-    over_models = f" and over {n_models} models" if n_models > 1 else ""
+    over_models = ""
+    if n_models > 1:
+        over_models = f" and over {n_models} models"
     n_cases = len(choice.scores)
     parts = [
         f"The {_rules(choice)} of {n_cases} test cases by {metric_name(choice.metric)}.",

@@ -58,8 +58,10 @@ def choose_gallery(results: Results, dataset: str) -> GalleryChoice | None:
     if scores.empty:
         return None
     lower_is_better = is_lower_better(metric)
-    means = scores.mean()
-    order = (means if lower_is_better else -means).sort_values(kind="stable").index
+    losses = scores.mean()
+    if not lower_is_better:
+        losses = -losses
+    order = losses.sort_values(kind="stable").index
     has_reference = all_cases["tp"] + all_cases["fn"] > 0
     with_reference = set(all_cases[has_reference]["case"])
     return GalleryChoice(
@@ -98,10 +100,13 @@ def _run_of_case(cases: pd.DataFrame) -> dict[str, RunKey]:
 def _choose_metric(results: Results, row: Row, cases: pd.DataFrame) -> str:
     """Return the row's first metric, or Dice if not every case has that metric in the same unit."""
     columns = columns_of(results.metrics(row.group.variant)[0], cases)
-    return columns[0] if len(columns) == 1 else "dice"
+    if len(columns) == 1:
+        return columns[0]
+    return "dice"
 
 
 def _case_scores(results: Results, row: Row, cases: pd.DataFrame, metric: str) -> pd.Series:
     """Return the score of each case, by the name of the case."""
-    scores = case_scores(cases, metric=metric, empty=results.empty(row.group.variant), model=row.label)
+    empty = results.empty(row.group.variant)
+    scores = case_scores(cases, metric=metric, empty=empty, model=row.label)
     return scores.set_index("case")["value"]

@@ -63,7 +63,9 @@ def _erode(mask: Mask, pixels: int) -> Mask:
     """Return the mask without its outermost pixels; the edge of the picture is no outline."""
     for _ in range(pixels):
         padded = np.pad(mask, 1, mode="edge")
-        vertical = padded[:-2, 1:-1] & padded[2:, 1:-1]
-        horizontal = padded[1:-1, :-2] & padded[1:-1, 2:]
-        mask = mask & vertical & horizontal
+        above = padded[:-2, 1:-1]
+        below = padded[2:, 1:-1]
+        left = padded[1:-1, :-2]
+        right = padded[1:-1, 2:]
+        mask = mask & above & below & left & right
     return mask

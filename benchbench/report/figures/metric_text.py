@@ -21,13 +21,17 @@ def metric_name(column: str) -> str:
     name = without_unit(column)
     if name in _NAMES:
         return _NAMES[name]
-    return name.upper() if name.startswith(_ABBREVIATIONS) else name
+    if name.startswith(_ABBREVIATIONS):
+        return name.upper()
+    return name
 
 
 def axis_label(column: str) -> str:
     """Return the metric's name with its unit in brackets, such as HD95 (mm)."""
     unit = unit_of(column)
-    return f"{metric_name(column)} ({unit})" if unit else metric_name(column)
+    if unit:
+        return f"{metric_name(column)} ({unit})"
+    return metric_name(column)
 
 
 def format_value(column: str, value: float, *, sign: bool = False) -> str:

@@ -50,7 +50,9 @@ def draw_pareto(view: BoardView, results: Results) -> Figure | None:
 
 def front(costs: Sequence[float], means: Sequence[float], *, is_lower_better: bool) -> list[int]:
     """Return the indices of the Pareto front, from the cheapest: all that no other matches at the same cost."""
-    losses = np.asarray(means) if is_lower_better else -np.asarray(means)
+    losses = np.asarray(means)
+    if not is_lower_better:
+        losses = -losses
     indices = []
     lowest = np.inf
     for index in np.lexsort((losses, np.asarray(costs))).tolist():
@@ -72,7 +74,8 @@ def _draw_panel(panel: Axes, view: BoardView, costs_by_label: Mapping[str, float
         colour = view.colour(number)
         interval = view.board.intervals[view.models[number]]
         if isinstance(interval, Interval):
-            panel.plot([cost, cost], [interval.low, interval.high], color=colour, linewidth=0.8, alpha=0.6)
+            ends = [interval.low, interval.high]
+            panel.plot([cost, cost], ends, color=colour, linewidth=0.8, alpha=0.6)
         panel.plot([cost], [mean], "o", color=colour, markersize=5, markeredgewidth=0)
     if not view.has_colours:
         _draw_numbers(panel, numbers, costs, means)

@@ -147,8 +147,9 @@ def _place_panels(cell: Cell, width: float) -> list[Box]:
 def _place_line(panels: Sequence[Panel], width: float, top: float) -> list[Box]:
     """Return the positions of panels side by side, all of the greatest height that fits the width."""
     available = width - _GAP / 2 * (len(panels) - 1)
-    widths_per_height = [1 / panel.ratio for panel in panels]
-    height = min(available / sum(widths_per_height), _TALLEST * available / len(panels))
+    width_per_height = sum(1 / panel.ratio for panel in panels)
+    tallest = _TALLEST * available / len(panels)
+    height = min(available / width_per_height, tallest)
     widths = [height / panel.ratio for panel in panels]
     left = (available - sum(widths)) / 2
     boxes = []

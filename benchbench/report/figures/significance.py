@@ -32,7 +32,8 @@ def draw_significance(view: BoardView) -> Figure | None:
     models = view.models
     is_roomy = len(models) <= _ROOMY
     side = min(0.42, 5.0 / len(models))
-    drawing = new_drawing((1.1 if is_roomy else 0.5) + side * (len(models) - is_roomy))
+    head = 1.1 if is_roomy else 0.5
+    drawing = new_drawing(head + side * (len(models) - is_roomy))
     axes = drawing.subplots()
     for comparison in comparisons:
         row = models.index(comparison.first)
@@ -88,7 +89,9 @@ def _draw_cell(axes: Axes, comparison: Comparison, column: int, row: int, *, is_
 
 def _format_p(p: float | Unknown) -> str:
     assert not isinstance(p, Unknown), "a map is drawn of known values"
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+    if p < 0.001:
+        return "<.001"
+    return f"{p:.3f}".removeprefix("0")
 
 
 def _caption(view: BoardView) -> str:

@@ -39,7 +39,7 @@ def _round_numbers(tag: str) -> str:
 def _rename_ids(svg: str, name: str) -> str:
     """Prefix every id that is referred to with the figure's name, and remove the other ids."""
     prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    used = set(re.findall(r"url\(#([^)]+)\)", svg)) | set(re.findall(r'href="#([^"]+)"', svg))
+    used = {*re.findall(r"url\(#([^)]+)\)", svg), *re.findall(r'href="#([^"]+)"', svg)}
 
     def renamed(match: re.Match[str]) -> str:
         if match[1] not in used:

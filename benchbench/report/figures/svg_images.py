@@ -26,10 +26,12 @@ def compact_images(svg: str) -> str:
         if embedded is None:
             return tag
         data = embedded[1]
-        if data not in names:
-            names[data] = f"picture{len(names) + 1}"
-            definitions.append(_definition(names[data], data, tag))
-        return f'<use xlink:href="#{names[data]}"{_position(tag)}/>'
+        name = names.get(data)
+        if name is None:
+            name = f"picture{len(names) + 1}"
+            names[data] = name
+            definitions.append(_definition(name, data, tag))
+        return f'<use xlink:href="#{name}"{_position(tag)}/>'
 
     body = _IMAGE.sub(reference, svg)
     if not definitions:
@@ -88,4 +90,6 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
 
 def _attribute(tag: str, name: str) -> str:
     match = re.search(rf'\b{name}="([^"]*)"', tag)
-    return match[1] if match else ""
+    if match:
+        return match[1]
+    return ""

@@ -39,7 +39,9 @@ def benchmark_page(
     """Return the page as HTML."""
     boards = [board for board, _ in ranked_choices]
     datasets = [dataset_section(results, ranked_choices, name) for name in results.manifest.datasets]
-    further_files = _REPRODUCTION_FILES if reproductions else ()
+    files = [*_FILES, "benchmark.json"]
+    if reproductions:
+        files[-1:-1] = _REPRODUCTION_FILES
     model_costs, run_costs = cost_tables(results)
     content = {
         "title": results.manifest.title,
@@ -57,6 +59,6 @@ def benchmark_page(
         "command": command_of(results.manifest),
         "reruns": row_reruns(folder, results),
         "meanings": MEANINGS,
-        "files": [*_FILES, *further_files, "benchmark.json"],
+        "files": files,
     }
     return render("benchmark.html", content)

@@ -64,7 +64,8 @@ def table_of(frame: pd.DataFrame, *, caption: str, muted: Sequence[bool] = ()) -
             continue
         cells = [cell_of(str(name), value) for value in column]
         is_number = bool(cells) and all(cell.is_number for cell in cells)
-        headings.append(Heading(name=str(name), meaning=meaning(str(name)), is_number=is_number))
+        heading = Heading(name=str(name), meaning=meaning(str(name)), is_number=is_number)
+        headings.append(heading)
         columns.append(cells)
     rows = list(zip(*columns, strict=True))
     return PageTable(caption=caption, headings=headings, rows=rows, muted=muted)
@@ -74,10 +75,13 @@ def cell_of(name: str, value: Any) -> Cell:
     """Return the cell of a value in the column of this name."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if value is None or value is pd.NA or is_nan:
         return Cell("", is_number=True)
-    if isinstance(value, bool):
-        return Cell("yes" if value else "no", str(int(value)))
+    if value is True:
+        return Cell("yes", "1")
+    if value is False:
+        return Cell("no", "0")
     if isinstance(value, float):
         return Cell(_format_number(name, value), f"{value:.6g}", is_number=True)
     if isinstance(value, int):
@@ -90,11 +94,15 @@ def _format_number(name: str, value: float) -> str:
         return f"{value / 2**20:,.0f} MiB"
     if isinstance(value, int):
         return f"{value:,}"
-    if name.startswith("p_") or name in _PROBABILITIES:
-        return f"< {_SMALLEST_P}" if 0 <= value < _SMALLEST_P else f"{value:.4f}"
+    is_probability = name.startswith("p_") or name in _PROBABILITIES
+    if is_probability and 0 <= value < _SMALLEST_P:
+        return f"< {_SMALLEST_P}"
+    if is_probability:
+        return f"{value:.4f}"
     if name in _SIGNED and value < 0:
         return f"\N{MINUS SIGN}{-value:.4f}"
-    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4f}"
+    digits = 1 if abs(value) >= 100 else 4
+    return f"{value:,.{digits}f}"
 
 
 def _is_blank(column: pd.Series) -> bool:

@@ -67,7 +67,8 @@ def _dataset_facts(results: Results, dataset: str) -> Iterator[Fact]:
         return
     yield _data(results, dataset, records)
     splits = sorted({(record.fold, record.split_digest[:12]) for record in records})
-    yield Fact(f"Splits, {dataset}", ", ".join(f"fold {fold}: {digest}" for fold, digest in splits))
+    listed = [f"fold {fold}: {digest}" for fold, digest in splits]
+    yield Fact(f"Splits, {dataset}", ", ".join(listed))
     yield _leakage(results, dataset)
 
 

@@ -108,15 +108,15 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
     pairs = difference_table([board])
     notes = [note for note in dict.fromkeys(pairs["note"]) if note]
     first_pairs = pairs.drop(columns=_NOT_SHOWN).head(_MOST_PAIRS)
-    has_ranks = len(board.rows) <= _MOST_RANKS
-    shown_choices = choices if has_ranks else choices[_CHOICE_COLUMNS]
     is_same_first = choices["first"] == choices["first"].iloc[0]
+    if len(board.rows) > _MOST_RANKS:
+        choices = choices[_CHOICE_COLUMNS]
     return BoardSection(
         board=board,
         pairs=table_of(first_pairs, caption=f"Every pair of rows on {title}"),
         pair_notes=notes,
         n_pairs_left_out=len(pairs) - len(first_pairs),
-        sensitivity=table_of(shown_choices, caption=f"The order on {title} under other choices"),
+        sensitivity=table_of(choices, caption=f"The order on {title} under other choices"),
         n_choices=len(choices),
         n_same_first=int(is_same_first.sum()),
     )

@@ -36,6 +36,11 @@ class _Range(NamedTuple):
     low: float
     high: float
 
+    def percent(self, value: float) -> float:
+        """Return the position of a value in the range, from 0 to 100."""
+        width = (self.high - self.low) or 1.0
+        return 100 * (value - self.low) / width
+
 
 def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTable:
     """Return every row of a dataset from the best, then the reference rows; boards give tiers and intervals."""
@@ -62,7 +67,8 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable | None
     frame = pd.DataFrame(lines)
     # rows may have different folds, and all folds come first
     folds_first = [name for name in frame if name not in _AFTER_FOLDS]
-    return table_of(frame[[*folds_first, *_AFTER_FOLDS]], caption=f"{metric} on {dataset}, fold by fold")
+    frame = frame[[*folds_first, *_AFTER_FOLDS]]
+    return table_of(frame, caption=f"{metric} on {dataset}, fold by fold")
 
 
 def _fold_line(row: Row, folds: pd.DataFrame, column: str) -> dict[str, object]:
@@ -89,13 +95,19 @@ def _places(frame: pd.DataFrame, boards: Sequence[Board]) -> list[_Place | None]
 
 def _select_columns(frame: pd.DataFrame, places: Sequence[_Place | None]) -> pd.DataFrame:
     """Return the columns of the page: with the tier, and with the runs at the end."""
-    tiers = ["" if place is None else place.board.tiers[place.label] for place in places]
+    tiers = [_tier(place) for place in places]
     columns = frame.drop(columns=_NOT_SHOWN)
     columns.insert(1, "tier", tiers)
     if (columns["variant"] == "default").all():
         columns = columns.drop(columns="variant")
     runs = columns.pop("runs")
     return columns.assign(runs=runs)
+
+
+def _tier(place: _Place | None) -> str:
+    if place is None:
+        return ""
+    return place.board.tiers[place.label]
 
 
 def _metric_column(table: PageTable, boards: Sequence[Board]) -> int:
@@ -132,10 +144,14 @@ def _interval_cell(board: Board, label: str, scale: _Range) -> Cell:
     interval = board.intervals[label]
     if isinstance(interval, Unknown):
         return Cell(f"none: {interval.reason}", is_number=True)
-    width = (scale.high - scale.low) or 1.0
-    ends = [100 * (value - scale.low) / width for value in (interval.low, board.means[label], interval.high)]
-    low, high = cell_of("low", interval.low), cell_of("high", interval.high)
-    return Cell(f"{low.text} to {high.text}", low.sort, is_number=True, span=Span(*ends))
+    span = Span(
+        low=scale.percent(interval.low),
+        middle=scale.percent(board.means[label]),
+        high=scale.percent(interval.high),
+    )
+    low = cell_of("low", interval.low)
+    high = cell_of("high", interval.high)
+    return Cell(f"{low.text} to {high.text}", low.sort, is_number=True, span=span)
 
 
 def _ranges(boards: Sequence[Board]) -> dict[str, _Range]:
