@@ -27,9 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "smp_pspnet": {"encoder": "resnet18"},
     "attention_unet": {"width": 4},
     "mask_dino": {"backbone": "resnet18", "encoder_layers": 1, "decoder_layers": 1, "queries": 10, "points": 256},
-    "resunet": {
-        "width": 16
-    },  # fewer channels crash a strided 1×1 convolution of torch 2.15, channels last, on CPUs
+    # fewer channels crash a strided 1×1 convolution of torch 2.15, channels last, on CPUs
+    "resunet": {"width": 16},
     "separable_unet": {"width": 4},
     "unet": {"width": 4},
     "unetr": {"width": 4, "hidden": 24, "mlp": 24, "heads": 2},

@@ -82,7 +82,7 @@ def test_kaiming_convolutions_have_the_deviation_of_he_and_heads_no_bias() -> No
     expected = (2 / (1 + 0.01**2) / (16 * 27)) ** 0.5
     assert convolution.weight.std().item() == pytest.approx(expected, rel=0.03)
     assert not model.heads[0].bias.any()
-    bound = (16 * 8) ** -0.5  # torch's own of a transposed convolution
+    bound = (16 * 8) ** -0.5  # torch's initialisation of a transposed convolution
     assert bound * 0.99 < model.decoder[0].up.weight.abs().max().item() <= bound
     assert model.decoder[0].up.bias.any()
 

@@ -42,7 +42,7 @@ def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def generalised_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the overlap of boxes (..., 4), in (-1, 1], the lower below 0 the further they are apart.
+    """Return the overlap of boxes (..., 4) in (-1, 1], which falls further below 0 the further they are apart.
 
     The shapes are broadcast.
 

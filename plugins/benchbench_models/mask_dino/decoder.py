@@ -59,7 +59,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The memory, finest map first, and the mask map to the predictions of the queries."""
+    """Predicts classes, boxes and masks from the memory, finest map first, and the mask map."""
 
     def __init__(self, classes: int, *, layers: int, queries: int, selection: Selection) -> None:
         super().__init__()

@@ -74,9 +74,9 @@ class DeformableAttention(nn.Module):
     def forward(self, queries: Tensor, references: Tensor, memory: Memory) -> Tensor:
         """Return the attended features (B, Q, C).
 
-        References are the places of the queries as fractions of the image: points (B or 1, Q, 2) or boxes (B, Q,
-        4). Offsets from a point are in pixels of each map; offsets from a box are in eighths of its size, so that
-        the initial four points reach to its edge.
+        References are the places of the queries as fractions of the image: points, (B or 1, Q, 2), or boxes,
+        (B, Q, 4). Offsets from a point are in pixels of each map; offsets from a box are in eighths of its size,
+        so that the initial four points reach to its edge.
         """
         heads, levels, points = self.shape
         offsets = self.offsets(queries).unflatten(-1, (heads, levels, points, 2))
