@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import json
 import os
 import shutil
 import subprocess
@@ -34,9 +35,11 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = Path(__file__).resolve().with_suffix("")
+SERVER = Path(__file__).resolve().with_name("pytest_server.py")
 LEAST_PERCENT = 95
-TIMEOUT_SECONDS = 600
-TESTS_PASSED, TESTS_FAILED = 0, 1
+TIMEOUT_SECONDS = 120
+ALL_TESTS = ""
+TESTS_PASSED, TESTS_FAILED, TIMEOUT_STATUS = 0, 1, 124
 
 Outcome = Literal["caught", "survived", "error"]
 
@@ -81,10 +84,13 @@ def main() -> None:
         sys.exit("\n".join(faults))
     with copies_of_checkout(options.jobs) as copies:
         runner = Runner(copies)
-        failing = runner.find_failing_tests(mutations)
-        if failing:
-            sys.exit("\n".join(["these tests fail without any change:", *failing]))
-        results = runner.try_all(mutations)
+        try:
+            failing = runner.find_failing_tests(mutations)
+            if failing:
+                sys.exit("\n".join(["these tests fail without any change:", *failing]))
+            results = runner.try_all(mutations)
+        finally:
+            runner.stop()
     sys.exit(report(results))
 
 
@@ -167,19 +173,57 @@ def _list_files() -> list[str]:
     return [name for name in names if (ROOT / name).is_file()]  # a deleted file is listed until it is committed
 
 
+class TestServer:
+    """A process that runs the tests of one copy of the checkout, at a start of milliseconds instead of seconds."""
+
+    def __init__(self, copy: Path) -> None:
+        self.copy = copy
+        # the installed package is the checkout itself: the copy precedes it on the path, in workers as well
+        paths = [str(copy), str(copy / "plugins")]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NO_ALBUMENTATIONS_UPDATE": "1",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, str(SERVER), str(TIMEOUT_SECONDS)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(  # noqa: S603 a script of this folder
+            command, cwd=copy, env=environment, stdin=pipe, stdout=pipe, text=True
+        )
+
+    def run_tests(self, tests: Sequence[str]) -> int:
+        """Return pytest's exit status."""
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
+        assert answers is not None
+        requests.write(json.dumps(tests) + "\n")
+        requests.flush()
+        return int(answers.readline())
+
+    def stop(self) -> None:
+        self._process.communicate()
+
+
 class Runner:
     """Runs tests on copies of the checkout, as many at a time as there are copies."""
 
     def __init__(self, copies: Sequence[Path]) -> None:
-        self._count = len(copies)
-        self._free: SimpleQueue[Path] = SimpleQueue()
-        for copy in copies:
-            self._free.put(copy)
+        self._servers = [TestServer(copy) for copy in copies]
+        self._free: SimpleQueue[TestServer] = SimpleQueue()
+        for server in self._servers:
+            self._free.put(server)
+
+    def stop(self) -> None:
+        for server in self._servers:
+            server.stop()
 
     def find_failing_tests(self, mutations: Sequence[Mutation]) -> list[str]:
         """Return the tests that fail on unchanged code, where they prove nothing."""
-        selections = list(dict.fromkeys(mutation.tests for mutation in mutations))
-        with ThreadPoolExecutor(self._count) as pool:
+        selections = join_selections(mutations)
+        with ThreadPoolExecutor(len(self._servers)) as pool:
             statuses = list(pool.map(self._run_unchanged, selections))
         failing = []
         for tests, status in zip(selections, statuses, strict=True):
@@ -190,37 +234,59 @@ class Runner:
     def try_all(self, mutations: Sequence[Mutation]) -> list[Result]:
         """Return the result of every change, and print it as soon as it is known."""
         results = []
-        with ThreadPoolExecutor(self._count) as pool:
+        with ThreadPoolExecutor(len(self._servers)) as pool:
             for result in pool.map(self._try, mutations):
                 _print_result(result)
                 results.append(result)
         return results
 
     def _run_unchanged(self, tests: Sequence[str]) -> int:
-        with self._free_copy() as copy:
-            return run_tests(copy, tests)
+        with self._free_server() as server:
+            return server.run_tests(tests)
 
     def _try(self, mutation: Mutation) -> Result:
         began = time.monotonic()
-        with self._free_copy() as copy, _changed(copy / mutation.file, mutation):
-            try:
-                status = run_tests(copy, mutation.tests)
-            except subprocess.TimeoutExpired:
-                return Result(mutation, "error", TIMEOUT_SECONDS, "the tests do not end")
+        with self._free_server() as server, _changed(server.copy / mutation.file, mutation):
+            status = server.run_tests(mutation.tests)
         seconds = time.monotonic() - began
         if status == TESTS_PASSED:
             return Result(mutation, "survived", seconds)
         if status == TESTS_FAILED:
             return Result(mutation, "caught", seconds)
+        if status == TIMEOUT_STATUS:
+            return Result(mutation, "error", seconds, "the tests do not end")
         return Result(mutation, "error", seconds, f"no test ran, pytest ended with {status}")
 
     @contextmanager
-    def _free_copy(self) -> Iterator[Path]:
-        copy = self._free.get()
+    def _free_server(self) -> Iterator[TestServer]:
+        server = self._free.get()
         try:
-            yield copy
+            yield server
         finally:
-            self._free.put(copy)
+            self._free.put(server)
+
+
+def join_selections(mutations: Sequence[Mutation]) -> list[tuple[str, ...]]:
+    """Return arguments of pytest that run every test of the changes once, file by file."""
+    expressions: dict[str, list[str]] = {}
+    for mutation in mutations:
+        expression = _expression(mutation.tests)
+        for name in mutation.tests:
+            if name.startswith("tests/"):
+                expressions.setdefault(name, []).append(expression)
+    selections = []
+    for name, of_file in sorted(expressions.items()):
+        if ALL_TESTS in of_file:
+            selections.append((name,))
+        else:
+            selections.append((name, "-k", " or ".join(dict.fromkeys(of_file))))
+    return selections
+
+
+def _expression(tests: Sequence[str]) -> str:
+    if "-k" in tests:
+        return f"({tests[tests.index('-k') + 1]})"
+    return ALL_TESTS
 
 
 @contextmanager
@@ -232,25 +298,6 @@ def _changed(path: Path, mutation: Mutation) -> Iterator[None]:
         yield
     finally:
         path.write_text(text, encoding="utf-8")
-
-
-def run_tests(copy: Path, tests: Sequence[str]) -> int:
-    """Run tests on a copy of the checkout and return pytest's exit status."""
-    # the installed package is the checkout itself, which the path of the copy has to precede, in workers as well
-    paths = [str(copy), str(copy / "plugins")]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "NO_ALBUMENTATIONS_UPDATE": "1",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
-    done = subprocess.run(  # noqa: S603 the tests of this checkout
-        command, cwd=copy, env=environment, capture_output=True, timeout=TIMEOUT_SECONDS, check=False
-    )
-    return done.returncode
 
 
 def report(results: Sequence[Result]) -> int:
