@@ -1,6 +1,6 @@
 """Every built-in model with every built-in dataset, on phantoms: planned, trained two steps, predicting a case.
 
-The fast suite has every model in slices and in volumes on one dataset each; the full product is slow.
+The fast suite has every model once, in slices or in volumes, and every dataset in both; the full product is slow.
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ def is_possible(pairing: Pairing) -> bool:
 
 
 def one_of_each_model(pairings: Iterable[Pairing]) -> list[Pairing]:
-    """Return every model once in slices and once in volumes, as far as it takes them, with the least used dataset."""
+    """Return every model once, on the dataset, in slices or volumes, that has been used least."""
     chosen = []
     uses: Counter[tuple[str, int]] = Counter()
-    for _, group in groupby(pairings, key=lambda pairing: (pairing.model, pairing.ndim)):
+    for _, group in groupby(pairings, key=lambda pairing: pairing.model):
         pairing = min(group, key=lambda pairing: uses[pairing.dataset, pairing.ndim])
         uses[pairing.dataset, pairing.ndim] += 1
         chosen.append(pairing)
@@ -163,10 +163,9 @@ def test_the_table_of_small_models_has_every_model() -> None:
     assert sorted(MODELS) == built_in("models")
 
 
-def test_the_fast_pairings_have_every_model_and_every_dataset_in_slices_and_volumes() -> None:
-    models = {(pairing.model, pairing.ndim) for pairing in POSSIBLE}
+def test_the_fast_pairings_have_every_model_once_and_every_dataset_in_slices_and_volumes() -> None:
     datasets = {(pairing.dataset, pairing.ndim) for pairing in POSSIBLE}
-    assert {(pairing.model, pairing.ndim) for pairing in FAST} == models
+    assert [pairing.model for pairing in FAST] == built_in("models")
     assert {(pairing.dataset, pairing.ndim) for pairing in FAST} == datasets
 
 
