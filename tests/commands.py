@@ -20,10 +20,20 @@ class Done(NamedTuple):
     stderr: str
 
 
-def benchbench(*words: object, cwd: Path, **variables: str) -> Done:
-    """Run `benchbench` with these words in a folder, with a cache below it."""
+class Terminal(io.StringIO):
+    """Output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def benchbench(*words: object, cwd: Path, columns: int | None = None, **variables: str) -> Done:
+    """Run `benchbench` with these words in a folder, with a cache below it; with `columns`, on a terminal."""
     environment = {"BENCHBENCH_CACHE": str(cwd / "cache"), **variables}
     stdout, stderr = io.StringIO(), io.StringIO()
+    if columns is not None:
+        stdout = Terminal()
+        environment |= {"COLUMNS": str(columns), "TERM": "xterm"}
     with (
         contextlib.chdir(cwd),
         mock.patch.dict(os.environ, environment),

@@ -35,19 +35,23 @@ def path(*, cache: Path) -> None:
 @cache_option
 def ls(*, cache: Path) -> None:
     """List the entries by kind and dataset: number, size and time of last use."""
+    from benchbench.cli.terminal import Column, print_table  # noqa: PLC0415 printing only
     from benchbench.data.cache import entries  # noqa: PLC0415 after --help has answered
+    from benchbench.words import count  # noqa: PLC0415 as above
 
     stored = entries(cache)
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in stored:
         group = (entry.kind, entry.dataset or "-")
         groups.setdefault(group, []).append(entry)
+    names = ("kind", "dataset", "entries", "size", "last used")
+    columns = [Column(name=name, is_number=name in {"entries", "size"}, is_fixed=True) for name in names]
+    rows = []
     for (kind, dataset), members in sorted(groups.items()):
-        size = _total_size(members)
-        used = _last_use(members)
-        click.echo(f"{kind:<11} {dataset:<12} {len(members):>6} {size:>10}  last used {used}")
+        rows.append([kind, dataset, len(members), _total_size(members), _last_use(members)])
+    print_table(columns, rows)
     total = _total_size(stored)
-    click.echo(f"{len(stored)} entries, {total} in {cache}")
+    click.echo(f"{count(len(stored), 'entry')}, {total} in {cache}")
 
 
 @cache_command.command("prune")
@@ -69,6 +73,8 @@ def prune(
     Benchmarks create removed entries again when they need them. Entries in use are kept: those used in the last
     hour, or since the start of the oldest benchmark that is still running.
     """
+    from benchbench.words import count  # noqa: PLC0415 after --help has answered
+
     has_condition = older_than is not None or keep is not None
     if everything == has_condition:
         raise click.UsageError("choose what to remove: --older-than DAYS, --keep SIZE or both, or --all")
@@ -78,8 +84,8 @@ def prune(
     if not dry_run:
         _remove_all(removed)
     action = "would remove" if dry_run else "removed"
-    note = f"; {len(in_use)} more are in use (--force removes them too)" if in_use else ""
-    click.echo(f"{action} {len(removed)} entries, {_total_size(removed)}{note}")
+    note = f"; {len(in_use)} more in use (--force removes them too)" if in_use else ""
+    click.echo(f"{action} {count(len(removed), 'entry')}, {_total_size(removed)}{note}")
 
 
 def _select(

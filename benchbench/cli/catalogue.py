@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from benchbench.registry.registry import Broken, Installed, Registry
 
 _Entry = dict[str, Any]
+_NAME = 26
+"""Width of the column of names."""
 
 
 @click.command("list")
@@ -46,13 +48,15 @@ def _print_models_page(registry: Registry, kind: str | None) -> None:
 
 
 def _print(catalogue: Mapping[str, Sequence[_Entry]], unavailable: Sequence[_Entry]) -> None:
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
+
     for title, entries in catalogue.items():
         click.echo(title)
         for entry in entries:
-            click.echo(f"  {entry['name']:<26} {_signature(entry['parameters'])}")
-            click.echo(f"  {'':<26} {entry['source']}  [{entry['from']}]")
+            print_text(f"  {entry['name']:<{_NAME}} {_signature(entry['parameters'])}", indent=_NAME + 3)
+            print_text(f"  {'':<{_NAME}} {entry['source']}  [{entry['from']}]", indent=_NAME + 3)
     for entry in unavailable:
-        click.echo(f"unavailable: {entry['name']}: {entry['reason']}  [{entry['from']}]")
+        print_text(f"unavailable: {entry['name']}: {entry['reason']}  [{entry['from']}]")
 
 
 def _entries(registry: Registry, kind: str) -> list[_Entry]:

@@ -12,6 +12,7 @@ from benchbench.cli.options import data_root_option, params_option, read_params
 if TYPE_CHECKING:
     from benchbench.testing import Report
 
+_INDENT = 15
 _MARKS = {"passed": "ok", "failed": "FAIL", "skipped": "-"}
 
 
@@ -48,15 +49,17 @@ def _existing_folder(data_root: Path | None, name: str) -> Path | None:
 
 
 def _print(report: Report) -> None:
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
+
     for outcome in report.outcomes:
         line = f"{_MARKS[outcome.state]:<5} {outcome.where:<8} {outcome.rule}: {outcome.requirement}"
         if outcome.state == "skipped":
             line += f" ({outcome.lines[0]})"
-        click.echo(line)
+        print_text(line, indent=_INDENT)
         if outcome.state == "failed":
             for fault in outcome.lines:
-                click.echo(f"{'':<15}{fault}")
+                print_text(f"{'':<{_INDENT}}{fault}", indent=_INDENT)
     for refusal in report.refused:
-        click.echo(f"refused, which is allowed: {refusal}")
+        print_text(f"refused, which is allowed: {refusal}")
     states = [outcome.state for outcome in report.outcomes]
     click.echo(f"{report.plugin}: {states.count('passed')} rules passed, {states.count('failed')} failed")

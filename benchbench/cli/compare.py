@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from benchbench.comparison import Outcome
     from benchbench.statistics import Comparison, Interval, Unknown
 
 
 _TESTS = ("p", "p(Holm)", "p(folds)", "rank-biserial", "better/same/worse")
-_COLUMNS = ("metric", "difference", "95 % interval", "wins/ties/losses", *_TESTS)
+_UNKNOWN = "-"
+_COLUMNS = ("difference", "95 % interval", "wins/ties/losses", *_TESTS)
 
 
 @click.command("compare")
@@ -44,38 +43,22 @@ def compare_command(first: str, second: str, *, results: Path, metrics: str | No
 
 
 def _print(outcome: Outcome) -> None:
-    from rich.console import Console  # noqa: PLC0415 printing only
+    from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 printing only
 
-    console = Console()
-    click.echo(outcome.verdict)
+    print_text(outcome.verdict)
     for note in outcome.notes:
-        click.echo(f"note: {note}")
-    click.echo(outcome.family)
-    console.print(_comparison_table(outcome))
-    click.echo(f"differences between the recipes: {len(outcome.recipe)}")
-    console.print(_recipe_table(outcome))
-
-
-def _comparison_table(outcome: Outcome) -> Table:
-    from rich.table import Table  # noqa: PLC0415 printing only
-
-    table = Table()
-    for name in _COLUMNS:
-        table.add_column(name, justify="left" if name == "metric" else "right")
-    for metric, comparison in outcome.comparisons.items():
-        table.add_row(metric, *_cells(comparison))
-    return table
-
-
-def _recipe_table(outcome: Outcome) -> Table:
-    from rich.table import Table  # noqa: PLC0415 printing only
-
-    table = Table()
-    for name in ("key", outcome.first, outcome.second):
-        table.add_column(name, overflow="fold")
-    for difference in outcome.recipe:
-        table.add_row(*difference)
-    return table
+        print_text(f"note: {note}")
+    print_text(outcome.family)
+    rows = [[metric, *_cells(comparison)] for metric, comparison in outcome.comparisons.items()]
+    columns = [Column(name="metric", is_key=True)]
+    for place, name in enumerate(_COLUMNS, start=1):
+        is_known = any(row[place] != _UNKNOWN for row in rows)
+        columns.append(Column(name=name, is_number=True, is_fixed=is_known))
+    print_table(columns, rows)
+    print_text(f"differences between the recipes: {len(outcome.recipe)}")
+    names = ("key", outcome.first, outcome.second)
+    sides = [Column(name=name, is_key=name == "key", is_fixed=True) for name in names]
+    print_table(sides, outcome.recipe)
 
 
 def _cells(comparison: Comparison) -> list[str]:
@@ -95,10 +78,10 @@ def _format_interval(interval: Interval | Unknown) -> str:
     from benchbench.statistics import Unknown  # noqa: PLC0415 as above
 
     if isinstance(interval, Unknown):
-        return "-"
+        return _UNKNOWN
     low, high = interval[:2]
     return f"[{low:+.4f}, {high:+.4f}]"
 
 
 def _format_number(value: float | Unknown) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "-"
+    return f"{value:.4f}" if isinstance(value, float) else _UNKNOWN

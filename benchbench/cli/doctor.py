@@ -39,11 +39,13 @@ def doctor_command(*, data_root: Path | None, results: Path, cache: Path) -> int
         _check_folder("cache", cache),
         _check_data_root(data_root),
     ]
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
+
     for finding in findings:
         if finding.advice:
-            click.echo(f"FAIL  {finding.subject}: {finding.state}; {finding.advice}")
+            print_text(f"FAIL  {finding.subject}: {finding.state}; {finding.advice}", indent=6)
         else:
-            click.echo(f"ok    {finding.subject}: {finding.state}")
+            print_text(f"ok    {finding.subject}: {finding.state}", indent=6)
     return 1 if any(finding.advice for finding in findings) else 0
 
 

@@ -58,12 +58,17 @@ def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
 
 
 def _print(lines: Sequence[dict[str, Any]]) -> None:
+    from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 as above
     from benchbench.plan.run import RunKey  # noqa: PLC0415 as above
+    from benchbench.words import count  # noqa: PLC0415 as above
 
+    columns = [Column(name=name, is_key=True, is_number=name in {"fold", "seed"}) for name in RunKey._fields]
+    columns += [Column(name="digest", is_fixed=True), Column(name="state", is_fixed=True)]
+    rows = []
     unfinished = 0
     for line in lines:
-        key = "  ".join(f"{name} {line[name]}" for name in RunKey._fields)
-        digest = line["digest"][:12]
-        click.echo(f"{digest}  {line['state']:<8}  {key}")
+        keys = [line[name] for name in RunKey._fields]
+        rows.append([*keys, line["digest"][:12], line["state"]])
         unfinished += line["state"] in {_TO_DO, "failed"}
-    click.echo(f"{len(lines)} runs, {unfinished} to do")
+    print_table(columns, rows)
+    print_text(f"{count(len(lines), 'run')}, {unfinished} to do")

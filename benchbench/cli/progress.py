@@ -1,4 +1,4 @@
-"""Progress of a whole plan: bars with an estimate on a terminal, plain lines elsewhere."""
+"""Progress of a whole plan: a live line for each run on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from benchbench.cli.terminal import cell_width, plain, terminal_width, wrap
 from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.assignment import Progress as RunProgress
+from benchbench.words import count
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+_REFRESHES_PER_SECOND = 4
+_USUAL_WIDTH = 80
 
 
 @contextlib.contextmanager
-def progress_display(*, is_terminal: bool) -> Iterator[Bars | Lines]:
+def progress_display(*, is_terminal: bool) -> Iterator[LiveLines | Lines]:
     """Yield an observer that prints what is reported to it."""
     if not is_terminal:
         yield Lines()
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns) as progress:
-        yield Bars(progress)
+    lines = LiveLines()
+    with lines.live:
+        yield lines
 
 
 class Estimate:
@@ -64,69 +67,129 @@ class Lines:
 
     def __init__(self) -> None:
         self._estimate = Estimate()
+        self._done = 0
+        self._planned = 0
 
     def on_preparation_start(self, dataset: str, cases: int) -> None:
-        click.echo(f"{dataset}: preparing {cases} cases")
+        click.echo(f"{dataset}: preparing {count(cases, 'case')}")
 
     def on_case_prepared(self) -> None:
         pass
 
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self._estimate = Estimate(assignments)
-        click.echo(f"{len(assignments)} runs to do, {done} already done")
+        self._done, self._planned = done, len(assignments) + done
+        click.echo(f"{count(len(assignments), 'run')} to do, {done} already done")
 
     def on_run_event(self, key: RunKey, event: RunEvent) -> None:
         if not isinstance(event, RunProgress):
             self._estimate.finish(key)
+            self._done += 1
             click.echo(f"{key}: {_describe_end(event)}")
             return
         self._estimate.advance(key, event.epochs)
         if event.note:
-            click.echo(f"{key}: epoch {round(event.epochs)} of {event.total}, {event.note}, {self._estimate}")
+            epoch = f"epoch {round(event.epochs)} of {event.total}"
+            runs = f"{self._done} of {count(self._planned, 'run')} done"
+            click.echo(f"{key}: {epoch}, {event.note}, {runs}, {self._estimate}")
 
 
-class Bars:
-    """Shows a bar for the plan and one for each active run."""
+class LiveLines:
+    """Shows a line for the plan and one for each active run, which change in place."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 terminals only
+        from rich.live import Live  # noqa: PLC0415
+
+        self._start = time.monotonic()
         self._estimate = Estimate()
-        self._plan: TaskID | None = None
-        self._runs: dict[RunKey, TaskID] = {}
+        self._assignments: Sequence[Assignment] = ()
+        self._done = 0
+        self._planned = 0
+        self._preparing = ""
+        self._runs: dict[RunKey, RunProgress] = {}
+        console = Console(highlight=False, markup=False, emoji=False)
+        self.live: Live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=_REFRESHES_PER_SECOND
+        )
 
     def on_preparation_start(self, dataset: str, cases: int) -> None:
-        self._plan = self._progress.add_task(f"{dataset}: cases", total=cases, note="")
+        self._preparing, self._done, self._planned = dataset, 0, cases
 
     def on_case_prepared(self) -> None:
-        if self._plan is not None:
-            self._progress.advance(self._plan)
+        self._done += 1
 
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self._estimate = Estimate(assignments)
-        self._plan = self._progress.add_task("runs", total=len(assignments) + done, completed=done, note="")
+        self._assignments = assignments
+        self._preparing, self._done, self._planned = "", done, len(assignments) + done
 
     def on_run_event(self, key: RunKey, event: RunEvent) -> None:
-        assert self._plan is not None, "the runs start before their first event"
         if isinstance(event, RunProgress):
-            self._advance(key, event)
-        else:
-            self._finish(key, event)
-            self._progress.advance(self._plan)
-        self._progress.update(self._plan, note=str(self._estimate))
-
-    def _advance(self, key: RunKey, progress: RunProgress) -> None:
-        if key not in self._runs:
-            self._runs[key] = self._progress.add_task(str(key), total=progress.total, note="")
-        self._estimate.advance(key, progress.epochs)
-        self._progress.update(self._runs[key], completed=round(progress.epochs, 1))
-        if progress.note:
-            self._progress.update(self._runs[key], note=progress.note)
-
-    def _finish(self, key: RunKey, end: Record | Exception) -> None:
+            self._estimate.advance(key, event.epochs)
+            note = event.note or self._note_of(key)
+            self._runs[key] = RunProgress(event.epochs, event.total, note)
+            return
         self._estimate.finish(key)
-        self._progress.console.print(f"{key}: {_describe_end(end)}", highlight=False, markup=False)
-        if key in self._runs:
-            self._progress.remove_task(self._runs.pop(key))
+        self._done += 1
+        self._runs.pop(key, None)
+        for line in wrap(plain(f"{key}: {_describe_end(event)}"), terminal_width()):
+            self.live.console.print(line, soft_wrap=True)
+
+    def lines(self, width: int) -> list[str]:
+        """Return the lines to show, none of them wider than `width` unless a single word is."""
+        runs = list(self._runs.items())
+        lines = []
+        for key, progress in runs:
+            lines += self._run_lines(key, progress, width)
+        if not runs:
+            lines += wrap("  ".join([*self._count(), f"{self._elapsed()} elapsed"]), width)
+        return lines
+
+    def _render(self) -> Text:
+        from rich.text import Text  # noqa: PLC0415 as above
+
+        width = terminal_width() or _USUAL_WIDTH
+        return Text("\n".join(self.lines(width)), no_wrap=True, overflow="ignore")
+
+    def _run_lines(self, key: RunKey, progress: RunProgress, width: int) -> list[str]:
+        """Return the line of a run, with all of its values if they fit, otherwise with those that matter most."""
+        epoch = f"epoch {min(int(progress.epochs) + 1, progress.total)}/{progress.total}"
+        loss = progress.note.partition(",")[0]
+        short_key = self._short(key)
+        rest = self._count()
+        for parts in ([str(key), epoch, progress.note, *rest], [short_key, epoch, progress.note, *rest]):
+            line = plain("  ".join(filter(None, parts)))
+            if cell_width(line) <= width:
+                return [line]
+        return wrap(plain("  ".join(filter(None, [short_key, epoch, loss, *rest]))), width)
+
+    def _count(self) -> list[str]:
+        """Return how many runs, or cases that are prepared, are done, and the remaining time."""
+        if self._preparing:
+            return [f"{self._preparing}: preparing cases {self._done}/{self._planned}"]
+        runs = f"{self._done}/{self._planned} runs"
+        if self._done == self._planned:
+            return [runs, "writing tables, figures and page"]
+        return [runs, str(self._estimate)]
+
+    def _elapsed(self) -> timedelta:
+        return timedelta(seconds=round(time.monotonic() - self._start))
+
+    def _note_of(self, key: RunKey) -> str:
+        """Return the scores of the run's last epoch."""
+        return self._runs[key].note if key in self._runs else ""
+
+    def _short(self, key: RunKey) -> str:
+        """Return the parts of a key in which the runs of the plan differ; at least the model and the fold."""
+        keys = [assignment.key for assignment in self._assignments]
+        parts = []
+        for name in RunKey._fields:
+            differs = len({getattr(other, name) for other in keys}) > 1
+            if differs or name in {"model", "fold"}:
+                value = getattr(key, name)
+                parts.append(f"{name}{value}" if name in {"fold", "seed"} else value)
+        return "/".join(parts)
 
 
 def _describe_end(end: Record | Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,11 +15,14 @@ from benchbench.spec.metric_names import CHALLENGES
 from benchbench.spec.protocol import EmptyPolicy
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchbench.scoring import Scores
 
 _METRICS = "dice,iou,precision,sensitivity,hd95"
 _NUMBERS = ("mean", "low", "high", "median", "n", "n_ref_empty", "n_penalised", "n_nan", "dice_pos")
-_COLUMNS = ("metric", "region", *_NUMBERS, "note")
+_KEYS = ("metric", "region")
+_COLUMNS = (*_KEYS, *_NUMBERS)
 
 
 @click.command("score")
@@ -88,22 +92,41 @@ def _count_cases(reference: Path) -> int:
 
 
 def _print(scores: Scores, empty: str) -> None:
-    from rich.console import Console  # noqa: PLC0415 printing only
-    from rich.table import Table  # noqa: PLC0415
+    from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 printing only
+    from benchbench.words import count  # noqa: PLC0415 as above
 
-    rows = scores.summary[scores.summary["aggregate"] == "case"]
-    columns = [name for name in _COLUMNS if name in rows]
-    integers = [name for name in columns if name.startswith("n_") or name == "n"]
-    rows = rows.astype(dict.fromkeys(integers, "Int64")).fillna({"note": ""})
-    cases = scores.cases["case"].nunique()
-    table = Table(title=f"{cases} cases, empty masks: {empty}", title_justify="left")
-    for name in columns:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left")
-    for row in rows[columns].itertuples(index=False, name=None):
-        table.add_row(*map(_format_cell, row))
-    Console().print(table)
+    summary = scores.summary[scores.summary["aggregate"] == "case"]
+    names = [name for name in _COLUMNS if name in summary]
+    columns = [
+        Column(name=name, is_key=name in _KEYS, is_number=name in _NUMBERS, is_fixed=name == "mean")
+        for name in names
+    ]
+    integers = [name for name in names if name.startswith("n_") or name == "n"]
+    table = summary.astype(dict.fromkeys(integers, "Int64"))[names]
+    rows = [list(map(_format_cell, row)) for row in table.itertuples(index=False, name=None)]
+    cases = count(scores.cases["case"].nunique(), "case")
+    print_table(columns, rows, title=f"{cases}, empty masks: {empty}")
+    for note in _notes_on_rows(summary):
+        print_text(f"note: {note}")
     for note in scores.notes:
-        click.echo(f"note: {note}")
+        print_text(f"note: {note}")
+
+
+def _notes_on_rows(summary: pd.DataFrame) -> Iterator[str]:
+    """Yield every note once, with the rows that it is about unless it is about all."""
+    if "note" not in summary:
+        return
+    rows_of_note: dict[str, list[str]] = {}
+    for metric, region, note in (
+        summary[["metric", "region", "note"]].fillna("").itertuples(index=False, name=None)
+    ):
+        if note:
+            rows_of_note.setdefault(note, []).append(f"{metric} {region}")
+    for note, rows in rows_of_note.items():
+        if len(rows) == len(summary):
+            yield note
+        else:
+            yield f"{note} ({', '.join(rows)})"
 
 
 def _write(scores: Scores, out: Path) -> None:

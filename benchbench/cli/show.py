@@ -36,14 +36,14 @@ def show_command(name: str, *, overrides: tuple[str, ...], text: str | None, reg
         click.echo(f"{name}, a dataset from {installed.origin}")
         _echo(_dataset_lines(plugin, params))
         _echo(_parameter_lines(plugin.open))
-        click.echo(f"\n{about(plugin.open)}")
+        _echo(["", *about(plugin.open).splitlines()])
         return
     params = read_params(plugin.build, overrides)
     click.echo(f"{name}, a model from {installed.origin}")
     _echo(_model_lines(plugin))
     _echo(_parameter_lines(plugin.build))
     _echo(_cost_and_fit_lines(plugin, params, registry, text, regions=regions))
-    click.echo(f"\n{about(plugin.build)}")
+    _echo(["", *about(plugin.build).splitlines()])
 
 
 def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator[str]:
@@ -101,5 +101,7 @@ def _cost_and_fit_lines(
 
 
 def _echo(lines: Iterable[str]) -> None:
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
+
     for line in lines:
-        click.echo(line)
+        print_text(line, indent=len(line) - len(line.lstrip()) + 2)

@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import click
 
+from benchbench.cli.terminal import Column, print_table, print_text
 from benchbench.report.page.index import read_card
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_SCORES = ("dice", "iou", "accuracy")
 _KEYS = ("dataset", "model", "variant", "fold", "seed")
 
 
 def print_summary(folder: ResultsFolder) -> None:
     """Print one line per run, one per model and the verdicts, then the paths of page and tables."""
-    from rich.console import Console  # noqa: PLC0415 printing only
-
     results = read_results(folder)
     note = f" ({PHANTOM_NOTE})" if results.manifest.phantom else ""
-    Console().print(_run_table(results, note))
+    _print_runs(results, note)
     for row in leaderboard(results).to_dict("records"):
-        click.echo(f"{_describe_row(results, row)}{note}")
+        print_text(f"{_describe_row(results, row)}{note}")
     for verdict in read_card(folder).verdicts:
-        click.echo(f"{verdict}{note}")
+        print_text(f"{verdict}{note}")
+    # paths are not wrapped, so that they can be copied
     click.echo(f"page: {folder.path / 'index.html'}")
     click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")
 
 
-def _run_table(results: Results, note: str) -> Table:
-    from rich.table import Table  # noqa: PLC0415 printing only
-
+def _print_runs(results: Results, note: str) -> None:
+    """Print a row for each run with the benchmark's metrics, then the reasons of runs without a full result."""
     folds = fold_table(results)
-    scores = [name for name in _SCORES if name in folds]
-    right_aligned = {"fold", "seed", *scores}
-    table = Table(title=f"{results.manifest.title}{note}", title_justify="left")
-    for name in (*_KEYS, *scores, "status"):
-        table.add_column(name, justify="right" if name in right_aligned else "left")
+    scores = _score_columns(results, folds.columns)
+    columns = [Column(name=name, is_key=True, is_number=name in {"fold", "seed"}) for name in _KEYS]
+    columns += [Column(name=name, is_number=True, is_fixed=True) for name in scores]
+    columns.append(Column(name="status"))
+    rows = []
+    reasons: dict[str, list[str]] = {}
     for row in folds.to_dict("records"):
-        cells = [str(row[name]) for name in _KEYS]
-        cells += [_format_score(row[name]) for name in scores]
-        status = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
-        table.add_row(*cells, status)
-    return table
+        keys = [str(row[name]) for name in _KEYS]
+        rows.append([*keys, *(_format_score(row.get(name)) for name in scores), row["status"]])
+        if row["reason"]:
+            place = f"{'/'.join(keys[:3])}/fold{keys[3]}/seed{keys[4]}"
+            reasons.setdefault(f"{row['status']}: {row['reason']}", []).append(place)
+    print_table(columns, rows, title=f"{results.manifest.title}{note}")
+    for reason, places in reasons.items():
+        print_text(f"{', '.join(places)}: {reason}")
+
+
+def _score_columns(results: Results, names: Collection[str]) -> list[str]:
+    """Return the columns of the benchmark's metrics, in its order; one that no run has is named as in the file."""
+    columns: dict[str, None] = {}
+    for variant in results.manifest.scores:
+        for metric in results.metrics(variant):
+            columns.update(dict.fromkeys(names_with_units(metric, names) or [metric]))
+    return list(columns)
 
 
 def _describe_row(results: Results, row: Mapping[str, Any]) -> str:
