@@ -32,11 +32,18 @@ class Task:
     """Names of the image channels, in array order."""
     regions: Mapping[str, tuple[int, ...]]
     """Name of each scored region -> the label values that belong to it. Regions may overlap."""
+    ignore: int | tuple[int, ...] = ()
+    """Label value or values of ignored voxels: they have no part in any loss, count, distance or lesion."""
     colours: Mapping[str, str] = field(default_factory=dict)
     """Region -> its usual colour in pictures, as #rrggbb. A region without an entry gets a colour of the palette.
 
     Regions are painted in the order of `regions`; a later region covers an earlier one.
     """
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """The label values of ignored voxels."""
+        return (self.ignore,) if isinstance(self.ignore, int) else tuple(self.ignore)
 
 
 class CaseRef(NamedTuple):
@@ -53,7 +60,7 @@ class Case:
     image: NDArray[Any]
     """(C, *space), of any numeric type."""
     label: NDArray[Any]
-    """(*space), with the values 0 and those that `Task.regions` names."""
+    """(*space), with the values 0 and those that `Task.regions` and `Task.ignore` name."""
     affine: NDArray[np.float64] | None
     """(4, 4) matrix from voxel indices to world coordinates in mm; None where unknown."""
     spacing_mm: tuple[float, ...] | None
@@ -217,7 +224,9 @@ class CustomLoss(Protocol):
         """Return the scalar loss and the logits (B, out_channels, *patch) that training metrics are computed from.
 
         images is (B, in_channels, *patch); targets is (B, K, *patch) bool, one mask for each region;
-        `criterion(logits)` is the protocol's loss against these targets.
+        `criterion(logits)` is the protocol's loss against these targets. It leaves ignored voxels out; in
+        `targets` they belong to no region. A model that uses `targets` for nothing, and thus leaves them out too,
+        has the attribute `leaves_out_ignored = True`; others are refused for a task with ignored voxels.
         """
         ...
 

@@ -14,16 +14,16 @@ from benchbench.engine.preparation.placement import place
 from benchbench.engine.preparation.prepared_case import PreparedCase
 
 
-def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:
+def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray, **more: np.ndarray) -> PreparedCase:
     """Slices (S, C, H, W) and bit masks (S, H, W), as large as the patch."""
     placement = place(label.shape[1:], label.shape[1:])
-    return _keep(folder, {"image": image, "label": label}, placement=placement._asdict())
+    return _keep(folder, {"image": image, "label": label, **more}, placement=placement._asdict())
 
 
-def keep_volume(folder: Path, image: np.ndarray, label: np.ndarray) -> PreparedCase:
+def keep_volume(folder: Path, image: np.ndarray, label: np.ndarray, **more: np.ndarray) -> PreparedCase:
     """A volume (C, D, H, W) and bit masks (D, H, W), nothing cropped."""
     places = sample_foreground(label, regions=int(label.max()).bit_length())
-    return _keep(folder, {"image": image, "label": label, "foreground": places}, placement=None)
+    return _keep(folder, {"image": image, "label": label, "foreground": places, **more}, placement=None)
 
 
 def _keep(folder: Path, arrays: dict[str, np.ndarray], *, placement: dict[str, object] | None) -> PreparedCase:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from benchbench.cli import cli
 from benchbench.errors import DataError, UsageError
-from benchbench.scoring import Scores, Scoring, pair_files, read_regions, score_paths
+from benchbench.scoring import Scores, Scoring, pair_files, read_labels, score_paths
 
 SPACING = (1.0, 1.0, 3.0)
 
@@ -222,12 +222,16 @@ def test_many_cases_have_an_interval(tmp_path: Path) -> None:
 
 
 def test_regions_are_read_from_options_and_from_files(tmp_path: Path) -> None:
-    assert read_regions(["tumour=1 whole=1,2,4", "core=1"]) == {"tumour": (1,), "whole": (1, 2, 4), "core": (1,)}
+    assert read_labels(["tumour=1 whole=1,2,4", "core=1"]).regions == {
+        "tumour": (1,),
+        "whole": (1, 2, 4),
+        "core": (1,),
+    }
     toml, of_nnunet = tmp_path / "task.toml", tmp_path / "dataset.json"
     toml.write_text("[labels]\ntumour = 1\nwhole = [1, 2]\n")
     of_nnunet.write_text(json.dumps({"labels": {"background": 0, "edema": [1, 2]}}))
-    assert read_regions([], toml) == {"tumour": (1,), "whole": (1, 2)}
-    assert read_regions(["core=3"], of_nnunet) == {"edema": (1, 2), "core": (3,)}
+    assert read_labels([], toml).regions == {"tumour": (1,), "whole": (1, 2)}
+    assert read_labels(["core=3"], of_nnunet).regions == {"edema": (1, 2), "core": (3,)}
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,7 @@ def test_regions_that_cannot_be_read_are_explained(
     if content is not None:
         path.write_text(content)
     with pytest.raises(UsageError, match=message):
-        read_regions(words, path if content is not None else None)
+        read_labels(words, path if content is not None else None)
 
 
 def test_the_command_prints_a_table_and_writes_the_rest(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def mean_dice(cases: Cases, rules: Postprocess, regions: Sequence[str]) -> float
 def search(cases: Cases, rules: Postprocess, regions: Sequence[str]) -> Postprocess:
     with Search(rules, regions) as searching:
         for probabilities, reference in cases:
-            searching.add(probabilities, reference)
+            searching.add(probabilities, reference, np.ones(reference.shape[1:], bool))
         return searching.best()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.counting import count_logits
 from benchbench.engine.network.losses import compute_loss
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.validate import validate
 from benchbench.spec.protocol import Protocol
 
@@ -46,10 +48,11 @@ def test_a_volume_is_validated_as_a_whole_for_any_windows(tmp_path: Path) -> Non
     settings = protocol(4, 4, 4)
     cases = [keep_volume(tmp_path / str(number), *arrays) for number, arrays in enumerate(made)]
     loss, counts = validate(Sharp(), open_source(cases, settings, device=CPU), settings, regions=1)
-    losses = []
+    entropies, voxels = 0.0, 0
     for (image, label), case_counts in zip(made, counts, strict=True):
         logits, reference = Sharp()(torch.from_numpy(image).float())[None], torch.from_numpy(label)[None]
-        losses.append(compute_loss("bce", logits, reference).item())
+        entropies += compute_loss("bce", logits, reference).item() * label.size
+        voxels += label.size
         predicted = image[0] > 0.5
         tp, fp, fn = (
             (predicted & (label > 0)).sum(),
@@ -57,10 +60,10 @@ def test_a_volume_is_validated_as_a_whole_for_any_windows(tmp_path: Path) -> Non
             (~predicted & (label > 0)).sum(),
         )
         assert case_counts.tolist() == [[tp, fp, fn, label.size - tp - fp - fn]]
-    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert loss == pytest.approx(entropies / voxels, rel=1e-5)
 
 
-def test_slices_are_counted_by_case_and_the_loss_is_the_mean_over_slices(tmp_path: Path) -> None:
+def test_slices_are_counted_by_case_and_cross_entropy_is_the_mean_over_voxels(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (slices, 1, 32, 32)).astype(np.uint8) for slices in (1, 4)]
     labels = [(image[:, 0] > 200).astype(np.uint8) for image in images]
@@ -76,6 +79,62 @@ def test_slices_are_counted_by_case_and_the_loss_is_the_mean_over_slices(tmp_pat
     assert loss == pytest.approx(
         compute_loss("bce", logits, torch.from_numpy(np.concatenate(labels))).item(), rel=1e-5
     )
+
+
+class Logits(nn.Module):
+    """Two regions, or with a softmax background and two classes, from an image of one channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([(images - 0.3 * number) * (4 - number) for number in range(self.channels)], 1)
+
+
+def part(folder: Path, *, order: Sequence[int], reverse: bool) -> list[PreparedCase]:
+    """Three cases of two to six slices, of which only the last few have a region; in an order of cases and slices."""
+    rng = np.random.default_rng(2)
+    cases = []
+    for number, slices in enumerate((2, 6, 3)):
+        label = np.zeros((slices, 32, 32), np.uint8)
+        label[slices // 2 :, 8:20, 8:20] = 1
+        label[-1, 20:24, 8:20] = 2
+        image = rng.integers(0, 256, (slices, 1, 32, 32)).astype(np.uint8)
+        step = -1 if reverse else 1
+        cases.append(keep_slices(folder / str(number), image[::step], label[::step]))
+    return [cases[number] for number in order]
+
+
+@pytest.mark.parametrize("loss", ["bce+dice", "ce+dice", "dice", "focal+dice", "bce", "ce"])
+def test_the_validation_loss_depends_on_no_order_and_no_batch(tmp_path: Path, loss: str) -> None:
+    model = Logits(3 if loss.startswith("ce") else 2)
+    losses = []
+    for batch, order, reverse in (
+        (1, (0, 1, 2), False),
+        (4, (0, 1, 2), False),
+        (3, (2, 0, 1), True),
+        (16, (1, 2, 0), True),
+    ):
+        settings = protocol(32, 32, batch=batch, loss=loss)
+        cases = part(tmp_path / f"{batch}", order=order, reverse=reverse)
+        losses.append(validate(model, open_source(cases, settings, device=CPU), settings, regions=2).loss)
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-6)
+
+
+def test_the_dice_of_a_validation_is_that_of_each_case_then_the_mean(tmp_path: Path) -> None:
+    settings = protocol(32, 32, batch=2, loss="dice")
+    cases = part(tmp_path, order=(0, 1, 2), reverse=False)
+    loss = validate(Logits(2), open_source(cases, settings, device=CPU), settings, regions=2).loss
+    terms = []
+    for case in cases:
+        images = torch.from_numpy(case.image()).float() / 255
+        for region, logits in enumerate(Logits(2)(images).unbind(1)):
+            probabilities = logits.sigmoid()
+            mask = torch.from_numpy(case.label() >> region & 1).float()
+            overlap, total = (probabilities * mask).sum(), probabilities.sum() + mask.sum()
+            terms.append(float(1 - (2 * overlap + 1) / (total + 1)))
+    assert loss == pytest.approx(np.mean(terms), rel=1e-5)
 
 
 def test_a_softmax_is_counted_by_class_with_background_first() -> None:

@@ -36,6 +36,13 @@ _COLUMNS = (*_KEYS, *_NUMBERS)
 )
 @click.option("--background", multiple=True, type=int, metavar="VALUE", help="A label value that is in no region.")
 @click.option(
+    "--ignore",
+    multiple=True,
+    type=int,
+    metavar="VALUE",
+    help="A label value of the reference whose voxels are left out of every score.",
+)
+@click.option(
     "--metrics", default=_METRICS, show_default=True, help="Names, separated by commas, e.g. dice,hd95,nsd@2."
 )
 @click.option(
@@ -64,14 +71,16 @@ def score_command(reference: Path, prediction: Path, *, out: Path | None, **opti
     The files may be NIfTI, TIFF, PNG or NRRD. Distances are in mm if the header of the reference has a voxel size,
     otherwise in pixels.
     """
-    from benchbench.scoring import Scoring, read_regions, score_paths  # noqa: PLC0415 after --help has answered
+    from benchbench.scoring import Scoring, read_labels, score_paths  # noqa: PLC0415 after --help has answered
 
+    labels = read_labels(options["labels"], options["task"], ignore=options["ignore"])
     scoring = Scoring(
-        regions=read_regions(options["labels"], options["task"]),
+        regions=labels.regions,
         metrics=tuple(name.strip() for name in options["metrics"].split(",") if name.strip()),
         empty=options["empty"],
         missing=options["missing"],
         background=frozenset({0, *options["background"]}),
+        ignore=labels.ignore,
         lesions=options["lesions"],
     )
     cases = _count_cases(reference)

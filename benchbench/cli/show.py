@@ -59,6 +59,8 @@ def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator
         labels = ", ".join(str(value) for value in values)
         regions.append(f"{name} ({labels})")
     yield f"regions with their labels: {', '.join(regions)}"
+    if task.ignored:
+        yield f"ignored labels: {', '.join(map(str, task.ignored))}"
 
 
 def _model_lines(plugin: ModelPlugin) -> Iterator[str]:

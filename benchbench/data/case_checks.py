@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -54,12 +54,18 @@ def _value_problems(case: Case, task: Task) -> Iterator[str]:
         non_finite = case.image.size - np.count_nonzero(np.isfinite(case.image))
         if non_finite:
             yield f"found {non_finite} voxels of the image nan or infinite; correct or remove the case"
-    known = {0}.union(*task.regions.values())
+    known = {0}.union(task.ignored, *task.regions.values())
     unknown = {value: count for value, count in _label_counts(case).items() if value not in known}
     if unknown:
         first = list(unknown.items())[:_MOST_LISTED]
         listed = ", ".join(f"{value} ({count} voxels)" for value, count in first)
         yield f"found label values {listed}, expected only {sorted(known)}; check the label's map"
+    if task.ignored and np.isin(case.label, task.ignored).all():
+        yield f"found every voxel ignored (label {_join(task.ignored)}), so nothing can be scored; remove the case"
+
+
+def _join(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _label_counts(case: Case) -> dict[int, int]:

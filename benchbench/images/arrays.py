@@ -13,9 +13,23 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 """True where a voxel belongs to a region."""
 BitMasks = NDArray[np.uint8]
-"""The regions of each voxel as bits of one number: bit k is set where region k of the task is."""
+"""The regions of each voxel as bits of one number: bit k is set where region k of the task is.
+
+An ignored voxel has the value `IGNORED` and is in no region.
+"""
+MOST_REGIONS = 8
+"""Number of regions that a bit mask has room for; one less for a task with ignored voxels."""
+IGNORED = 128
+"""Value of an ignored voxel in a bit mask."""
 Box = tuple[slice, ...]
 """A slice for each axis."""
+
+
+def scored_mask(bits: BitMasks, *, regions: int) -> Mask:
+    """Return a mask that is False in the ignored voxels of bit masks of some number of regions."""
+    if regions == MOST_REGIONS:  # their bits leave none for ignored voxels
+        return np.ones(bits.shape, dtype=np.bool_)
+    return bits < IGNORED
 
 
 def bounding_box(mask: Mask) -> Box:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from benchbench.contract import Geometry, ModelPlugin
+from benchbench.contract import Geometry, ModelPlugin, Task
 from benchbench.engine.augmentation.augment import check_patch
 from benchbench.engine.augmentation.host_augment import check_albumentations
 from benchbench.engine.network.network import geometry_for
 from benchbench.errors import IncompatibleError, SpecError
+from benchbench.launch.network_checks import network_problems, smallest_part
 from benchbench.plan.run import Run
 from benchbench.registry.registry import Registry
 from benchbench.spec.augmentation import Albumentations
 from benchbench.spec.benchmark import Benchmark
+from benchbench.spec.protocol import Protocol
 
 
 def check_steps(benchmark: Benchmark) -> None:
@@ -50,39 +54,48 @@ def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) 
     for run in runs:
         if run.members:
             continue  # an ensemble's members are runs of their own
-        geometry = _geometry(run, registry)
-        pairing = f"{run.model} {geometry}"
+        # opening reads no voxels and, before `cases`, no folder
+        task = registry.dataset(run.dataset.name).open(Path(), **run.dataset.params).task
+        geometry = _geometry(run.protocol, task)
+        pairing = f"{run.model} {geometry} {smallest_part(run.protocol)} {bool(task.ignored)}"
         if pairing in built:
             continue
         built.add(pairing)
         where = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
         if run.variant != "default":
             where += f", variant '{run.variant}'"
+        inspect = partial(network_problems, geometry=geometry, protocol=run.protocol, task=task)
         # a model that fails in another way fails only its own runs, which give the reason
-        refusals = find_refusals(registry.model(run.model.name), geometry, run.model.params) or ()
+        plugin = registry.model(run.model.name)
+        refusals = find_refusals(plugin, geometry, run.model.params, inspect=inspect) or ()
         problems.update(dict.fromkeys(f"{where}: {problem}" for problem in refusals))
     if problems:
         raise SpecError(*problems)
 
 
-def find_refusals(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> tuple[str, ...] | None:
+def find_refusals(
+    plugin: ModelPlugin,
+    geometry: Geometry,
+    params: Mapping[str, Any],
+    *,
+    inspect: Callable[[nn.Module], Iterable[str]] = lambda _: (),
+) -> tuple[str, ...] | None:
     """Return why a model refuses a geometry, () where it does not; None where it fails in another way.
 
-    The model is built without memory for its weights, unless it reads them while it is built.
+    The model is built without memory for its weights, unless it reads them while it is built. `inspect` yields
+    further problems of the built model.
     """
     for device in ("meta", "cpu"):
         with contextlib.suppress(Exception):  # a plugin may raise anything
             try:
                 with torch.random.fork_rng(devices=[]), torch.device(device):
-                    plugin.build(geometry, **params)
+                    model = plugin.build(geometry, **params)
             except IncompatibleError as error:
                 return error.problems
-            return ()
+            return tuple(f"model '{plugin.name}' {problem}" for problem in inspect(model))
     return None
 
 
-def _geometry(run: Run, registry: Registry) -> Geometry:
-    # opening reads no voxels and, before `cases`, no folder
-    task = registry.dataset(run.dataset.name).open(Path(), **run.dataset.params).task
-    channels = len(task.channels) + run.protocol.one_hot_foreground
-    return geometry_for(run.protocol, channels=channels, regions=len(task.regions))
+def _geometry(protocol: Protocol, task: Task) -> Geometry:
+    channels = len(task.channels) + protocol.one_hot_foreground
+    return geometry_for(protocol, channels=channels, regions=len(task.regions))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchbench.images.arrays import BitMasks, Floats, Mask
+from benchbench.images.arrays import BitMasks, Floats, Mask, scored_mask
 from benchbench.metrics.distances import measure
 from benchbench.metrics.lesions import measure_lesions
 from benchbench.metrics.overlaps import METRICS, Counts, count, overlap
@@ -73,13 +73,14 @@ def measure_regions(
     because the smallest volume of a lesion is in mm³ or in voxels.
 
     The reference (S, H, W) has bit k set where region k is; the prediction is (S, K, H, W). A case of one slice is
-    measured in its plane.
+    measured in its plane. Ignored voxels are taken out of both masks before surfaces and lesions are found.
     """
     distances = _without_overlaps(parse_metrics(metrics))
     unit = "px" if spacing_mm is None else "mm"
+    scored = scored_mask(bits, regions=masks.shape[1])
     rows: list[dict[str, float]] = []
     for number in range(masks.shape[1]):
-        reference, prediction = bits >> number & 1 == 1, masks[:, number]
+        reference, prediction = bits >> number & 1 == 1, masks[:, number] & scored
         if len(reference) == 1:
             reference, prediction = reference[0], prediction[0]
         spacing = None if spacing_mm is None else spacing_mm[-reference.ndim :]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchbench.contract import Task
+from benchbench.images.arrays import MOST_REGIONS
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark
@@ -17,9 +19,32 @@ Regions = Mapping[str, Sequence[int]]
 
 def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
     """Yield a line for each combination of datasets, models, ensembles and protocol that cannot be run."""
+    yield from _label_problems(benchmark, variant, registry)
     yield from _region_problems(benchmark, variant, registry)
     yield from _ensemble_problems(benchmark, variant)
     yield from _dimension_problems(benchmark, variant, registry)
+
+
+def label_problems(task: Task) -> Iterator[str]:
+    """Yield a line for each way in which the labels of a task cannot be stored or scored."""
+    ignored = set(task.ignored)
+    most = MOST_REGIONS - bool(ignored)
+    if len(task.regions) > most:
+        next_to = " next to ignored voxels" if ignored else ""
+        yield f"found {len(task.regions)} regions, expected at most {most}{next_to}; leave some out"
+    for region, values in task.regions.items():
+        both = ", ".join(str(value) for value in values if value in ignored)
+        if both:
+            yield f"region '{region}': found label {both}, which is ignored; leave it out of one of the two"
+    if "ignore" in task.regions:
+        yield "found a region 'ignore', which would be scored; give its labels as Task.ignore"
+
+
+def _label_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
+    place = benchmark.document.where(("datasets",))
+    for entry in variant.datasets:
+        for problem in label_problems(_task_of(entry, registry)):
+            yield f"{place}: dataset '{entry.name}': {problem}"
 
 
 def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
@@ -30,7 +55,7 @@ def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
     loss_place = benchmark.document.where(("protocol", "loss"))
     rules_place = benchmark.document.where(("protocol", "postprocess"))
     for entry in variant.datasets:
-        regions = _regions_of(entry, registry)
+        regions = _task_of(entry, registry).regions
         if protocol.activation == "softmax" and _do_overlap(regions):
             yield (
                 f"{loss_place}: protocol.loss: found '{protocol.loss}', a softmax of one class per voxel, but the"
@@ -45,10 +70,10 @@ def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
         )
 
 
-def _regions_of(entry: Entry, registry: Registry) -> Regions:
+def _task_of(entry: Entry, registry: Registry) -> Task:
     factory = registry.dataset(entry.name).open
     # opening reads no voxels and, before `cases`, no folder
-    return factory(Path(), **resolve_params(factory, entry.params)).task.regions
+    return factory(Path(), **resolve_params(factory, entry.params)).task
 
 
 def _do_overlap(regions: Regions) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 
-RECORD_SCHEMA = 5
+RECORD_SCHEMA = 6
 """Version of the engine's numbers and of the record's layout; raising it repeats all runs of older versions."""
 # tables are computed from stored counts and masks, so that a change of these fields needs no new training
 _TABLE_FIELDS = {"metrics", "empty", "seeds"}

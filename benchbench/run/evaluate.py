@@ -15,7 +15,7 @@ from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.inference.search import Search
-from benchbench.engine.network.regions import region_masks
+from benchbench.engine.network.regions import region_masks, scored_voxels
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
@@ -68,7 +68,8 @@ def _choose_postprocess(assignment: Assignment, predictor: Predictor | Ensemble)
             probabilities = predictor.probabilities(prepared)
             bits = torch.from_numpy(prepared.frame.crop(prepared.native_label()))
             reference = region_masks(bits[None], len(assignment.regions))[0]
-            search.add(probabilities.cpu().numpy(), reference.numpy())
+            scored = scored_voxels(bits, len(assignment.regions))
+            search.add(probabilities.cpu().numpy(), reference.numpy(), scored.numpy())
         return search.best()
 
 

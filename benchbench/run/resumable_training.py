@@ -33,7 +33,7 @@ def open_training(
         meter = open_meter(assignment.devices or [assignment.device])
     training = Training(
         model,
-        open_source(assignment.train, assignment.protocol, device=device),
+        open_source(assignment.train, assignment.protocol, device=device, scored_only=True),
         open_source(assignment.selection_cases, assignment.protocol, device=device),
         assignment.protocol,
         regions=assignment.regions,

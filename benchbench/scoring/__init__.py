@@ -17,11 +17,11 @@ import pandas as pd
 from benchbench.errors import DataError, DataNotFoundError, UsageError
 from benchbench.scoring.case import RegionMeasures, measure_case
 from benchbench.scoring.pairing import Files, pair_files
-from benchbench.scoring.rules import Scoring, read_regions
+from benchbench.scoring.rules import Labels, Scoring, read_labels
 from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
 
-__all__ = ["Scores", "Scoring", "pair_files", "read_regions", "score_paths"]
+__all__ = ["Labels", "Scores", "Scoring", "pair_files", "read_labels", "score_paths"]
 
 _MANY_EMPTY = 0.05  # share of cases with an empty reference that deserves a note
 _MOST_NAMES = 5  # in a note

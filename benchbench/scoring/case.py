@@ -60,24 +60,35 @@ def measure_case(name: str, reference: Path, prediction: Path | None, scoring: S
     n_axes = reference_map.voxels.ndim
     if scoring.lesions is not None and n_axes != 3:
         problems.append(f"{name}: found {n_axes} axes, expected 3 to score lesions; leave out --lesions")
+    scored = ~np.isin(reference_map.voxels, list(scoring.ignore))
+    if not scored.any():
+        problems.append(
+            f"{name}: {reference}: found every voxel ignored, so nothing can be scored; remove the case"
+        )
     if problems:
         raise DataError(*problems)
-    return [_measure(name, region, reference_map, prediction_map, scoring) for region in scoring.regions]
+    return [_measure(name, region, reference_map, prediction_map, scored, scoring) for region in scoring.regions]
 
 
 def _measure(
-    name: str, region: str, reference_map: LabelMap, prediction_map: LabelMap | None, scoring: Scoring
+    name: str,
+    region: str,
+    reference_map: LabelMap,
+    prediction_map: LabelMap | None,
+    scored: Mask,
+    scoring: Scoring,
 ) -> RegionMeasures:
+    """Measure a region; voxels that are not `scored` are in neither mask and in no count."""
     values = scoring.regions[region]
     reference = np.isin(reference_map.voxels, values)
     if prediction_map is None:
-        counts = count(reference, ~reference)
+        counts = count(reference[scored], ~reference[scored])
         prediction = np.zeros_like(reference)
         # with an empty reference, an empty prediction would have perfect distances
-        measured_reference = np.ones_like(reference)
+        measured_reference = scored
     else:
-        prediction = np.isin(prediction_map.voxels, values)
-        counts = count(reference, prediction)
+        prediction = np.isin(prediction_map.voxels, values) & scored
+        counts = count(reference[scored], prediction[scored])
         measured_reference = reference
     lesions = None
     if scoring.lesions is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from benchbench.errors import UsageError
 from benchbench.spec.document import nearest
@@ -20,6 +20,7 @@ Regions = dict[str, tuple[int, ...]]
 """Region -> its label values; regions may overlap."""
 
 _TABLES = ("labels", "regions")
+_IGNORE = "ignore"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,25 +36,36 @@ class Scoring:
     """A case without a prediction is an error, or gets the worst score of every metric."""
     background: frozenset[int] = frozenset({0})
     """Label values that belong to no region and are allowed in label maps."""
+    ignore: frozenset[int] = frozenset()
+    """Label values of ignored voxels in the reference: they have no part in any count, distance or lesion."""
     lesions: Challenge | None = None
     """The BraTS 2023 challenge by whose rules single lesions are scored; None to score no lesions."""
 
     @property
     def known_labels(self) -> list[int]:
         """Every label value that is allowed in a label map."""
-        known = set(self.background)
+        known = set(self.background | self.ignore)
         for values in self.regions.values():
             known.update(values)
         return sorted(known)
 
 
-def read_regions(options: Sequence[str], task: Path | None = None) -> Regions:
-    """Return the regions of options like `tumour=1 whole=1,2,4`, and of a TOML or JSON file.
+class Labels(NamedTuple):
+    """The meaning of the label values of a task."""
 
-    The file has them in a table `labels` or `regions`.
+    regions: Regions
+    ignore: frozenset[int]
+    """Values of ignored voxels."""
+
+
+def read_labels(options: Sequence[str], task: Path | None = None, *, ignore: Iterable[int] = ()) -> Labels:
+    """Return the regions of options like `tumour=1 whole=1,2,4`, and of a TOML or JSON file, and ignored values.
+
+    The file has them in a table `labels` or `regions`. The values of the name `ignore`, as nnU-Net's dataset.json
+    has it among the labels, are ignored, like those of the argument and of a key `ignore` next to the table.
 
     Raises:
-        UsageError: an option or the file is invalid, or there are no regions.
+        UsageError: an option or the file is invalid, there are no regions, or one has an ignored label.
     """
     regions = {} if task is None else _read_task(task)
     for option in options:
@@ -62,12 +74,17 @@ def read_regions(options: Sequence[str], task: Path | None = None) -> Regions:
             if region in regions:
                 raise UsageError(f"--labels {assignment}: region '{region}' is given twice")
             regions[region] = values
+    ignored = frozenset(ignore).union(regions.pop(_IGNORE, ()))
     if not regions:
         raise UsageError("no regions given; assign labels to regions, like --labels 'tumour=1'")
     for region, values in regions.items():
         if 0 in values:
             raise UsageError(f"region '{region}': found label 0, which is background; give the other labels only")
-    return regions
+        for value in sorted(ignored.intersection(values)):
+            raise UsageError(
+                f"region '{region}': found label {value}, which is ignored too; leave it out of one of the two"
+            )
+    return Labels(regions, ignored)
 
 
 def _parse_assignment(assignment: str) -> tuple[str, tuple[int, ...]]:
@@ -78,6 +95,7 @@ def _parse_assignment(assignment: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _read_task(path: Path) -> Regions:
+    """Return the regions of a file; ignored labels are those of the region `ignore`."""
     try:
         text = path.read_text(encoding="utf-8")
         content: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
@@ -87,11 +105,17 @@ def _read_task(path: Path) -> Regions:
     name = next((name for name in _TABLES if name in keys), None)
     if name is None or not isinstance(content[name], dict):
         raise UsageError(f"{path}: no table 'labels' or 'regions'; {nearest('labels', keys)}")
+    return _regions_of(path, content[name], ignore=content.get(_IGNORE))
+
+
+def _regions_of(path: Path, table: Mapping[str, object], *, ignore: object) -> Regions:
     regions: Regions = {}
-    for region, values in content[name].items():
+    for region, values in table.items():
         # nnU-Net's dataset.json lists the background among the labels
         if values != 0:
             regions[region] = _label_values(path, region, values)
+    if ignore is not None:
+        regions.setdefault(_IGNORE, _label_values(path, _IGNORE, ignore))
     return regions
 
 

@@ -65,7 +65,8 @@ class Protocol(Strict):
     """Training loss of the logits; parts joined by + are added with equal weights. bce: binary cross-entropy of
     each region; ce: cross-entropy of mutually exclusive classes, background included; focal: focal loss with gamma
     2; dice: soft Dice over the whole batch. ce and ce+dice use a softmax and need regions that do not overlap; all
-    others use a sigmoid for each region."""
+    others use a sigmoid for each region. The inner validation takes Dice over each case, then the mean over cases,
+    and the other parts over the voxels of all cases: no order and no batch size changes its loss."""
     crop: Literal["none", "nonzero"] = "none"
     """nonzero: crop each case to the smallest box that contains every voxel that is not 0 in some channel. Scores
     are always computed on the whole case."""

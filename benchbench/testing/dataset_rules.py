@@ -12,6 +12,7 @@ from typing import Any
 
 from benchbench.contract import Dataset, DatasetPlugin, Task
 from benchbench.errors import DataNotFoundError
+from benchbench.plan.problems import label_problems
 from benchbench.testing.documentation import documentation_faults
 from benchbench.testing.report import Rule, abbreviate, fault
 
@@ -57,6 +58,8 @@ def opening_faults(recipe: Recipe) -> Iterator[str]:
     for name, values in task.regions.items():
         if not values or 0 in values:
             yield fault(f"region '{name}' is {values}", "label values other than 0", "0 is the background")
+    for problem in label_problems(task):
+        yield fault(problem, "labels that fit into bit masks", "correct the task")
     yield from _colour_faults(task)
 
 

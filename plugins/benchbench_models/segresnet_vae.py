@@ -32,6 +32,9 @@ STRIDE = 16
 class SegResNetVAE(nn.Module):
     """(B, in_channels, *patch) to logits (B, out_channels, *patch); the branch runs in `loss` only."""
 
+    leaves_out_ignored = True
+    """The branch reconstructs the image and needs no label."""
+
     def __init__(self, network: nn.Module, *, vae_weight: float) -> None:
         super().__init__()
         # features of 2D images may be channels last, which the branch cannot flatten

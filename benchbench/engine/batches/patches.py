@@ -17,10 +17,15 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
 
 
-def open_source(cases: Sequence[PreparedCase], protocol: Protocol, *, device: torch.device) -> Source:
-    """Return the samples that a protocol takes from cases: slices in 2D, patches in 3D."""
+def open_source(
+    cases: Sequence[PreparedCase], protocol: Protocol, *, device: torch.device, scored_only: bool = False
+) -> Source:
+    """Return the samples that a protocol takes from cases: slices in 2D, patches in 3D.
+
+    `scored_only` leaves out slices of which every voxel is ignored.
+    """
     if protocol.ndim == 2:
-        return Slices(cases, device=device)
+        return Slices(cases, device=device, scored_only=scored_only)
     return Patches(cases, protocol, device=device)
 
 
@@ -40,6 +45,7 @@ class Patches:
             labels = [label.to(device) for label in labels]
         self._images = images
         self._labels = labels
+        self._scored = [case.scored() for case in cases]
         self._foreground = [torch.from_numpy(case.foreground()) for case in cases]
         self._buffers: dict[torch.dtype, Tensor] = {}
 
@@ -68,14 +74,17 @@ class Patches:
     def _draw_corner(self, case: int, draw: Sequence[float]) -> list[int]:
         """Return the first voxel of a patch for five random numbers in [0, 1).
 
-        The patch is inside the volume; an oversampled one also contains a drawn labelled voxel. A volume smaller
-        than the patch is centred in it.
+        The patch is inside the volume; an oversampled one also contains a drawn labelled voxel, and any other one
+        of a case with ignored voxels a drawn voxel that is not ignored. A volume smaller than the patch is centred
+        in it.
         """
         oversampled, which, *shares = draw
-        labelled = self._foreground[case]
+        labelled, scored = self._foreground[case], self._scored[case]
         contained: list[int] | None = None
         if oversampled < self._oversample and len(labelled):
             contained = labelled[int(which * len(labelled))].tolist()
+        elif scored is not None and len(scored):
+            contained = scored[int(which * len(scored))].tolist()
         corner = []
         for axis, (size, side) in enumerate(zip(self._images[case].shape[1:], self._patch, strict=True)):
             low, high = 0, size - side

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol as Interface
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,17 +37,21 @@ class Source(Interface):
 class Slices:
     """The slices of some cases, in one numbering; they stay in GPU memory if they fit.
 
-    On a CPU they stay in the memory-mapped cache: the page cache of the system holds those in use.
+    On a CPU they stay in the memory-mapped cache: the page cache of the system holds those in use. `scored_only`
+    leaves out slices of which every voxel is ignored, from which nothing can be learnt.
     """
 
-    def __init__(self, cases: Sequence[PreparedCase], *, device: torch.device) -> None:
+    def __init__(self, cases: Sequence[PreparedCase], *, device: torch.device, scored_only: bool = False) -> None:
         self.cases = tuple(cases)
         self.device = device
         self._images = [torch.from_numpy(case.image()) for case in cases]
         self._labels = [torch.from_numpy(case.label()) for case in cases]
-        lengths = [len(label) for label in self._labels]
+        positions = [
+            _positions(case, len(label), scored_only) for case, label in zip(cases, self._labels, strict=True)
+        ]
+        lengths = [len(of_case) for of_case in positions]
         self.case_of = torch.repeat_interleave(torch.arange(len(cases)), torch.tensor(lengths))
-        self._slice_of = torch.cat([torch.arange(length) for length in lengths])
+        self._slice_of = torch.cat(positions)
         self._resident: tuple[Tensor, Tensor] | None = None
         if fits_on((*self._images, *self._labels), device):
             self._resident = self._copy_to_device()
@@ -78,9 +83,21 @@ class Slices:
         return to_float(images), labels
 
     def _copy_to_device(self) -> tuple[Tensor, Tensor]:
-        images = torch.cat([image.to(self.device) for image in self._images])
-        labels = torch.cat([label.to(self.device) for label in self._labels])
-        return images, labels
+        of_case = self._slice_of.split(torch.bincount(self.case_of, minlength=len(self.cases)).tolist())
+        images, labels = [], []
+        for image, label, positions in zip(self._images, self._labels, of_case, strict=True):
+            is_whole = len(positions) == len(label)
+            images.append((image if is_whole else image[positions]).to(self.device))
+            labels.append((label if is_whole else label[positions]).to(self.device))
+        return torch.cat(images), torch.cat(labels)
+
+
+def _positions(case: PreparedCase, length: int, scored_only: bool) -> Tensor:
+    """Return the positions in its stack of the slices of a case that are samples."""
+    scored = case.scored() if scored_only else None
+    if scored is None:
+        return torch.arange(length)
+    return torch.from_numpy(scored.astype(np.int64))
 
 
 def shuffled_batches(length: int, *, batch: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchbench.engine.inference.counting import count_voxels
-from benchbench.engine.network.regions import region_masks, with_background
+from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
 from benchbench.metrics.class_scores import BACKGROUND, class_scores
@@ -27,16 +27,22 @@ class ClassTotals:
         self._voxels = 0
 
     def add(self, prepared: PreparedCase, probabilities: Tensor, masks: Mask) -> None:
-        """Add a case: probabilities (1 + K, *cropped) of a predictor, masks (S, K, H, W) of the whole grid."""
-        native, regions = prepared.native_label(), masks.shape[1]
-        reference = with_background(region_masks(torch.from_numpy(native), regions))
-        counts = count_voxels(reference, with_background(torch.from_numpy(masks)))
+        """Add a case: probabilities (1 + K, *cropped) of a predictor, masks (S, K, H, W) of the whole grid.
+
+        Ignored voxels are left out.
+        """
+        regions = masks.shape[1]
+        native = torch.from_numpy(prepared.native_label())
+        reference = with_background(region_masks(native, regions))
+        prediction = with_background(torch.from_numpy(masks))
+        counts = count_voxels(reference, prediction, scored_voxels(native, regions))
         self._counts += counts.sum(0).numpy()
-        cropped = torch.from_numpy(prepared.frame.crop(native)).to(probabilities.device)
-        classes = with_background(region_masks(cropped[None], regions))[0]
-        entropy = -probabilities.clamp(min=_LOWEST_PROBABILITY).log() * classes
+        cropped = torch.from_numpy(prepared.frame.crop(prepared.native_label()))[None].to(probabilities.device)
+        scored = scored_voxels(cropped, regions)
+        classes = with_background(region_masks(cropped, regions)) & scored[:, None]
+        entropy = -probabilities.clamp(min=_LOWEST_PROBABILITY).log() * classes[0]
         self._entropy += entropy.flatten(1).double().sum(1).cpu().numpy()
-        self._voxels += cropped.numel()
+        self._voxels += int(scored.sum())
 
     def scores(self) -> dict[str, float]:
         """Return the scores of the classes, and the share that each class has of the mean cross-entropy.

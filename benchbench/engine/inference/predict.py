@@ -14,7 +14,13 @@ from benchbench.engine.inference.counting import count_voxels
 from benchbench.engine.inference.postprocess import decide
 from benchbench.engine.inference.window import count_windows, predict_windows, sum_over_flips
 from benchbench.engine.network.network import autocast, forward
-from benchbench.engine.network.regions import activate, masks_of_probabilities, region_masks, with_background
+from benchbench.engine.network.regions import (
+    activate,
+    masks_of_probabilities,
+    region_masks,
+    scored_voxels,
+    with_background,
+)
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers, Mask
@@ -149,9 +155,11 @@ class Ensemble:
 
 
 def count_case(prepared: PreparedCase, masks: Mask) -> Integers:
-    """Return tp, fp, fn, tn of each slice and region (S, K, 4), on the case's own grid."""
-    reference = region_masks(torch.from_numpy(prepared.native_label()), masks.shape[1])
-    return count_voxels(reference, torch.from_numpy(masks)).numpy()
+    """Return tp, fp, fn, tn of each slice and region (S, K, 4), on the case's own grid, without ignored voxels."""
+    regions = masks.shape[1]
+    labels = torch.from_numpy(prepared.native_label())
+    reference = region_masks(labels, regions)
+    return count_voxels(reference, torch.from_numpy(masks), scored_voxels(labels, regions)).numpy()
 
 
 def resized_reference(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> Mask:

@@ -41,6 +41,8 @@ class _StoredCase(NamedTuple):
     """(K, *space), 0 where no threshold is reached."""
     reference: Mask
     """(K, *space), False where no threshold is reached."""
+    scored: Mask
+    """(*space), False where a voxel is ignored."""
     positives: Integers
     """(K,) voxels of the reference, whether they reach a threshold or not."""
 
@@ -54,7 +56,7 @@ class Search:
     to `rules` wins.
 
     Memory: one case, and 10^K numbers for nested regions. Where component sizes are chosen, a temporary file takes
-    5 K + 8 bytes for each voxel that may be foreground, until the end of the `with` block.
+    5 K + 9 bytes for each voxel that may be foreground, until the end of the `with` block.
     """
 
     def __init__(self, rules: Postprocess, regions: Sequence[str]) -> None:
@@ -70,20 +72,28 @@ class Search:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, probabilities: Probabilities, reference: Mask) -> None:
-        """Add a case: probabilities and reference masks, both (K, *space)."""
+    def add(self, probabilities: Probabilities, reference: Mask, scored: Mask) -> None:
+        """Add a case: probabilities and reference masks, both (K, *space), and the scored voxels (*space).
+
+        Ignored voxels count in no Dice. They do belong to components, because a prediction does not know them.
+        """
         outermost = probabilities[:1] if self._rules.nested else probabilities
         reached = (outermost >= np.float32(THRESHOLDS[0])).any(axis=0)
         places = np.flatnonzero(reached)
         shape, count = probabilities.shape[1:], len(self._regions)
+        reference = reference & scored
         positives = np.count_nonzero(reference.reshape(count, -1), axis=1)
         probabilities = probabilities.reshape(count, -1)[:, places]
         reference = reference.reshape(count, -1)[:, places]
-        dice = dice_by_threshold(probabilities, reference, positives, nested=self._rules.nested)
+        scored = scored.reshape(1, -1)[:, places]
+        counted = scored[0]
+        dice = dice_by_threshold(
+            probabilities[:, counted], reference[:, counted], positives, nested=self._rules.nested
+        )
         self._dice = [total + new for total, new in zip(self._dice, dice, strict=True)]
         self._cases += 1
         if self._rules.components:
-            for array in (np.array(shape), places, probabilities, reference, positives):
+            for array in (np.array(shape), places, probabilities, reference, scored, positives):
                 np.save(self._file, array, allow_pickle=False)
 
     def best(self) -> Postprocess:
@@ -132,6 +142,7 @@ class Search:
                 case.probabilities[number],
                 masks[affected],
                 case.reference[affected],
+                case.scored,
                 case.positives[affected],
                 total=total,
                 sure=rules.sure,
@@ -143,10 +154,9 @@ class Search:
     def _stored_cases(self) -> Iterator[_StoredCase]:
         self._file.seek(0)
         for _ in range(self._cases):
-            shape, places, probabilities, reference, positives = (np.load(self._file) for _ in range(5))
-            probabilities = _scatter(probabilities, places, shape)
-            reference = _scatter(reference, places, shape)
-            yield _StoredCase(probabilities, reference, positives)
+            shape, places, *arrays, positives = (np.load(self._file) for _ in range(6))
+            probabilities, reference, scored = (_scatter(values, places, shape) for values in arrays)
+            yield _StoredCase(probabilities, reference, scored[0], positives)
 
 
 def dice_by_threshold(
@@ -175,13 +185,20 @@ def dice_by_threshold(
 
 
 def dice_by_size(
-    probabilities: Probabilities, masks: Mask, reference: Mask, positives: Integers, *, total: int, sure: float
+    probabilities: Probabilities,
+    masks: Mask,
+    reference: Mask,
+    scored: Mask,
+    positives: Integers,
+    *,
+    total: int,
+    sure: float,
 ) -> Floats:
     """Return the Dice at each of SIZES (101,), summed over regions, when the first loses its smaller components.
 
     probabilities (*space) are those of the first region. masks and reference (J, *space); the regions after the
-    first are inside it and lose the same voxels. positives (J,). The first region is removed whole if fewer than
-    `total` voxels are left of it.
+    first are inside it and lose the same voxels. `scored` (*space) are the voxels that count. positives (J,). The
+    first region is removed whole if fewer than `total` voxels are left of it.
     """
     components = find_components(masks[0], probabilities)
     doubtful = are_doubtful(components.sizes, components.sums, smaller=len(SIZES), sure=sure)
@@ -198,7 +215,7 @@ def dice_by_size(
     all_removed = are_doubtful(voxels_left, left(components.sums), smaller=total, sure=sure)
     dice = np.zeros(len(SIZES))
     for mask, region, positive in zip(masks, reference, positives, strict=True):
-        inside = mask[components.box]
+        inside = mask[components.box] & scored[components.box]
         hits = inside & region[components.box]
         predicted = left(np.bincount(components.labels[inside], minlength=count))
         tp = left(np.bincount(components.labels[hits], minlength=count))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from benchbench.images.arrays import IGNORED, MOST_REGIONS
 from benchbench.spec.protocol import Activation
 
 
@@ -16,6 +17,13 @@ def region_masks(labels: Tensor, regions: int) -> Tensor:
     """Return the mask of each region, bool (B, K, *space), for bit masks (B, *space)."""
     bits = torch.arange(regions, device=labels.device, dtype=labels.dtype)
     return (labels.unsqueeze(1) >> _along_channels(bits, labels.ndim + 1)) & 1 > 0
+
+
+def scored_voxels(labels: Tensor, regions: int) -> Tensor:
+    """Return bool (B, *space), False in the ignored voxels of bit masks (B, *space) of some number of regions."""
+    if regions == MOST_REGIONS:  # their bits leave none for ignored voxels
+        return torch.ones_like(labels, dtype=torch.bool)
+    return labels < IGNORED
 
 
 def with_background(masks: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.contract import Task
-from benchbench.images.arrays import BitMasks
+from benchbench.images.arrays import IGNORED, MOST_REGIONS, BitMasks, Integers
 
-_VOXELS_PER_REGION = 4096
+_VOXELS_PER_REGION = 4096  # and of the scored voxels
 
 
 def region_bits(label: NDArray[Any], task: Task) -> BitMasks:
-    """Return a label volume as bit masks: bit k is set where the k-th region of the task is."""
-    assert len(task.regions) <= 8, "a bit mask has eight bits"
+    """Return a label volume as bit masks: bit k is set where the k-th region is; ignored voxels are `IGNORED`."""
+    assert len(task.regions) + bool(task.ignored) <= MOST_REGIONS, "a bit mask has eight bits"
     bits_of: dict[int, int] = {}
     for number, values in enumerate(task.regions.values()):
         for value in values:
@@ -23,6 +23,8 @@ def region_bits(label: NDArray[Any], task: Task) -> BitMasks:
     bits = np.zeros_like(label, dtype=np.uint8)
     for value, value_bits in bits_of.items():  # one comparison per value: ten times faster than a look-up table
         bits |= (label == value).view(np.uint8) * np.uint8(value_bits)
+    for value in task.ignored:
+        bits[label == value] = IGNORED
     return bits
 
 
@@ -33,8 +35,18 @@ def sample_foreground(bits: BitMasks, *, regions: int) -> NDArray[np.int32]:
     indices = []
     for number in range(regions):
         voxels = labelled[labelled_bits & (1 << number) > 0]
-        count = min(len(voxels), _VOXELS_PER_REGION)
-        evenly = np.linspace(0, len(voxels) - 1, count).astype(np.int64)
-        sample = np.unravel_index(voxels[evenly], bits.shape)
-        indices.append(np.stack(sample, axis=1).astype(np.int32))
+        indices.append(_sample_evenly(voxels, bits.shape))
     return np.concatenate(indices)
+
+
+def sample_scored(bits: BitMasks) -> NDArray[np.int32]:
+    """Return the indices (N, 3) of voxels that are not ignored, evenly spread, at most 4096."""
+    return _sample_evenly(np.flatnonzero(bits != IGNORED), bits.shape)
+
+
+def _sample_evenly(voxels: Integers, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Return the indices (N, 3) of evenly spaced voxels, given as positions in memory."""
+    count = min(len(voxels), _VOXELS_PER_REGION)
+    evenly = np.linspace(0, len(voxels) - 1, count).astype(np.int64)
+    sample = np.unravel_index(voxels[evenly], shape)
+    return np.stack(sample, axis=1).astype(np.int32)

@@ -24,15 +24,15 @@ from benchbench.data.atomic import new_folder
 from benchbench.data.case_checks import load_case
 from benchbench.engine.preparation.denoise import Denoiser, TotalVariation
 from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
-from benchbench.engine.preparation.labels import region_bits, sample_foreground
+from benchbench.engine.preparation.labels import region_bits, sample_foreground, sample_scored
 from benchbench.engine.preparation.normalise import normalise
 from benchbench.engine.preparation.placement import Placement, place, resize_image, resize_label
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
-from benchbench.images.arrays import BitMasks, Floats, voxel_digest
+from benchbench.images.arrays import IGNORED, BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol
 
-PREPARATION = 3
+PREPARATION = 4
 """Version of the prepared arrays; it is raised whenever the same case would be prepared differently."""
 
 
@@ -153,9 +153,20 @@ def prepare_arrays(case: Case, task: Task, protocol: Protocol) -> PreparedArrays
         one_hot_foreground=protocol.one_hot_foreground,
     )
     if protocol.ndim == 2:
-        return _stack_of_patches(normalised, bits, frame, protocol)
-    foreground = sample_foreground(frame.crop(bits), regions=len(task.regions))
-    return PreparedArrays({"image": normalised, "label": bits, "foreground": foreground}, frame, None)
+        return _stack_of_patches(normalised, bits, frame, protocol, has_ignored=_has_ignored(bits, task))
+    cropped = frame.crop(bits)
+    arrays = {
+        "image": normalised,
+        "label": bits,
+        "foreground": sample_foreground(cropped, regions=len(task.regions)),
+    }
+    if _has_ignored(bits, task):
+        arrays["scored"] = sample_scored(cropped)
+    return PreparedArrays(arrays, frame, None)
+
+
+def _has_ignored(bits: BitMasks, task: Task) -> bool:
+    return bool(task.ignored) and bool((bits == IGNORED).any())
 
 
 def _with_three_axes(case: Case, protocol: Protocol) -> tuple[NDArray[Any], NDArray[Any], Floats | None]:
@@ -185,7 +196,9 @@ def _denoiser(protocol: Protocol) -> Denoiser | None:
     return TotalVariation(weight=protocol.denoise_weight, slice_by_slice=protocol.ndim == 2)
 
 
-def _stack_of_patches(image: NDArray[Any], bits: BitMasks, frame: Frame, protocol: Protocol) -> PreparedArrays:
+def _stack_of_patches(
+    image: NDArray[Any], bits: BitMasks, frame: Frame, protocol: Protocol, *, has_ignored: bool
+) -> PreparedArrays:
     """Return slices of patch size for the cropped image (C, S, H, W) and the bits (S, H, W) of the whole case."""
     cropped = frame.crop(bits)
     placement = place(cropped.shape[1:], protocol.patch)
@@ -195,4 +208,6 @@ def _stack_of_patches(image: NDArray[Any], bits: BitMasks, frame: Frame, protoco
     }
     if (placement.native, cropped.shape) != (tuple(protocol.patch), bits.shape):
         arrays["native"] = bits
+    if has_ignored:
+        arrays["scored"] = np.flatnonzero((cropped != IGNORED).any((1, 2))).astype(np.int32)
     return PreparedArrays(arrays, frame, placement)

@@ -2,9 +2,12 @@
 
     <cache>/prepared/<k2>/<key>/
         image.npy       2D (S, C, *patch), 3D (C, *volume): uint8 or float16
-        label.npy       bit masks: bit k is set where region k of the task is; 2D (S, *patch), 3D the whole case
+        label.npy       bit masks: bit k is set where region k of the task is, and bit 7 alone where a voxel is
+                        ignored; 2D (S, *patch), 3D the whole case
         native.npy      2D only: bit masks (S, H, W) of the whole case, where slices were resized or cropped
         foreground.npy  3D only: indices (N, 3) of labelled voxels of the volume, some of each region
+        scored.npy      only with ignored voxels: 3D indices (N, 3) of voxels that are scored, 2D (N,) the slices
+                        that have one
         case.json       how the arrays relate to the case
 
 A user can ask for compression: then the arrays are in arrays.npz, which takes less disk and more memory.
@@ -53,6 +56,13 @@ class PreparedCase:
     def foreground(self) -> NDArray[np.int32]:
         """Return the indices (N, 3) of labelled voxels of the volume; 3D only."""
         return self._read("foreground")
+
+    def scored(self) -> NDArray[np.int32] | None:
+        """Return the slices that have a scored voxel (N,), or in 3D indices (N, 3) of scored voxels.
+
+        None for a case without ignored voxels.
+        """
+        return self._read("scored") if "scored" in self._description["arrays"] else None
 
     @cached_property
     def frame(self) -> Frame:

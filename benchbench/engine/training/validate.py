@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, to_float
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
-from benchbench.engine.network.losses import compute_loss
+from benchbench.engine.network.losses import loss_of_cases, loss_sums
 from benchbench.engine.network.network import autocast, forward
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
@@ -22,7 +22,10 @@ class Validation(NamedTuple):
     """The result of an inner validation."""
 
     loss: float
-    """Mean over slices or volumes."""
+    """Cross-entropy over the voxels of all cases together; Dice of each case, then the mean over cases.
+
+    It depends on the weights and the cases alone: neither their order nor the size of a batch changes it.
+    """
     counts: Integers
     """tp, fp, fn, tn of each case and region (N, K, 4), or with a softmax of each class (N, 1 + K, 4)."""
 
@@ -36,34 +39,50 @@ def validate(model: nn.Module, source: Source, protocol: Protocol, *, regions: i
     """
     model.eval()
     if isinstance(source, Slices):
-        return _validate_slices(model, source, protocol, regions=regions)
-    losses, counts = [], []
-    for case in source.cases:
-        loss, case_counts = _validate_volume(model, case, protocol, device=source.device, regions=regions)
-        losses.append(loss)
-        counts.append(case_counts)
-    mean_loss = torch.stack(losses).mean()
-    return Validation(float(mean_loss), torch.stack(counts).cpu().numpy())
+        sums, counts = _validate_slices(model, source, protocol, regions=regions)
+    else:
+        sums, counts = _validate_volumes(model, source, protocol, regions=regions)
+    loss = loss_of_cases(protocol.loss, sums)
+    return Validation(float(loss), counts.cpu().numpy())
 
 
-def _validate_slices(model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int) -> Validation:
-    total = torch.zeros((), dtype=torch.float64, device=slices.device)
-    shape = (len(slices.cases), counted_classes(protocol, regions), 4)
-    counts = torch.zeros(shape, dtype=torch.int64, device=slices.device)
+def _validate_slices(
+    model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int
+) -> tuple[Tensor, Tensor]:
+    """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
+    cases = len(slices.cases)
+    counts = torch.zeros(cases, counted_classes(protocol, regions), 4, dtype=torch.int64, device=slices.device)
+    sums: Tensor | None = None
     for numbers in ordered_batches(len(slices), batch=protocol.batch):
         images, labels = slices.batch(numbers)
         with autocast(slices.device, protocol.precision):
             logits = forward(model, images)
-        total += compute_loss(protocol.loss, logits, labels) * len(numbers)
-        cases = slices.case_of[numbers].to(slices.device)
-        counts.index_add_(0, cases, count_logits(logits, labels, protocol, regions=regions))
-    return Validation(float(total) / len(slices), counts.cpu().numpy())
+        case_of = slices.case_of[numbers].to(slices.device)
+        slice_sums = loss_sums(protocol.loss, logits, labels).double()
+        if sums is None:
+            sums = slice_sums.new_zeros(cases, slice_sums.shape[1])
+        sums.index_add_(0, case_of, slice_sums)
+        counts.index_add_(0, case_of, count_logits(logits, labels, protocol, regions=regions))
+    assert sums is not None, "a validation has slices"
+    return sums, counts
 
 
-def _validate_volume(
-    model: nn.Module, case: PreparedCase, protocol: Protocol, *, device: torch.device, regions: int
+def _validate_volumes(
+    model: nn.Module, source: Source, protocol: Protocol, *, regions: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss, a scalar, and the counts (K, 4) of a case, on the device."""
+    """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
+    sums, counts = [], []
+    for case in source.cases:
+        logits, labels = _predict_volume(model, case, protocol, device=source.device)
+        sums.append(loss_sums(protocol.loss, logits, labels)[0].double())
+        counts.append(count_logits(logits, labels, protocol, regions=regions)[0])
+    return torch.stack(sums), torch.stack(counts)
+
+
+def _predict_volume(
+    model: nn.Module, case: PreparedCase, protocol: Protocol, *, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the logits (1, K, *space) and the bit masks (1, *space) of a case, on the device."""
     volume = torch.from_numpy(case.image()).to(device)
     labels = torch.from_numpy(case.label()).to(device)[None]
     logits = predict_windows(
@@ -73,8 +92,7 @@ def _validate_volume(
         overlap=protocol.inference.overlap,
         importance=protocol.inference.importance,
     )[None]
-    loss = compute_loss(protocol.loss, logits, labels)
-    return loss, count_logits(logits, labels, protocol, regions=regions)[0]
+    return logits, labels
 
 
 def _predict_logits(model: nn.Module, protocol: Protocol, images: Tensor) -> Tensor:
