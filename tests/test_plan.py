@@ -36,17 +36,18 @@ optimizer = { name = "adam", lr = 1e-3 }
 ORIGIN = Origin(entry_point="made_up", module="made_up", distribution="made-up", version="1.0")
 
 
-def open_(root: Path, *, channel: str = "grey") -> None: ...
-
-
-def build(geometry: object, *, width: int = 8, depths: tuple[int, ...] = (1, 2)) -> None: ...
-
-
 class Dataset:
     """A dataset of which only the task is known."""
 
     def __init__(self, **regions: tuple[int, ...]) -> None:
         self.task = Task(channels=("grey",), regions=regions)
+
+
+def open_(root: Path, *, channel: str = "grey") -> Dataset:
+    return Dataset(disc=(1,))
+
+
+def build(geometry: object, *, width: int = 8, depths: tuple[int, ...] = (1, 2)) -> None: ...
 
 
 def make_registry(

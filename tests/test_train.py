@@ -198,7 +198,10 @@ def test_a_smaller_last_batch_is_weighted_by_its_size(tmp_path: Path) -> None:
 def test_voxels_are_counted_by_slice_and_region() -> None:
     reference = torch.tensor([[[[True, True, False, False]]]])
     predicted = torch.tensor([[[[True, False, True, False]]]])
-    assert count_voxels(reference, predicted).tolist() == [[[1, 1, 1, 1]]]
+    scored = torch.tensor([[[True, True, True, True]]])
+    assert count_voxels(reference, predicted, scored).tolist() == [[[1, 1, 1, 1]]]
+    scored = torch.tensor([[[True, False, True, False]]])
+    assert count_voxels(reference, predicted, scored).tolist() == [[[1, 1, 0, 0]]]
 
 
 class Meter:
