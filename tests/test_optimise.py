@@ -42,9 +42,9 @@ def test_cosine_agrees_with_torch() -> None:
     assert ours == pytest.approx(torch_rates(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=8, eta_min=0.1))
 
 
-def test_plateau_agrees_with_torch() -> None:
+def test_a_plateau_acts_one_validation_before_that_of_torch_with_the_same_patience() -> None:
     losses = [1.0, 1.0, 1.0, 0.5, 0.6, 0.7, 0.8, 0.9]
-    ours = rates(schedule(name="plateau", factor=0.5, patience=1, min_lr=0.2), losses=losses)
+    ours = rates(schedule(name="plateau", factor=0.5, patience=2, min_lr=0.2), losses=losses)
     theirs = torch_rates(
         torch.optim.lr_scheduler.ReduceLROnPlateau, losses=losses, factor=0.5, patience=1, min_lr=0.2, threshold=0
     )
@@ -112,8 +112,15 @@ def test_a_cosine_keeps_its_rate_within_an_epoch() -> None:
     assert all_rates == pytest.approx([1, 1, 1, 0.5, 0.5, 0.5])
 
 
+def test_the_rate_of_the_brats20_document_falls_after_2_epochs_without_improvement() -> None:
+    plateau = schedule(name="plateau", factor=0.2, patience=2, min_lr=1e-6)
+    losses = [1.0, 0.9, 0.95, 0.92, 0.91, 0.9, 0.8, 0.8]
+    # epochs 2 and 3 bring no lower loss than epoch 1, then 4 and 5
+    assert rates(plateau, losses=losses) == pytest.approx([1, 1, 1, 1, 0.2, 0.2, 0.04, 0.04])
+
+
 def test_a_plateau_waits_again_after_a_better_loss_and_stops_at_its_lowest_rate() -> None:
-    plateau = schedule(name="plateau", factor=0.5, patience=1, min_lr=0.3)
+    plateau = schedule(name="plateau", factor=0.5, patience=2, min_lr=0.3)
     # one epoch without gain, a better one, then two and two more without gain
     losses = [1.0, 2.0, 0.5, 2.0, 2.0, 2.0, 2.0, 2.0]
     assert rates(plateau, losses=losses) == pytest.approx([1, 1, 1, 1, 1, 0.5, 0.5, 0.3])

@@ -85,7 +85,7 @@ def test_the_same_seeds_give_the_same_weights_to_the_bit(tmp_path: Path) -> None
 
 
 def test_a_resumed_training_equals_one_without_interruption(tmp_path: Path) -> None:
-    schedule = {"name": "plateau", "factor": 0.5, "patience": 0}
+    schedule = {"name": "plateau", "factor": 0.5, "patience": 1}
     callbacks: dict[str, Any] = {"epochs": 4, "schedule": schedule, "early_stopping": {"patience": 3}}
     whole = run(training(tmp_path, **callbacks), 4)
     stopped = run(training(tmp_path, **callbacks), 2).save()
@@ -144,23 +144,50 @@ def test_an_undefined_score_never_beats_a_defined_one(tmp_path: Path) -> None:
     assert state.best_epoch == 1
 
 
-def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:
+def test_early_stopping_ends_the_run_at_its_patience(tmp_path: Path) -> None:
     state = training(tmp_path, epochs=10, early_stopping={"patience": 2})
     over = []
-    for epoch, dice in enumerate([0.5, 0.4, 0.4, 0.4]):
+    for epoch, dice in enumerate([0.5, 0.4, 0.4]):
         state._finish_epoch({"epoch": epoch, "validation_dice_case": dice})
         over.append(state.is_over)
-    assert over == [False, False, False, True]
-    assert [row["epochs_without_gain"] for row in state.history] == [0, 1, 2, 3]
+    assert over == [False, False, True]
+    assert [row["validations_without_gain"] for row in state.history] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("select", ["dice", "loss"])
+def test_early_stopping_counts_validations_and_not_epochs(tmp_path: Path, select: str) -> None:
+    state = training(tmp_path, epochs=100, validate_every=10, select=select, early_stopping={"patience": 3})
+    values = {9: 0.5, 19: 0.6, 29: 0.5, 39: 0.5, 49: 0.5}
+    while not state.is_over:
+        epoch = len(state.history)
+        dice = values.get(epoch)
+        loss = None if dice is None else 1 - dice
+        state._finish_epoch({"epoch": epoch, "validation_dice_case": dice, "validation_loss": loss})
+    assert len(state.history) == 50
+    assert state.best_epoch == 19
+    assert state.history[48]["validations_without_gain"] == 2
+
+
+def test_plateau_and_early_stopping_count_the_same_validations(tmp_path: Path) -> None:
+    schedule = {"name": "plateau", "factor": 0.5, "patience": 2}
+    options = {"epochs": 30, "validate_every": 3, "select": "loss"}
+    state = training(tmp_path, schedule=schedule, early_stopping={"patience": 2}, **options)
+    while not state.is_over:
+        epoch = len(state.history)
+        loss = 1.0 if (epoch + 1) % 3 == 0 else None
+        state._finish_epoch({"epoch": epoch, "validation_loss": loss})
+    assert len(state.history) == 9
+    state._set_learning_rate(9, steps_per_epoch=1)
+    assert state._optimizer.param_groups[0]["lr"] == 0.005
 
 
 def test_without_early_stopping_no_patience_is_counted(tmp_path: Path) -> None:
     state = run(training(tmp_path), 1)
-    assert "epochs_without_gain" not in state.history[0]
+    assert "validations_without_gain" not in state.history[0]
 
 
 def test_a_plateau_shows_in_the_learning_rate_of_the_next_epoch(tmp_path: Path) -> None:
-    state = run(training(tmp_path, epochs=3, schedule={"name": "plateau", "factor": 0.5, "patience": 0}), 1)
+    state = run(training(tmp_path, epochs=3, schedule={"name": "plateau", "factor": 0.5, "patience": 1}), 1)
     state.history[0]["validation_loss"] = 0.0  # nothing is better
     run(state, 2)
     assert [row["lr"] for row in state.history] == [0.01, 0.01, 0.005]

@@ -9,7 +9,7 @@
         predictions.parquet  predicted masks of the test cases, from which further metrics can be measured
         pictures.parquet     the slice, or the planes, of each test case that galleries show, with its reference
         history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far
-                             (is_best) and, under early stopping, epochs since then (epochs_without_gain)
+                             (is_best) and, under early stopping, validations since (validations_without_gain)
         best.safetensors     weights of the epoch that the inner validation chose; best_2 and so on for the next
         resume.pt            state of a run that is under way
         events.out.*         TensorBoard

@@ -14,7 +14,7 @@ from torch import nn
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
-from benchbench.engine.training.train import RESUME_SCHEMA, DivergedError, Training
+from benchbench.engine.training.train import RESUME_SCHEMA, Training
 from benchbench.results.events import open_events
 from benchbench.results.history import write_history
 from benchbench.results.resume import read_resume, write_resume
@@ -53,7 +53,7 @@ def train(assignment: Assignment, training: Training, report: ProgressListener) 
     """Train until the last epoch or early stopping.
 
     Raises:
-        DivergedError: the loss or a weight became nan or infinite, or no epoch was good enough to keep.
+        DivergedError: the loss or a weight became nan or infinite.
     """
     if training.processes.is_first:
         _train_and_write(assignment, training, report)
@@ -77,8 +77,7 @@ def _train_and_write(assignment: Assignment, training: Training, report: Progres
             if time.monotonic() - last_saved > _RESUME_SECONDS:
                 write_resume(assignment.folder, _resume_tag(assignment), training.save())
                 last_saved = time.monotonic()
-    if not training.checkpoints:
-        raise DivergedError("no epoch was good enough to keep")
+    assert training.checkpoints, "the last epoch is always validated, and the first validation is kept"
 
 
 def _run_epoch(assignment: Assignment, training: Training, report: ProgressListener) -> Mapping[str, Any]:

@@ -75,13 +75,19 @@ class WarmupCosine(Strict):
 
 
 class Plateau(Strict):
-    """Multiply the learning rate by `factor` when the inner validation loss stops falling."""
+    """Multiply the learning rate by `factor` when the inner validation loss stops falling.
+
+    Source: ReduceLROnPlateau of Keras, whose patience has the same meaning as that of `EarlyStopping`.
+    Differs: any lower loss is an improvement. torch's ReduceLROnPlateau acts one validation later, so that its
+    patience 2 is 3 here.
+    """
 
     name: Literal["plateau"]
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Factor that the learning rate is multiplied by."""
-    patience: Annotated[int, Field(ge=0)] = 10
-    """Number of validations without a lower loss that are tolerated; one more lowers the learning rate."""
+    patience: Count = 10
+    """Number of inner validations in a row without a lower loss after which the learning rate is lowered. Epochs
+    that `validate_every` leaves out are not counted."""
     min_lr: NonNegative = 0.0
     """Learning rate below which the schedule does not go."""
 
@@ -90,7 +96,11 @@ Schedule = Annotated[Constant | Cosine | WarmupCosine | Plateau, Field(discrimin
 
 
 class EarlyStopping(Strict):
-    """End the training when the value named by `select` stops improving on the inner validation."""
+    """End the training when the value named by `select` stops improving on the inner validation.
+
+    Source: EarlyStopping of Keras and Lightning, which count in the same way.
+    """
 
     patience: Count
-    """Number of epochs without an improvement that are tolerated; one more ends the training."""
+    """Number of inner validations in a row without an improvement after which the training ends. Epochs that
+    `validate_every` leaves out are not counted."""

@@ -98,7 +98,7 @@ class Protocol(Strict):
     themselves, as in publications without a separate test set. Rows with report are marked in every table and
     ranked only among each other, and the inner validation is not used."""
     early_stopping: EarlyStopping | None = None
-    """Ends the training early: { patience = <epochs> }. Without it, all epochs are trained."""
+    """Ends the training early: { patience = <validations> }. Without it, all epochs are trained."""
     gradient_clip: Positive | None = None
     """Largest norm of the gradient of all parameters together; without it, gradients are not clipped."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"

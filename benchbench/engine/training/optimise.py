@@ -50,7 +50,7 @@ def learning_rate(
 ) -> float:
     """Return the learning rate of an optimiser step, counted from 0 over the whole run.
 
-    `validation_losses` has an entry for every validated epoch so far. torch's schedulers count calls of `step()`
+    `validation_losses` has an entry for every inner validation so far. torch's schedulers count calls of `step()`
     instead, so a resumed run would have to save and load their counters.
     """
     epoch = step // steps_per_epoch
@@ -79,6 +79,6 @@ def _plateau(schedule: Plateau, lr: float, validation_losses: Sequence[float]) -
             best, waited = loss, 0
             continue
         waited += 1
-        if waited > schedule.patience:
+        if waited >= schedule.patience:
             lr, waited = max(schedule.min_lr, lr * schedule.factor), 0
     return lr

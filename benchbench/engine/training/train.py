@@ -116,11 +116,15 @@ class Training:
         trained, stopping = len(self.history), self.protocol.early_stopping
         if trained >= self.protocol.epochs:
             return True
-        return stopping is not None and trained > 0 and self._epochs_without_gain > stopping.patience
+        return stopping is not None and self._validations_without_gain >= stopping.patience
 
     @property
-    def _epochs_without_gain(self) -> int:
-        return self.history[-1]["epoch"] - (self.best_epoch or 0)
+    def _validations_without_gain(self) -> int:
+        """The number of inner validations since the best one."""
+        if self.best_epoch is None:
+            return 0
+        later = self.history[self.best_epoch + 1 :]
+        return sum(self._selection_value(row) is not None for row in later)
 
     def save(self) -> bytes:
         """Return everything that the next epoch depends on."""
@@ -229,7 +233,7 @@ class Training:
         row["is_best"] = int(is_best)
         self.history.append(row)
         if self.protocol.early_stopping is not None:
-            row["epochs_without_gain"] = self._epochs_without_gain
+            row["validations_without_gain"] = self._validations_without_gain
 
     def _selection_value(self, row: Row) -> float | None:
         """Return the value that selects checkpoints, larger is better; None where an epoch was not validated."""
