@@ -17,7 +17,7 @@ def case_scores(cases: pd.DataFrame, *, metric: str, empty: EmptyPolicy, model: 
     A case that is undefined in one region is undefined as a whole: a mean over fewer regions would not be
     comparable to that of the other cases.
     """
-    values = case_values(metric, cases, empty, is_pooled=False)
+    values = case_values(metric, cases, empty)
     by_case = cases[_KEYS].assign(value=values).groupby(_KEYS, sort=True)
     means = by_case["value"].agg(_strict_mean)
     return means.reset_index().assign(model=model)

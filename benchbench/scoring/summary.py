@@ -22,7 +22,7 @@ def add_scores(cases: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     scored = cases.copy()
     for metric in scoring.metrics:
         for column in columns_of(metric, cases):
-            scored[column] = case_values(column, cases, scoring.empty, is_pooled=False)
+            scored[column] = case_values(column, cases, scoring.empty)
     return scored
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from benchbench.images.arrays import Floats
+from benchbench.images.arrays import Floats, Integers
 from benchbench.metrics.scores import Counts, distance, overlap
 from benchbench.plan.run import GROUP, KEYS, Group, RunKey
 from benchbench.spec.metric_names import UNITS, is_overlap
@@ -61,6 +62,19 @@ class SummaryLine:
     """Mean over the values of the runs."""
     fold_sd: float
     """Standard deviation over the values of the runs, with n - 1."""
+
+
+class _RegionRows(NamedTuple):
+    """The rows of one region of a table, with arrays that all metrics share."""
+
+    region: str
+    table: pd.DataFrame
+    counts: Integers
+    """(4, rows): tp, fp, fn, tn."""
+    is_first_seed: NDArray[np.bool_]
+    """(rows,): True for the first row of each case, or slice."""
+    runs: Sequence[Integers]
+    """The row numbers of each run, by fold and seed."""
 
 
 class _RegionNumbers(NamedTuple):
@@ -126,14 +140,20 @@ def summaries(
     """Yield, for every metric and aggregate, the line of the mean over regions and then that of each region."""
     if cases.empty:
         return
+    case_regions = _split_by_region(cases)
+    slice_regions = []
+    if slices is not None:
+        slice_regions = _split_by_region(slices)
     for metric in metrics:
         for column in columns_of(metric, cases):
-            yield from _aggregate(column, "case", cases, empty)
-            # distances exist only for whole cases
-            if is_overlap(column):
-                if slices is not None:
-                    yield from _aggregate(column, "slice", slices, empty)
-                yield from _aggregate(column, "pooled", cases, empty)
+            if not is_overlap(column):
+                # distances exist only for whole cases, and not for all of them
+                yield from _aggregate(column, "case", _split_by_region(cases[cases[column].notna()]), empty)
+                continue
+            yield from _aggregate(column, "case", case_regions, empty)
+            if slices is not None:
+                yield from _aggregate(column, "slice", slice_regions, empty)
+            yield from _aggregate(column, "pooled", case_regions, empty)
 
 
 def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
@@ -151,26 +171,36 @@ def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
     return measured
 
 
-def case_values(metric: str, cases: pd.DataFrame, empty: EmptyPolicy, *, is_pooled: bool) -> Floats:
-    """Return the score of each row of a table of counts; if pooled, the one score of their sum."""
-    counts = cases[_COUNTS].to_numpy().T
-    if not is_overlap(metric):
-        return distance(metric, cases[metric], Counts(*counts), empty=empty)
-    if is_pooled:
-        counts = counts.sum(axis=1, keepdims=True)
-    return overlap(metric, Counts(*counts), empty=empty)
+def case_values(metric: str, cases: pd.DataFrame, empty: EmptyPolicy) -> Floats:
+    """Return the score of each row of a table of counts."""
+    counts = Counts(*cases[_COUNTS].to_numpy().T)
+    if is_overlap(metric):
+        return overlap(metric, counts, empty=empty)
+    return distance(metric, cases[metric], counts, empty=empty)
+
+
+def _split_by_region(table: pd.DataFrame) -> list[_RegionRows]:
+    identity = [name for name in ("case", "slice") if name in table]
+    regions = []
+    for region, part in table.groupby("region", sort=False):
+        runs = part.groupby(["fold", "seed"]).indices
+        rows = _RegionRows(
+            region=str(region),
+            table=part,
+            counts=part[_COUNTS].to_numpy().T,
+            is_first_seed=~part[identity].duplicated().to_numpy(),
+            runs=[runs[run] for run in sorted(runs)],
+        )
+        regions.append(rows)
+    return regions
 
 
 def _aggregate(
-    metric: str, aggregate: Aggregate, table: pd.DataFrame, empty: EmptyPolicy
+    metric: str, aggregate: Aggregate, regions: Sequence[_RegionRows], empty: EmptyPolicy
 ) -> Iterator[SummaryLine]:
     """Yield the line of the mean over regions, then that of each region."""
-    if not is_overlap(metric):
-        table = table[table[metric].notna()]
-    regions = []
-    for region, part in table.groupby("region", sort=False):
-        regions.append(_region_numbers(str(region), metric, part, empty, is_pooled=aggregate == "pooled"))
-    for numbers in (_mean_over_regions(regions), *regions):
+    of_regions = [_region_numbers(metric, rows, empty, is_pooled=aggregate == "pooled") for rows in regions]
+    for numbers in (_mean_over_regions(of_regions), *of_regions):
         fields = numbers._asdict()
         run_values = _known(np.array(fields.pop("run_values")))
         fold_sd = np.nan
@@ -186,31 +216,35 @@ def _aggregate(
         )
 
 
-def _region_numbers(
-    region: str, metric: str, part: pd.DataFrame, empty: EmptyPolicy, *, is_pooled: bool
-) -> _RegionNumbers:
-    has_reference = part["tp"] + part["fn"] > 0
-    has_prediction = part["tp"] + part["fp"] > 0
-    identity = [name for name in ("case", "slice") if name in part]
-    is_first_seed = ~part[identity].duplicated()
-    values = case_values(metric, part, empty, is_pooled=is_pooled)
+def _region_numbers(metric: str, rows: _RegionRows, empty: EmptyPolicy, *, is_pooled: bool) -> _RegionNumbers:
+    tp, fp, fn, _ = rows.counts
+    has_reference = tp + fn > 0
+    has_prediction = tp + fp > 0
     median = np.nan
-    if not is_pooled:
+    if is_pooled:
+        values = _pooled_value(metric, rows.counts, empty)
+        of_runs = [_pooled_value(metric, rows.counts[:, run], empty) for run in rows.runs]
+    else:
+        values = case_values(metric, rows.table, empty)
+        of_runs = [values[run] for run in rows.runs]
         median = _median(values)
-    run_values = []
-    for _, run in part.groupby(["fold", "seed"]):
-        run_values.append(_mean(case_values(metric, run, empty, is_pooled=is_pooled)))
+    dice = overlap("dice", Counts(*rows.counts[:, has_reference]), empty=empty)
     return _RegionNumbers(
-        region=region,
-        n=int(is_first_seed.sum()),
-        n_ref_empty=int((is_first_seed & ~has_reference).sum()),
+        region=rows.region,
+        n=int(rows.is_first_seed.sum()),
+        n_ref_empty=int((rows.is_first_seed & ~has_reference).sum()),
         n_penalised=int((has_reference != has_prediction).sum()),
         n_nan=int(np.isnan(values).sum()),
         mean=_mean(values),
         median=median,
-        dice_pos=_mean(case_values("dice", part[has_reference], empty, is_pooled=False)),
-        run_values=run_values,
+        dice_pos=_mean(dice),
+        run_values=[_mean(of_run) for of_run in of_runs],
     )
+
+
+def _pooled_value(metric: str, counts: Integers, empty: EmptyPolicy) -> Floats:
+    """Return the one score of the sum of all counts (4, rows)."""
+    return overlap(metric, Counts(*counts.sum(axis=1, keepdims=True)), empty=empty)
 
 
 def _mean_over_regions(regions: Sequence[_RegionNumbers]) -> _RegionNumbers:

@@ -48,7 +48,7 @@ def volumes_of(view: BoardView, results: Results, model: str) -> pd.DataFrame:
     """Return region, case, voxels and dice (the mean over seeds) of each case with a reference, by volume."""
     cases = lines_of_runs(results.cases, view.board.rows[model].runs)
     voxels = cases["tp"] + cases["fn"]
-    dice = case_values("dice", cases, view.board.empty, is_pooled=False)
+    dice = case_values("dice", cases, view.board.empty)
     table = cases[["region", "case"]].assign(voxels=voxels, dice=dice)
     with_reference = table[voxels > 0]
     means = with_reference.groupby(["region", "case"], sort=False)[["voxels", "dice"]].mean()
