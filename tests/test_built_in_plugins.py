@@ -37,9 +37,8 @@ LARGE = {"monai_vnet", "smp_dpt"}
 """Models that no parameter makes small enough to learn a batch in a test; `benchbench check` takes the time."""
 
 
-LIBRARIES = ("monai_", "nnunet_", "smp_")
-ONE_OF_EACH_LIBRARY = {"monai_dynunet", "nnunet_plain", "smp_fpn"}
-"""Adapters that the fast suite checks; the other models of a library are checked by the slow one."""
+FAST = {"monai_dynunet", "resunet", "smp_fpn", "unext_s"}
+"""Models that the fast suite checks: two written here and one of two libraries; the slow suite checks them all."""
 
 
 def built_in(kind: str) -> list[str]:
@@ -50,8 +49,8 @@ def built_in(kind: str) -> list[str]:
 def models_to_check() -> list[object]:
     params = []
     for name in built_in("models"):
-        is_slow = name.startswith(LIBRARIES) and name not in ONE_OF_EACH_LIBRARY
-        params.append(pytest.param(name, marks=[pytest.mark.slow] if is_slow else []))
+        marks = [] if name in FAST else [pytest.mark.slow]
+        params.append(pytest.param(name, marks=marks))
     return params
 
 
