@@ -90,6 +90,40 @@ def test_missing_weights_fail_the_run_and_not_the_check(tmp_path: Path) -> None:
     assert find_refusals(plugins.model("picky"), Geometry(1, 1, (32, 32)), {}) is None
 
 
+def build_pooled(geometry: Geometry, *, width: int = 8, depth: int = 2) -> nn.Module:
+    """Batch normalisation of the mean of the image, as in the pooling of DeepLabV3."""
+    return nn.Sequential(
+        nn.Conv2d(geometry.in_channels, width, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.BatchNorm2d(width),
+        nn.Conv2d(width, geometry.out_channels, 1),
+        nn.Upsample(geometry.patch),
+    )
+
+
+def test_batch_normalisation_of_single_pixels_is_refused_for_batches_of_one(tmp_path: Path) -> None:
+    plugins = registry(build_pooled)
+    benchmark = read(tmp_path, plugins, FILE.replace("batch = 4", "batch = 1"))
+    with pytest.raises(SpecError) as caught:
+        check_models(benchmark, plan_runs(benchmark, plugins), plugins)
+    assert caught.value.problems[0].endswith(
+        "model 'picky' normalises features of one pixel over the batch, which takes two images or more, but"
+        " protocol.batch is 1; raise protocol.batch"
+    )
+    parts = read(tmp_path, plugins, FILE.replace("batch = 4", "batch = 4\nworld_size = 4"))
+    with pytest.raises(SpecError, match=r"protocol\.batch 4 gives each of 4 processes one"):
+        check_models(parts, plan_runs(parts, plugins), plugins)
+    enough = read(tmp_path, plugins, FILE.replace("batch = 4", "batch = 2"))
+    check_models(enough, plan_runs(enough, plugins), plugins)
+
+
+def test_other_networks_may_have_batches_of_one(tmp_path: Path) -> None:
+    plugins = registry()
+    text = FILE.replace("batch = 4", "batch = 1").replace('"models.picky.depth" = 9', '"models.picky.depth" = 3')
+    benchmark = read(tmp_path, plugins, text)
+    check_models(benchmark, plan_runs(benchmark, plugins), plugins)
+
+
 def test_a_step_that_does_not_fit_the_patch_is_reported_with_its_line(tmp_path: Path) -> None:
     text = FILE.replace('loss = "ce"', 'loss = "ce"\naugment = [{ name = "rot90" }]')
     with pytest.raises(SpecError, match=r"b\.toml:\d+: protocol\.augment: augment: rot90 needs a square patch"):

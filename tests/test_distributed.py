@@ -53,7 +53,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_processes_train_as_one_does_with_the_same_batch(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
-    # three slices in batches of two: the second process has nothing to do in every other step
+    # three slices in batches of two: they become one batch, in which the processes have unequal parts
     one, _, _ = carry(benchmark_file, squares, tmp_path / "one", *EQUAL, only=["fold=0"])
     (tmp_path / "two").mkdir()
     two, (record,), recorder = carry(
@@ -63,6 +63,8 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
     assert (record.status, record.reason) == ("done", "")
     assert record.resolved["protocol"]["world_size"] == record.provenance["world_size"] == 2
     assert record.provenance["threads"] == 1
+    (remark,) = record.remarks
+    assert remark.startswith("the last batch of every epoch had 3 samples and not 2, because 1 left over")
     assert any("loss" in getattr(event, "note", "") for _, event in recorder.events)
     expected, actual = weights(one), weights(two)
     assert expected.keys() == actual.keys()

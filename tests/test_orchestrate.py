@@ -99,6 +99,17 @@ def test_tensorboard_has_all_columns_of_the_history(benchmark_file: Path, square
         assert values == pytest.approx(dict(history[name]), rel=1e-5, nan_ok=True), name
 
 
+def test_a_run_that_is_validated_rarely_is_stopped_early_and_done(
+    benchmark_file: Path, squares: Path, tmp_path: Path, without_report: None
+) -> None:
+    sets = ("protocol.early_stopping={ patience = 1 }", "protocol.validate_every=3", "protocol.epochs=12")
+    # the Dice cannot rise where nothing is learnt
+    never = ('protocol.optimizer={ name = "sgd", lr = 1e-12 }', "models.plain.norm=false")
+    _, (record,), _ = carry(benchmark_file, squares, tmp_path, *sets, *never, only=["fold=0"])
+    assert record is not None
+    assert (record.status, record.epochs, record.best_epoch) == ("done", 6, 2)
+
+
 def test_records_name_no_path_user_or_host(finished: Finished) -> None:
     import getpass
     import socket

@@ -7,7 +7,7 @@ import pytest
 import torch
 from handmade_case import keep_slices
 
-from benchbench.engine.batches.sampling import Slices, ordered_batches, shuffled_batches
+from benchbench.engine.batches.sampling import Slices, batch_sizes, ordered_batches, shuffled_batches
 from benchbench.engine.preparation.prepared_case import PreparedCase
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -49,6 +49,29 @@ def test_an_epoch_holds_every_slice_once_in_an_order_of_its_generator() -> None:
     assert sorted(order(0)) == list(range(10))
     assert order(0) == order(0) != order(1)
     assert torch.cat(list(ordered_batches(10, batch=4))).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("length", "batch", "processes", "sizes"),
+    [
+        (8, 7, 1, [8]),
+        (9, 7, 1, [7, 2]),
+        (15, 7, 1, [7, 8]),
+        (3, 1, 1, [1, 1, 1]),
+        (1, 4, 1, [1]),
+        (3, 2, 2, [3]),
+        (11, 4, 2, [4, 7]),
+        (12, 4, 2, [4, 4, 4]),
+        (0, 4, 1, []),
+    ],
+)
+def test_a_last_batch_too_small_for_batch_normalisation_is_merged(
+    length: int, batch: int, processes: int, sizes: list[int]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = list(shuffled_batches(length, batch=batch, generator=generator, processes=processes))
+    assert [len(numbers) for numbers in batches] == sizes == batch_sizes(length, batch=batch, processes=processes)
+    assert sorted(torch.cat([*batches, torch.tensor([])]).tolist()) == list(range(length))
 
 
 def test_reading_a_batch_does_not_change_the_cache(cases: list[PreparedCase]) -> None:

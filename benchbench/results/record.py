@@ -53,6 +53,8 @@ class Record:
     """Number of epochs trained."""
     best_epoch: int | None = None
     """The epoch of the checkpoint that was selected, counted from 0."""
+    remarks: tuple[str, ...] = ()
+    """Facts about this run that a reader should know, one sentence each, such as a batch of another size."""
     shown: Mapping[str, Value] = field(default_factory=dict)
     """Values of the selected epoch and of the network that tables can show next to scores (`value_names`)."""
     cost: Mapping[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.environment import provenance_of
 from benchbench.run.evaluate import SCORED_FILES, evaluate
 from benchbench.run.network_geometry import describe_ends, geometry_of
-from benchbench.run.resumable_training import open_training, train
+from benchbench.run.resumable_training import describe_batches, open_training, train
 from benchbench.run.run_cost import count_network, prediction_cost, training_cost
 from benchbench.run.seeds import derive_seed
 
@@ -53,6 +53,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         pretrained=getattr(model, "pretrained", ""),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
+        remarks=(*describe_batches(training),),
         shown={**training.best_scores(), **describe_ends(built)},
         cost=training_cost(assignment, training.spent()),
     )

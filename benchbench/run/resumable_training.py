@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
+from benchbench.engine.batches.sampling import batch_sizes
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
 from benchbench.engine.training.train import RESUME_SCHEMA, Training
@@ -108,6 +109,18 @@ def _write_best_weights(assignment: Assignment, training: Training) -> None:
         content = save(weights, metadata=metadata)
         name = "best.safetensors" if rank == 1 else f"best_{rank}.safetensors"
         assignment.folder.write(name, content)
+
+
+def describe_batches(training: Training) -> Iterator[str]:
+    """Yield a sentence if the last batch of an epoch was merged into the one before."""
+    protocol = training.protocol
+    *_, last = batch_sizes(len(training.train_source), batch=protocol.batch, processes=protocol.world_size)
+    rest = last - protocol.batch
+    if rest > 0:
+        yield (
+            f"the last batch of every epoch had {last} samples and not {protocol.batch}, because {rest} left over"
+            " would have been too few for batch normalisation"
+        )
 
 
 def _resume_tag(assignment: Assignment) -> str:

@@ -47,7 +47,8 @@ class Protocol(Strict):
     """Largest number of epochs. An epoch shows the network every training slice once (2D), or `patches_per_case`
     random patches of every training case (3D)."""
     batch: Count
-    """Number of slices or patches in an optimiser step, over all processes together."""
+    """Number of slices or patches in an optimiser step, over all processes together. A last batch of one sample is
+    merged into the batch before."""
     world_size: Count = 1
     """Number of processes that train one run together, each with an equal part of every batch and, if GPUs are
     used, its own GPU. The loss, Dice included, is that of the whole batch. Unless the network synchronises it,

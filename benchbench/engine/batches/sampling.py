@@ -100,9 +100,30 @@ def _positions(case: PreparedCase, length: int, scored_only: bool) -> Tensor:
     return torch.from_numpy(scored.astype(np.int64))
 
 
-def shuffled_batches(length: int, *, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield the numbers of all samples once, in random order, by batches; the last batch may be smaller."""
-    yield from torch.randperm(length, generator=generator).split(batch)
+def shuffled_batches(
+    length: int, *, batch: int, generator: torch.Generator, processes: int = 1
+) -> Iterator[Tensor]:
+    """Yield the numbers of all samples once, in random order, by batches of `batch_sizes`."""
+    sizes = batch_sizes(length, batch=batch, processes=processes)
+    yield from torch.randperm(length, generator=generator).split(sizes)
+
+
+def batch_sizes(length: int, *, batch: int, processes: int = 1) -> list[int]:
+    """Return the sizes of the batches of an epoch.
+
+    The last batch may be smaller. If it has one sample, or too few to give two to each process where full batches
+    do, it is merged into the batch before: batch normalisation has no statistics of a single pixel.
+    """
+    sizes = [batch] * (length // batch)
+    rest = length % batch
+    least = 2 * processes if batch >= 2 * processes else min(batch, 2)
+    if not rest:
+        return sizes
+    if rest >= least or not sizes:
+        sizes.append(rest)
+    else:
+        sizes[-1] += rest
+    return sizes
 
 
 def ordered_batches(length: int, *, batch: int) -> Iterator[Tensor]:

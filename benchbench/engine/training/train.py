@@ -169,7 +169,14 @@ class Training:
     ) -> tuple[float, Integers]:
         """Train on every sample once and return the mean loss and the counts (K, 4) or (1 + K, 4)."""
         self.model.train()
-        batches = list(shuffled_batches(len(self.train_source), batch=self.protocol.batch, generator=generator))
+        batches = list(
+            shuffled_batches(
+                len(self.train_source),
+                batch=self.protocol.batch,
+                generator=generator,
+                processes=self.protocol.world_size,
+            )
+        )
         # summed on the device and read once, because a read waits for the device
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         counts = torch.zeros(self._classes, 4, dtype=torch.int64, device=self.device)

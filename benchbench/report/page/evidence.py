@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
 from benchbench.tables.results import Results, lines_of_runs, mixed_data
 from benchbench.tables.rows import rows_of
+from benchbench.words import count
 
 _OF_A_MODEL = ("model.", "members")
 _OF_A_MACHINE = "on."
@@ -37,6 +39,7 @@ def facts(results: Results) -> list[Fact]:
     lines += _selection(results)
     lines.append(_equal_recipe(results))
     lines += _environment(results)
+    lines += _remarks(results)
     lines += [Fact("Known deviation", deviation) for deviation in results.manifest.deviations]
     return lines
 
@@ -137,6 +140,15 @@ def _records_by_variant(results: Results) -> Iterator[list[list[Record]]]:
         for row in rows_of(results, dataset):
             by_variant.setdefault(row.group.variant, []).append(row.records(results))
         yield from by_variant.values()
+
+
+def _remarks(results: Results) -> Iterator[Fact]:
+    """Yield a line for each different remark of the records, with the number of its runs."""
+    counts: Counter[str] = Counter()
+    for record in _done(results):
+        counts.update(record.remarks)
+    for remark, n_runs in counts.items():
+        yield Fact("Remark", f"{remark} ({count(n_runs, 'run')})")
 
 
 def _environment(results: Results) -> Iterator[Fact]:
