@@ -114,6 +114,9 @@ def test_a_phantom_of_acdc_is_a_stack_of_thick_slices(phantoms: Path) -> None:
         assert case.label.shape[:2] == (48, 48)
         assert 8 <= case.label.shape[2] <= 10
         assert case.spacing_mm == pytest.approx((1.5, 1.5, 10), rel=0.15)
+        header = nib.load(dataset.files(case_ref.id)[0]).header
+        assert np.array_equal(header.get_sform(), np.diag([-1, -1, 1, 1]))  # as in the archive
+        assert np.allclose(header.get_qform(), case.affine)
 
 
 def test_the_heart_of_a_phantom_of_acdc_beats(phantoms: Path) -> None:

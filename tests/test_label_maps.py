@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from benchbench import DataError
 from benchbench.images.label_maps import read_label_map
@@ -76,10 +79,18 @@ def test_nrrd_without_pynrrd_is_refused_with_what_to_install(
 @pytest.mark.parametrize(
     ("voxels", "message"),
     [
-        (np.full((8, 8), 0.5, np.float32), "found fractional values, expected whole numbers; save labels"),
-        (np.full((8, 8), np.nan, np.float32), "found fractional values"),
-        (np.full((8, 8), -1, np.int16), "found int16 from -1 to -1, expected labels from 0 to 65535"),
-        (np.full((8, 8), 70000, np.uint32), "found uint32 from 70000 to 70000"),
+        (np.full((8, 8), 0.5, np.float32), r"found fractional labels, 0\.5 \(64 voxels\).*; apply a threshold to"),
+        (
+            np.full((8, 8), 1.5, np.float32),
+            r"1\.5 \(64 voxels\), expected whole numbers; resample masks with near",
+        ),
+        (
+            np.full((8, 8), np.nan, np.float32),
+            "found 64 voxels that are nan and 0 that are infinite, expected num",
+        ),
+        (np.full((8, 8), -1, np.int16), r"found labels out of range, -1 \(64 voxels\), expected 0 to 65535"),
+        (np.full((8, 8), 70000, np.uint32), r"found labels out of range, 70000 \(64 voxels\)"),
+        (np.full((8, 8), 1j), r"found complex128 \(8, 8\), expected labels from 0 to 65535"),
         (np.zeros((8, 8, 3), np.uint8), "found 3 samples per pixel, expected one; save the label values"),
         (np.zeros((2, 2, 2, 2), np.uint8), r"shape \(2, 2, 2, 2\)"),
     ],
@@ -107,6 +118,85 @@ def test_a_coloured_png_is_refused(tmp_path: Path) -> None:
         read_label_map(tmp_path / "a.png")
 
 
+def discs() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the slices of a reference and of a prediction whose Dice is 0.3018 over the whole stack."""
+    rows, columns = np.mgrid[:40, :36]
+    disc = ((rows - 18) ** 2 + (columns - 15) ** 2 <= 81).astype(np.uint8)
+    other = ((rows - 20) ** 2 + (columns - 17) ** 2 <= 64).astype(np.uint8)
+    empty = np.zeros_like(disc)
+    return [disc, disc, np.roll(disc, 3, axis=0), empty], [other, empty, empty, other]
+
+
+def append_all(path: Path, slices: list[np.ndarray], **options: object) -> None:
+    for plane in slices:
+        tifffile.imwrite(path, plane, append=True, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"metadata": None}, {"compression": "zlib"}, {"bigtiff": True}])
+def test_slices_that_were_appended_one_by_one_are_a_stack(tmp_path: Path, options: dict[str, object]) -> None:
+    reference, prediction = discs()
+    append_all(tmp_path / "a.tif", reference, **options)
+    append_all(tmp_path / "b.tif", prediction, **options)
+    first, second = (read_label_map(tmp_path / name).voxels for name in ("a.tif", "b.tif"))
+    assert np.array_equal(first, np.stack(reference))
+    dice = 2 * np.count_nonzero(first * second) / (first.sum() + second.sum())
+    assert dice == pytest.approx(0.3018, abs=5e-5)
+
+
+def test_appended_slices_keep_their_order_if_they_differ_in_type(tmp_path: Path) -> None:
+    planes = [np.full((8, 6), value, dtype) for value, dtype in ((1, "u1"), (300, "u2"), (2, "u1"))]
+    append_all(tmp_path / "a.tif", planes)
+    assert read_label_map(tmp_path / "a.tif").voxels[:, 0, 0].tolist() == [1, 300, 2]
+
+
+def test_appended_images_of_several_sizes_are_refused_with_the_sizes(tmp_path: Path) -> None:
+    append_all(tmp_path / "a.tif", [np.zeros((8, 6), np.uint8), np.zeros((4, 3), np.uint8)])
+    with pytest.raises(
+        DataError, match=r"a\.tif: found pages of \(8, 6\) and \(4, 3\), expected slices of one size"
+    ):
+        read_label_map(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_small_stack_stored_as_planes_of_colours_is_a_stack(tmp_path: Path, count: int) -> None:
+    stack = np.arange(count * 48).reshape(count, 8, 6).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", planarconfig="separate")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].samplesperpixel == count
+    assert np.array_equal(read_label_map(tmp_path / "a.tif").voxels, stack)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palette_png_holds_the_indices_of_its_palette(tmp_path: Path, bits: int) -> None:
+    labels = np.arange(48).reshape(6, 8).astype(np.uint8) % min(2**bits, 22)
+    image = Image.fromarray(labels).convert("L")
+    image.putpalette([value for index in range(2**bits) for value in (index * 7 % 256, 255, 0)])
+    image.save(tmp_path / "a.png", bits=bits)
+    assert (tmp_path / "a.png").read_bytes()[24:26] == bytes([bits, 3])  # depth, and the type of a palette
+    assert np.array_equal(read_label_map(tmp_path / "a.png").voxels, labels)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_grey_values_of_a_png_are_never_rescaled(tmp_path: Path, bits: int) -> None:
+    labels = np.arange(48).reshape(6, 8) % 2**bits
+    (tmp_path / "a.png").write_bytes(grey_png(labels, bits=bits))
+    assert np.array_equal(read_label_map(tmp_path / "a.png").voxels, labels)
+
+
+def grey_png(values: np.ndarray, *, bits: int) -> bytes:
+    """Return a grey PNG whose samples have this number of bits, each row without a filter."""
+    height, width = values.shape
+    rows = b""
+    for row in values:
+        digits = "".join(f"{value:0{bits}b}" for value in row)
+        rows += b"\0" + int(digits, 2).to_bytes(len(digits) // 8, "big")
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return content
+
+
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.mha: found a name of an unknown format, expected \.nii\.gz, \.nii"):
         read_label_map(tmp_path / "a.mha")
@@ -117,5 +207,5 @@ def test_labels_up_to_a_ten_thousandth_off_are_rounded_and_others_refused(tmp_pa
     tifffile.imwrite(path, np.array([[1.00009, 0.0], [1.99991, 3.0]]))
     assert read_label_map(path).voxels.tolist() == [[1, 0], [2, 3]]
     tifffile.imwrite(path, np.array([[1.00011, 0.0], [1.99991, 3.0]]))
-    with pytest.raises(DataError, match="found fractional values, expected whole numbers"):
+    with pytest.raises(DataError, match=r"found fractional labels, 1\.00011"):
         read_label_map(path)

@@ -408,14 +408,83 @@ def test_fractional_labels_are_counted(write: Callable[..., Path], value: float)
     voxels = VOXELS.astype(np.float64)
     voxels[0, 0, :2] = value
     problem = fault(write(nifti_bytes(voxels)), read=read_label)
-    assert problem.startswith(f"found fractional labels, {value:g} (2 voxels), expected whole numbers, ")
+    assert problem.startswith(f"found fractional labels, {value:g} (2 voxels), expected whole numbers; ")
 
 
 def test_labels_halved_by_a_slope_are_refused(write: Callable[..., Path]) -> None:
     path = write(nifti_bytes(VOXELS, (SLOPE, "f", 0.5), (INTER, "f", 0)))
     problem = fault(path, read=read_label)
-    assert "0.5 (1 voxels)" in problem
+    assert "0.5 (1 voxel)" in problem
     assert "and 8 other values" in problem
+    assert problem.endswith(
+        "scl_slope 0.5 in the header scales them: set it to 1 if the stored values are the labels"
+    )
+
+
+def test_labels_that_a_slope_has_rounded_are_refused_with_the_slope(write: Callable[..., Path]) -> None:
+    labels = np.array([0, 1, 2, 4], np.float64).reshape(1, 2, 2)
+    slope = np.float32(4 / 255)  # as nibabel saves these values as uint8
+    stored = np.rint(labels / slope).astype(np.uint8)
+    problem = fault(write(nifti_bytes(stored, (SLOPE, "f", slope), (INTER, "f", 0))), read=read_label)
+    assert problem.startswith("found fractional labels, 1.00392 (1 voxel), 1.99216 (1 voxel)")
+    assert problem.endswith("round the values and save them as integers without scaling")
+    scaled = read_image(write(nifti_bytes(stored, (SLOPE, "f", slope), (INTER, "f", 0)))).voxels
+    assert np.array_equal(read_label(write(nifti_bytes(np.rint(scaled).astype(np.uint8)))).voxels, labels)
+
+
+def test_a_slice_of_two_axes_is_refused_with_what_to_add(write: Callable[..., Path]) -> None:
+    plane = VOXELS[..., 0]
+    assert fault(write(nifti_bytes(plane))).endswith("none of them empty; add a third axis of length 1")
+    assert read_image(write(nifti_bytes(plane[..., None]))).voxels.shape == (2, 3, 1)
+
+
+def test_a_vox_offset_of_0_in_nifti_2_means_directly_after_the_header(tmp_path: Path) -> None:
+    data = bytearray(nibabel.Nifti2Image(VOXELS, LPS).to_bytes())
+    struct.pack_into("<q", data, 168, 0)  # vox_offset
+    (tmp_path / "a.nii").write_bytes(data)
+    assert np.array_equal(read_image(tmp_path / "a.nii").voxels, VOXELS)
+
+
+# headers of ACDC
+
+ACDC_SPACING = (1.49, 1.49, 10.0)
+
+
+def acdc_header(*patches: Patch) -> tuple[Patch, ...]:
+    """Return a header whose spacing is in pixdim and the qform, and whose sform has voxels of 1 mm."""
+    sizes = [(PIXDIM + 4 * axis, "f", length) for axis, length in enumerate(ACDC_SPACING, start=1)]
+    rows = [(SROW + 4 * at, "f", value) for at, value in enumerate((-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0))]
+    quaternion = [(QUATERN, "f", 0), (QUATERN + 4, "f", 0), (QUATERN + 8, "f", 1)]  # half a turn about z
+    quaternion += [(QUATERN + 12 + 4 * axis, "f", 0) for axis in range(3)]  # the origin
+    codes = [(QFORM_CODE, "h", 1), (SFORM_CODE, "h", 1), (PIXDIM, "f", 1)]
+    return (*sizes, *rows, *quaternion, *codes, *patches)
+
+
+@pytest.mark.parametrize("code", [1, 0])
+def test_a_unit_sform_leaves_the_spacing_to_pixdim_with_a_remark(write: Callable[..., Path], code: int) -> None:
+    volume = read_image(write(nifti_bytes(VOXELS, *acdc_header((QFORM_CODE, "h", code)))))
+    assert volume.spacing_mm == pytest.approx(ACDC_SPACING)
+    assert np.allclose(volume.affine, np.diag([-1.49, -1.49, 10, 1]), atol=1e-5)
+    source = "the qform is used" if code else "its directions are used"
+    assert volume.remark == f"found an sform without voxel sizes; {source}, with the spacing of pixdim"
+
+
+def test_a_remark_that_holds_for_all_files_of_acdc_is_logged_for_the_first(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti.logging.getLogger(nifti.__name__), "filters", [nifti.OnceForAllFiles()])
+    paths = [write(nifti_bytes(VOXELS, *acdc_header()), name) for name in ("a.nii", "b.nii", "c.nii.gz")]
+    for path in paths:
+        read_image(path)
+    assert caplog.messages == [f"{paths[0]}: {nifti.REMARK_UNIT_QFORM}"]
+
+
+def test_an_sform_with_other_voxel_sizes_than_1_mm_must_still_agree_with_pixdim(
+    write: Callable[..., Path],
+) -> None:
+    for place in (SROW, SROW + 4):  # a longer axis, and one that is turned
+        path = write(nifti_bytes(VOXELS, *acdc_header((place, "f", 1.2))))
+        assert "mm by the affine, expected (1.49, 1.49, 10) mm" in fault(path)
 
 
 @pytest.mark.parametrize("value", [65536.0, 1e30])
@@ -480,7 +549,3 @@ def test_a_different_orientation_spacing_or_origin_is_named(change: np.ndarray, 
     assert problem.startswith("seg: found ")
     assert finding in problem.partition(", expected ")[0]
     assert "expected orientation LPS, spacing (1, 2, 3) mm, origin (0, 239, 5) like t1" in problem
-
-
-def test_the_size_limit_is_8_gib() -> None:
-    assert nifti.LIMIT_BYTES == 8 * 1024**3

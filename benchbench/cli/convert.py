@@ -15,7 +15,18 @@ def convert_command(model: str, file: Path) -> None:
 
     No code of FILE is executed: a file that holds anything but plain tensors is refused.
     """
+    click.echo(convert_weights(model, file))
+
+
+def convert_weights(model: str, file: Path) -> str:
+    """Convert weights and return the name to use in a benchmark file.
+
+    Raises:
+        DataError: the file cannot be converted.
+        UsageError: the model has no published weights.
+    """
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
+    from benchbench.images.input_files import read_file  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     plugin = discover().model(model)
@@ -23,4 +34,4 @@ def convert_command(model: str, file: Path) -> None:
         raise UsageError(
             f"convert {model}: this model has no published weights to start from; 'benchbench list' shows others"
         )
-    click.echo(plugin.convert(file))
+    return read_file(file, plugin.convert, kind="a file of published weights")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbench.cli.cache import cache_command
-from benchbench.cli.options import cache_option, data_root_option
+from benchbench.cli.options import cache_option, data_root_option, size_limit_option
 
 if TYPE_CHECKING:
     from benchbench.contract import CaseRef, Dataset, DatasetPlugin
@@ -85,6 +85,7 @@ def path(name: str | None, *, data_root: Path | None) -> None:
 @data_command.command("verify")
 @click.argument("name")
 @data_root_option
+@size_limit_option
 @click.option(
     "--folds",
     type=click.IntRange(min=2),

@@ -20,6 +20,13 @@ def default_cache() -> Path:
     return Path(user_cache) / "benchbench"
 
 
+def _set_size_limit(_context: click.Context, _option: click.Parameter, value: float | None) -> None:
+    from benchbench.images.input_files import LIMIT_VARIABLE  # noqa: PLC0415 after --help has answered
+
+    if value is not None:
+        os.environ[LIMIT_VARIABLE] = str(value)  # worker processes read the same images
+
+
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 results_option = click.option(
     "--results",
@@ -39,6 +46,15 @@ cache_option = click.option(
     type=click.Path(path_type=Path),
     default=default_cache,
     help="Folder for prepared and phantom data; default: BENCHBENCH_CACHE, or the user's cache.",
+)
+size_limit_option = click.option(
+    "--size-limit",
+    "size_limit",
+    metavar="GIB",
+    type=click.FloatRange(min=0, min_open=True),
+    expose_value=False,
+    callback=_set_size_limit,
+    help="Largest decoded image file in GiB; default: 8, and 0.25 for a plane of a TIFF or PNG file.",
 )
 pictures_option = click.option(
     "--no-pictures",

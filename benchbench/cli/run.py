@@ -16,6 +16,7 @@ from benchbench.cli.options import (
     data_root_option,
     pictures_option,
     results_option,
+    size_limit_option,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @data_root_option
 @results_option
 @cache_option
+@size_limit_option
 @click.option(
     "--device",
     "--devices",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from benchbench.cli.options import size_limit_option
 from benchbench.spec.metric_names import CHALLENGES
 from benchbench.spec.protocol import EmptyPolicy
 
@@ -64,6 +65,7 @@ _COLUMNS = (*_KEYS, *_NUMBERS)
     type=click.Choice(CHALLENGES),
     help="Also score every lesion by the rules of this BraTS 2023 challenge.",
 )
+@size_limit_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for cases.csv, cases.parquet, summary.csv.")
 def score_command(reference: Path, prediction: Path, *, out: Path | None, **options: Any) -> None:
     """Score PREDICTION against REFERENCE: two label maps, or two folders of label maps paired by name.

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchbench.contract import CaseRef, Dataset
 from benchbench.data.retry import retry_read
 from benchbench.errors import DataError
+from benchbench.images.input_files import FileFault, regular_size
 
 
 def case_digests(dataset: Dataset, cases: Sequence[CaseRef], *, threads: int) -> dict[str, str]:
@@ -50,6 +51,8 @@ def file_digest(files: Sequence[Path]) -> str:
         for path in files:
             digest.update(f"{path.name}\n".encode())
             digest.update(retry_read(partial(_content_digest, path)))
+    except FileFault as fault:
+        raise DataError(f"{path}: {fault}") from fault
     except OSError as error:
         raise _unreadable(error, error.filename or path) from error
     return digest.hexdigest()
@@ -79,6 +82,7 @@ def _digest_or_error(dataset: Dataset, case_id: str) -> str | DataError:
 
 
 def _content_digest(path: Path) -> bytes:
+    regular_size(path, kind="a file of a dataset")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 

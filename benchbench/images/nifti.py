@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import stat
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,13 +21,20 @@ from isal.isal_zlib import error as DeflateError  # noqa: N812  a class
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
-from benchbench.errors import DataError
 from benchbench.images.arrays import Floats
-from benchbench.images.nifti_header import (
+from benchbench.images.input_files import (
+    COMPRESSION,
     COPY_AGAIN,
-    LIMIT_BYTES,
+    FileFault,
+    check_size,
+    describe_content,
+    read_file,
+)
+from benchbench.images.label_values import as_labels, check_finite
+from benchbench.images.nifti_header import (
+    REMARK_UNIT_QFORM,
+    REMARK_UNIT_SFORM,
     Layout,
-    NiftiFault,
     format_numbers,
     read_layout,
 )
@@ -39,9 +45,8 @@ if TYPE_CHECKING:
     from io import BufferedIOBase
     from pathlib import Path
 
-LARGEST_LABEL = 65535
+_KIND = "a NIfTI file"
 _GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_RATIO = 1100  # deflate cannot compress better than 1032 to 1
 _EXTRA_BYTES = 2**20  # read after the last voxel, to detect a longer file
 
 
@@ -67,17 +72,13 @@ def read_image(path: Path, *, room: Room = new_room) -> Volume:
     Raises:
         DataError: "<path>: found ..., expected ...; what to do".
     """
-    try:
-        volume = _read(path, room)
-        _check_finite(volume.voxels)
-    except NiftiFault as fault:
-        raise DataError(f"{path}: {fault}") from fault.__cause__
-    except OSError as error:
-        finding = f"found a file that cannot be read ({error.strerror or error})"
-        raise DataError(f"{path}: {NiftiFault(finding, 'a readable file', COPY_AGAIN)}") from error
-    if volume.remark:
-        logging.getLogger(__name__).warning("%s: %s", path, volume.remark)
-    return volume
+
+    def read(path: Path) -> Volume:
+        volume, _ = _read(path, room)
+        check_finite(volume.voxels)
+        return volume
+
+    return _with_warning(path, read_file(path, read, kind=_KIND))
 
 
 def read_label(path: Path) -> Volume:
@@ -86,11 +87,12 @@ def read_label(path: Path) -> Volume:
     Raises:
         DataError: as `read_image`, or a value is fractional, negative or above 65535.
     """
-    volume = read_image(path)
-    try:
-        return volume._replace(voxels=_as_labels(volume.voxels))
-    except NiftiFault as fault:
-        raise DataError(f"{path}: {fault}") from None
+
+    def read(path: Path) -> Volume:
+        volume, slope = _read(path, new_room)
+        return volume._replace(voxels=as_labels(volume.voxels, scaling=slope))
+
+    return _with_warning(path, read_file(path, read, kind=_KIND))
 
 
 def check_same_grid(volumes: Mapping[str, Volume]) -> list[str]:
@@ -120,53 +122,51 @@ def other_values(label: NDArray[Any], allowed: Collection[int]) -> NDArray[Any]:
     return values[~is_allowed]
 
 
-def _read(path: Path, room: Room) -> Volume:
-    size = _file_size(path)
+class OnceForAllFiles(logging.Filter):
+    """Lets a remark that holds for all files of a dataset pass for the first file of a process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        remark = record.args[1] if isinstance(record.args, tuple) and len(record.args) == 2 else ""
+        if remark not in {REMARK_UNIT_QFORM, REMARK_UNIT_SFORM}:
+            return True
+        is_first = remark not in self._passed
+        self._passed.add(str(remark))
+        return is_first
+
+
+_logger = logging.getLogger(__name__)
+_logger.addFilter(OnceForAllFiles())
+
+
+def _with_warning(path: Path, volume: Volume) -> Volume:
+    if volume.remark:
+        _logger.warning("%s: %s", path, volume.remark)
+    return volume
+
+
+def _read(path: Path, room: Room) -> tuple[Volume, float]:
+    """Return the volume and the slope that its values are scaled with."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(1024)
     if not start.startswith(_GZIP_MAGIC):
         with path.open("rb") as file:
-            return _decode(file, room, content=_describe_content(start), most_bytes=size)
+            return _decode(file, room, content=describe_content(start), most_bytes=size)
     try:
         with igzip.open(path) as stream:
-            return _decode(stream, room, content="a gzip of something else", most_bytes=size * _GZIP_RATIO)
+            return _decode(stream, room, content="a gzip of something else", most_bytes=size * COMPRESSION)
     except EOFError as error:
-        raise NiftiFault(f"found a truncated gzip stream of {size:,} bytes", "a whole one", COPY_AGAIN) from error
+        raise FileFault(f"found a truncated gzip stream of {size:,} bytes", "a whole one", COPY_AGAIN) from error
     except (gzip.BadGzipFile, DeflateError) as error:
         finding = f"found a damaged gzip stream ({error})"
-        raise NiftiFault(finding, "one that matches its checksum", COPY_AGAIN) from error
+        raise FileFault(finding, "one that matches its checksum", COPY_AGAIN) from error
 
 
-def _file_size(path: Path) -> int:
-    """Return the size of a regular file; nothing else is opened, because opening a pipe would wait forever."""
-    if path.is_symlink() and not path.exists():
-        target = path.readlink()
-        if "annex/objects/" in target.as_posix():
-            raise NiftiFault("found a git-annex link without its content", "a NIfTI file", "run git annex get")
-        raise NiftiFault(f"found a broken link to {target}", "a NIfTI file", "correct the link or copy the file")
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise NiftiFault("found a folder", "a NIfTI file", "move it away and copy the file there")
-    if not stat.S_ISREG(status.st_mode):
-        raise NiftiFault("found a pipe, socket or device", "a NIfTI file", "copy the file there")
-    if not status.st_size:
-        raise NiftiFault("found an empty file", "a NIfTI file", COPY_AGAIN)
-    return status.st_size
-
-
-def _describe_content(start: bytes) -> str:
-    """Describe a file that begins like this, for the case that it is not NIfTI."""
-    text = start.lstrip().lower()
-    if text.startswith(b"version https://git-lfs"):
-        return "a git-LFS pointer (run git lfs pull)"
-    if b"/annex/objects/" in text:
-        return "a git-annex pointer (run git annex get)"
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page, such as an error or a log-in"
-    return f"another format, which begins with {start[:8]!r}"
-
-
-def _decode(stream: BufferedIOBase, room: Room, *, content: str, most_bytes: int) -> Volume:
+def _decode(stream: BufferedIOBase, room: Room, *, content: str, most_bytes: int) -> tuple[Volume, float]:
     """Decode a stream to its end, where gzip keeps the checksum; `most_bytes` is what the file can contain."""
     layout = read_layout(stream, content=content)
     _check_size(layout, most_bytes)
@@ -176,17 +176,15 @@ def _decode(stream: BufferedIOBase, room: Room, *, content: str, most_bytes: int
     if (layout.slope, layout.inter) != (1, 0):
         voxels = voxels * layout.slope + layout.inter
     voxels = voxels.reshape(layout.shape[:3], order="F")
-    return Volume(voxels, layout.affine, layout.spacing_mm, layout.remark)
+    return Volume(voxels, layout.affine, layout.spacing_mm, layout.remark), layout.slope
 
 
 def _check_size(layout: Layout, most_bytes: int) -> None:
-    """Raise NiftiFault before memory is allocated for more voxels than the file can contain."""
+    """Raise FileFault before memory is allocated for more voxels than the file can contain."""
     total = layout.offset + layout.nbytes
-    if total > LIMIT_BYTES:
-        expected = f"at most {LIMIT_BYTES:,}"
-        raise NiftiFault(f"found {_promised(layout)}", expected, "crop or resample the image")
+    check_size(total, _promised(layout))
     if total > most_bytes:
-        raise NiftiFault(f"found at most {most_bytes:,} bytes", _promised(layout), COPY_AGAIN)
+        raise FileFault(f"found at most {most_bytes:,} bytes", _promised(layout), COPY_AGAIN)
 
 
 def _read_voxels(stream: BufferedIOBase, layout: Layout, voxels: NDArray[Any]) -> None:
@@ -195,42 +193,16 @@ def _read_voxels(stream: BufferedIOBase, layout: Layout, voxels: NDArray[Any]) -
     size = layout.offset + stream.readinto(buffer)
     total = layout.offset + layout.nbytes
     if size != total:
-        raise NiftiFault(f"found {size:,} bytes", _promised(layout), COPY_AGAIN)
+        raise FileFault(f"found {size:,} bytes", _promised(layout), COPY_AGAIN)
     extra = len(stream.read(_EXTRA_BYTES))
     if extra:
         at_least = "" if extra < _EXTRA_BYTES else "at least "
-        raise NiftiFault(f"found {at_least}{total + extra:,} bytes", _promised(layout), COPY_AGAIN)
+        raise FileFault(f"found {at_least}{total + extra:,} bytes", _promised(layout), COPY_AGAIN)
 
 
 def _promised(layout: Layout) -> str:
     total = layout.offset + layout.nbytes
     return f"the {total:,} bytes of {layout.dtype.name} {layout.shape} in its header"
-
-
-def _check_finite(voxels: NDArray[Any]) -> None:
-    if voxels.dtype.kind != "f":
-        return
-    non_finite = voxels.size - int(np.isfinite(voxels).sum())
-    if non_finite:
-        nan = int(np.isnan(voxels).sum())
-        finding = f"found {nan} voxels that are nan and {non_finite - nan} that are infinite"
-        raise NiftiFault(finding, "numbers", "write the file again without them")
-
-
-def _as_labels(voxels: NDArray[Any]) -> NDArray[Any]:
-    """Return the values in the smallest unsigned type."""
-    values = voxels
-    if voxels.dtype.kind == "f":
-        values = np.rint(voxels)
-        is_fractional = np.abs(values - voxels) > 1e-4
-        if is_fractional.any():
-            finding = f"found fractional labels, {_counts(voxels[is_fractional])}"
-            raise NiftiFault(finding, "whole numbers, not an interpolated or rescaled mask", COPY_AGAIN)
-    if values.min() < 0 or values.max() > LARGEST_LABEL:
-        outside = values[(values < 0) | (values > LARGEST_LABEL)]
-        finding = f"found labels out of range, {_counts(outside)}"
-        raise NiftiFault(finding, f"0 to {LARGEST_LABEL}", "write the mask again")
-    return values.astype(np.min_scalar_type(int(values.max())))
 
 
 def _grid_fault(volume: Volume, expected: Volume, *, like: str) -> str | None:
@@ -250,12 +222,3 @@ def _place(volume: Volume) -> str:
     axes = "".join(axis or "?" for axis in aff2axcodes(volume.affine))
     spacing, origin = format_numbers(volume.spacing_mm), format_numbers(volume.affine[:3, 3])
     return f"orientation {axes}, spacing {spacing} mm, origin {origin}"
-
-
-def _counts(voxels: NDArray[Any]) -> str:
-    """Return the four commonest values with their counts, in words."""
-    values, counts = np.unique(voxels, return_counts=True)
-    commonest = np.argsort(-counts, kind="stable")[:4]
-    text = ", ".join(f"{values[place]:g} ({counts[place]} voxels)" for place in commonest)
-    others = len(values) - 4
-    return f"{text} and {others} other values" if others > 0 else text

@@ -17,24 +17,20 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
+from benchbench.images.input_files import COPY_AGAIN, LIMIT_BYTES, FileFault
+
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
     from benchbench.images.arrays import Floats
 
-LIMIT_BYTES = 8 * 2**30
-"""Largest file that is read; a damaged header can ask for any amount of memory."""
-COPY_AGAIN = "copy the file from its source again"
 _FIX_HEADER = "correct the header"
+_SHAPE_ADVICE = {2: "add a third axis of length 1", 4: "store one volume per file"}
+"""Number of axes, 4 for more -> what to do."""
+REMARK_UNIT_QFORM = "found an sform without voxel sizes; the qform is used, with the spacing of pixdim"
+REMARK_UNIT_SFORM = "found an sform without voxel sizes; its directions are used, with the spacing of pixdim"
 _KINDS = ((348, Nifti1Header, b"n+1"), (540, Nifti2Header, b"n+2"))
 """Size of the header, its parser and the magic of a single file."""
-
-
-class NiftiFault(Exception):  # noqa: N818 a fault of a file, which becomes an error with the name of the file
-    """A problem of a file, as "found ..., expected ...; what to do"."""
-
-    def __init__(self, finding: str, expected: str, advice: str) -> None:
-        super().__init__(f"{finding}, expected {expected}; {advice}")
 
 
 class Layout(NamedTuple):
@@ -64,7 +60,7 @@ def read_layout(stream: BufferedIOBase, *, content: str) -> Layout:
     """Read the header at the start of a stream; `content` describes a file that turns out not to be NIfTI.
 
     Raises:
-        NiftiFault: the header is missing, unsupported or contradicts itself.
+        FileFault: the header is missing, unsupported or contradicts itself.
     """
     header = _read_header(stream, content=content)
     shape = _shape(header)
@@ -84,21 +80,21 @@ def _read_header(stream: BufferedIOBase, *, content: str) -> Nifti1Header:
             continue
         block += stream.read(size - 348)
         if len(block) < size:
-            raise NiftiFault(f"found {len(block)} bytes", f"a header of {size}", COPY_AGAIN)
+            raise FileFault(f"found {len(block)} bytes", f"a header of {size}", COPY_AGAIN)
         header = parser(block, endianness=order, check=False)
         if header["magic"].item()[:3] != magic:
             finding = "found Analyze or a pair of .hdr and .img"
-            raise NiftiFault(finding, "a single NIfTI file", "convert it to .nii.gz")
+            raise FileFault(finding, "a single NIfTI file", "convert it to .nii.gz")
         return header
-    raise NiftiFault(f"found {content}", "a NIfTI file", COPY_AGAIN)
+    raise FileFault(f"found {content}", "a NIfTI file", COPY_AGAIN)
 
 
 def _shape(header: Nifti1Header) -> tuple[int, ...]:
     count = int(header["dim"][0])
     shape = tuple(int(length) for length in header["dim"][1 : 1 + max(count, 0)])
     if not 3 <= count <= 7 or min(shape) < 1 or max(shape[3:], default=1) > 1:
-        advice = "store one volume per file" if count > 3 else COPY_AGAIN
-        raise NiftiFault(f"found shape {shape} of {count} axes", "three axes, none of them empty", advice)
+        advice = _SHAPE_ADVICE.get(min(count, 4), COPY_AGAIN)
+        raise FileFault(f"found shape {shape} of {count} axes", "three axes, none of them empty", advice)
     return shape
 
 
@@ -109,26 +105,26 @@ def _dtype(header: Nifti1Header) -> np.dtype[Any]:
         dtype = np.dtype("V")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         finding = f"found voxels of NIfTI type {int(header['datatype'])} ({dtype})"
-        raise NiftiFault(finding, "integers or floats of at most 64 bits", "store one number per voxel")
+        raise FileFault(finding, "integers or floats of at most 64 bits", "store one number per voxel")
     return dtype
 
 
 def _spacing_mm(header: Nifti1Header) -> tuple[float, ...]:
     spacing_mm = tuple(float(length) for length in header["pixdim"][1:4])
     if not all(1e-3 <= length <= 1e3 for length in spacing_mm):  # refuses nan as well
-        raise NiftiFault(f"found spacing {spacing_mm} mm", "0.001 to 1000 mm", "correct pixdim in the header")
+        raise FileFault(f"found spacing {spacing_mm} mm", "0.001 to 1000 mm", "correct pixdim in the header")
     unit = {1: "metres", 3: "micrometres"}.get(int(header["xyzt_units"]) & 7)
     if unit is not None:
-        raise NiftiFault(f"found spacing in {unit}", "mm", _FIX_HEADER)
+        raise FileFault(f"found spacing in {unit}", "mm", _FIX_HEADER)
     return spacing_mm
 
 
 def _offset(header: Nifti1Header) -> int:
     """Return the position of the first voxel; a stored 0 means directly after the header."""
     least = header.single_vox_offset
-    offset = float(header["vox_offset"]) or least
+    offset = float(header["vox_offset"] or least)  # NIfTI-2 stores an integer
     if not (least <= offset <= LIMIT_BYTES and offset.is_integer()):
-        raise NiftiFault(f"found vox_offset {offset:g}", f"a whole number from {least}", COPY_AGAIN)
+        raise FileFault(f"found vox_offset {offset:g}", f"a whole number from {least}", COPY_AGAIN)
     return int(offset)
 
 
@@ -138,11 +134,13 @@ def _scaling(header: Nifti1Header) -> tuple[float, float]:
     if math.isnan(slope) or slope == 0:
         return 1.0, 0.0
     if not (math.isfinite(slope) and math.isfinite(inter)):
-        raise NiftiFault(f"found scl_slope {slope} and scl_inter {inter}", "finite numbers", _FIX_HEADER)
+        raise FileFault(f"found scl_slope {slope} and scl_inter {inter}", "finite numbers", _FIX_HEADER)
     return slope, inter
 
 
 def _affine(header: Nifti1Header, spacing_mm: tuple[float, ...]) -> Floats:
+    if _has_unit_sform(header):
+        return _affine_without_sform(header, spacing_mm)
     if int(header["sform_code"]) > 0:
         affine: Floats = header.get_sform()
     elif int(header["qform_code"]) > 0:
@@ -153,9 +151,33 @@ def _affine(header: Nifti1Header, spacing_mm: tuple[float, ...]) -> Floats:
     if not (np.isfinite(affine).all() and np.allclose(zooms, spacing_mm, rtol=0.01, atol=0)):
         finding = f"found voxels of {format_numbers(zooms)} mm by the affine"
         expected = f"{format_numbers(spacing_mm)} mm as in pixdim"
-        raise NiftiFault(finding, expected, "find out which is right and correct the header")
+        raise FileFault(finding, expected, "find out which is right and correct the header")
     if np.linalg.matrix_rank(affine / np.append(zooms, 1)) < 4:
-        raise NiftiFault("found an affine whose axes are in one plane", "three directions", _FIX_HEADER)
+        raise FileFault("found an affine whose axes are in one plane", "three directions", _FIX_HEADER)
+    return affine
+
+
+def _has_unit_sform(header: Nifti1Header) -> bool:
+    """Return True if the sform has directions of length 1 along the axes and pixdim has other voxel sizes.
+
+    The files of ACDC are like this: their spacing is in pixdim and in the qform.
+    """
+    if int(header["sform_code"]) <= 0:
+        return False
+    spacing_mm = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    if np.allclose(spacing_mm, 1, rtol=0.01, atol=0):
+        return False
+    directions = np.abs(header.get_sform()[:3, :3]).round(3)
+    has_one_per_axis = bool((directions.sum(axis=0) == 1).all() and (directions.sum(axis=1) == 1).all())
+    return has_one_per_axis and bool(np.isin(directions, (0, 1)).all())
+
+
+def _affine_without_sform(header: Nifti1Header, spacing_mm: tuple[float, ...]) -> Floats:
+    """Return the qform; without one, the directions of the sform with the voxel sizes of pixdim."""
+    if int(header["qform_code"]) > 0:
+        return _qform(header)
+    affine: Floats = header.get_sform()
+    affine[:3, :3] *= spacing_mm
     return affine
 
 
@@ -165,20 +187,27 @@ def _qform(header: Nifti1Header) -> Floats:
     try:
         affine: Floats = header.get_qform()
     except ValueError as error:
-        raise NiftiFault("found a qform that is no rotation", "a unit quaternion", _FIX_HEADER) from error
+        raise FileFault("found a qform that is no rotation", "a unit quaternion", _FIX_HEADER) from error
     return affine
 
 
 def _affine_remark(header: Nifti1Header, affine: Floats, shape: tuple[int, ...]) -> str:
     """Return which of two affines is used, if the header does not decide it; '' otherwise."""
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    if _has_unit_sform(header):
+        return REMARK_UNIT_QFORM if has_qform else REMARK_UNIT_SFORM
     if not has_sform and not has_qform:
         return "found neither sform nor qform; the voxel size alone is used, orientation and origin are unknown"
     if not (has_sform and has_qform):
         return ""
+    return _disagreement(header, affine, shape)
+
+
+def _disagreement(header: Nifti1Header, affine: Floats, shape: tuple[int, ...]) -> str:
+    """Return by how much sform and qform place the image differently; '' for less than half a voxel."""
     try:
         qform = _qform(header)
-    except NiftiFault:
+    except FileFault:
         return "found a qform that is no rotation and an sform; the sform is used"
     ends = [(0, length) for length in shape]
     corners = np.array([[*corner, 1] for corner in itertools.product(*ends)])

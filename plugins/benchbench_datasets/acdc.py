@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchbench import CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_acdc
-from benchbench_datasets.case_files import COPY_AGAIN, file_problem
+from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table
 from benchbench_datasets.pairs import Pairs, find_case_ids, load_pair
 
 FRAME = r"(patient\d+_frame\d+)(?:_gt)?"
@@ -42,19 +42,21 @@ class Acdc:
     load = load_pair
 
     def metadata(self) -> dict[str, dict[str, str]]:
-        """Return the lines of Info.cfg by patient; a patient without this file is left out.
+        """Return the lines of Info.cfg by patient; a patient without such lines is left out.
 
         Raises:
-            DataError: with every line that is not "key: value".
+            DataError: with every line that is not "key: value", or a file cannot be read.
         """
         infos: dict[str, dict[str, str]] = {}
         problems: list[str] = []
-        for path in sorted(self._folder().glob("patient*/Info.cfg")):
-            text = path.read_text(encoding="utf-8", errors="backslashreplace")
+        for folder in sorted(self._folder().glob("patient*/")):
+            path = folder / "Info.cfg"
+            text = read_table(path, dataset="acdc", root=self.root)
             lines = [line for line in text.splitlines() if line]
             malformed = [line for line in lines if ":" not in line]
             problems += [self._line_problem(path, line) for line in malformed]
-            infos[path.parent.name] = dict(_key_and_value(line) for line in lines)
+            if lines:
+                infos[folder.name] = dict(_key_and_value(line) for line in lines)
         if problems:
             raise DataError(*problems)
         return infos

@@ -10,6 +10,7 @@ Layout: <root>/BraTS20_Training_<n>/BraTS20_Training_<n>_{flair,t1,t1ce,t2,seg}.
 from __future__ import annotations
 
 import csv
+import io
 import logging
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +30,7 @@ from benchbench import (
 )
 from benchbench_datasets.brats import MODALITIES, Patients, brats_task
 from benchbench_datasets.brats_phantom import write_brats20
-from benchbench_datasets.case_files import COPY_AGAIN, file_problem
+from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table
 
 PLACES = (".", "MICCAI_BraTS2020_TrainingData", "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData")
 RENAMED_SEG = {"BraTS20_Training_355": "W39_1998.09.19_Segm"}
@@ -129,10 +130,12 @@ class Brats20:
     def _rows(self, table: str, *, patient_column: str) -> dict[str, dict[str, str]]:
         """Return patient -> the other columns of the row; empty if there is no such file."""
         path = self._patients.folder / table
-        if not path.is_file():
-            return {}
-        with path.open(encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
-            rows = list(csv.DictReader(file))
+        text = read_table(path, dataset="brats20", root=self.root)
+        try:
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        except csv.Error as error:
+            fault = f"found no table ({error}), expected one; {COPY_AGAIN}"
+            raise DataError(file_problem(path, fault, dataset="brats20", root=self.root)) from error
         # csv.DictReader puts surplus values under the key None, and None for missing values
         uneven = [str(line) for line, row in enumerate(rows, start=2) if None in row or None in row.values()]
         fault = ""

@@ -20,6 +20,8 @@ from benchbench_datasets.heart import IS_CHAMBER, IS_WALL, LV, LV_WALL, REST, RV
 from benchbench_datasets.heart_grid import Numbers
 from benchbench_datasets.heart_scan import Scan, crop, scan_frame, scan_patient, short_axis
 
+_UNIT_SFORM = np.diag([-1.0, -1, 1, 1])
+
 
 def write_hvsmr_2016(root: Path, *, patients: int, size: int, seed: int) -> None:
     """Write the three views of each patient into root; the same seed gives the same bytes.
@@ -61,6 +63,7 @@ def write_hvsmr2(root: Path, *, patients: int, size: int, seed: int) -> None:
 def write_acdc(root: Path, *, patients: int, size: int, seed: int) -> None:
     """Write root/database/training, slices size by size; the same seed gives the same bytes.
 
+    As in the archive, the spacing is in pixdim and the qform, and the sform has voxels of 1 mm.
     The _4d files hold only the two frames that are labelled, whatever NbFrame says.
     """
     _require_no_files(root, "database", dataset="acdc")
@@ -79,7 +82,7 @@ def _write_cine(folder: Path, *, index: int, size: int, seed: int) -> None:
     for frame, scan in zip(beats, scans, strict=True):
         _write_frame(folder, frame, scan)
     cine = np.stack([scan.image for scan in scans], axis=-1)
-    _write(folder / f"{folder.name}_4d.nii.gz", cine, affine=scans[0].affine)
+    _write(folder / f"{folder.name}_4d.nii.gz", cine, affine=scans[0].affine, sform=_UNIT_SFORM)
     group = ("DCM", "HCM", "MINF", "NOR", "RV")[index % 5]
     height, weight = rng.integers(150, 195), rng.integers(50, 110)
     info = f"ED: 1\nES: {end_systole}\nGroup: {group}\nHeight: {height}.0\nNbFrame: 30\nWeight: {weight}.0\n"
@@ -89,8 +92,8 @@ def _write_cine(folder: Path, *, index: int, size: int, seed: int) -> None:
 def _write_frame(folder: Path, frame: int, scan: Scan) -> None:
     stem = f"{folder.name}_frame{frame:02d}"
     label = np.select([scan.tissue == RV, scan.tissue == LV_WALL, scan.tissue == LV], [1, 2, 3], 0)
-    _write(folder / f"{stem}.nii.gz", scan.image, affine=scan.affine)
-    _write(folder / f"{stem}_gt.nii.gz", label.astype(np.uint8), affine=scan.affine)
+    _write(folder / f"{stem}.nii.gz", scan.image, affine=scan.affine, sform=_UNIT_SFORM)
+    _write(folder / f"{stem}_gt.nii.gz", label.astype(np.uint8), affine=scan.affine, sform=_UNIT_SFORM)
 
 
 def _require_no_files(root: Path, pattern: str, *, dataset: str) -> None:
@@ -101,9 +104,10 @@ def _require_no_files(root: Path, pattern: str, *, dataset: str) -> None:
         )
 
 
-def _write(path: Path, voxels: Numbers, *, affine: Floats) -> None:
+def _write(path: Path, voxels: Numbers, *, affine: Floats, sform: Floats | None = None) -> None:
+    """Write a file with the affine as qform, and as sform unless another one is given."""
     image = Nifti1Image(voxels, affine)
     image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=1)
     image.set_qform(affine, code=2)
+    image.set_sform(affine if sform is None else sform, code=1)
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchbench import DataError
+from benchbench.images.input_files import read_text
 from benchbench.images.nifti import Volume, check_same_grid, other_values
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -31,6 +34,30 @@ def file_problem(path: Path, fault: str, *, dataset: str, root: Path) -> str:
 def second_copy_fault(name: str) -> str:
     """Return the fault of a file that is there with both suffixes; `name` is the other file."""
     return f"found {name} as well, expected only one of the two; move one of them away"
+
+
+def read_table(path: Path, *, dataset: str, root: Path) -> str:
+    """Return the text of a table of patients; '' if there is none.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if not path.exists() and not path.is_symlink():
+        return ""
+    try:
+        return read_text(path, kind="a table of patients", errors="backslashreplace")
+    except DataError as error:
+        problems = [problem.removeprefix(f"{path}: ") for problem in error.problems]
+        raise DataError(*(file_problem(path, fault, dataset=dataset, root=root) for fault in problems)) from error
+
+
+def split_rows(text: str, *, delimiter: str) -> list[list[str]]:
+    """Return the rows of a table that are not empty.
+
+    Raises:
+        csv.Error: the text is no table.
+    """
+    return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
 
 
 def read_volumes(

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile
 
 from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
-from benchbench_datasets.case_files import COPY_AGAIN, file_problem
+from benchbench.images.tiff import read_tiff
+from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table, split_rows
 from benchbench_datasets.lgg_phantom import write_phantom
 
 TIFF = re.compile(r"[^.].*\.tiff?", re.IGNORECASE)  # no slice is named .TIF, and one that is must be reported
@@ -70,16 +70,19 @@ class Lgg:
         """Return the columns of data.csv by patient, without the first; a patient without a row is left out.
 
         Raises:
-            DataError: rows have more or fewer values than there are columns.
+            DataError: the file cannot be read, rows have more or fewer values than there are columns, or a patient
+                has two rows.
         """
         path = self._folder() / "data.csv"
-        if not path.is_file():
-            return {}
-        header, *rows = _table(path)
-        uneven = [row[0] for row in rows if len(row) != len(header)]
-        if uneven:
-            finding = f"found {', '.join(uneven)} with more or fewer values than columns"
-            raise DataError(self._problem(path, f"{finding}, expected {len(header)} values; {COPY_AGAIN}"))
+        text = read_table(path, dataset="lgg", root=self.root)
+        try:
+            header, *rows = _rows(text) or [[]]
+        except csv.Error as error:
+            raise DataError(
+                self._problem(path, f"found no table ({error}), expected one; {COPY_AGAIN}")
+            ) from error
+        if fault := _row_fault(rows, len(header)):
+            raise DataError(self._problem(path, f"{fault}; {COPY_AGAIN}"))
         columns = {key: dict(zip(header[1:], values, strict=True)) for key, *values in rows}
         keys = {case.patient: case.patient.rpartition("_")[0] for case in self.cases()}
         return {patient: columns[key] for patient, key in keys.items() if key in columns}
@@ -134,15 +137,9 @@ def _unexplained_faults(
 
 def _read(path: Path) -> Page:
     try:
-        with TiffFile(path) as file:
-            page: NDArray[Any] = file.asarray()
-    except Exception as error:  # noqa: BLE001  tifffile does not wrap the exceptions of its parser
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-    else:
-        if page.size:
-            return page
-        cause = "no pixels"  # tifffile raises nothing where a file ends before the list of its pages
-    return f"found a file that cannot be decoded ({cause}), expected a whole TIFF; {COPY_AGAIN}"
+        return read_tiff(path).values
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ")
 
 
 def _page_faults(pages: Sequence[Page]) -> list[str | None]:
@@ -177,16 +174,32 @@ def _mask_fault(mask: Page, *, size: tuple[int, ...]) -> str | None:
     if unexpected:
         counts = ", ".join(f"{value} ({count} px)" for value, count in unexpected.most_common(4))
         kinds = f"{len(unexpected)} other values" if len(unexpected) > 4 else "other values"
-        return f"found {kinds}, {counts}, expected only 0 and 255: a lossy or interpolated mask; {COPY_AGAIN}"
+        return f"found {kinds}, {counts}, expected only 0 and 255; {_mask_remedy(mask)}"
     return None
 
 
-def _table(path: Path) -> list[list[str]]:
+def _mask_remedy(mask: NDArray[Any]) -> str:
+    if mask.max() == 1:
+        return "multiply a mask of 0 and 1 by 255, or copy it from the archive again"
+    return f"the mask is lossy or interpolated: {COPY_AGAIN}"
+
+
+def _rows(text: str) -> list[list[str]]:
     """Return the header and the rows, whose values are separated by commas or semicolons."""
-    with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
-        delimiter = ";" if ";" in file.readline() else ","
-        file.seek(0)
-        return [row for row in csv.reader(file, delimiter=delimiter) if row] or [[]]
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    return split_rows(text, delimiter=delimiter)
+
+
+def _row_fault(rows: Sequence[Sequence[str]], length: int) -> str:
+    """Return the fault of rows of another length than the header, or of a patient with two rows; '' for none."""
+    uneven = [row[0] for row in rows if len(row) != length]
+    if uneven:
+        return f"found {', '.join(uneven)} with more or fewer values than columns, expected {length} values"
+    counts = Counter(row[0] for row in rows)
+    repeated = [key for key, count in counts.items() if count > 1]
+    if repeated:
+        return f"found {', '.join(repeated)} in several rows, expected one row for each patient"
+    return ""
 
 
 @hookimpl
