@@ -144,10 +144,10 @@ def test_clearing_keeps_the_lock_and_the_log(run: RunFolder) -> None:
 
 def test_the_state_of_a_run_is_read_under_its_own_tag_only(run: RunFolder) -> None:
     state = b"first line\nsecond line\n"
-    assert read_resume(run, "tag a") is None
+    assert read_resume(run, "tag a") == (None, "")
     write_resume(run, "tag a", state)
-    assert read_resume(run, "tag a") == state
-    assert read_resume(run, "tag b") is None
+    assert read_resume(run, "tag a") == (state, "")
+    assert read_resume(run, "tag b") == (None, "")
 
 
 @pytest.mark.parametrize("position", [0, 6, 40, -1])
@@ -157,7 +157,9 @@ def test_a_state_with_a_flipped_bit_is_not_read(run: RunFolder, position: int) -
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
-    assert read_resume(run, "tag a") is None
+    # a changed tag is that of another run
+    problem = "" if position == 0 else "its bytes were changed"
+    assert read_resume(run, "tag a") == (None, problem)
 
 
 def test_a_history_is_a_table_of_epochs(run: RunFolder) -> None:

@@ -88,6 +88,8 @@ class Lines:
             click.echo(f"{key}: {_describe_end(event)}")
             return
         self._estimate.advance(key, event.epochs)
+        if event.remark:
+            click.echo(f"{key}: {event.remark}")
         if event.note:
             epoch = f"epoch {round(event.epochs)} of {event.total}"
             runs = f"{self._done} of {count(self._planned, 'run')} done"
@@ -129,11 +131,17 @@ class LiveLines:
             self._estimate.advance(key, event.epochs)
             note = event.note or self._note_of(key)
             self._runs[key] = RunProgress(event.epochs, event.total, note)
+            if event.remark:
+                self._print(f"{key}: {event.remark}")
             return
         self._estimate.finish(key)
         self._done += 1
         self._runs.pop(key, None)
-        for line in wrap(plain(f"{key}: {_describe_end(event)}"), terminal_width()):
+        self._print(f"{key}: {_describe_end(event)}")
+
+    def _print(self, text: str) -> None:
+        """Print lines above those that change in place."""
+        for line in wrap(plain(text), terminal_width()):
             self.live.console.print(line, soft_wrap=True)
 
     def lines(self, width: int) -> list[str]:

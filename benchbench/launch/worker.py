@@ -30,7 +30,7 @@ def main() -> int:
     def report(progress: Progress) -> None:
         nonlocal last
         now = time.monotonic()
-        if progress.note or now - last > _REPORT_SECONDS:
+        if progress.note or progress.remark or now - last > _REPORT_SECONDS:
             last = now
             reports.write(json.dumps(asdict(progress)) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 from benchbench.results.run_folder import RESUME_NAME, RunFolder
 
@@ -12,14 +13,24 @@ def write_resume(folder: RunFolder, tag: str, state: bytes) -> None:
     folder.write(RESUME_NAME, f"{_first_line(tag, state)}\n".encode() + state)
 
 
-def read_resume(folder: RunFolder, tag: str) -> bytes | None:
-    """Return the state that was written under this tag; None where there is none or its bytes were damaged."""
+class SavedState(NamedTuple):
+    """The state of an interrupted run, or the reason why its file cannot be used."""
+
+    content: bytes | None
+    problem: str = ""
+
+
+def read_resume(folder: RunFolder, tag: str) -> SavedState:
+    """Return the state that was written under this tag, without content where there is none or it was damaged."""
     path = folder.path / RESUME_NAME
     if not path.exists():
-        return None
+        return SavedState(None)
     first_line, _, state = path.read_bytes().partition(b"\n")
-    is_whole = first_line.decode(errors="replace") == _first_line(tag, state)
-    return state if is_whole else None
+    line = first_line.decode(errors="replace")
+    if line == _first_line(tag, state):
+        return SavedState(state)
+    is_of_this_run = line.startswith(f"{tag} ")
+    return SavedState(None, "its bytes were changed" if is_of_this_run else "")
 
 
 def _first_line(tag: str, state: bytes) -> str:

@@ -109,6 +109,8 @@ class Progress:
     """Number of epochs that the protocol asks for."""
     note: str = ""
     """The scores of an epoch that has just ended; otherwise empty."""
+    remark: str = ""
+    """A sentence that the user should read now; otherwise empty."""
 
 
 ProgressListener = Callable[[Progress], None]

@@ -38,7 +38,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
     status: Status = "done"
     reason = ""
     with process_group(assignment.protocol.world_size, device) as processes:
-        training = open_training(assignment, model, device, processes)
+        training = open_training(assignment, model, device, processes, report)
         try:
             train(assignment, training, report)
         except DivergedError as error:

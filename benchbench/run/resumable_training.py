@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from benchbench.engine.batches.sampling import batch_sizes
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
 from benchbench.engine.training.train import RESUME_SCHEMA, Training
+from benchbench.errors import IntegrityError
 from benchbench.results.events import open_events
 from benchbench.results.history import write_history
 from benchbench.results.resume import read_resume, write_resume
+from benchbench.results.run_folder import RESUME_NAME
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.seeds import derive_seed
 
@@ -26,9 +29,17 @@ _RESUME_SECONDS = 60.0  # between two states written for an interrupted run
 
 
 def open_training(
-    assignment: Assignment, model: nn.Module, device: torch.device, processes: Processes
+    assignment: Assignment,
+    model: nn.Module,
+    device: torch.device,
+    processes: Processes,
+    report: ProgressListener,
 ) -> Training:
-    """Return a training in its initial state, or as an interrupted run with the same digests has saved it."""
+    """Return a training in its initial state, or as an interrupted run with the same digests has saved it.
+
+    Raises:
+        IntegrityError: the saved state has more epochs than the protocol.
+    """
     meter = NO_METER
     if processes.is_first:
         meter = open_meter(assignment.devices or [assignment.device])
@@ -41,13 +52,41 @@ def open_training(
         processes=processes,
         meter=meter,
     )
-    state = processes.broadcast(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
+    problem = _resume(assignment, training)
     if processes.is_first:
-        assignment.folder.clear(keep_resume=state is not None)
-    if state is not None:
-        training.load(state)
+        assignment.folder.clear(keep_resume=bool(training.history))
+        if problem:
+            report(Progress(0, assignment.protocol.epochs, remark=problem))
+    if training.history:
         _write_best_weights(assignment, training)
     return training
+
+
+def _resume(assignment: Assignment, training: Training) -> str:
+    """Load the state of an interrupted run; return a sentence if there is one that cannot be used.
+
+    Raises:
+        IntegrityError: the state has more epochs than the protocol.
+    """
+    saved = training.processes.broadcast(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
+    problem = saved.problem
+    if saved.content is not None:
+        initial = training.save()
+        try:
+            training.load(saved.content)
+        except Exception as error:  # noqa: BLE001 another version of torch may raise anything
+            training.load(initial)
+            problem = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+    epochs = assignment.protocol.epochs
+    if len(training.history) > epochs:
+        path = Path(*assignment.folder.path.parts[-5:]) / RESUME_NAME  # below the results: records name no machine
+        raise IntegrityError(
+            f"{path}: found {len(training.history)} epochs, expected at most {epochs}; delete it to train from the"
+            " start"
+        )
+    if not problem:
+        return ""
+    return f"the training starts again, because {RESUME_NAME} cannot be loaded and was deleted ({problem})"
 
 
 def train(assignment: Assignment, training: Training, report: ProgressListener) -> None:

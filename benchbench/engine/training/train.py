@@ -140,13 +140,15 @@ class Training:
         return content.getvalue()
 
     def load(self, content: bytes) -> None:
-        """Continue from a saved state."""
+        """Continue from a saved state; any exception means that it is none of this network and version."""
         state = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
-        self.history = state["history"]
-        self.checkpoints = [Checkpoint(*fields) for fields in state["kept"]]
+        history, checkpoints = state["history"], [Checkpoint(*fields) for fields in state["kept"]]
+        if [row["epoch"] for row in history] != list(range(len(history))):
+            raise ValueError("the epochs of the history are not consecutive")
+        self.history, self.checkpoints = history, checkpoints
 
     def best_scores(self) -> Mapping[str, float | None]:
         """Return the losses and scores of the best epoch; nothing where there is none."""
