@@ -23,6 +23,7 @@ from handmade import (
 from benchbench.comparison.board import Board, boards
 from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import DRAWS, Interval, Unknown
+from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.results import read_results
 from benchbench.tables.summaries import summary_table
 
@@ -49,15 +50,50 @@ def test_rows_are_ordered_from_the_best_with_the_means_of_the_summary(tmp_path: 
 def test_models_that_are_not_separable_share_a_tier(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "worse": 0.0}))
     assert board.tiers == {"one": "1-2", "same": "1-2", "worse": "3"}
-    assert board.verdict.headline == "one leads on discs and is not separable from same"
+    assert board.verdict.headline == "one and same are tied for the first place on discs and better than worse"
     assert board.verdict.grounds.startswith("to same: dice +0.0000 [+0.0000, +0.0000]")
-    assert board.family == "Holm over 3 comparisons: 3 pairs of models by dice"
+    assert board.family == "Holm over 3 comparisons: the 3 pairs of models on discs by dice"
+    assert "p(Holm, 3 pairs) = 1.0000" in board.verdict.grounds
 
 
 def test_the_evidence_is_of_the_best_model_that_is_not_separable_from_the_leader(tmp_path: Path) -> None:
-    board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "third": 0.1}))
-    assert board.verdict.headline == "one leads on discs and is not separable from same, third"
-    assert board.verdict.grounds.startswith("to same: ")
+    folder = graded(tmp_path, {"one": 0.2, "near": 0.2, "third": 0.1})
+    end(folder, key("near", 0), scans(0, better=0.19))
+    board = board_of(folder)
+    assert board.verdict.headline == "one leads on discs and is not separable from near"
+    assert board.verdict.grounds.startswith("to near: ")
+
+
+@pytest.mark.parametrize(
+    ("models", "headline"),
+    [
+        ({"a": 0.1, "b": 0.1}, "a and b are tied on discs"),
+        ({"a": 0.1, "b": 0.1, "c": 0.1}, "a, b, c are tied on discs"),
+        (
+            {"a": 0.1, "b": 0.1, "c": 0.099},
+            "a and b are tied for the first place on discs and not separable from c",
+        ),
+    ],
+)
+def test_equal_means_are_a_tie(tmp_path: Path, models: dict[str, float], headline: str) -> None:
+    folder = graded(tmp_path, models)
+    if models.get("c") == 0.099:
+        for fold in range(N_FOLDS):
+            end(folder, key("c", fold), scans(fold, better=0.1 if fold else 0.08))
+    board = board_of(folder)
+    assert board.verdict.headline == headline
+    assert "leads" not in str(board.verdict)
+
+
+def test_scores_that_are_all_zero_are_a_tie_on_the_leaderboard_too(tmp_path: Path) -> None:
+    keys = [key(model, fold) for model in ("both", "plain") for fold in (0, 1)]
+    folder = plan(tmp_path, keys, metrics=["dice"])
+    for run in keys:
+        end(folder, run, {f"{case}{run.fold}": {"disc": [(0, 0, 3, 7)]} for case in "abcd"})
+    board = board_of(folder)
+    assert board.verdict.headline == "both and plain are tied on discs"
+    assert board.tiers == {"both": "1-2", "plain": "1-2"}
+    assert list(leaderboard(read_results(folder))["rank"]) == [1, 1]
 
 
 def test_a_leader_separable_from_all_others_is_called_better(tmp_path: Path) -> None:

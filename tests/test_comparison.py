@@ -12,9 +12,11 @@ from handmade import FOLD_0, FOLD_1, N_FOLDS, end, graded, key, plan, scans, sel
 
 from benchbench.cli import cli
 from benchbench.comparison import compare_results
+from benchbench.comparison.board import boards
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import Interval, Unknown
+from benchbench.tables.results import read_results
 
 
 def results(
@@ -33,19 +35,32 @@ def test_a_better_model_is_named_with_all_the_evidence(tmp_path: Path) -> None:
     assert dice.difference == pytest.approx(0.1, abs=0.005)
     assert outcome.verdict.startswith("grand is better than plain on discs: dice +0.0")
     assert outcome.verdict.endswith("; 60 patients, 5 folds x 1 seed, training noise estimated from folds only")
-    assert outcome.family == "Holm over 2 comparisons: 1 pair of models by discs dice, discs iou"
+    assert outcome.family == "Holm over 1 comparison: the pair of models on discs by each of dice, iou"
     assert [difference.key for difference in outcome.recipe] == ["model.name"]
     (turned,) = compare_results("plain", "grand", results=folder.path)
     assert turned.comparisons["dice"].difference == -dice.difference
     assert turned.verdict.startswith("grand is better than plain on discs: dice -0.0")
 
 
-def test_equal_models_are_not_separable_and_the_verdict_has_the_detectable_difference(tmp_path: Path) -> None:
+def test_a_pair_has_the_same_p_in_a_comparison_as_on_the_page(tmp_path: Path) -> None:
+    folder = graded(tmp_path / "b", {"grand": 0.02, "plain": 0.019, "third": 0.01})
+    for fold in range(N_FOLDS):
+        end(folder, key("plain", fold), scans(fold, better=0.0195, seed=1))
+    (board,) = boards(read_results(folder))
+    on_page = {frozenset((pair.first, pair.second)): pair for pair in board.comparisons}
+    for first, second in (("grand", "plain"), ("third", "grand")):
+        (outcome,) = compare_results(first, second, results=folder.path)
+        dice = outcome.comparisons["dice"]
+        assert dice.p_holm == pytest.approx(on_page[frozenset((first, second))].p_holm)
+        assert {pair.family_size for pair in outcome.comparisons.values()} == {3}
+        assert outcome.family == "Holm over 3 comparisons: the 3 pairs of models on discs by each of dice, iou"
+        assert "p(Holm, 3 pairs) " in outcome.verdict
+
+
+def test_equal_models_are_tied_and_the_verdict_has_the_detectable_difference(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.0)
     (outcome,) = compare_results("grand", "plain", results=folder.path)
-    assert outcome.verdict.startswith(
-        "grand and plain are not separable on discs: dice +0.0000 [+0.0000, +0.0000]"
-    )
+    assert outcome.verdict.startswith("grand and plain are tied on discs: dice +0.0000 [+0.0000, +0.0000]")
     assert "a difference of 0.0000 would be detected with 80 % power" in outcome.verdict
     assert outcome.comparisons["dice"].ties == 60
 
@@ -84,7 +99,7 @@ def test_the_same_model_in_two_folders_is_compared_with_its_recipe(tmp_path: Pat
         ("on.threads", "2", "-"),
     }
     assert not by_model["grand"].recipe
-    assert plain.family == "Holm over 4 comparisons: 2 pairs of models by discs dice, discs iou"
+    assert plain.family == "Holm over 2 comparisons: the 2 pairs of models on discs by each of dice, iou"
 
 
 def test_several_seeds_count_as_one_value_per_case(tmp_path: Path) -> None:

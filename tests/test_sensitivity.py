@@ -9,6 +9,7 @@ from handmade import end, key, plan, two_models
 
 from benchbench.comparison.board import boards
 from benchbench.comparison.sensitivity import sensitivity_table
+from benchbench.report.page.sections import dataset_section
 from benchbench.tables.results import read_results
 
 
@@ -16,11 +17,42 @@ def test_an_order_that_never_changes_keeps_tau_at_one(tmp_path: Path) -> None:
     results = read_results(two_models(tmp_path))
     (board,) = boards(results)
     table = sensitivity_table(results, board)
-    assert list(table.columns) == ["choice", "first", "tau", "moved", "grand", "plain"]
+    assert list(table.columns) == ["choice", "first", "tau", "moved", "note", "grand", "plain"]
     assert set(table["first"]) == {"grand"}
     assert set(table["tau"]) == {1.0}
     assert table["choice"][0] == "dice, mean over cases, empty masks: score"
     assert "sensitivity, mean over cases" in set(table["choice"])
+
+
+def test_choices_that_cannot_change_the_order_are_not_counted(tmp_path: Path) -> None:
+    """No reference is empty, so that rules for empty masks change nothing; both models miss case b."""
+    folder = plan(tmp_path, [key("one", 0), key("two", 0)], metrics=["dice"])
+    missed = {"disc": [(0, 0, 4, 6)]}
+    end(folder, key("one", 0), {"a": {"disc": [(3, 1, 1, 5)]}, "b": missed})
+    end(folder, key("two", 0), {"a": {"disc": [(4, 0, 0, 6)]}, "b": missed})
+    results = read_results(folder)
+    (board,) = boards(results)
+    table = sensitivity_table(results, board)
+    notes = table.set_index("choice")["note"]
+    assert notes["dice, mean over cases, empty masks: score"] == "the order of the board"
+    assert notes["dice, mean over cases, empty masks: monai"] == "changes no score"
+    assert notes["dice, mean of the worst 5% of the patients"] == "all rows are equal"
+    assert notes["dice, mean over folds"] == "changes no score"
+    assert notes["dice, all voxels pooled"] == ""
+    section = dataset_section(results, [(board, table)], "discs").boards[0]
+    counted = int((table["note"] == "").sum())
+    assert (section.n_choices, section.n_same_first) == (counted, counted)
+    assert counted < len(table) - 4
+
+
+def test_a_tie_of_zeros_counts_no_choice(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("one", 0), key("two", 0)], metrics=["dice"])
+    for model in ("one", "two"):
+        end(folder, key(model, 0), {"a": {"disc": [(0, 1, 4, 5)]}, "b": {"disc": [(0, 0, 3, 7)]}})
+    results = read_results(folder)
+    (board,) = boards(results)
+    section = dataset_section(results, [(board, sensitivity_table(results, board))], "discs").boards[0]
+    assert (section.n_choices, section.n_same_first) == (0, 0)
 
 
 def test_a_rule_that_changes_the_winner_is_reported(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from benchbench.statistics import (
     Interval,
     Panel,
     Unknown,
+    adjust,
     bayesian_signed_rank,
     compare,
     compare_all,
@@ -415,17 +416,46 @@ def shifted(*means: float, n: int = 60, lower: bool = False) -> Panel:
     return panel(*(mean + shared + generator.normal(0, 0.004, n) for mean in means), lower=lower)
 
 
-def test_all_pairs_of_all_metrics_are_one_family() -> None:
+def test_all_pairs_by_one_metric_are_one_family() -> None:
     panels = {"dice": shifted(0.8, 0.9, 0.85), "hd95_mm": shifted(8, 9, 8.5, lower=True)}
     result = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1})
     assert [(pair.first, pair.second) for pair in result["dice"]] == [("b", "c"), ("b", "a"), ("c", "a")]
     assert [(pair.first, pair.second) for pair in result["hd95_mm"]] == [("a", "c"), ("a", "b"), ("c", "b")]
-    plain = [pair.p_wilcoxon for pairs in result.values() for pair in pairs]
-    adjusted = [pair.p_holm for pairs in result.values() for pair in pairs]
-    assert adjusted == pytest.approx(holm(plain))  # type: ignore[arg-type]
-    assert family_of(result) == "Holm over 6 comparisons: 3 pairs of models by dice, hd95_mm"
+    for pairs in result.values():
+        plain: list[Any] = [pair.p_wilcoxon for pair in pairs]
+        adjusted: list[Any] = [pair.p_holm for pair in pairs]
+        assert adjusted == pytest.approx(holm(plain))
+        assert {pair.family_size for pair in pairs} == {3}
     against = compare_all(panels, ropes={"dice": 0.01, "hd95_mm": 1}, against="a")
     assert [len(pairs) for pairs in against.values()] == [2, 2]
+
+
+def test_pairs_that_are_not_compared_belong_to_the_family_too() -> None:
+    pair = compare(shifted(0.8, 0.81, n=20), "a", "b", rope=0.01, draws=100)
+    p = pair.p_wilcoxon
+    assert isinstance(p, float)
+    (adjusted,) = adjust([pair], others=[0.9, Unknown("few patients"), 0.8])
+    assert (adjusted.p_holm, adjusted.family_size) == (pytest.approx(3 * p), 4)
+    (alone,) = adjust([pair])
+    assert (alone.p_holm, alone.family_size) == (p, 1)
+
+
+def test_the_family_is_named_in_words() -> None:
+    assert (
+        family_of(1, metric="dice", dataset="lgg") == "Holm over 1 comparison: the pair of models on lgg by dice"
+    )
+    assert family_of(3, metric="dice", dataset="lgg").startswith("Holm over 3 comparisons: the 3 pairs of models")
+
+
+def test_means_that_only_a_rounding_error_separates_are_equal() -> None:
+    values = [0.1, 0.2, 0.3] * 10
+    shuffled = [0.3, 0.2, 0.1] * 10
+    pair = compare(panel(values, np.array(values) + 1e-16), "a", "b", rope=0.01, draws=100)
+    assert (pair.better, pair.ties, pair.p_wilcoxon) == ("", 30, 1.0)
+    assert compare(panel(values, shuffled), "a", "b", rope=0.01, draws=100).better == ""
+    stability = rank_stability(panel(values, np.array(values) - 1e-16), draws=100)
+    assert not isinstance(stability, Unknown)
+    assert stability.ranks == (1, 1)
 
 
 def comparison(first: str, second: str, *, separable: bool) -> Comparison:

@@ -10,13 +10,14 @@ import pandas as pd
 
 from benchbench.comparison.case_scores import case_scores
 from benchbench.comparison.design import rope_of, test_over_train
+from benchbench.comparison.other_pairs import OtherPairs
 from benchbench.comparison.recipes import Difference, differences
 from benchbench.comparison.sides import Pair, Side, match_sides
 from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_lower_better
-from benchbench.statistics import Comparison, Panel, compare_pairs, family_of, make_panel
+from benchbench.statistics import Comparison, Panel, Unknown, adjust, compare, family_of, make_panel
 from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.tables.summaries import columns_of
 
@@ -24,6 +25,8 @@ __all__ = ["Difference", "Outcome", "compare_results", "verdict"]
 
 PanelKey = tuple[int, str]
 """Number of a pair, and the column of a metric."""
+Question = tuple[str, str, int]
+"""A dataset, the column of a metric, and the number of a pair that is on a board; -1 for those that are not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ class Outcome:
     comparisons: Mapping[str, Comparison]
     """Metric -> comparison; the benchmark's first metric is first."""
     family: str
-    """The comparisons that p-values are adjusted for, in words."""
+    """The comparisons that p-values are adjusted for, in words: one family for each metric."""
     seeds: int
     """Seeds of each fold; those of the side that has fewer."""
     notes: tuple[str, ...]
@@ -55,7 +58,8 @@ def compare_results(
 ) -> list[Outcome]:
     """Compare two models of the results folder, or two results folders model by model.
 
-    A model is `name` or `name:variant`. All comparisons of a call are one family.
+    A model is `name` or `name:variant`. A metric on a dataset is one question with one family of comparisons: all
+    pairs on the board of the two models, as on the benchmark's page; otherwise, all pairs of this call.
 
     Raises:
         UsageError: a model, folder or metric does not exist.
@@ -79,7 +83,6 @@ def compare_results(
 
 def _outcomes(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> Iterator[Outcome]:
     comparisons = _compare(pairs, panels)
-    family = _describe_family(pairs, comparisons)
     by_pair: dict[int, dict[str, Comparison]] = {}
     for (number, column), comparison in comparisons.items():
         by_pair.setdefault(number, {})[column] = comparison
@@ -90,7 +93,7 @@ def _outcomes(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> Iterat
                 first=one.label,
                 second=other.label,
                 comparisons=by_pair[number],
-                family=family,
+                family=_describe_family(one.dataset, by_pair[number]),
                 seeds=min(len(one.seeds), len(other.seeds)),
                 notes=tuple(_notes(one, other)),
                 recipe=tuple(differences(one.records, other.records)),
@@ -98,26 +101,37 @@ def _outcomes(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> Iterat
 
 
 def _compare(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> dict[PanelKey, Comparison]:
-    """Return the comparison of the two models of each panel, with p-values adjusted for all panels."""
+    """Return the comparison of the two models of each panel, with p-values adjusted for the family of each."""
     ratios = []
     for one, _ in pairs:
         ratios.append(test_over_train(one.records[0], folds=len(one.folds)))
-    labels: dict[PanelKey, list[tuple[str, str]]] = {}
-    ropes: dict[PanelKey, float] = {}
-    for number, column in panels:
+    families: dict[Question, dict[PanelKey, Comparison]] = {}
+    others: dict[Question, list[float | Unknown]] = {}
+    find_others = OtherPairs()
+    for (number, column), panel in panels.items():
         one, other = pairs[number]
-        labels[number, column] = [(one.label, other.label)]
-        ropes[number, column] = rope_of(column)
-    comparisons = compare_pairs(panels, labels, ropes=ropes, test_over_train=max(ratios))
-    return {key: comparison for key, [comparison] in comparisons.items()}
+        comparison = compare(panel, one.label, other.label, rope=rope_of(column), test_over_train=max(ratios))
+        p_values = find_others.p_values(one, other, column)
+        # pairs that share no board are compared with each other only
+        question = (one.dataset, column, -1 if p_values is None else number)
+        families.setdefault(question, {})[number, column] = comparison
+        others[question] = p_values or []
+    adjusted: dict[PanelKey, Comparison] = {}
+    for question, family in families.items():
+        adjusted.update(zip(family, adjust(list(family.values()), others=others[question]), strict=True))
+    return {key: adjusted[key] for key in panels}
 
 
-def _describe_family(pairs: Sequence[Pair], comparisons: Mapping[PanelKey, Comparison]) -> str:
-    by_metric: dict[str, list[Comparison]] = {}
-    for (number, column), comparison in comparisons.items():
-        one, _ = pairs[number]
-        by_metric.setdefault(f"{one.dataset} {column}", []).append(comparison)
-    return family_of(by_metric)
+def _describe_family(dataset: str, comparisons: Mapping[str, Comparison]) -> str:
+    """Return the family of each metric in words; metrics with as many pairs are named together."""
+    metrics_of_size: dict[int, list[str]] = {}
+    for metric, comparison in comparisons.items():
+        metrics_of_size.setdefault(comparison.family_size, []).append(metric)
+    families = []
+    for size, metrics in metrics_of_size.items():
+        names = metrics[0] if len(metrics) == 1 else f"each of {', '.join(metrics)}"
+        families.append(family_of(size, metric=names, dataset=dataset))
+    return "; ".join(families)
 
 
 def _panels(one: Side, other: Side, metric: str) -> Iterator[tuple[str, Panel]]:

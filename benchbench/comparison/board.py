@@ -16,6 +16,7 @@ from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import (
     DRAWS,
+    EQUAL_DIGITS,
     Comparison,
     Interval,
     Panel,
@@ -95,7 +96,7 @@ class Board:
     @property
     def family(self) -> str:
         """The comparisons that p-values are adjusted for, in words."""
-        return family_of({self.metric: self.comparisons})
+        return family_of(len(self.comparisons), metric=self.metric, dataset=self.dataset)
 
     @cached_property
     def tiers(self) -> Mapping[str, str]:
@@ -166,16 +167,29 @@ def _basis_of(results: Results, row: Row) -> _Basis | None:
     )
 
 
+def panel_of(
+    results: Results, rows: Sequence[Row], *, metric: str, empty: EmptyPolicy
+) -> tuple[Panel | None, int]:
+    """Return the scores of rows, and the number of cases left out because they are undefined for some rows only.
+
+    The panel is None if no case is defined for all rows.
+    """
+    scores = []
+    for row in rows:
+        cases = lines_of_runs(results.cases, row.runs)
+        scores.append(case_scores(cases, metric=metric, empty=empty, model=row.label))
+    common, n_dropped = keep_common_cases(pd.concat(scores, ignore_index=True))
+    if common["value"].isna().all():
+        return None, n_dropped
+    return make_panel(common, is_lower_better=is_lower_better(metric)), n_dropped
+
+
 def _make_board(
     results: Results, dataset: str, basis: _Basis, rows: Sequence[Row], notes: Sequence[str]
 ) -> Iterator[Board]:
     """Yield the board of these rows; none if no case is defined for all of them."""
-    scores = []
-    for row in rows:
-        cases = lines_of_runs(results.cases, row.runs)
-        scores.append(case_scores(cases, metric=basis.metric, empty=basis.empty, model=row.label))
-    common, n_dropped = keep_common_cases(pd.concat(scores, ignore_index=True))
-    if common["value"].isna().all():
+    panel, n_dropped = panel_of(results, rows, metric=basis.metric, empty=basis.empty)
+    if panel is None:
         return
     if n_dropped:
         dropped = f"{n_dropped} cases"
@@ -183,7 +197,6 @@ def _make_board(
             dropped = "1 case"
         reason = f"undefined for some rows only (rule for empty masks: {basis.empty})"
         notes = [*notes, f"{dropped} left out: {reason}"]
-    panel = make_panel(common, is_lower_better=is_lower_better(basis.metric))
     order = _order_of(panel)
     rows_by_label = {row.label: row for row in rows}
     first_records = [row.records(results)[0] for row in rows]
@@ -204,5 +217,5 @@ def _make_board(
 def _order_of(panel: Panel) -> list[str]:
     """Return the labels from the best mean; equal means in the order of the labels."""
     sign = 1 if panel.is_lower_better else -1
-    losses = dict(zip(panel.models, sign * panel.means, strict=True))
+    losses = dict(zip(panel.models, (sign * panel.means).round(EQUAL_DIGITS), strict=True))
     return sorted(losses, key=lambda label: (losses[label], label))

@@ -13,10 +13,11 @@ from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.spec.metric_names import is_lower_better, is_overlap, without_unit
 from benchbench.spec.protocol import EmptyPolicy
-from benchbench.statistics import tau_b
+from benchbench.statistics import EQUAL_DIGITS, tau_b
 from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.summaries import MEAN_REGION, columns_of, summaries
 
+_OWN_CHOICE = "the order of the board"
 _WORST = 0.05
 _AGGREGATES = {"slice": "mean over slices", "pooled": "all voxels pooled"}
 
@@ -45,8 +46,9 @@ _Values = Mapping[_Cell, float]
 def sensitivity_table(results: Results, board: Board) -> pd.DataFrame:
     """Return a line for each choice, the board's own first: the row that is first, and how far rows move.
 
-    `tau` is Kendall's tau-b with the board's own order, `moved` the most places that any row moves; the other
-    columns are the ranks of the rows. A choice is left out if some row has no value.
+    `tau` is Kendall's tau-b with the board's own order, `moved` the most places that any row moves. `note` is
+    the reason why a choice could not change the order, empty for the others. The other columns are the ranks of
+    the rows. A choice is left out if some row has no value.
     """
     labels = list(board.rows)
     board_losses: Floats | None = None
@@ -61,10 +63,22 @@ def sensitivity_table(results: Results, board: Board) -> pd.DataFrame:
             continue
         if board_losses is None:
             board_losses = losses
-        lines.append(_line(choice, labels, losses, board_losses))
+        line = _line(choice, labels, losses, board_losses)
+        line["note"] = _describe_constraint(losses, board_losses)
+        lines.append(line)
     if lines:
         lines[0]["moved"] = 0  # rows with equal means share a rank, but none has moved
-    return pd.DataFrame(lines, columns=["choice", "first", "tau", "moved", *labels])
+        lines[0]["note"] = _OWN_CHOICE
+    return pd.DataFrame(lines, columns=["choice", "first", "tau", "moved", "note", *labels])
+
+
+def _describe_constraint(losses: Floats, board_losses: Floats) -> str:
+    """Return why a choice could not change the order of the board; '' if it could."""
+    if np.ptp(losses.round(EQUAL_DIGITS)) == 0:
+        return "all rows are equal"
+    if np.array_equal(losses.round(EQUAL_DIGITS), board_losses.round(EQUAL_DIGITS)):
+        return "changes no score"
+    return ""
 
 
 def _losses(labels: list[str], choice: _Choice, values: _Values) -> Floats:
@@ -79,7 +93,7 @@ def _losses(labels: list[str], choice: _Choice, values: _Values) -> Floats:
 
 def _line(choice: _Choice, labels: list[str], losses: Floats, board_losses: Floats) -> dict[str, object]:
     # round, because a tie that only rounding errors would break is a tie
-    ranks = stats.rankdata(losses.round(9), method="min").astype(int)
+    ranks = stats.rankdata(losses.round(EQUAL_DIGITS), method="min").astype(int)
     places = np.arange(1, len(labels) + 1)
     tau = np.nan
     if len(labels) > 1:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Unknown
+from benchbench.words import count
 
 _MOST_LABELS = 4  # in a headline
 
@@ -31,6 +32,8 @@ def verdict(comparison: Comparison, *, metric: str, dataset: str, seeds: int) ->
         better = comparison.better
         worse = second if better == first else first
         headline = f"{better} is better than {worse} on {dataset}"
+    elif not comparison.better:
+        headline = f"{first} and {second} are tied on {dataset}"
     else:
         headline = f"{first} and {second} are not separable on {dataset}"
     return f"{headline}: {grounds(comparison, metric=metric, seeds=seeds)}"
@@ -47,8 +50,13 @@ def board_verdict(
     if not others:
         return Verdict(f"{leader} is the only model on {dataset}, with nothing to compare it to", "")
     against = {comparison.second: comparison for comparison in comparisons if comparison.first == leader}
-    unclear = [label for label in others if not against[label].is_separable]
-    if not unclear:
+    tied = [label for label in others if not against[label].better]
+    worse = [label for label in others if label not in tied]
+    unclear = [label for label in worse if not _are_separable([leader, *tied], label, comparisons)]
+    if tied:
+        headline = _tie([leader, *tied], worse, unclear, dataset)
+        decisive = against[tied[0]]
+    elif not unclear:
         headline = f"{leader} is better than {_join(others)} on {dataset}"
         decisive = against[others[0]]
     else:
@@ -62,11 +70,33 @@ def board_verdict(
     return Verdict(headline, evidence)
 
 
+def _are_separable(leaders: Sequence[str], label: str, comparisons: Sequence[Comparison]) -> bool:
+    """Return True if every leader is separable from the row of this label."""
+    for comparison in comparisons:
+        is_asked = comparison.first in leaders and comparison.second == label
+        if is_asked and not comparison.is_separable:
+            return False
+    return True
+
+
+def _tie(leaders: Sequence[str], worse: Sequence[str], unclear: Sequence[str], dataset: str) -> str:
+    """Return the statement about several rows with the best mean."""
+    names = _join(leaders)
+    if len(leaders) == 2:
+        names = " and ".join(leaders)
+    if not worse:
+        return f"{names} are tied on {dataset}"
+    headline = f"{names} are tied for the first place on {dataset}"
+    if unclear:
+        return f"{headline} and not separable from {_join(unclear)}"
+    return f"{headline} and better than {_join(worse)}"
+
+
 def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
     """Return difference, interval and tests, the data they are computed from, and the detectable difference."""
     parts = [
         f"{metric} {_signed(comparison.difference)}{_interval(comparison)}",
-        f"p(Holm) {_probability(comparison.p_holm)}",
+        f"p(Holm, {count(comparison.family_size, 'pair')}) {_probability(comparison.p_holm)}",
         f"p(folds) {_probability(comparison.p_folds)}",
         f"P(false claim) {_probability(comparison.false_claim)}",
     ]
@@ -88,17 +118,11 @@ def _join(labels: Sequence[str]) -> str:
 
 
 def _basis(comparison: Comparison, seeds: int) -> str:
-    folds = _count(comparison.folds, "fold")
-    text = f"{comparison.n} patients, {folds} x {_count(seeds, 'seed')}"
+    folds = count(comparison.folds, "fold")
+    text = f"{comparison.n} patients, {folds} x {count(seeds, 'seed')}"
     if seeds == 1 and comparison.folds > 1:
         text += ", training noise estimated from folds only"
     return text
-
-
-def _count(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun}s"
 
 
 def _interval(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ from benchbench.statistics import Comparison, Interval, Unknown
 from benchbench.tables.results import table_of_rows
 
 _RANK_COLUMNS = ("dataset", "metric", "row", "rank", "low", "high")
-_CHOICE_COLUMNS = ("choice", "tau", "moved")
+_CHOICE_COLUMNS = ("choice", "tau", "moved", "note")
 
 
 class _Ends(TypedDict):
@@ -38,6 +38,7 @@ class _Difference(TypedDict):
     losses: int
     p: float | None
     p_holm: float | None
+    holm_pairs: int
     p_folds: float | None
     p_permutation: float | None
     rank_biserial: float
@@ -117,6 +118,7 @@ def _difference(comparison: Comparison) -> _Difference:
         losses=comparison.losses,
         p=_known(comparison.p_wilcoxon),
         p_holm=_known(comparison.p_holm),
+        holm_pairs=comparison.family_size,
         p_folds=_known(comparison.p_folds),
         p_permutation=_known(comparison.p_permutation),
         rank_biserial=comparison.rank_biserial,

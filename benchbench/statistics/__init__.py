@@ -7,9 +7,9 @@ of training.
 """
 
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
-from benchbench.statistics.family import Friedman, compare_all, compare_pairs, family_of, friedman, holm, tiers
+from benchbench.statistics.family import Friedman, adjust, compare_all, family_of, friedman, holm, tiers
 from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
-from benchbench.statistics.paired import Comparison, compare, smallest_detectable
+from benchbench.statistics.paired import Comparison, compare, patient_differences, smallest_detectable
 from benchbench.statistics.paired_tests import (
     corrected_t,
     probability_of_a_false_claim,
@@ -17,12 +17,13 @@ from benchbench.statistics.paired_tests import (
     sign_flips,
     wilcoxon,
 )
-from benchbench.statistics.panel import Panel, make_panel
+from benchbench.statistics.panel import EQUAL_DIGITS, Panel, make_panel
 from benchbench.statistics.ranks import RankStability, leave_one_out, rank_stability, tau_b
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 __all__ = [
     "DRAWS",
+    "EQUAL_DIGITS",
     "Comparison",
     "Friedman",
     "Interval",
@@ -30,10 +31,10 @@ __all__ = [
     "RankStability",
     "Rope",
     "Unknown",
+    "adjust",
     "bayesian_signed_rank",
     "compare",
     "compare_all",
-    "compare_pairs",
     "corrected_t",
     "family_of",
     "friedman",
@@ -42,6 +43,7 @@ __all__ = [
     "make_panel",
     "mean_interval",
     "median_interval",
+    "patient_differences",
     "probability_of_a_false_claim",
     "rank_biserial",
     "rank_stability",

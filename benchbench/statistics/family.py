@@ -14,7 +14,8 @@ from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import Unknown
 from benchbench.statistics.paired import Comparison, compare
-from benchbench.statistics.panel import Panel
+from benchbench.statistics.panel import EQUAL_DIGITS, Panel
+from benchbench.words import count
 
 _FEWEST_DATASETS = 5
 _FEWEST_MODELS = 3
@@ -33,44 +34,43 @@ def compare_all(
 ) -> dict[Key, list[Comparison]]:
     """Return, for each panel, the comparisons of every two models, the better mean first.
 
-    With `against`, only comparisons with that model are made. The family of the adjusted p-values is all of them:
-    panels times pairs, fixed before any result is known.
+    With `against`, only comparisons with that model are made. A panel is one question, and its comparisons are one
+    family: p-values are adjusted for the pairs of the panel, which are fixed before any result is known.
     """
-    pairs: dict[Key, list[tuple[str, str]]] = {}
-    for key, panel in panels.items():
-        all_pairs = itertools.combinations(_by_mean(panel), 2)
-        pairs[key] = [pair for pair in all_pairs if against is None or against in pair]
-    return compare_pairs(panels, pairs, ropes=ropes, test_over_train=test_over_train, draws=draws, seed=seed)
-
-
-def compare_pairs(
-    panels: Mapping[Key, Panel],
-    pairs: Mapping[Key, Sequence[tuple[str, str]]],
-    *,
-    ropes: Mapping[Key, float],
-    test_over_train: float | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[Key, list[Comparison]]:
-    """Return the comparisons of these pairs, first minus second; all of them are one family."""
     comparisons: dict[Key, list[Comparison]] = {}
     for key, panel in panels.items():
-        comparisons[key] = []
-        for one, other in pairs[key]:
-            comparison = compare(
-                panel, one, other, rope=ropes[key], test_over_train=test_over_train, draws=draws, seed=seed
-            )
-            comparisons[key].append(comparison)
-    return _adjusted(comparisons)
+        of_panel = []
+        for one, other in itertools.combinations(_by_mean(panel), 2):
+            if against is None or against in (one, other):
+                comparison = compare(
+                    panel, one, other, rope=ropes[key], test_over_train=test_over_train, draws=draws, seed=seed
+                )
+                of_panel.append(comparison)
+        comparisons[key] = adjust(of_panel)
+    return comparisons
 
 
-def family_of(comparisons: Mapping[str, Sequence[Comparison]]) -> str:
+def adjust(comparisons: Sequence[Comparison], *, others: Sequence[float | Unknown] = ()) -> list[Comparison]:
+    """Return the comparisons of a family with their p-values adjusted.
+
+    `others` has the p-values of the signed-rank tests of further pairs of the family. A pair without a p-value
+    is not counted.
+    """
+    p_values = [comparison.p_wilcoxon for comparison in comparisons] + list(others)
+    known = [p for p in p_values if not isinstance(p, Unknown)]
+    adjusted = iter(holm(known))
+    result = []
+    for comparison in comparisons:
+        p = comparison.p_wilcoxon
+        p_holm = p if isinstance(p, Unknown) else next(adjusted)
+        result.append(replace(comparison, p_holm=p_holm, family_size=len(p_values)))
+    return result
+
+
+def family_of(pairs: int, *, metric: str, dataset: str) -> str:
     """Return in words which comparisons the p-values are adjusted for."""
-    counts = [len(of_metric) for of_metric in comparisons.values()]
-    pairs = max(counts, default=0)
-    plural = "" if pairs == 1 else "s"
-    metrics = ", ".join(comparisons)
-    return f"Holm over {sum(counts)} comparisons: {pairs} pair{plural} of models by {metrics}"
+    named = "the pair" if pairs == 1 else f"the {pairs} pairs"
+    return f"Holm over {count(pairs, 'comparison')}: {named} of models on {dataset} by {metric}"
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -84,21 +84,6 @@ def holm(values: Sequence[float]) -> list[float]:
 
     adjusted = multipletests(values, method="holm")[1]
     return [float(p) for p in adjusted]
-
-
-def _adjusted(comparisons: Mapping[Key, list[Comparison]]) -> dict[Key, list[Comparison]]:
-    """Return the comparisons with their p adjusted for all comparisons that have one."""
-    all_comparisons = itertools.chain.from_iterable(comparisons.values())
-    p_values = [comparison.p_wilcoxon for comparison in all_comparisons]
-    adjusted = iter(holm([p for p in p_values if not isinstance(p, Unknown)]))
-    result: dict[Key, list[Comparison]] = {}
-    for key, of_metric in comparisons.items():
-        result[key] = []
-        for comparison in of_metric:
-            p = comparison.p_wilcoxon
-            p_holm = p if isinstance(p, Unknown) else next(adjusted)
-            result[key].append(replace(comparison, p_holm=p_holm))
-    return result
 
 
 def tiers(panel: Panel, comparisons: Sequence[Comparison]) -> dict[str, str]:
@@ -137,10 +122,11 @@ def friedman(scores: Floats, *, is_lower_better: bool = False) -> Friedman | Unk
         return Unknown(f"{datasets} datasets are too few; {_FEWEST_DATASETS} are the least")
     if models < _FEWEST_MODELS:
         return Unknown(f"{models} models: compare two models over datasets with the Wilcoxon test")
-    towards_best = scores if is_lower_better else -scores
+    losses = scores if is_lower_better else -scores
+    towards_best = losses.round(EQUAL_DIGITS)
     ranks = stats.rankdata(towards_best, axis=1)
     mean_ranks = tuple(ranks.mean(0).tolist())
-    if np.ptp(scores, axis=1).max() == 0:
+    if np.ptp(towards_best, axis=1).max() == 0:
         return Friedman(p=1.0, mean_ranks=mean_ranks)
     chi = float(stats.friedmanchisquare(*ranks.T).statistic)
     rest = datasets * (models - 1) - chi
@@ -153,6 +139,6 @@ def friedman(scores: Floats, *, is_lower_better: bool = False) -> Friedman | Unk
 
 def _by_mean(panel: Panel) -> list[str]:
     """Return the models from the best mean to the worst; equal ones by name."""
-    means = panel.means if panel.is_lower_better else -panel.means
-    pairs = sorted(zip(means.tolist(), panel.models, strict=True))
+    losses = panel.means if panel.is_lower_better else -panel.means
+    pairs = sorted(zip(losses.round(EQUAL_DIGITS).tolist(), panel.models, strict=True))
     return [model for _, model in pairs]

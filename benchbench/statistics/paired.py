@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import FEWEST, Interval, Unknown, mean_interval, standard_error, t_quantile
 from benchbench.statistics.paired_tests import (
@@ -15,7 +16,7 @@ from benchbench.statistics.paired_tests import (
     sign_flips,
     wilcoxon,
 )
-from benchbench.statistics.panel import Panel
+from benchbench.statistics.panel import EQUAL_DIGITS, Panel
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 ALPHA, POWER = 0.05, 0.8
@@ -59,11 +60,13 @@ class Comparison:
     is_lower_better: bool
     p_holm: float | Unknown
     """p_wilcoxon, adjusted for the family of comparisons; a single comparison is a family of its own."""
+    family_size: int = 1
+    """Number of comparisons in the family that p_holm is adjusted for."""
 
     @property
     def better(self) -> str:
         """The model with the better mean; '' if the means are equal."""
-        if self.difference == 0:
+        if round(self.difference, EQUAL_DIGITS) == 0:
             return ""
         return self.first if (self.difference < 0) == self.is_lower_better else self.second
 
@@ -92,7 +95,7 @@ def compare(
     trained on.
     """
     pair = panel.of([first, second])
-    values = pair.patient_means[0] - pair.patient_means[1]
+    values = patient_differences(pair)
     gap = _differences(pair)
     p_wilcoxon = wilcoxon(values)
     towards_first = -values if panel.is_lower_better else values
@@ -116,6 +119,12 @@ def compare(
         is_lower_better=panel.is_lower_better,
         p_holm=p_wilcoxon,
     )
+
+
+def patient_differences(pair: Panel) -> Floats:
+    """Return first minus second for each patient of a panel of two models; a rounding error is no difference."""
+    values: Floats = pair.patient_means[0] - pair.patient_means[1]
+    return values.round(EQUAL_DIGITS)
 
 
 def smallest_detectable(gap: Panel) -> float | Unknown:

@@ -11,6 +11,9 @@ import pandas as pd
 from benchbench.errors import IncompatibleError
 from benchbench.images.arrays import Floats, Integers
 
+EQUAL_DIGITS = 9
+"""Decimals to which scores are compared: values that differ by rounding errors only are equal."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:

@@ -13,7 +13,7 @@ from scipy import stats
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
 from benchbench.statistics.intervals import FEWEST, TAILS, Unknown
-from benchbench.statistics.panel import Panel
+from benchbench.statistics.panel import EQUAL_DIGITS, Panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,11 @@ def rank_stability(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> RankSt
     if len(panel.models) < 2:
         return Unknown("one model has no order")
     towards_best = 1 if panel.is_lower_better else -1
-    means = panel.means * towards_best
+    means = (panel.means * towards_best).round(EQUAL_DIGITS)
     order = np.lexsort((np.array(panel.models), means))
     means = means[order]
     drawn = resampled_means(panel, draws=draws, seed=seed)[:, order] * towards_best
+    drawn = drawn.round(EQUAL_DIGITS)
     observed = stats.rankdata(means, method="min").astype(int)
     ranks = stats.rankdata(drawn, method="min", axis=1).astype(np.int64)
     shares = [(ranks == rank).mean(0) for rank in range(1, len(order) + 1)]
@@ -69,7 +70,7 @@ def leave_one_out(scores: Floats, *, is_lower_better: bool = False) -> Floats:
     The rows are folds, or metrics of one direction; a low value means that the order depends on one of them.
     """
     towards_best = scores if is_lower_better else -scores
-    ranks = stats.rankdata(towards_best, axis=1)
+    ranks = stats.rankdata(towards_best.round(EQUAL_DIGITS), axis=1)
     without = (ranks.sum(0) - ranks) / (len(ranks) - 1)
     return tau_b(without, ranks.mean(0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import pandas as pd
 from benchbench.plan.run import Group
 from benchbench.results.record import Value
 from benchbench.spec.metric_names import UNITS, is_lower_better
+from benchbench.statistics import EQUAL_DIGITS
 from benchbench.tables.marks import with_marks
 from benchbench.tables.results import (
     Results,
@@ -33,7 +35,7 @@ class _Standing:
 
     columns: dict[str, Value]
     score: float
-    """Mean of the first metric, with the sign by which more is better."""
+    """Mean of the first metric, rounded so that equal means tie, with the sign by which more is better."""
     basis: str
     """Metric, rule for empty masks and way of selection; only rows of one basis are ranked together."""
     has_rank: bool
@@ -96,12 +98,13 @@ def _standing(results: Results, group: Group) -> _Standing:
         "parameters": _common_value([record.parameters for record in records]),
         "gmacs": _common_value([record.cost.get("gmacs") for record in records]),
     }
-    metric, score = results.metrics(variant)[0], np.nan
+    metric, score = results.metrics(variant)[0], math.nan
     first = _first_mean(results, variant, _case_means(lines))
     if first is not None:
         metric, score = first.metric, first.mean
     if is_lower_better(metric):
         score = -score
+    score = round(score, EQUAL_DIGITS)
     is_mixed = (group.dataset, variant) in mixed_data(results)
     return _Standing(
         columns=columns,

@@ -51,7 +51,8 @@ MEANINGS = {
     "ties": "Patients with equal scores.",
     "losses": "Patients with a better score under the second model.",
     "p": "Two-sided Wilcoxon signed-rank test over patients (zeros as in Pratt), not adjusted.",
-    "p_holm": "The same test, adjusted by Holm for all comparisons of this table.",
+    "p_holm": "The same test, adjusted by Holm for all pairs of rows by this metric on this dataset.",
+    "holm_pairs": "Number of pairs that p_holm is adjusted for.",
     "p_folds": "Test over folds, corrected for overlapping training sets (Nadeau and Bengio).",
     "p_permutation": "Sign-flip permutation test over patients, as a check.",
     "rank_biserial": "Effect size from -1, where every patient is worse under the first model, to 1.",
@@ -63,6 +64,7 @@ MEANINGS = {
     "choice": "Average, rule for empty masks or metric by which the rows could have been ordered instead.",
     "first": "The row that would be first.",
     "tau": "Kendall's tau-b with the order of the board: 1 for the same order, -1 for the reverse.",
+    "note": "Why the choice could not change the order; such choices are not counted.",
     "moved": "The most places that any row moves.",
     "verdict": "reproduced: within the tolerance of the printed number; gap: not within; not comparable: see why.",
 }

@@ -15,7 +15,7 @@ from benchbench.report.page.cells import PageTable, table_of
 from benchbench.report.page.standings import fold_scores, standings
 from benchbench.report.reproduction_page import reproduction_table
 from benchbench.spec.reported import PrintedTable
-from benchbench.statistics import Friedman, friedman
+from benchbench.statistics import EQUAL_DIGITS, Friedman, friedman
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.listings import listing_tables
 from benchbench.tables.pivots import pivot_tables
@@ -28,8 +28,8 @@ RankedChoices = tuple[Board, pd.DataFrame]
 
 _MOST_RANKS = 8  # rows whose ranks fit into the table of choices
 _MOST_PAIRS = 45  # those of ten rows; the file has all
-_CHOICE_COLUMNS = ["choice", "first", "tau", "moved"]
-_NOT_SHOWN = ["dataset", "metric", "empty", "folds", "patients", "note"]
+_CHOICE_COLUMNS = ["choice", "first", "tau", "moved", "note"]
+_NOT_SHOWN = ["dataset", "metric", "empty", "folds", "patients", "holm_pairs", "note"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,9 @@ class BoardSection:
     """Pairs that are in `differences.csv` only."""
     sensitivity: PageTable
     n_choices: int
+    """Other choices that could change the order."""
     n_same_first: int
-    """Choices under which the first row stays the first."""
+    """Those of them under which the first row stays the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,8 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
     pairs = difference_table([board])
     notes = [note for note in dict.fromkeys(pairs["note"]) if note]
     first_pairs = pairs.drop(columns=_NOT_SHOWN).head(_MOST_PAIRS)
-    is_same_first = choices["first"] == choices["first"].iloc[0]
+    is_counted = choices["note"] == ""
+    is_same_first = is_counted & (choices["first"] == choices["first"].iloc[0])
     if len(board.rows) > _MOST_RANKS:
         choices = choices[_CHOICE_COLUMNS]
     return BoardSection(
@@ -117,7 +119,7 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
         pair_notes=notes,
         n_pairs_left_out=len(pairs) - len(first_pairs),
         sensitivity=table_of(choices, caption=f"The order on {title} under other choices"),
-        n_choices=len(choices),
+        n_choices=int(is_counted.sum()),
         n_same_first=int(is_same_first.sum()),
     )
 
@@ -131,7 +133,7 @@ def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
     labels = sorted(comparable[0].rows)
     lower_is_better = comparable[0].panel.is_lower_better
     scores = np.array([[board.means[label] for label in labels] for board in comparable])
-    ranks = pd.DataFrame(scores).rank(axis=1, ascending=lower_is_better)
+    ranks = pd.DataFrame(scores.round(EQUAL_DIGITS)).rank(axis=1, ascending=lower_is_better)
     frame = pd.DataFrame({"row": labels, "mean rank": ranks.mean().to_numpy()})
     for board, means in zip(comparable, scores, strict=True):
         frame[board.dataset] = means
