@@ -57,10 +57,11 @@ def test_models_that_are_not_separable_share_a_tier(tmp_path: Path) -> None:
 
 
 def test_the_evidence_is_of_the_best_model_that_is_not_separable_from_the_leader(tmp_path: Path) -> None:
-    folder = graded(tmp_path, {"one": 0.2, "near": 0.2, "third": 0.1})
+    folder = graded(tmp_path, {"one": 0.2, "near": 0.2, "third": 0.2})
     end(folder, key("near", 0), scans(0, better=0.19))
+    end(folder, key("third", 0), scans(0, better=0.18))
     board = board_of(folder)
-    assert board.verdict.headline == "one leads on discs and is not separable from near"
+    assert board.verdict.headline == "one leads on discs and is not separable from near, third"
     assert board.verdict.grounds.startswith("to near: ")
 
 

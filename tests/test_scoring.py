@@ -105,7 +105,7 @@ def test_a_case_without_a_prediction_is_refused_or_scored_as_the_worst_but_never
 ) -> None:
     for name in "ac":
         (folders[1] / f"{name}.nii.gz").unlink()
-    with pytest.raises(DataError, match="2 of 3 cases have no prediction; make them, or score them") as caught:
+    with pytest.raises(DataError, match="2 of 3 cases without a prediction; make them, or score them") as caught:
         score(folders)
     assert caught.value.problems[0] == f"a: no prediction in {folders[1]}"
     scores = score(folders, missing="worst", metrics=("dice", "accuracy", "hd95", "nsd@1"))

@@ -63,6 +63,9 @@ def test_a_problem_names_file_line_and_key(tmp_path: Path, old: str, new: str, e
     assert problems(tmp_path, VALID.replace(old, new, 1)) == [expected]
 
 
+ELASTIC = 'albumentations has it: { albumentations = "ElasticTransform" }'
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
@@ -70,6 +73,8 @@ def test_a_problem_names_file_line_and_key(tmp_path: Path, old: str, new: str, e
         ('{ name = "flip", q = 1 }', "flip.q: no such key; known: name, p"),
         ('{ name = "flip", p = 1.5 }', "flip.p: input should be less than or equal to 1, found 1.5"),
         ('{ name = "rotat" }', "rotat: no such name 'rotat'; did you mean 'rotate'?"),
+        ('{ name = "elastic" }', f"elastic: no such name 'elastic'; {ELASTIC}"),
+        ('{ name = "elastic_transform" }', f"elastic_transform: no such name 'elastic_transform'; {ELASTIC}"),
         ('{ name = "scale", range = [1] }', "scale.range.1: missing; this key must be given"),
         ("{ albumentations = 3 }", "0.albumentations: input should be a valid string, found 3"),
     ],

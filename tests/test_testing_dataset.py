@@ -252,7 +252,7 @@ def write_even(root: Path, *, patients: int, size: int, seed: int) -> None:
             "repeats",
             "the same seed gives other bytes in written.txt, expected the same bytes; draw from",
         ),
-        (write_two, "phantom", "1 patients of size 32: found 2, expected 1; write that many"),
+        (write_two, "phantom", "1 patient of size 32: found 2, expected 1; write that many"),
         (write_even, "phantom", "raised AssertionError: an even size"),
     ],
 )

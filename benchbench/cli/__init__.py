@@ -16,7 +16,22 @@ _EXIT_INTERRUPTED = 130
 _RESUME_HINT = "finished work is kept; the same command continues from here"
 
 
-class CommandGroup(click.Group):
+class NearestGroup(click.Group):
+    """A group that names the nearest command when it is given an unknown one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        is_option = name.startswith("-")
+        if self.get_command(ctx, name) is None and not is_option:
+            from benchbench.spec.document import nearest  # noqa: PLC0415 an error only
+
+            ctx.fail(f"no such command '{name}'; {nearest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+class CommandGroup(NearestGroup):
     """Imports the module of a command when it is called."""
 
     modules: ClassVar = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbench.cli import NearestGroup
 from benchbench.cli.options import cache_option
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SECONDS_PER_DAY = 86_400
 
 
-@click.group("cache")
+@click.group("cache", cls=NearestGroup)
 def cache_command() -> None:
     """Inspect and clear the cache of prepared and phantom data."""
 

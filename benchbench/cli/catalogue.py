@@ -85,7 +85,7 @@ def _entry(installed: Installed[Any]) -> _Entry:
 
 
 def _broken_entry(broken: Broken) -> _Entry:
-    return {"name": broken.name, "from": str(broken.origin), "reason": broken.reason}
+    return {"name": broken.name, "from": str(broken.origin), "reason": f"{broken.reason}; {broken.advice}"}
 
 
 def _signature(parameters: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbench.cli.options import data_root_option, params_option, read_params
+from benchbench.words import count
 
 if TYPE_CHECKING:
     from benchbench.testing import Report
@@ -62,4 +63,6 @@ def _print(report: Report) -> None:
     for refusal in report.refused:
         print_text(f"refused, which is allowed: {refusal}")
     states = [outcome.state for outcome in report.outcomes]
-    click.echo(f"{report.plugin}: {states.count('passed')} rules passed, {states.count('failed')} failed")
+    passed = count(states.count("passed"), "rule")
+    failed, skipped = states.count("failed"), states.count("skipped")
+    print_text(f"{report.plugin}: {passed} passed, {failed} failed, {skipped} skipped")

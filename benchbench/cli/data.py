@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbench.cli import NearestGroup
 from benchbench.cli.cache import cache_command
 from benchbench.cli.options import cache_option, data_root_option, size_limit_option
+from benchbench.words import are, count
 
 if TYPE_CHECKING:
     from benchbench.contract import CaseRef, Dataset, DatasetPlugin
 
 
-@click.group("data")
+@click.group("data", cls=NearestGroup)
 def data_command() -> None:
     """Download, inspect and verify datasets, write phantom data, clear the cache."""
 
@@ -68,7 +70,7 @@ def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: boo
     if not accept_licence:
         _ask_for_consent(name)
     cases = download_dataset(plugin, data_root=root, say=_echo_progress, progressbar=sys.stderr.isatty())
-    click.echo(f"{name}: {cases} cases in {root / name}; next: {verify_words}")
+    click.echo(f"{name}: {count(cases, 'case')} in {root / name}; next: {verify_words}")
 
 
 @data_command.command("path")
@@ -105,11 +107,14 @@ def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
         checked = verify(dataset, threads=os.cpu_count() or 1, progress=lambda: bar.update(1), folds=folds)
     for remark in checked.remarks:
         click.echo(f"note: {remark}")
-    count = len(checked.cases)
     if checked.problems:
-        raise DataError(*checked.problems, f"{name}: {len(checked.problems)} problems in {count} cases")
+        raise DataError(
+            *checked.problems,
+            f"{name}: {count(len(checked.problems), 'problem')} in {count(len(checked.cases), 'case')}",
+        )
     patients = {case.patient for case in checked.cases}
-    click.echo(f"{name}: {count} cases of {len(patients)} patients are valid; fingerprint {checked.digest}")
+    cases = f"{count(len(checked.cases), 'case')} of {are(len(patients), 'patient')} valid"
+    click.echo(f"{name}: {cases}; fingerprint {checked.digest}")
 
 
 @data_command.command("phantom")
@@ -128,7 +133,7 @@ def phantom(name: str, folder: Path, *, patients: int, size: int, seed: int) -> 
     from benchbench.spec.benchmark_file import PhantomSize  # noqa: PLC0415
 
     write_phantom(discover().dataset(name), folder / name, PhantomSize(patients=patients, size=size, seed=seed))
-    click.echo(f"{patients} phantom patients in {folder / name}; use them with --data-root {folder}")
+    click.echo(f"{count(patients, 'phantom patient')} in {folder / name}; use them with --data-root {folder}")
 
 
 def _require_root(data_root: Path | None) -> Path:
@@ -178,7 +183,7 @@ def _describe_state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Pat
     if is_phantom(folder):
         completeness = "phantom data"
     known = _describe_fingerprint(plugin.name, dataset, cases, folder, cache=cache, compute=compute)
-    counts = f"{len(cases)} cases of {len(patients)} patients, {with_metadata} with metadata"
+    counts = f"{count(len(cases), 'case')} of {count(len(patients), 'patient')}, {with_metadata} with metadata"
     return f"{completeness}: {counts}; fingerprint {known}"
 
 
@@ -188,7 +193,7 @@ def _describe_completeness(patients: int, published: int | None) -> str:
     if patients == published:
         return "complete"
     if patients < published:
-        return f"incomplete, {patients} of {published} patients"
+        return f"incomplete, {patients} of {count(published, 'patient')}"
     return f"more than the published {published}"
 
 
@@ -204,4 +209,4 @@ def _describe_fingerprint(
     try:
         return fingerprint(dataset, cases, folder=folder, cache=cache, threads=os.cpu_count() or 1)
     except DataError as error:
-        return f"none, because {len(error.problems)} cases have faulty files: benchbench data verify {name}"
+        return f"none, because of {count(len(error.problems), 'problem')}: benchbench data verify {name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,12 @@ class Finding(NamedTuple):
     state: str
     advice: str = ""
     """How to fix a problem; empty if there is none."""
+    is_optional: bool = False
+    """True if nothing is broken without the advice."""
+
+    @property
+    def is_problem(self) -> bool:
+        return bool(self.advice) and not self.is_optional
 
 
 @click.command("doctor")
@@ -42,19 +49,29 @@ def doctor_command(*, data_root: Path | None, results: Path, cache: Path) -> int
     from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
 
     for finding in findings:
-        if finding.advice:
-            print_text(f"FAIL  {finding.subject}: {finding.state}; {finding.advice}", indent=6)
-        else:
-            print_text(f"ok    {finding.subject}: {finding.state}", indent=6)
-    return 1 if any(finding.advice for finding in findings) else 0
+        print_text(_describe(finding), indent=6)
+    return 1 if any(finding.is_problem for finding in findings) else 0
+
+
+def _describe(finding: Finding) -> str:
+    """Return the line of a finding: FAIL for a problem, - for what is optional and not installed."""
+    text = f"{finding.subject}: {finding.state}"
+    if not finding.advice:
+        return f"ok    {text}"
+    mark = "-   " if finding.is_optional else "FAIL"
+    return f"{mark}  {text}; {finding.advice}"
 
 
 def _check_packages() -> Iterator[Finding]:
     from benchbench.results.provenance import versions  # noqa: PLC0415 after --help has answered
 
     for package, version in versions().items():
-        is_missing = version == "not installed"
-        yield Finding(package, version, f"pip install {package}" if is_missing else "")
+        if version != "not installed":
+            yield Finding(package, version)
+        elif package == "opencv-python-headless" and find_spec("cv2") is not None:
+            yield Finding(package, "OpenCV comes from another distribution")
+        else:
+            yield Finding(package, version, f"pip install {package}")
 
 
 def _check_devices() -> Iterator[Finding]:
@@ -76,7 +93,8 @@ def _check_plugins() -> Iterator[Finding]:
     yield Finding("datasets", ", ".join(sorted(registry.datasets)) or "none")
     yield Finding("models", ", ".join(sorted(registry.models)) or "none")
     for broken in registry.broken:
-        yield Finding(f"plugin {broken.name}", broken.reason, f"repair or uninstall {broken.origin.distribution}")
+        subject = f"plugin {broken.name}"
+        yield Finding(subject, broken.reason, broken.advice, is_optional=broken.is_optional)
 
 
 def _check_folder(name: str, folder: Path) -> Finding:

@@ -23,6 +23,7 @@ def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -
     from benchbench.report import write_report  # noqa: PLC0415
     from benchbench.results.folder import ResultsFolder  # noqa: PLC0415
     from benchbench.results.merging import merge  # noqa: PLC0415 after --help has answered
+    from benchbench.words import count  # noqa: PLC0415
 
     target = ResultsFolder(into)
     merged = merge([ResultsFolder(folder) for folder in folders], target)
@@ -30,4 +31,5 @@ def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -
     for key in merged.twice:
         click.echo(f"note: {key}: in two folders with different scores; the one of the first folder is used")
     total = merged.copied + merged.present
-    click.echo(f"{into}: {merged.copied} runs copied, {merged.present} kept, {total} of {merged.planned} recorded")
+    copied = count(merged.copied, "run")
+    click.echo(f"{into}: {copied} copied, {merged.present} kept, {total} of {merged.planned} recorded")

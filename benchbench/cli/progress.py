@@ -176,7 +176,7 @@ class LiveLines:
         """Return how many runs, or cases that are prepared, are done, and the remaining time."""
         if self._preparing:
             return [f"{self._preparing}: preparing cases {self._done}/{self._planned}"]
-        runs = f"{self._done}/{self._planned} runs"
+        runs = f"{self._done}/{count(self._planned, 'run')}"
         if self._done == self._planned:
             return [runs, "writing tables, figures and page"]
         return [runs, str(self._estimate)]
@@ -205,7 +205,7 @@ def _describe_end(end: Record | Exception) -> str:
         return f"not started: {end}"
     text: str = end.status
     if end.epochs:
-        text += f" after {end.epochs} epochs"
+        text += f" after {count(end.epochs, 'epoch')}"
     text += f", {end.seconds:.1f} s"
     if end.reason:
         text += f": {end.reason}"

@@ -18,13 +18,16 @@ def report_command(folder: Path, *, no_pictures: bool) -> None:
     from benchbench.report import write_report  # noqa: PLC0415
     from benchbench.report.page.index import write_index  # noqa: PLC0415
     from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
+    from benchbench.words import count  # noqa: PLC0415
 
     benchmarks = benchmark_folders(folder)
     if not benchmarks:
         raise UsageError(f"{folder}: no benchmark.json here or in its folders; give the results folder of a run")
     for benchmark in benchmarks:
         results = write_report(benchmark, pictures=not no_pictures)
-        click.echo(f"{benchmark.path / 'index.html'}: {len(results.records)} of {len(results.planned)} runs")
+        click.echo(
+            f"{benchmark.path / 'index.html'}: {len(results.records)} of {count(len(results.planned), 'run')}"
+        )
     if not (folder / "benchmark.json").exists():
         write_index(folder)
         click.echo(f"{folder / 'index.html'}: index of all benchmarks")

@@ -115,10 +115,15 @@ def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine) -> Bench
         return BenchmarkEnd(error.exit_code, f"not carried out: {error.problems[0]}")
 
 
+def _describe_done(runs: int) -> str:
+    return "the run is done" if runs == 1 else f"all {runs} runs are done"
+
+
 def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
     from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
     from benchbench.cli.summary import print_summary  # noqa: PLC0415
     from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
+    from benchbench.words import are  # noqa: PLC0415
 
     with progress_display(is_terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(
@@ -127,7 +132,7 @@ def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd
     print_summary(folder)
     unfinished = sum(record is None or record.status != "done" for record in records)
     if not unfinished:
-        return BenchmarkEnd(0, f"all {len(records)} runs are done")
-    message = f"{unfinished} of {len(records)} runs are not done; the table above gives the reasons"
+        return BenchmarkEnd(0, _describe_done(len(records)))
+    message = f"{unfinished} of {are(len(records), 'run')} not done; the table above gives the reasons"
     click.echo(message, err=True)
     return BenchmarkEnd(1, message)

@@ -13,6 +13,7 @@ from benchbench.results.folder import ResultsFolder
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
+from benchbench.words import count
 
 _KEYS = ("dataset", "model", "variant", "fold", "seed")
 
@@ -72,7 +73,13 @@ def _describe_row(results: Results, row: Mapping[str, Any]) -> str:
     metric = names_with_units(results.metrics(row["variant"])[0], row)[0]
     score = f"{metric} {_format_score(row[metric])} over all cases"
     folds = f"folds {_format_score(row['fold_mean'])} ± {_format_score(row.get('fold_sd'))}"
-    return f"{row['dataset']} {model}: {score}, {folds}, {row['runs']} runs"
+    return f"{row['dataset']} {model}: {score}, {folds}, {_describe_runs(row['runs'])}"
+
+
+def _describe_runs(runs: str) -> str:
+    """Return a count such as 2 of 3 with its noun."""
+    done, _, planned = runs.partition(" of ")
+    return f"{done} of {count(int(planned), 'run')}"
 
 
 def _format_score(value: object) -> str:

@@ -20,6 +20,7 @@ from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Panel, Unknown, adjust, compare, family_of, make_panel
 from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.tables.summaries import columns_of
+from benchbench.words import are
 
 __all__ = ["Difference", "Outcome", "compare_results", "verdict"]
 
@@ -180,7 +181,7 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
     n_common = len(one.common_folds)
     n_folds = len(set(one.folds) | set(other.folds))
     if n_common < n_folds:
-        yield f"{n_common} of {n_folds} folds are done for both; only these are compared"
+        yield f"{n_common} of {are(n_folds, 'fold')} done for both; only these are compared"
     if one.seeds != other.seeds:
         yield f"seeds differ: {list(one.seeds)} and {list(other.seeds)}; each case counts with its mean over seeds"
     if one.empty != other.empty:

@@ -32,6 +32,7 @@ from benchbench.statistics import (
 from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
+from benchbench.words import count
 
 _MANY_PAIRS = 28  # those of eight models; a pair takes a tenth of a second
 
@@ -192,11 +193,8 @@ def _make_board(
     if panel is None:
         return
     if n_dropped:
-        dropped = f"{n_dropped} cases"
-        if n_dropped == 1:
-            dropped = "1 case"
         reason = f"undefined for some rows only (rule for empty masks: {basis.empty})"
-        notes = [*notes, f"{dropped} left out: {reason}"]
+        notes = [*notes, f"{count(n_dropped, 'case')} left out: {reason}"]
     order = _order_of(panel)
     rows_by_label = {row.label: row for row in rows}
     first_records = [row.records(results)[0] for row in rows]

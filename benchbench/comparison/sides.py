@@ -94,12 +94,39 @@ def match_sides(first: str, second: str, *, results: Path, dataset: str | None =
     if first_folder is not None and second_folder is not None:
         pairs = _pair_folders(read_results(first_folder), read_results(second_folder), first, second)
     else:
+        for name in (first, second):
+            _check_is_model(name, results)
         pairs = list(_pair_models(first, second, _read_benchmark(results)))
     matched = []
     for one, other in pairs:
         if dataset in {None, one.dataset}:
             matched.append(_with_common_folds(one, other))
     return matched
+
+
+def _check_is_model(name: str, results: Path) -> None:
+    """Refuse a path where a model is expected.
+
+    Raises:
+        UsageError: it is a folder, or looks like a path.
+    """
+    path = Path(name)
+    if _folder_at(path) is not None:
+        raise UsageError(
+            f"{name}: a results folder, but the other name is not; give two results folders, or two models with"
+            f" --results {name}"
+        )
+    if path.is_dir() and path != results:
+        raise UsageError(f"{name}: no benchmark.json in this folder; {_folders_in(path)}")
+    if "/" in name:
+        raise UsageError(f"{name}: no such results folder; check the path")
+
+
+def _folders_in(path: Path) -> str:
+    benchmarks = [str(benchmark.path) for benchmark in benchmark_folders(path)]
+    if not benchmarks:
+        return "give the results folder of one benchmark"
+    return f"give one of {', '.join(benchmarks)}"
 
 
 def _pair_folders(one: Results, other: Results, first: str, second: str) -> list[Pair]:
@@ -159,10 +186,8 @@ def _folder_at(path: Path) -> ResultsFolder | None:
 def _read_benchmark(path: Path) -> Results:
     folder = _folder_at(path)
     if folder is None:
-        benchmarks = ", ".join(benchmark.path.name for benchmark in benchmark_folders(path)) or "none"
-        raise UsageError(
-            f"{path}: not the results folder of one benchmark; name one with --results (it has: {benchmarks})"
-        )
+        state = "no benchmark.json in this folder" if path.is_dir() else "no such folder"
+        raise UsageError(f"--results {path}: {state}; {_folders_in(path)}")
     return read_results(folder)
 
 

@@ -51,23 +51,43 @@ def board_verdict(
         return Verdict(f"{leader} is the only model on {dataset}, with nothing to compare it to", "")
     against = {comparison.second: comparison for comparison in comparisons if comparison.first == leader}
     tied = [label for label in others if not against[label].better]
-    worse = [label for label in others if label not in tied]
-    unclear = [label for label in worse if not _are_separable([leader, *tied], label, comparisons)]
     if tied:
-        headline = _tie([leader, *tied], worse, unclear, dataset)
-        decisive = against[tied[0]]
-    elif not unclear:
-        headline = f"{leader} is better than {_join(others)} on {dataset}"
-        decisive = against[others[0]]
+        headline = _describe_tie([leader, *tied], others, comparisons, dataset)
+        decisive = tied[0]
     else:
-        decisive = against[unclear[0]]
-        headline = f"{leader} leads on {dataset} and is not separable from {_join(unclear)}"
-    if unclear and len(others) == 1:
-        headline = f"{leader} and {unclear[0]} are not separable on {dataset}"
-    evidence = grounds(decisive, metric=metric, seeds=seeds)
+        unclear = [label for label in others if not against[label].is_separable]
+        headline = _describe_leader(leader, others, unclear, dataset)
+        decisive = (*unclear, *others)[0]
+    evidence = grounds(against[decisive], metric=metric, seeds=seeds)
     if len(others) > 1:
-        evidence = f"to {decisive.second}: {evidence}"
+        evidence = f"to {decisive}: {evidence}"
     return Verdict(headline, evidence)
+
+
+def _describe_leader(leader: str, others: Sequence[str], unclear: Sequence[str], dataset: str) -> str:
+    """Return the statement about the row with the best mean; `unclear` has those not separable from it."""
+    if not unclear:
+        return f"{leader} is better than {_join(others)} on {dataset}"
+    if len(others) == 1:
+        return f"{leader} and {unclear[0]} are not separable on {dataset}"
+    return f"{leader} leads on {dataset} and is not separable from {_join(unclear)}"
+
+
+def _describe_tie(
+    leaders: Sequence[str], others: Sequence[str], comparisons: Sequence[Comparison], dataset: str
+) -> str:
+    """Return the statement about several rows with the best mean."""
+    worse = [label for label in others if label not in leaders]
+    names = _join(leaders)
+    if len(leaders) == 2:
+        names = " and ".join(leaders)
+    if not worse:
+        return f"{names} are tied on {dataset}"
+    headline = f"{names} are tied for the first place on {dataset}"
+    unclear = [label for label in worse if not _are_separable(leaders, label, comparisons)]
+    if unclear:
+        return f"{headline} and not separable from {_join(unclear)}"
+    return f"{headline} and better than {_join(worse)}"
 
 
 def _are_separable(leaders: Sequence[str], label: str, comparisons: Sequence[Comparison]) -> bool:
@@ -77,19 +97,6 @@ def _are_separable(leaders: Sequence[str], label: str, comparisons: Sequence[Com
         if is_asked and not comparison.is_separable:
             return False
     return True
-
-
-def _tie(leaders: Sequence[str], worse: Sequence[str], unclear: Sequence[str], dataset: str) -> str:
-    """Return the statement about several rows with the best mean."""
-    names = _join(leaders)
-    if len(leaders) == 2:
-        names = " and ".join(leaders)
-    if not worse:
-        return f"{names} are tied on {dataset}"
-    headline = f"{names} are tied for the first place on {dataset}"
-    if unclear:
-        return f"{headline} and not separable from {_join(unclear)}"
-    return f"{headline} and better than {_join(worse)}"
 
 
 def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
@@ -119,7 +126,7 @@ def _join(labels: Sequence[str]) -> str:
 
 def _basis(comparison: Comparison, seeds: int) -> str:
     folds = count(comparison.folds, "fold")
-    text = f"{comparison.n} patients, {folds} x {count(seeds, 'seed')}"
+    text = f"{count(comparison.n, 'patient')}, {folds} x {count(seeds, 'seed')}"
     if seeds == 1 and comparison.folds > 1:
         text += ", training noise estimated from folds only"
     return text

@@ -11,6 +11,7 @@ from typing import Literal
 
 from benchbench.contract import CaseRef
 from benchbench.errors import DataError
+from benchbench.words import count
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -56,8 +57,8 @@ def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> li
     largest_test = -(-len(patients) // folds)
     if len(patients) < folds or len(patients) - largest_test < 2:
         raise DataError(
-            f"found {len(patients)} patients for {folds} folds; each fold needs one patient to test and two"
-            f" to train and select on: lower protocol.folds or add patients"
+            f"found {count(len(patients), 'patient')} for {folds} folds; each fold needs one patient to test and"
+            f" two to train and select on: lower protocol.folds or add patients"
         )
     cases = sorted(cases)
     return [_fold(cases, patients, number=number, folds=folds, validation=validation) for number in range(folds)]

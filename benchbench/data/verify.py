@@ -18,6 +18,7 @@ from benchbench.data.folds import PARTS, Fold, make_folds
 from benchbench.data.mirror import mirrored_axes
 from benchbench.errors import DataError
 from benchbench.images.arrays import voxel_digest
+from benchbench.words import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,8 @@ def _region_remarks(
     for region, cases in cases_with.items():
         parts = _parts_without(cases, split)
         if cases and parts:
-            yield f"region {region}: in {len(cases)} of {len(checked)} cases, in none of {', '.join(parts)}"
+            share = f"{len(cases)} of {count(len(checked), 'case')}"
+            yield f"region {region}: in {share}, in none of {', '.join(parts)}"
 
 
 def _cases_by_region(checked: Sequence[_CheckedCase], task: Task) -> dict[str, set[CaseRef]]:

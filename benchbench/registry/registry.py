@@ -48,6 +48,10 @@ class Broken:
     """Name of the plugin, or of the entry point if it could not be loaded."""
     origin: Origin
     reason: str
+    advice: str
+    """How to make it usable."""
+    is_optional: bool = False
+    """True if it only needs an extra that is not installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,7 @@ class Registry:
     def _missing(self, kind: str, name: str, known: Iterable[str]) -> str:
         for broken in self.broken:
             if broken.name == name:
-                return f"{kind} '{name}' cannot be used: {broken.reason} ({broken.origin})"
+                return f"{kind} '{name}' cannot be used: {broken.reason}; {broken.advice} ({broken.origin})"
         return f"no {kind} plugin '{name}' is installed; {nearest(name, sorted(known))}"
 
 
@@ -124,13 +128,14 @@ def load(points: Sequence[EntryPoint]) -> Registry:
         try:
             plugins = _load_plugins(point)
         except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything
-            broken.append(Broken(point.name, origin, f"{type(error).__name__}: {error}"))
+            reason = f"{type(error).__name__}: {error}"
+            broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
             continue
         for plugin in plugins:
             if isinstance(plugin, DatasetPlugin):
                 datasets.append(Installed(plugin, origin))
-            elif reason := _missing_needs(plugin):
-                broken.append(Broken(plugin.name, origin, reason))
+            elif absent := [need for need in plugin.needs if find_spec(need) is None]:
+                broken.append(_without_needs(plugin, origin, absent))
             else:
                 models.append(Installed(plugin, origin))
     unique_datasets, duplicate_datasets = _split_by_name(datasets)
@@ -169,13 +174,19 @@ def _load_plugins(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
     return plugins
 
 
-def _missing_needs(plugin: ModelPlugin) -> str:
-    """Return which modules a plugin lacks and how to install them; '' if all are installed."""
-    absent = [need for need in plugin.needs if find_spec(need) is None]
-    if not absent:
-        return ""
-    package = f"'benchbench[{plugin.extra}]'" if plugin.extra else " ".join(absent)
-    return f"needs {', '.join(absent)}, which is not installed; pip install {package}"
+def _repair_advice(origin: Origin) -> str:
+    if origin.distribution == "benchbench":
+        return "install benchbench again"
+    return f"repair or uninstall {origin.distribution}"
+
+
+def _without_needs(plugin: ModelPlugin, origin: Origin, absent: Sequence[str]) -> Broken:
+    """Return the entry of a plugin whose modules are not installed; those of an extra are optional."""
+    reason = f"needs {', '.join(absent)}, which is not installed"
+    package = " ".join(absent)
+    if plugin.extra:
+        package = f"'{origin.distribution}[{plugin.extra}]'"
+    return Broken(plugin.name, origin, reason, f"pip install {package}", is_optional=bool(plugin.extra))
 
 
 def _split_by_name(plugins: list[Installed[P]]) -> tuple[dict[str, Installed[P]], list[Broken]]:
@@ -189,6 +200,6 @@ def _split_by_name(plugins: list[Installed[P]]) -> tuple[dict[str, Installed[P]]
         name = installed.plugin.name
         if name not in unique:
             owners = " and ".join(str(owner.origin) for owner in by_name[name])
-            reason = f"two plugins have this name: {owners}; uninstall one"
-            duplicates.append(Broken(name, installed.origin, reason))
+            reason = f"two plugins have this name: {owners}"
+            duplicates.append(Broken(name, installed.origin, reason, "uninstall one"))
     return unique, duplicates

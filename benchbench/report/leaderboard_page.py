@@ -13,6 +13,7 @@ from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
 from benchbench.tables.results import PHANTOM_NOTE, Results, mixed_data
 from benchbench.tables.summaries import MEAN_REGION, summary_table, unmeasured
+from benchbench.words import count
 
 _MANY_EMPTY = 0.05  # share of cases with an empty reference that deserves a note
 _SCORES = (
@@ -98,7 +99,7 @@ def _problems(results: Results) -> Iterator[str]:
         yield f"{place}: runs used different files or splits, so there is no rank; run them again."
     for metric, n_runs in unmeasured(results).items():
         remedy = "`benchbench run` measures it without training again"
-        yield f"{metric} is not measured yet in {n_runs} runs; {remedy}."
+        yield f"{metric} is not measured yet in {count(n_runs, 'run')}; {remedy}."
     n_missing = sum(key not in results.records for key in results.planned)
     if n_missing:
         yield f"{n_missing} of {len(results.planned)} planned runs are not done yet."

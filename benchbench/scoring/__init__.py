@@ -20,6 +20,7 @@ from benchbench.scoring.pairing import Files, pair_files
 from benchbench.scoring.rules import Labels, Scoring, read_labels
 from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
+from benchbench.words import count
 
 __all__ = ["Labels", "Scores", "Scoring", "pair_files", "read_labels", "score_paths"]
 
@@ -67,8 +68,8 @@ def score_paths(
         problems = [f"{name}: no prediction in {prediction}" for name in missing]
         raise DataNotFoundError(
             *problems,
-            f"{len(missing)} of {len(references)} cases have no prediction; make them, or score them as the worst"
-            " with --missing worst",
+            f"{len(missing)} of {count(len(references), 'case')} without a prediction; make them, or score them as"
+            " the worst with --missing worst",
         )
     measures = _measure_cases(references, predictions, scoring, progress)
     cases = pd.DataFrame([region.columns() for region in measures])
@@ -114,10 +115,11 @@ def _measure_cases(
 def _notes_on_files(scores: Scores) -> Iterator[str]:
     if scores.missing:
         names = ", ".join(scores.missing[:_MOST_NAMES])
-        yield f"{_count(scores.missing, 'case')} without a prediction, counted as wrong in every voxel: {names}"
+        cases = count(len(scores.missing), "case")
+        yield f"{cases} without a prediction, counted as wrong in every voxel: {names}"
     if scores.extra:
         names = ", ".join(scores.extra[:_MOST_NAMES])
-        yield f"{_count(scores.extra, 'prediction')} without a reference, not scored: {names}"
+        yield f"{count(len(scores.extra), 'prediction')} without a reference, not scored: {names}"
 
 
 def _notes_on_regions(cases: pd.DataFrame) -> Iterator[str]:
@@ -129,9 +131,3 @@ def _notes_on_regions(cases: pd.DataFrame) -> Iterator[str]:
         share = float((~has_reference).mean())
         if share > _MANY_EMPTY:
             yield f"region '{region}': {share:.0%} of the references are empty; this raises the mean, see dice_pos"
-
-
-def _count(names: Sequence[str], noun: str) -> str:
-    if len(names) == 1:
-        return f"1 {noun}"
-    return f"{len(names)} {noun}s"

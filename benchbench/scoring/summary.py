@@ -61,9 +61,9 @@ def _interval(scored: pd.DataFrame, line: SummaryLine) -> dict[str, Value]:
     interval = mean_interval(panel, method="bca")
     # files have no patients: every case is one
     if isinstance(interval, Interval):
-        note = interval.warning.replace("patients", "cases")
+        note = interval.warning.replace("patient", "case")
         return {"low": interval.low, "high": interval.high, "note": note}
-    return {"note": interval.reason.replace("patients", "cases")}
+    return {"note": interval.reason.replace("patient", "case")}
 
 
 def _lesion_rows(cases: pd.DataFrame) -> Iterator[dict[str, Value]]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from benchbench.spec.document import KeyPath, nearest
+
+_ALBUMENTATIONS = (
+    *("ElasticTransform", "GridDistortion", "OpticalDistortion", "ThinPlateSpline", "Affine", "Perspective"),
+    *("CoarseDropout", "GridDropout", "RandomResizedCrop", "CLAHE", "Sharpen", "Emboss", "Downscale", "Equalize"),
+    *("MotionBlur", "MedianBlur", "Defocus", "Posterize", "Solarize", "UnsharpMask", "Superpixels"),
+)
+"""Transforms of albumentations that users may look for among benchbench's own."""
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -51,8 +59,26 @@ def _tag_message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     entry = details["input"]
     name = str(entry.get("name", "")) if isinstance(entry, Mapping) else ""
     known = [str(_tag(member)) for member in _members(_type_at(schema, details["loc"]))]
-    hint = nearest(name, known)
-    return f"no such name '{name}'; {hint}" if name else f"name missing; {hint}"
+    if not name:
+        return f"name missing; {nearest(name, known)}"
+    if "albumentations" in known:
+        transform = _albumentations_like(name)
+        if transform and not get_close_matches(name, known, n=1):
+            return f"no such name '{name}'; albumentations has it: {{ albumentations = \"{transform}\" }}"
+    return f"no such name '{name}'; {nearest(name, known)}"
+
+
+def _albumentations_like(name: str) -> str:
+    """Return the class in albumentations that a name means; '' if there is none."""
+    word = name.replace("_", "").replace("-", "").lower()
+    for transform in _ALBUMENTATIONS:
+        if word and (transform.lower().startswith(word) or word.startswith(transform.lower())):
+            return transform
+    close = get_close_matches(word, [transform.lower() for transform in _ALBUMENTATIONS], n=1, cutoff=0.7)
+    for transform in _ALBUMENTATIONS:
+        if transform.lower() in close:
+            return transform
+    return ""
 
 
 def _path_in(data: Mapping[str, Any], details: ErrorDetails) -> KeyPath:

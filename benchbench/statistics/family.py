@@ -15,7 +15,7 @@ from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import Unknown
 from benchbench.statistics.paired import Comparison, compare
 from benchbench.statistics.panel import EQUAL_DIGITS, Panel
-from benchbench.words import count
+from benchbench.words import are, count
 
 _FEWEST_DATASETS = 5
 _FEWEST_MODELS = 3
@@ -119,9 +119,9 @@ def friedman(scores: Floats, *, is_lower_better: bool = False) -> Friedman | Unk
     """
     datasets, models = scores.shape
     if datasets < _FEWEST_DATASETS:
-        return Unknown(f"{datasets} datasets are too few; {_FEWEST_DATASETS} are the least")
+        return Unknown(f"{are(datasets, 'dataset')} too few; {_FEWEST_DATASETS} are the least")
     if models < _FEWEST_MODELS:
-        return Unknown(f"{models} models: compare two models over datasets with the Wilcoxon test")
+        return Unknown(f"{count(models, 'model')}: compare two models over datasets with the Wilcoxon test")
     losses = scores if is_lower_better else -scores
     towards_best = losses.round(EQUAL_DIGITS)
     ranks = stats.rankdata(towards_best, axis=1)

@@ -11,6 +11,7 @@ from scipy import stats
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
 from benchbench.statistics.panel import Panel
+from benchbench.words import are, count
 
 LEVEL = 0.95
 FEWEST, FEW = 20, 50
@@ -56,12 +57,12 @@ def mean_interval(
     assert len(panel.models) == 1, "an interval belongs to one model"
     n = len(panel.patients)
     if n < FEWEST:
-        return Unknown(f"{n} patients are too few for an interval; {FEWEST} are the least")
+        return Unknown(f"{are(n, 'patient')} too few for an interval; {FEWEST} are the least")
     warnings: list[str] = []
     if n < FEW:
         warnings.append(_few_warning(n))
     if method in {"hierarchical", "percentile"} and panel.n_folds < _FEWEST_FOLDS:
-        warnings.append(f"{panel.n_folds} fold(s): the noise of training is not in the interval")
+        warnings.append(f"{count(panel.n_folds, 'fold')}: the noise of training is not in the interval")
         panel = replace(panel, folds=np.zeros_like(panel.folds))
     low, high = _ends(panel, method, draws=draws, seed=seed)
     return Interval(float(low), float(high), "; ".join(warnings))
@@ -91,7 +92,7 @@ def median_interval(values: Floats) -> Interval | Unknown:
     """
     n = len(values)
     if n < FEWEST:
-        return Unknown(f"{n} patients are too few for an interval; {FEWEST} are the least")
+        return Unknown(f"{are(n, 'patient')} too few for an interval; {FEWEST} are the least")
     ordered = np.sort(values)
     # one rank further in on both sides, the interval would cover less than 95 %
     rank = int(stats.binom.ppf(TAILS[0], n, 0.5))
@@ -100,7 +101,7 @@ def median_interval(values: Floats) -> Interval | Unknown:
 
 
 def _few_warning(n: int) -> str:
-    return f"{n} patients: an interval may be too narrow below {FEW}"
+    return f"{count(n, 'patient')}: an interval may be too narrow below {FEW}"
 
 
 def linearised(panel: Panel) -> Floats:

@@ -18,6 +18,7 @@ from benchbench.statistics.paired_tests import (
 )
 from benchbench.statistics.panel import EQUAL_DIGITS, Panel
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
+from benchbench.words import are
 
 ALPHA, POWER = 0.05, 0.8
 _ROPE_DRAWS = 5  # for each draw of the bootstrap
@@ -134,7 +135,7 @@ def smallest_detectable(gap: Panel) -> float | Unknown:
     """
     n = len(gap.patients)
     if n < FEWEST:
-        return Unknown(f"{n} patients are too few; {FEWEST} are the least")
+        return Unknown(f"{are(n, 'patient')} too few; {FEWEST} are the least")
     error, freedom = standard_error(gap)
     errors = t_quantile(freedom) + stats.t.ppf(POWER, freedom)
     return float(errors * error)

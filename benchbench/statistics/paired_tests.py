@@ -15,6 +15,7 @@ from scipy import stats
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import FEWEST, Unknown
+from benchbench.words import are
 
 _MOST_EXACT = 25  # patients of an exact test
 _FEWEST_PAIRS = 6  # five wins of five have p = 0.06
@@ -81,7 +82,7 @@ def _all_signs(n: int) -> NDArray[np.signedinteger[Any]]:
 
 
 def _too_few_for_test(n: int) -> Unknown:
-    return Unknown(f"{n} patients are too few for a test; {_FEWEST_PAIRS} are the least")
+    return Unknown(f"{are(n, 'patient')} too few for a test; {_FEWEST_PAIRS} are the least")
 
 
 def corrected_t(differences: Floats, *, test_over_train: float | None = None) -> float | Unknown:
@@ -112,7 +113,7 @@ def probability_of_a_false_claim(differences: Floats) -> float | Unknown:
     """
     n = len(differences)
     if n < FEWEST:
-        return Unknown(f"{n} patients are too few; {FEWEST} are the least")
+        return Unknown(f"{are(n, 'patient')} too few; {FEWEST} are the least")
     spread = float(differences.std(ddof=1))
     if spread == 0:
         return 0.0 if differences.any() else 0.5

@@ -14,6 +14,7 @@ from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
 from benchbench.statistics.intervals import FEWEST, TAILS, Unknown
 from benchbench.statistics.panel import EQUAL_DIGITS, Panel
+from benchbench.words import are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class RankStability:
 def rank_stability(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> RankStability | Unknown:
     """Return how the order changes with resampled folds and patients, the same for all models."""
     if len(panel.patients) < FEWEST:
-        return Unknown(f"{len(panel.patients)} patients are too few to resample; {FEWEST} are the least")
+        return Unknown(f"{are(len(panel.patients), 'patient')} too few to resample; {FEWEST} are the least")
     if len(panel.models) < 2:
         return Unknown("one model has no order")
     towards_best = 1 if panel.is_lower_better else -1

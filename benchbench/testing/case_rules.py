@@ -15,7 +15,7 @@ from benchbench.contract import Case, CaseRef, Dataset
 from benchbench.data.case_checks import check_case
 from benchbench.errors import DataError
 from benchbench.testing.dataset_rules import Recipe
-from benchbench.testing.report import Rule, abbreviate, fault
+from benchbench.testing.report import Rule, SkipRuleError, abbreviate, fault
 
 _DECODED_CASES = 3
 _SMALL_BYTES = 2**20  # smaller files are tables rather than images
@@ -214,6 +214,8 @@ def _load_damaged(files: Files, folder: Path, case: CaseRef, damage: str) -> Ite
 
 def metadata_faults(files: Files) -> Iterator[str]:
     metadata = files.dataset.metadata()
+    if not metadata:
+        raise SkipRuleError("the dataset has none")
     for patient, columns in metadata.items():
         malformed = [item for item in columns.items() if not _is_text(*item)]
         if malformed or not _is_text(patient):
@@ -221,7 +223,7 @@ def metadata_faults(files: Files) -> Iterator[str]:
             yield fault(finding, "values as written", "leave numbers as text")
             return
     patients = {case.patient for case in files.cases}
-    if metadata and patients.isdisjoint(metadata):
+    if patients.isdisjoint(metadata):
         finding = f"its patients are {sorted(metadata)[:2]}"
         yield fault(finding, f"some of {sorted(patients)[:2]}", "use the patient names of the cases")
 

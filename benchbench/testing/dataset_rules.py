@@ -15,6 +15,7 @@ from benchbench.errors import DataNotFoundError
 from benchbench.plan.problems import label_problems
 from benchbench.testing.documentation import documentation_faults
 from benchbench.testing.report import Rule, abbreviate, fault
+from benchbench.words import count
 
 _PHANTOM_SIZES = ((1, 32), (2, 49), (2, 64))
 """Numbers of patients, and of pixels along an axis, that every phantom must support."""
@@ -82,7 +83,7 @@ def phantom_faults(recipe: Recipe) -> Iterator[str]:
         root = recipe.phantom("size", patients=requested, size=size)
         patients = {case.patient for case in recipe.open(root).cases()}
         if len(patients) != requested:
-            finding = f"{requested} patients of size {size}: found {len(patients)}"
+            finding = f"{count(requested, 'patient')} of size {size}: found {len(patients)}"
             yield fault(finding, f"{requested}", "write that many")
 
 

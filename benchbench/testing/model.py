@@ -12,7 +12,7 @@ from benchbench.engine.cost.network_cost import measure_cost
 from benchbench.testing import behaviour_rules, output_rules
 from benchbench.testing.candidate import LEARNED_DICE, Candidate, select_candidates
 from benchbench.testing.documentation import documentation_faults
-from benchbench.testing.report import Outcome, Report, Rule, fault, judge
+from benchbench.testing.report import Outcome, Report, Rule, SkipRuleError, fault, judge
 
 
 def check_model(plugin: ModelPlugin, params: Mapping[str, Any] | None = None, *, compiled: bool = False) -> None:
@@ -74,10 +74,12 @@ def _description_faults(candidate: Candidate) -> Iterator[str]:
 
 def _count_faults(candidate: Candidate) -> Iterator[str]:
     advice = "compare layer by layer"
-    for published in candidate.plugin.published:
+    n_axes = len(candidate.geometry.patch)
+    comparable = [published for published in candidate.plugin.published if len(published.geometry.patch) == n_axes]
+    if not comparable:
+        raise SkipRuleError(f"no counts are published in {n_axes}D")
+    for published in comparable:
         geometry = published.geometry
-        if len(geometry.patch) != len(candidate.geometry.patch):
-            continue
         cost = measure_cost(candidate.plugin, geometry, published.params)
         place = f"{dict(published.params)} at {geometry.in_channels} -> {geometry.out_channels}"
         if cost.trainable != published.parameters:

@@ -10,6 +10,7 @@ from benchbench.images.arrays import Floats
 from benchbench.report.figures.board_view import BoardView, draw_mean, jitter, line_per_model
 from benchbench.report.figures.canvas import INK, MUTED, Figure, join_names
 from benchbench.statistics import Interval
+from benchbench.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def draw_cases(view: BoardView) -> Figure:
         "cases",
         title=f"{view.metric} of every patient",
         caption=caption,
-        alt=f"{view.metric} of {n_patients} patients under each of {join_names(models)}.",
+        alt=f"{view.metric} of {count(n_patients, 'patient')} under each of {join_names(models)}.",
     )
 
 

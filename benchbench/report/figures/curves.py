@@ -24,6 +24,7 @@ from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import read_history
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, name_for, rows_of
+from benchbench.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -223,5 +224,5 @@ def _count_runs(rows: Sequence[Curves]) -> str:
     fewest, most = counts[0], counts[-1]
     number = f"{fewest} to {most} runs"
     if fewest == most:
-        number = "1 run" if most == 1 else f"{most} runs"
+        number = count(most, "run")
     return f"{number} of each of {_labels(rows)}"

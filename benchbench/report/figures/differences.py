@@ -12,6 +12,7 @@ from benchbench.report.figures.board_view import BoardView, jitter, line_per_mod
 from benchbench.report.figures.canvas import INK, MUTED, PAPER, Figure, join_names, shorten
 from benchbench.report.figures.metric_text import format_value
 from benchbench.statistics import Interval
+from benchbench.words import are
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +115,7 @@ def _caption(view: BoardView, *, n_outside: int) -> str:
     worse = "right" if view.board.panel.is_lower_better else "left"
     outside = ""
     if n_outside:
-        outside = f" {n_outside} points are outside the axis."
+        outside = f" {are(n_outside, 'point')} outside the axis."
     return (
         "Mean paired difference with its 95 % interval; faint points are patients."
         f" Further to the {worse} is worse. Differences in the grey band, ±{view.board.rope:g}, do not matter in"

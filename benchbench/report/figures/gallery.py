@@ -20,6 +20,7 @@ from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, Picture
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for
+from benchbench.words import count
 
 Place = tuple[str, str]
 """A model's label and a case."""
@@ -153,7 +154,7 @@ def _caption(choice: GalleryChoice) -> str:
         over_models = f" and over {n_models} models"
     n_cases = len(choice.scores)
     parts = [
-        f"The {_rules(choice)} of {n_cases} test cases by {metric_name(choice.metric)}.",
+        f"The {_rules(choice)} of {count(n_cases, 'test case')} by {metric_name(choice.metric)}.",
         f"Scores are means over regions{over_models}; each case is shown once.",
     ]
     if choice.cases[-1].rule == MOST_DISPUTED:

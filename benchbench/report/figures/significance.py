@@ -17,6 +17,7 @@ from benchbench.report.figures.canvas import (
     shorten,
 )
 from benchbench.statistics import Comparison, Unknown
+from benchbench.words import are
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def draw_significance(view: BoardView) -> Figure | None:
         "significance",
         title=f"Separable models by {view.metric}",
         caption=_caption(view),
-        alt=f"{n_separable} of {len(comparisons)} pairs of {join_names(models)} are separable.",
+        alt=f"{n_separable} of {are(len(comparisons), 'pair')} separable: {join_names(models)}.",
     )
 
 

@@ -10,7 +10,7 @@ from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
 from benchbench.tables.results import Results, lines_of_runs, mixed_data
 from benchbench.tables.rows import rows_of
-from benchbench.words import count
+from benchbench.words import are, count
 
 _OF_A_MODEL = ("model.", "members")
 _OF_A_MACHINE = "on."
@@ -61,7 +61,7 @@ def _done(results: Results, dataset: str | None = None) -> list[Record]:
 
 def _runs(results: Results) -> Fact:
     done, planned = len(_done(results)), len(results.planned)
-    return Fact("Runs", f"{done} of {planned} planned runs are done and scored", done == planned)
+    return Fact("Runs", f"{done} of {are(planned, 'planned run')} done and scored", done == planned)
 
 
 def _dataset_facts(results: Results, dataset: str) -> Iterator[Fact]:
@@ -100,7 +100,7 @@ def _leakage(results: Results, dataset: str) -> Fact:
         n_folds = cases.groupby("patient")["fold"].nunique()
         patients.update(n_folds.index)
         repeated.update(n_folds.index[n_folds > 1])
-    text = f"{len(patients)} patients, each tested in one fold only, with all cases and slices"
+    text = f"{count(len(patients), 'patient')}, each tested in one fold only, with all cases and slices"
     if repeated:
         text = f"tested in several folds: {', '.join(sorted(repeated)[:_MOST_PATIENTS])}"
     return Fact(f"Leakage, {dataset}", text, not repeated)

@@ -16,6 +16,7 @@ from benchbench.report.text import plain_markdown
 from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.spec.strict import Strict
 from benchbench.tables.results import PHANTOM_NOTE, Results
+from benchbench.words import count
 
 CARD = "card.json"
 
@@ -103,7 +104,8 @@ def _markdown_lines(entry: _Entry) -> Iterator[str]:
     board = f"{entry.href}/leaderboard.md"
     yield f"## [{plain_markdown(summary.title)}]({entry.href}/index.html){note}"
     yield ""
-    yield f"{summary.done} of {summary.planned} runs, {len(summary.models)} models: [{board}]({board})"
+    models = count(len(summary.models), "model")
+    yield f"{summary.done} of {count(summary.planned, 'run')}, {models}: [{board}]({board})"
     yield ""
     for verdict in summary.verdicts:
         yield f"- {plain_markdown(verdict)}"

@@ -22,6 +22,7 @@ from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import Results
 from benchbench.tables.rows import rows_of
+from benchbench.words import count
 
 RankedChoices = tuple[Board, pd.DataFrame]
 """A board and its `sensitivity_table`."""
@@ -137,7 +138,7 @@ def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
     frame = pd.DataFrame({"row": labels, "mean rank": ranks.mean().to_numpy()})
     for board, means in zip(comparable, scores, strict=True):
         frame[board.dataset] = means
-    caption = f"{comparable[0].metric} over {len(comparable)} datasets"
+    caption = f"{comparable[0].metric} over {count(len(comparable), 'dataset')}"
     table = table_of(frame.sort_values(["mean rank", "row"]), caption=caption)
     return OverDatasets(table=table, friedman=_describe_friedman(scores, is_lower_better=lower_is_better))
 

@@ -1,0 +1,53 @@
+"""Doctor: what is optional is not broken, and what is broken has a remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from commands import benchbench
+
+NNUNET = "dynamic_network_architectures"
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Let these modules seem not to be installed."""
+    find_spec = importlib.util.find_spec
+
+    def find(name: str, package: str | None = None) -> object:
+        return None if name in modules else find_spec(name, package)
+
+    monkeypatch.setattr("benchbench.registry.registry.find_spec", find)
+
+
+def test_an_extra_that_is_not_installed_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, NNUNET)
+    done = benchbench("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    lines = [line for line in done.stdout.splitlines() if NNUNET in line]
+    assert lines
+    for line in lines:
+        assert line.startswith("-     plugin nnunet_")
+        assert line.endswith("which is not installed; pip install 'benchbench[nnunet]'")
+    assert "uninstall" not in done.stdout
+
+
+def test_a_missing_dependency_is_a_failure_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "monai")
+    done = benchbench("doctor", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "FAIL  plugin unetr: needs monai, which is not installed; pip install monai" in done.stdout
+
+
+def test_opencv_may_come_from_another_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"python": "3.11", "opencv-python-headless": "not installed"}
+    monkeypatch.setattr("benchbench.results.provenance.versions", lambda: versions)
+    done = benchbench("doctor", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "ok    opencv-python-headless: OpenCV comes from another distribution" in done.stdout
+    versions["tifffile"] = "not installed"
+    done = benchbench("doctor", cwd=tmp_path)
+    assert (done.returncode, "FAIL  tifffile: not installed; pip install tifffile" in done.stdout) == (1, True)

@@ -1,0 +1,46 @@
+"""Numbers with their nouns, in messages of every command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchbench.words import are, count
+
+ROOT = Path(__file__).parents[1]
+NOUNS = (
+    "runs|cases|patients|models|comparisons|folds|problems|entries|rules|datasets|predictions|epochs|points|pairs"
+)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 cases"), (1, "1 case"), (2, "2 cases")])
+def test_a_noun_agrees_with_its_number(number: int, expected: str) -> None:
+    assert count(number, "case") == expected
+
+
+def test_irregular_nouns_and_verbs_agree_too() -> None:
+    assert (count(1, "entry"), count(3, "entry")) == ("1 entry", "3 entries")
+    assert (are(1, "patient"), are(4, "patient")) == ("1 patient is", "4 patients are")
+
+
+def test_no_message_puts_a_plural_after_a_number_that_may_be_one() -> None:
+    """Messages with a variable before a plural; those below are about two or more."""
+    at_least_two = {
+        "report/figures/gallery.py": 3,
+        "report/figures/volume.py": 1,
+        "report/figures/curves.py": 1,
+        "report/figures/cases.py": 1,
+        "data/folds.py": 1,
+        "cli/run.py": 1,
+        "statistics/family.py": 1,
+    }
+    plural = re.compile(r"\{[^{}]+\} (?:" + NOUNS + r")\b")
+    faults = {}
+    for path in sorted((ROOT / "benchbench").rglob("*.py")):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if plural.search(line)]
+        name = path.relative_to(ROOT / "benchbench").as_posix()
+        if len(lines) > at_least_two.get(name, 0):
+            faults[name] = lines
+    assert faults == {}
