@@ -201,6 +201,12 @@ def test_a_rehearsal_says_so_on_its_page_and_in_the_index(tmp_path: Path) -> Non
     assert "No benchmark of real data yet" in (tmp_path / "index.html").read_text()
 
 
+def test_a_folder_that_is_a_benchmark_keeps_its_page(tmp_path: Path) -> None:
+    page = page_of(two_models(tmp_path))
+    write_index(tmp_path)
+    assert (tmp_path / "index.html").read_text() == page
+
+
 def test_the_index_has_the_verdict_of_every_benchmark(written: ResultsFolder) -> None:
     index = (written.path.parent / "index.md").read_text()
     assert "## [T](b/index.html)" in index

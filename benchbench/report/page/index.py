@@ -76,7 +76,12 @@ def read_card(folder: ResultsFolder) -> Card:
 
 
 def write_index(root: Path) -> None:
-    """Write index.html and index.md with links to every benchmark of a folder, and of its rehearsals."""
+    """Write index.html and index.md with links to every benchmark of a folder, and of its rehearsals.
+
+    A folder that is a benchmark keeps the index.html that it has: its own page.
+    """
+    if ResultsFolder(root).has_manifest:
+        return
     folders = [folder for folder in benchmark_folders(root) if (folder.path / CARD).exists()]
     entries = [_Entry(read_card(folder), folder.path) for folder in folders]
     benchmarks = [entry for entry in entries if entry.folder.parent == root]
