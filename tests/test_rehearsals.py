@@ -96,6 +96,8 @@ REGIONS = {
     "hvsmr2": ("bce", "", 8),
     "acdc": ("ce+dice", "", 3),
 }
+FAST = "lgg"
+"""The dataset of the fast suite, which has rehearsals of `cardiac` and, in volumes, of `brats21` as well."""
 
 
 def rehearse(tmp_path: Path, text: str, *, save_predictions: bool = False) -> tuple[ResultsFolder, list[Record]]:
@@ -125,8 +127,12 @@ def assert_same_grid(prediction: Path, image: Path) -> None:
     assert np.array_equal(predicted.affine, expected.affine)
 
 
+def marks_of(dataset: str) -> list[pytest.MarkDecorator]:
+    return [] if dataset == FAST else [pytest.mark.slow]
+
+
 @pytest.mark.usefixtures("without_page")
-@pytest.mark.parametrize("dataset", REGIONS)
+@pytest.mark.parametrize("dataset", [pytest.param(dataset, marks=marks_of(dataset)) for dataset in REGIONS])
 def test_a_dataset_can_be_rehearsed_from_file_to_table(tmp_path: Path, dataset: str) -> None:
     loss, params, regions = REGIONS[dataset]
     folder, _ = rehearse(tmp_path, BENCHMARK.format(dataset=dataset, params=params, loss=loss))
@@ -136,6 +142,7 @@ def test_a_dataset_can_be_rehearsed_from_file_to_table(tmp_path: Path, dataset: 
     assert pd.read_csv(folder.path / "folds.csv")["n_cases"].sum() >= 4
 
 
+@pytest.mark.usefixtures("without_page")
 def test_volumes_can_be_rehearsed_from_file_to_table_and_to_masks_on_the_grid_of_each_case(tmp_path: Path) -> None:
     folder, records = rehearse(tmp_path, VOLUMES, save_predictions=True)
     table = pd.read_csv(folder.path / "tables/1-dice-fold-by-model.csv", index_col=0)
@@ -168,6 +175,7 @@ def test_a_phantom_verifies_clean(tmp_path: Path, dataset: str) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_a_real_patient_is_predicted_on_its_own_grid_by_a_model_that_has_seen_phantoms_only(
     tmp_path: Path,
 ) -> None:
