@@ -93,6 +93,44 @@ for width in (4, 8):
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def test_a_normalised_shortcut_adds_a_scale_and_a_shift_to_every_channel_of_a_unit() -> None:
+    with torch.device("meta"):
+        plain, normalised = (build(Geometry(3, 1, (224, 224)), shortcut_norm=norm) for norm in (False, True))
+    channels = 64 + 128 + 256 + 512 + 256 + 128 + 64
+    assert count_parameters(normalised) - count_parameters(plain) == 2 * channels
+
+
+def test_four_blocks_with_max_pooling_and_transposed_convolutions_have_the_weights_counted_by_hand() -> None:
+    widths = (64, 128, 256, 512, 1024)
+    expected = 64 + 1  # the head
+    above = 3
+    for channels in widths:
+        expected += unit_weights(above, channels) - (0 if channels > 64 else 2 * above)
+        above = channels
+    for channels in reversed(widths[:-1]):
+        expected += above * channels * 4 + channels  # a transposed convolution of 2×2
+        expected += unit_weights(2 * channels, channels)
+        above = channels
+    with torch.device("meta"):
+        model = build(
+            Geometry(3, 1, (256, 256)), depth=4, downsample="max_pool", upsample="transposed", shortcut_norm=True
+        )
+    assert count_parameters(model) == expected == 32_445_057
+
+
+def unit_weights(above: int, channels: int) -> int:
+    convolutions = 9 * above * channels + channels + 9 * channels * channels + channels
+    norms = 2 * above + 2 * channels
+    return convolutions + norms + above * channels + channels + 2 * channels
+
+
+def test_max_pooling_and_transposed_convolutions_keep_the_size() -> None:
+    model = build(Geometry(1, 2, (32, 16)), width=2, depth=2, downsample="max_pool", upsample="transposed")
+    assert model(torch.rand(2, 1, 32, 16)).shape == (2, 2, 32, 16)
+    assert not any(unit.stride > 1 for unit in model.modules() if isinstance(unit, Unit))
+    assert isinstance(model.encoder[1][0], nn.MaxPool2d)
+
+
 def test_one_error_reports_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build(Geometry(3, 1, (36, 32)), width=0)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError
+from benchbench.engine.network.network import count_parameters
 from benchbench_models.unext import (
     ChannelNorm,
     ShiftedBlock,
@@ -261,3 +262,24 @@ def test_one_error_reports_every_problem() -> None:
     with pytest.raises(IncompatibleError) as caught:
         build_unext(Geometry(3, 1, (50, 50)), drop_path=2)
     assert len(caught.value.problems) == 2
+
+
+def test_the_first_widths_of_the_text_of_the_paper_have_the_weights_counted_by_hand() -> None:
+    def differing(first: int, second: int) -> int:
+        """Weights of the layers that touch the first two levels, from an image of 3 channels to 1."""
+        down = 9 * 3 * first + first + 9 * first * second + second + 9 * second * 128 + 128
+        up = 9 * 128 * second + second + 9 * second * first + first
+        norms = 2 * (first + second) + 2 * (second + first)
+        last = 9 * first * first + first + first + 1
+        return down + up + norms + last
+
+    geometry = Geometry(3, 1, (64, 64))
+    code, text = build_unext(geometry), build_unext(geometry, widths=(32, 64, 128, 160, 256))
+    assert count_parameters(code) == 1_471_921
+    assert count_parameters(text) - count_parameters(code) == differing(32, 64) - differing(16, 32)
+
+
+def test_channels_that_cannot_be_shifted_in_five_groups_are_refused() -> None:
+    assert shift(torch.rand(1, 17, 4, 4), 2).shape == (1, 17, 4, 4)
+    with pytest.raises(IncompatibleError, match="widths has 16 channels, which do not make 5 groups"):
+        build_unext(SMALL, widths=(4, 4, 16, 20, 20))

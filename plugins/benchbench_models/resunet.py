@@ -4,13 +4,14 @@ Source: Zhang et al. 2018, arXiv:1711.10684: three levels of units, a bridge and
 Details that the paper leaves open are as in nikhilroxtomar/Semantic-Segmentation-Architecture: the shortcut of
 every unit is a 1×1 convolution without normalisation, and sizes are doubled by bilinear interpolation with aligned
 corners.
-Differs: logits, without the sigmoid; width and depth can be chosen.
+Differs: logits, without the sigmoid; width and depth can be chosen, as well as max-pooling instead of strides,
+transposed convolutions instead of interpolation and a normalised shortcut, which other descriptions of it have.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
@@ -21,6 +22,9 @@ from benchbench_models.requirements import Requirements
 if TYPE_CHECKING:
     from torch import Tensor
 
+Downsample = Literal["stride", "max_pool"]
+Upsample = Literal["bilinear", "transposed"]
+
 
 class Unit(nn.Module):
     """Two convolutions, the first with the stride, to which a 1×1 convolution with that stride is added.
@@ -28,7 +32,15 @@ class Unit(nn.Module):
     The first unit of the network neither normalises nor activates its input, the image.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, is_first: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        is_first: bool = False,
+        shortcut_norm: bool = False,
+    ) -> None:
         super().__init__()
         activation = [] if is_first else _normalisation_and_activation(in_channels)
         self.body = nn.Sequential(
@@ -39,21 +51,35 @@ class Unit(nn.Module):
         )
         self.stride = stride
         self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        self.shortcut_norm = nn.BatchNorm2d(out_channels) if shortcut_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         # oneDNN writes out of bounds in the gradient of a narrow, strided 1×1 convolution of channels-last images
-        return self.body(x) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        shortcut = self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        return self.body(x) + self.shortcut_norm(shortcut)
 
 
 def _normalisation_and_activation(channels: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
 
-def build(geometry: Geometry, *, width: int = 64, depth: int = 3) -> nn.Module:
+def build(
+    geometry: Geometry,
+    *,
+    width: int = 64,
+    depth: int = 3,
+    downsample: Downsample = "stride",
+    upsample: Upsample = "bilinear",
+    shortcut_norm: bool = False,
+) -> nn.Module:
     """Return a ResUNet.
 
     width: channels at full resolution; there are twice as many at each level below.
     depth: number of halvings.
+    downsample: how sizes are halved: by the first convolution of a unit, or by max-pooling before the unit.
+    upsample: how sizes are doubled: by bilinear interpolation, or by a transposed convolution that halves the
+        channels.
+    shortcut_norm: the shortcut of every unit is followed by batch normalisation.
 
     Raises:
         IncompatibleError: the patch cannot be halved `depth` times, or a parameter is out of its range.
@@ -63,14 +89,29 @@ def build(geometry: Geometry, *, width: int = 64, depth: int = 3) -> nn.Module:
     require.halvings(geometry.patch, depth)
     require.check()
     widths = doubled_widths(width, depth)
-    encoder = [Unit(geometry.in_channels, width, is_first=True)]
-    encoder += [Unit(above, channels, stride=2) for above, channels in pairwise(widths)]
+    encoder: list[nn.Module] = [Unit(geometry.in_channels, width, is_first=True, shortcut_norm=shortcut_norm)]
+    for above, channels in pairwise(widths):
+        encoder.append(_encoder_level(above, channels, downsample=downsample, shortcut_norm=shortcut_norm))
     head = nn.Conv2d(width, geometry.out_channels, kernel_size=1)  # the order fixes the weights of a seed
     decoder = []
     for deeper, channels in pairwise(reversed(widths)):
-        up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-        decoder.append(DecoderLevel(up, Unit(deeper + channels, channels)))
+        up, up_channels = _upsampling(deeper, channels, upsample)
+        unit = Unit(up_channels + channels, channels, shortcut_norm=shortcut_norm)
+        decoder.append(DecoderLevel(up, unit))
     return UShape(encoder, decoder, [head])
+
+
+def _encoder_level(above: int, channels: int, *, downsample: Downsample, shortcut_norm: bool) -> nn.Module:
+    if downsample == "max_pool":
+        return nn.Sequential(nn.MaxPool2d(2), Unit(above, channels, shortcut_norm=shortcut_norm))
+    return Unit(above, channels, stride=2, shortcut_norm=shortcut_norm)
+
+
+def _upsampling(deeper: int, channels: int, upsample: Upsample) -> tuple[nn.Module, int]:
+    """Return the layer that doubles the size, and the number of channels that it returns."""
+    if upsample == "transposed":
+        return nn.ConvTranspose2d(deeper, channels, kernel_size=2, stride=2), channels
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), deeper
 
 
 @hookimpl

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+Widths = tuple[int, int, int, int, int]
+
 UNEXT_WIDTHS = (16, 32, 128, 160, 256)
 UNEXT_S_WIDTHS = (8, 16, 32, 64, 128)
 STRIDE = 32
 REACH = 2
 """Largest shift of a group of channels, in pixels."""
+MOVES = 2 * REACH + 1
+"""Groups of channels, each with a shift of its own."""
 
 
 def shift(x: Tensor, axis: int) -> Tensor:
@@ -43,9 +47,9 @@ def shift(x: Tensor, axis: int) -> Tensor:
     """
     size = x.shape[axis]
     padding = (0, 0, REACH, REACH) if axis == 2 else (REACH, REACH)
-    groups = F.pad(x, padding).chunk(2 * REACH + 1, dim=1)
+    groups = F.pad(x, padding).chunk(MOVES, dim=1)
     # a group that moves by +2 is read from 2 pixels before its place, which are padding at the border
-    starts = reversed(range(2 * REACH + 1))
+    starts = reversed(range(MOVES))
     moved = [group.narrow(axis, start, size) for group, start in zip(groups, starts, strict=True)]
     return torch.cat(moved, dim=1)
 
@@ -95,7 +99,7 @@ class UNeXt(nn.Module):
     normalisation refuses.
     """
 
-    def __init__(self, geometry: Geometry, *, widths: tuple[int, int, int, int, int], drop_path: float) -> None:
+    def __init__(self, geometry: Geometry, *, widths: Widths, drop_path: float) -> None:
         super().__init__()
         c1, c2, c3, c4, c5 = widths
         self.encoder = nn.ModuleList(
@@ -167,17 +171,19 @@ def _init_tokens(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def build_unext(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
+def build_unext(geometry: Geometry, *, widths: Widths = UNEXT_WIDTHS, drop_path: float = 0.0) -> nn.Module:
     """Return UNeXt.
 
+    widths: channels of the three levels of convolutions and of the two levels of shifted MLPs.
     drop_path: twice the rate at which the MLPs of the bottleneck block and of the last block are left out in
         training; the other blocks always keep theirs.
 
     Raises:
-        IncompatibleError: the patch is no multiple of 32, or `drop_path` is no probability.
+        IncompatibleError: the patch is no multiple of 32, `widths` has a number of channels that cannot be
+            shifted in five groups, or `drop_path` is no probability.
     """
-    _require("unext", geometry, drop_path=drop_path)
-    return UNeXt(geometry, widths=UNEXT_WIDTHS, drop_path=drop_path)
+    _require("unext", geometry, widths=widths, drop_path=drop_path)
+    return UNeXt(geometry, widths=widths, drop_path=drop_path)
 
 
 def build_unext_s(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
@@ -189,15 +195,27 @@ def build_unext_s(geometry: Geometry, *, drop_path: float = 0.0) -> nn.Module:
     Raises:
         IncompatibleError: the patch is no multiple of 32, or `drop_path` is no probability.
     """
-    _require("unext_s", geometry, drop_path=drop_path)
+    _require("unext_s", geometry, widths=UNEXT_S_WIDTHS, drop_path=drop_path)
     return UNeXt(geometry, widths=UNEXT_S_WIDTHS, drop_path=drop_path)
 
 
-def _require(name: str, geometry: Geometry, *, drop_path: float) -> None:
+def _require(name: str, geometry: Geometry, *, widths: Widths, drop_path: float) -> None:
     require = Requirements(name)
+    require.levels(len(widths), widths)
+    for width in widths[2:]:
+        remedy = f"choose a multiple of {MOVES}"
+        require.that(
+            _has_all_groups(width), f"widths has {width} channels, which do not make {MOVES} groups; {remedy}"
+        )
     require.patch_multiple_of(STRIDE, geometry.patch)
     require.probability(drop_path=drop_path)
     require.check()
+
+
+def _has_all_groups(channels: int) -> bool:
+    """Return True if `torch.chunk` gives the channels of a shift as five groups; it gives fewer of 16, for one."""
+    size = math.ceil(max(channels, 1) / MOVES)
+    return math.ceil(channels / size) == MOVES
 
 
 @hookimpl
