@@ -74,7 +74,7 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
     assert [path.name for path in two.run(key()).path.glob("best*")] == ["best.safetensors"]
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_report")
 @pytest.mark.parametrize(
     ("explode", "reason"),
     [

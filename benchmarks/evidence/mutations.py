@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LISTS = Path(__file__).resolve().with_suffix("")
 SERVER = Path(__file__).resolve().with_name("pytest_server.py")
 LEAST_PERCENT = 95
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 300
 ALL_TESTS = ""
 TESTS_PASSED, TESTS_FAILED, TIMEOUT_STATUS = 0, 1, 124
 
