@@ -8,8 +8,9 @@ from benchbench.launch.run_queue import RunQueue
 from benchbench.plan.run import RunKey
 
 
-def assignment(model: str, *members: Any) -> Any:
-    return SimpleNamespace(key=RunKey("discs", model, "default", 0, 0), members=members)
+def assignment(model: str, *members: Any, digest: str = "") -> Any:
+    key = RunKey("discs", model, "default", 0, 0)
+    return SimpleNamespace(key=key, members=members, digest=digest or f"digest of {model}")
 
 
 def take_in_thread(run_queue: RunQueue, taken: list[Any]) -> threading.Thread:
@@ -54,6 +55,15 @@ def test_take_waits_until_a_member_has_ended() -> None:
     run_queue.finish(first)
     thread.join(5)
     assert taken == [both]
+
+
+def test_a_run_waits_for_an_earlier_one_with_the_same_digest() -> None:
+    first, same, other = assignment("a", digest="x"), assignment("b", digest="x"), assignment("c")
+    run_queue = RunQueue([first, same, other])
+    assert run_queue.take() is first
+    assert run_queue.take() is other
+    run_queue.finish(first)
+    assert run_queue.take() is same
 
 
 def test_nothing_is_taken_after_the_queue_is_cleared() -> None:

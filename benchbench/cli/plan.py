@@ -65,10 +65,15 @@ def _print(lines: Sequence[dict[str, Any]]) -> None:
     columns = [Column(name=name, is_key=True, is_number=name in {"fold", "seed"}) for name in RunKey._fields]
     columns += [Column(name="digest", is_fixed=True), Column(name="state", is_fixed=True)]
     rows = []
-    unfinished = 0
+    unfinished: dict[str, int] = {}
     for line in lines:
         keys = [line[name] for name in RunKey._fields]
         rows.append([*keys, line["digest"][:12], line["state"]])
-        unfinished += line["state"] in {_TO_DO, "failed"}
+        if line["state"] in {_TO_DO, "failed"}:
+            unfinished[line["digest"]] = unfinished.get(line["digest"], 0) + 1
     print_table(columns, rows)
-    print_text(f"{count(len(lines), 'run')}, {unfinished} to do")
+    text = f"{count(len(lines), 'run')}, {len(unfinished)} to do"
+    n_shared = sum(unfinished.values()) - len(unfinished)
+    if n_shared:
+        text += f", {n_shared} of equal settings to share their results"
+    print_text(text)

@@ -42,7 +42,7 @@ class Estimate:
 
     def __init__(self, assignments: Sequence[Assignment] = ()) -> None:
         self._start = time.monotonic()
-        self._planned = {assignment.key: _planned_epochs(assignment) for assignment in assignments}
+        self._planned = _planned_epochs(assignments)
         self._done: dict[RunKey, float] = dict.fromkeys(self._planned, 0.0)
 
     def advance(self, key: RunKey, epochs: float) -> None:
@@ -207,12 +207,19 @@ def _describe_end(end: Record | Exception) -> str:
     if end.epochs:
         text += f" after {count(end.epochs, 'epoch')}"
     text += f", {end.seconds:.1f} s"
+    if end.trained_as:
+        text += f", the results of {end.trained_as}, which has the same settings"
     if end.reason:
         text += f": {end.reason}"
     return text
 
 
-def _planned_epochs(assignment: Assignment) -> int:
-    if assignment.members:  # an ensemble is not trained
-        return 0
-    return assignment.protocol.epochs
+def _planned_epochs(assignments: Sequence[Assignment]) -> dict[RunKey, int]:
+    """Return the epochs of each run; none for an ensemble, or for one that shares the results of an equal run."""
+    planned: dict[RunKey, int] = {}
+    digests: set[str] = set()
+    for assignment in assignments:
+        is_trained = not assignment.members and assignment.digest not in digests
+        planned[assignment.key] = assignment.protocol.epochs if is_trained else 0
+        digests.add(assignment.digest)
+    return planned

@@ -8,6 +8,7 @@ from functools import partial
 
 from benchbench.data.cache import using
 from benchbench.launch import Launcher, Observer, RunEvent
+from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
 from benchbench.launch.preparation import Preparation
@@ -50,6 +51,7 @@ def carry_out(
         is_phantom = preparation.is_phantom
         folder = results_folder(machine.results, benchmark.name, phantom=is_phantom)
         assignments = [preparation.assign(run, folder) for run in selected]
+        assignments = with_equal_runs(assignments, runs, folder)
         _discard_outdated_ensembles(runs, assignments, folder)
         unfinished = [assignment for assignment in assignments if _has_work(assignment)]
         folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))

@@ -10,11 +10,16 @@ from benchbench.run.assignment import Assignment
 
 
 class RunQueue:
-    """Gives assignments in their order; an ensemble follows when none of its members is queued or active."""
+    """Gives assignments in their order.
+
+    An ensemble follows when none of its members is queued or active, and a run when no earlier one with the same
+    digest is, whose results it then shares.
+    """
 
     def __init__(self, assignments: Sequence[Assignment]) -> None:
         self._queued = list(assignments)
-        self._active: set[RunKey] = set()
+        self._active: dict[RunKey, str] = {}
+        """Active run -> its digest."""
         self._changed = threading.Condition()
 
     def take(self) -> Assignment | None:
@@ -25,13 +30,13 @@ class RunQueue:
             if position is None:
                 return None
             assignment = self._queued.pop(position)
-            self._active.add(assignment.key)
+            self._active[assignment.key] = assignment.digest
             return assignment
 
     def finish(self, assignment: Assignment) -> None:
         """Report that an assignment has ended, successfully or not."""
         with self._changed:
-            self._active.discard(assignment.key)
+            self._active.pop(assignment.key, None)
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -41,9 +46,12 @@ class RunQueue:
             self._changed.notify_all()
 
     def _find_ready(self) -> int | None:
-        """Return the position of the first assignment that needs no unfinished member."""
-        unfinished = self._active | {assignment.key for assignment in self._queued}
+        """Return the position of the first assignment that waits for no other."""
+        unfinished = {*self._active, *(assignment.key for assignment in self._queued)}
+        digests = set(self._active.values())
         for position, assignment in enumerate(self._queued):
-            if unfinished.isdisjoint(member.key for member in assignment.members):
+            has_members = unfinished.isdisjoint(member.key for member in assignment.members)
+            if has_members and assignment.digest not in digests:
                 return position
+            digests.add(assignment.digest)
         return None

@@ -53,6 +53,8 @@ class Record:
     """Number of epochs trained."""
     best_epoch: int | None = None
     """The epoch of the checkpoint that was selected, counted from 0."""
+    trained_as: str = ""
+    """Key of the run with the same digest whose results these are; empty for a run that was carried out itself."""
     remarks: tuple[str, ...] = ()
     """Facts about this run that a reader should know, one sentence each, such as a batch of another size."""
     shown: Mapping[str, Value] = field(default_factory=dict)

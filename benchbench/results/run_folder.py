@@ -166,14 +166,22 @@ class RunFolder:
         Raises:
             IntegrityError: the folder holds a symbolic link, which could bring in any file of the machine.
         """
+        with other.lock(0):
+            self.copy_files_to(other)
+            other.write(_RECORD_NAME, (self.path / _RECORD_NAME).read_bytes())
+
+    def copy_files_to(self, other: RunFolder) -> None:
+        """Copy the files of a run that ended, without its record, over another folder, whose lock the caller has.
+
+        Raises:
+            IntegrityError: the folder holds a symbolic link, which could bring in any file of the machine.
+        """
         for path in self.path.rglob("*"):
             if path.is_symlink():
                 raise IntegrityError(f"{path}: a symbolic link; replace it by the file itself or delete it")
-        with other.lock(0):
-            other.discard(_RECORD_NAME)
-            other.clear(keep_resume=False)
-            for path in sorted(self.path.rglob("*")):
-                name = path.relative_to(self.path).as_posix()
-                if path.is_file() and name not in {_RECORD_NAME, _LOCK_NAME, RESUME_NAME}:
-                    other.write(name, path.read_bytes())
-            other.write(_RECORD_NAME, (self.path / _RECORD_NAME).read_bytes())
+        other.discard(_RECORD_NAME)
+        other.clear(keep_resume=False)
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if path.is_file() and name not in {_RECORD_NAME, _LOCK_NAME, RESUME_NAME}:
+                other.write(name, path.read_bytes())

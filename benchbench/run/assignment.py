@@ -52,6 +52,8 @@ class Assignment:
     """The number of runs that may use the device at the same time, including this one."""
     save_predictions: bool = False
     """True if predictions are written as NIfTI."""
+    equal_runs: tuple[RunFolder, ...] = ()
+    """The folders of the other runs of the plan with the same digest; what one of them has trained is shared."""
     members: tuple[Assignment, ...] = ()
     """The members of an ensemble: the runs whose weights predict together."""
 

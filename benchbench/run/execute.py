@@ -13,6 +13,7 @@ from benchbench.run.ensemble_run import run_ensemble
 from benchbench.run.environment import provenance_of
 from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
+from benchbench.run.shared_results import take_over
 
 _LOCK_SECONDS = 15.0  # a process that is being stopped may hold the lock of a run for a few seconds
 
@@ -41,10 +42,13 @@ def execute(assignment: Assignment, report: ProgressListener) -> Record:
 
 
 def _carry_out(assignment: Assignment, report: ProgressListener) -> Record:
-    """Return the record of the run; an exception becomes a failed run with its reason."""
+    """Return the record of the run, or that of an equal run; an exception becomes a failed run with its reason."""
     try:
         if assignment.members:
             return run_ensemble(assignment)
+        shared = take_over(assignment)
+        if shared is not None:
+            return shared
         if assignment.protocol.world_size > 1:
             return run_model_in_processes(assignment, report, describe=_describe_failure)
         return run_model(assignment, report)

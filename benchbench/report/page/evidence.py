@@ -39,6 +39,7 @@ def facts(results: Results) -> list[Fact]:
     lines += _selection(results)
     lines.append(_equal_recipe(results))
     lines += _environment(results)
+    lines += _shared(results)
     lines += _remarks(results)
     lines += [Fact("Known deviation", deviation) for deviation in results.manifest.deviations]
     return lines
@@ -140,6 +141,19 @@ def _records_by_variant(results: Results) -> Iterator[list[list[Record]]]:
         for row in rows_of(results, dataset):
             by_variant.setdefault(row.group.variant, []).append(row.records(results))
         yield from by_variant.values()
+
+
+def _shared(results: Results) -> Iterator[Fact]:
+    """Yield a line for each row whose runs have the results of another row."""
+    shared: dict[tuple[str, str], None] = {}
+    for record in _done(results):
+        if record.trained_as:
+            source = "/".join(record.trained_as.split("/")[:-2])
+            shared["/".join(record.key.group), source] = None
+    for row, source in shared:
+        yield Fact(
+            "Equal rows", f"{row} has the settings of {source}: it was trained once, and both rows share it"
+        )
 
 
 def _remarks(results: Results) -> Iterator[Fact]:
