@@ -170,7 +170,9 @@ def test_lists_are_wrapped_between_words(tmp_path: Path, words: Sequence[str], w
 
 def live_lines(*models: str, epochs: int = 100) -> LiveLines:
     assignments: list[Any] = [
-        SimpleNamespace(key=key(model, fold), members=(), digest=f"{model} {fold}", protocol=SimpleNamespace(epochs=epochs))
+        SimpleNamespace(
+            key=key(model, fold), members=(), digest=f"{model} {fold}", protocol=SimpleNamespace(epochs=epochs)
+        )
         for model in models
         for fold in range(5)
     ]
@@ -209,7 +211,9 @@ def test_without_an_active_run_the_progress_line_says_what_is_done() -> None:
 
 def test_a_log_line_has_run_epoch_loss_count_and_remaining_time(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
-    assignment: Any = SimpleNamespace(key=key("plain", 0), digest="", members=(), protocol=SimpleNamespace(epochs=2))
+    assignment: Any = SimpleNamespace(
+        key=key("plain", 0), digest="", members=(), protocol=SimpleNamespace(epochs=2)
+    )
     lines.on_runs_start([assignment], done=0)
     lines.on_run_event(key("plain", 0), Progress(1, 2, "loss 0.341"))
     first, second = capsys.readouterr().out.splitlines()
