@@ -113,6 +113,7 @@ def end(
         "provenance": {"device": "cpu", "threads": 2, "precision": "fp32"},
         "seconds": 1.23456,
         "parameters": 1234,
+        "parameters_with_statistics": 1250,
         "epochs": 5,
         "best_epoch": 3,
     }

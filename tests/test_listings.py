@@ -29,6 +29,7 @@ BY_VARIANT = {
         "train_loss": "train_loss",
         "dice_percent": "dice_percent",
         "parameters": "parameters",
+        "as_keras": "parameters_with_statistics",
         "input": "input",
     },
 }
@@ -67,8 +68,8 @@ def test_a_line_has_its_settings_and_the_means_over_its_runs(tmp_path: Path) -> 
     assert table.frame.columns.tolist() == list(BY_VARIANT["columns"])
     dice = pytest.approx(100 * (5 / 6 + 2 / 9) / 2)
     assert table.frame.to_numpy().tolist() == [
-        ["true", "1e-05", 1.0, dice, 1234, "8x8x1"],
-        ["false", "0.1", 1.0, dice, 1234, "8x8x1"],
+        ["true", "1e-05", 1.0, dice, 1234, 1250, "8x8x1"],
+        ["false", "0.1", 1.0, dice, 1234, 1250, "8x8x1"],
     ]
 
 
@@ -106,4 +107,4 @@ def test_a_listing_is_written_as_markdown_and_csv(tmp_path: Path) -> None:
     assert (folder.path / "tables" / "listing-1.md").read_text().startswith("**Losses**\n\n| batch_norm | lr |")
     lines = (folder.path / "tables" / "listing-1.csv").read_text().splitlines()
     assert lines[1].startswith("true,1e-05,1.000000,")
-    assert lines[1].endswith(",1234,8x8x1,real")
+    assert lines[1].endswith(",1234,1250,8x8x1,real")

@@ -10,7 +10,14 @@ from benchbench.spec.value_names import check_value, split_percent
     [
         *("dice", "iou_slice", "accuracy_pooled", "hd95", "nsd@2", "dice:oedema", "accuracy_percent"),
         *("train_loss", "validation_loss", "train_dice_pooled:oedema", "validation_iou_case", "test_dice_classes"),
-        *("test_cross_entropy:background", "parameters", "best_epoch", "input", "output"),
+        *(
+            "test_cross_entropy:background",
+            "parameters",
+            "parameters_with_statistics",
+            "best_epoch",
+            "input",
+            "output",
+        ),
     ],
 )
 def test_every_value_of_a_run_is_a_known_name(name: str) -> None:

@@ -47,6 +47,8 @@ class Record:
     """Wall time of the process that ended the run."""
     parameters: int | None = None
     """Number of parameters of the network, or of all members of an ensemble."""
+    parameters_with_statistics: int | None = None
+    """The same with the running means and variances of batch normalisation, as Keras counts them."""
     pretrained: str = ""
     """The pretrained weights that the model started from; empty where it started from random ones."""
     epochs: int = 0

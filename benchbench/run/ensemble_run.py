@@ -50,6 +50,7 @@ def run_ensemble(assignment: Assignment) -> Record:
         provenance=provenance,
         seconds=0.0,
         parameters=sum(record.parameters or 0 for record in records),
+        parameters_with_statistics=sum(record.parameters_with_statistics or 0 for record in records),
         pretrained=_join_pretrained(records),
         shown={**describe_ends(built), **evaluation.class_scores},
         cost=cost,

@@ -16,7 +16,12 @@ from benchbench.contract import Geometry
 from benchbench.engine.devices.distributed import process_group
 from benchbench.engine.devices.torchrun import start_processes, this_rank
 from benchbench.engine.inference.predict import Predictor
-from benchbench.engine.network.network import check_output, count_parameters, move_to_device
+from benchbench.engine.network.network import (
+    check_output,
+    count_parameters,
+    count_parameters_with_statistics,
+    move_to_device,
+)
 from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
 from benchbench.results.record import Record, Status
@@ -50,6 +55,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         provenance=provenance_of(assignment),
         seconds=0.0,
         parameters=count_parameters(model),
+        parameters_with_statistics=count_parameters_with_statistics(model),
         pretrained=getattr(model, "pretrained", ""),
         epochs=len(training.history),
         best_epoch=training.best_epoch,

@@ -5,7 +5,7 @@
     train_dice_pooled, validation_dice_case   the same, for any metric of counts
     train_dice_classes, test_dice_classes     mean over all classes, background included; softmax only
     test_cross_entropy                        of the classes of the test cases; softmax only
-    parameters, epochs, best_epoch, input, output
+    parameters, parameters_with_statistics, epochs, best_epoch, input, output
 
 A region or class follows a colon, `dice:edema`. With `_percent` before the colon, the value is multiplied by 100.
 """
@@ -48,7 +48,15 @@ def check_value(name: str) -> None:
 
 
 def _recorded_names() -> Iterator[str]:
-    yield from ("parameters", "epochs", "best_epoch", "input", "output", "test_cross_entropy")
+    yield from (
+        "parameters",
+        "parameters_with_statistics",
+        "epochs",
+        "best_epoch",
+        "input",
+        "output",
+        "test_cross_entropy",
+    )
     for part, aggregates in _EPOCH_AGGREGATES.items():
         yield f"{part}_loss"
         for metric in OVERLAPS:

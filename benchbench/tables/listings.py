@@ -94,6 +94,7 @@ def _run_values(results: Results) -> dict[RunKey, Values]:
             record = results.records[key]
             sizes = {
                 "parameters": record.parameters,
+                "parameters_with_statistics": record.parameters_with_statistics,
                 "epochs": record.epochs,
                 "best_epoch": record.best_epoch,
             }

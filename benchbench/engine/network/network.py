@@ -135,6 +135,15 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+def count_parameters_with_statistics(model: nn.Module) -> int:
+    """Return the number of trainable parameters and of running means and variances, as Keras counts a network."""
+    statistics = 0
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in {"running_mean", "running_var"}:
+            statistics += buffer.numel()
+    return count_parameters(model) + statistics
+
+
 def check_output(plugin: ModelPlugin, model: nn.Module, geometry: Geometry, protocol: Protocol) -> None:
     """Run images of zeros through a new model and its loss, so that a wrong shape is found before training.
 
