@@ -29,6 +29,8 @@ class Recorder:
 
     def on_preparation_start(self, dataset: str, cases: int) -> None: ...
 
+    def on_check_start(self, dataset: str, cases: int) -> None: ...
+
     def on_case_prepared(self) -> None:
         self.prepared_cases += 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from benchbench import CaseRef
 from benchbench.engine.preparation.frame import whole_frame
 from benchbench.engine.preparation.labels import sample_foreground
 from benchbench.engine.preparation.placement import place
-from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
 
 
 def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray, **more: np.ndarray) -> PreparedCase:
@@ -38,5 +37,5 @@ def _keep(folder: Path, arrays: dict[str, np.ndarray], *, placement: dict[str, o
         "affine": None,
         "spacing_mm": None,
     }
-    (folder / "case.json").write_text(json.dumps(described))
+    write_description(folder, described)
     return PreparedCase(CaseRef(folder.name, folder.name), folder)

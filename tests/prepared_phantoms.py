@@ -8,7 +8,7 @@ from benchbench import Dataset
 from benchbench.data.digests import case_digests
 from benchbench.data.folder import open_dataset
 from benchbench.data.phantom import phantom_root
-from benchbench.engine.preparation.prepare import prepare_cases
+from benchbench.engine.preparation.prepare import CasePreparation, prepare_cases
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark_file import PhantomSize
@@ -22,7 +22,5 @@ def open_phantom(registry: Registry, name: str, size: PhantomSize, *, cache: Pat
 
 def prepare(dataset: Dataset, protocol: Protocol, *, cache: Path) -> list[PreparedCase]:
     digests = case_digests(dataset, dataset.cases(), threads=1)
-    prepared = prepare_cases(
-        dataset, digests, protocol=protocol, recipe="test", cache=cache, threads=1, progress=lambda: None
-    )
-    return list(prepared.values())
+    preparation = CasePreparation(dataset=dataset, digests=digests, protocol=protocol, recipe="test", cache=cache)
+    return list(prepare_cases(preparation, threads=1, progress=lambda: None).values())

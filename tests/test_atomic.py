@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.data.atomic import new_folder, write_atomic
+from benchbench.errors import StorageError
 
 
 def fail(*_: object, **__: object) -> None:
@@ -20,7 +21,7 @@ def test_a_write_that_is_cut_off_leaves_the_old_content_and_nothing_else(
     write_atomic(path, b"old")
     with monkeypatch.context() as patch:
         patch.setattr(step, fail)
-        with pytest.raises(OSError, match="the machine went down"):
+        with pytest.raises(StorageError, match="the machine went down"):
             write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -50,7 +51,7 @@ def write_in_new_folder(folder: Path, meanwhile: Callable[[], None]) -> None:
 
 
 def test_an_error_in_the_block_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="the machine went down"):
+    with pytest.raises(StorageError, match="the machine went down"):
         write_in_new_folder(tmp_path / "folder", fail)
     assert list(tmp_path.iterdir()) == []
 

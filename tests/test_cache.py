@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -115,6 +117,56 @@ def test_a_killed_benchmark_keeps_nothing_in_use(tmp_path: Path) -> None:
     assert list((tmp_path / "running").iterdir()) == []
 
 
+LEFTOVERS = (
+    "prepared/aa/.aa1.{uuid}",
+    "prepared/aa/.aa1.4711",
+    "prepared/aa/.removed.{uuid}",
+    "phantoms/bb1/.lgg.{uuid}",
+    "phantoms/bb1/.lgg.4711",
+    "fingerprints/.cc.json.{uuid}",
+)
+
+
+def leave(cache: Path) -> list[Path]:
+    """Write what processes that died leave unfinished, and return the paths."""
+    left = [cache / name.format(uuid=uuid4().hex) for name in LEFTOVERS]
+    for path in left:
+        if path.parent.name == "fingerprints":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+        else:
+            path.mkdir(parents=True)
+            (path / "image.npy").write_text("half")
+    return left
+
+
+def test_what_dead_processes_left_unfinished_is_removed_by_the_next(tmp_path: Path) -> None:
+    whole = prepared(tmp_path, "aa1", age=0)
+    left = leave(tmp_path)
+    time.sleep(0.01)  # the clock of a file system is coarser than that of a process
+    with using(tmp_path):
+        assert [path for path in left if path.exists()] == []
+    assert whole.exists()
+    assert list((tmp_path / "running").iterdir()) == []
+
+
+def test_what_a_living_process_has_not_finished_stays(tmp_path: Path) -> None:
+    with using(tmp_path):
+        left = leave(tmp_path)
+        with using(tmp_path):
+            assert [path for path in left if not path.exists()] == []
+
+
+def test_a_cache_that_cannot_be_written_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with using(tmp_path):
+        mark_used([tmp_path])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_marking_an_itemas_used_renews_its_time(tmp_path: Path) -> None:
     folder = prepared(tmp_path, "aa1", age=9 * HOUR)
     mark_used([folder, tmp_path / "gone"])
@@ -127,7 +179,7 @@ def test_an_itemis_removed_at_once_and_removing_it_again_is_harmless(
     folder = prepared(tmp_path, "aa1", age=0)
     (listed,) = entries(tmp_path)
     seen: list[bool] = []
-    monkeypatch.setattr("benchbench.data.cache.shutil.rmtree", lambda _: seen.append(folder.exists()))
+    monkeypatch.setattr("benchbench.data.atomic.shutil.rmtree", lambda *_, **__: seen.append(folder.exists()))
     remove(listed)
     assert seen == [False]
     monkeypatch.undo()

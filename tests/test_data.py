@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -83,6 +84,65 @@ def test_phantom_data_of_one_recipe_are_generated_once(tmp_path: Path) -> None:
     assert phantom_root(plugin, SIZE, cache=tmp_path) == root
     assert (root / "squares" / "patient00-a.npz").stat().st_mtime_ns == made
     assert phantom_root(plugin, SIZE.model_copy(update={"seed": 1}), cache=tmp_path) != root
+
+
+@pytest.mark.parametrize("spoil", ["flip", "truncate", "remove", "add", "marker"])
+def test_phantom_data_that_were_damaged_in_the_cache_are_generated_again_and_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: str
+) -> None:
+    plugin = discover(["toy"]).dataset("squares")
+    folder = phantom_root(plugin, SIZE, cache=tmp_path) / "squares"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    path = folder / "patient00-a.npz"
+    content = bytearray(before[path.name])
+    content[100] ^= 1
+    if spoil == "flip":
+        path.write_bytes(content)
+    elif spoil == "truncate":
+        path.write_bytes(b"")
+    elif spoil == "remove":
+        path.unlink()
+    elif spoil == "add":
+        (folder / "patient09-a.npz").write_bytes(content)
+    else:
+        (folder / "PHANTOM.json").write_text("{}")
+    phantom_root(plugin, SIZE, cache=tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert "squares: damaged in the cache, generated again" in caplog.text
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_the_phantom_of_a_faster_process_is_used(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    plugin = discover(["toy"]).dataset("squares")
+    calls: list[Path] = []
+
+    def write_slowly(root: Path, **size: int) -> None:
+        if not calls:
+            calls.append(root)
+            phantom_root(slow, SIZE, cache=tmp_path)  # another process begins later and ends first
+        plugin.phantom(root, **size)
+
+    slow = replace(plugin, phantom=functools.partial(write_slowly))
+    root = phantom_root(slow, SIZE, cache=tmp_path)
+    assert is_phantom(root / "squares")
+    assert list(root.iterdir()) == [root / "squares"]
+
+
+def test_two_that_write_a_phantom_to_one_folder_leave_one_phantom(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    plugin = discover(["toy"]).dataset("squares")
+
+    def write_slowly(root: Path, **size: int) -> None:
+        write_phantom(plugin, tmp_path / "squares", SIZE)
+        plugin.phantom(root, **size)
+
+    with pytest.raises(UsageError, match="not empty"):
+        write_phantom(replace(plugin, phantom=write_slowly), tmp_path / "squares", SIZE)
+    assert is_phantom(tmp_path / "squares")
+    assert list(tmp_path.iterdir()) == [tmp_path / "squares"]
 
 
 def test_verifying_lists_all_problems_and_remarks(squares: Path) -> None:

@@ -219,6 +219,25 @@ def test_poisoned_training_labels_do_change_the_weights(finished: Finished, tmp_
     assert (folder.run(FIRST).path / "best.safetensors").read_bytes() != clean
 
 
+@records_only
+def test_a_byte_that_changed_in_the_cache_changes_no_score(
+    finished: Finished, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = finished.copy(tmp_path)
+    run = copy.folder.run(FIRST)
+    weights, scores = run.digest_of("best.safetensors"), run.digest_of("cases.parquet")
+    for path in copy.cache.glob("prepared/*/*/image.npy"):
+        content = bytearray(path.read_bytes())
+        content[-500:] = bytes(500)
+        path.write_bytes(content)
+    assert carry(copy.file, copy.data, tmp_path)[2].todo == 0
+    assert caplog.text == ""  # nothing reads the arrays of a finished run
+    shutil.rmtree(run.path)
+    carry(copy.file, copy.data, tmp_path)
+    assert (run.digest_of("best.safetensors"), run.digest_of("cases.parquet")) == (weights, scores)
+    assert caplog.text.count("damaged in the cache, prepared again") == 4
+
+
 def test_rehearsals_have_a_folder_of_their_own_and_are_marked(benchmark_file: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(benchmark_file, None, tmp_path, rehearse=True)
     assert folder.path == tmp_path / "results" / "rehearsal" / "squares"

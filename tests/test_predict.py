@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.frame import whole_frame
 from benchbench.engine.preparation.placement import place
-from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
 from benchbench.spec.inference import Inference
 from benchbench.spec.protocol import Protocol
 
@@ -63,7 +62,7 @@ def prepared(folder: Path, native: np.ndarray, patch: tuple[int, int]) -> Prepar
         "affine": None,
         "spacing_mm": None,
     }
-    (folder / "case.json").write_text(json.dumps(described))
+    write_description(folder, described)
     return PreparedCase(CaseRef("case", "patient"), folder)
 
 

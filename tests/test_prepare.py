@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from benchbench import Case, CaseRef, DataError, Task
 from benchbench.engine.preparation.labels import region_bits
 from benchbench.engine.preparation.placement import Placement, place
-from benchbench.engine.preparation.prepare import prepare_cases
+from benchbench.engine.preparation.prepare import CasePreparation, prepare_cases, verify_cases
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
 
@@ -43,17 +46,15 @@ def protocol(**changes: Any) -> Protocol:
 def prepare(
     dataset: Any, cache: Path, recipe: str = "", digest: str = "0", *, compress: bool = False, **changes: Any
 ) -> PreparedCase:
-    cases = prepare_cases(
-        dataset,
-        {"case": digest},
+    preparation = CasePreparation(
+        dataset=dataset,
+        digests={"case": digest},
         protocol=protocol(**changes),
         recipe=recipe,
         cache=cache,
-        threads=1,
-        progress=lambda: None,
         compress=compress,
     )
-    return cases["case"]
+    return prepare_cases(preparation, threads=1, progress=lambda: None)["case"]
 
 
 def arrays(height: int, width: int, *, slices: int = 2, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -174,6 +175,125 @@ def test_a_cached_case_is_reused_only_for_the_same_content_and_preparation(tmp_p
     assert len({first.folder, *(other.folder for other in others)}) == 5
 
 
+def test_cases_that_share_a_file_are_prepared_apart(tmp_path: Path) -> None:
+    class TwoInOneFile(OneCase):
+        def cases(self) -> list[CaseRef]:
+            return [CaseRef("frame 0", "p"), CaseRef("frame 1", "q")]
+
+        def load(self, case_id: str) -> Case:
+            case = super().load(case_id)
+            return replace(case, image=case.image // 2) if case_id == "frame 1" else case
+
+    dataset = TwoInOneFile(*arrays(8, 8))
+    preparation = CasePreparation(
+        dataset=dataset,
+        digests={"frame 0": "same file", "frame 1": "same file"},
+        protocol=protocol(),
+        recipe="",
+        cache=tmp_path,
+    )
+    first, second = prepare_cases(preparation, threads=1, progress=lambda: None).values()
+    assert np.array_equal(second.image(), first.image() // 2)
+    assert first.image().any()
+
+
+def preparation_of(dataset: Any, cache: Path, *, compress: bool = False) -> CasePreparation:
+    return CasePreparation(
+        dataset=dataset,
+        digests={"case": "0"},
+        protocol=protocol(),
+        recipe="",
+        cache=cache,
+        compress=compress,
+    )
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["image.npy", "label.npy", "native.npy", "case.json", "arrays.npz"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(flip_a_byte, id="flipped"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-1]), id="short"),
+        pytest.param(lambda path: path.unlink(), id="missing"),
+    ],
+)
+def test_a_case_that_was_damaged_in_the_cache_is_prepared_again_and_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None], name: str
+) -> None:
+    image, label = arrays(16, 16)
+    preparation = preparation_of(OneCase(image, label), tmp_path, compress=name == "arrays.npz")
+    prepared = preparation.prepare(CaseRef("case", "patient"))
+    before = contents(prepared.folder)
+    spoil(prepared.folder / name)
+    verify_cases(preparation, [prepared.case], threads=1, progress=lambda: None)
+    assert contents(prepared.folder) == before
+    assert "case: damaged in the cache, prepared again" in caplog.text
+    assert name in caplog.text
+    assert list(prepared.folder.parent.iterdir()) == [prepared.folder]
+    caplog.clear()
+    verify_cases(preparation, [prepared.case], threads=1, progress=lambda: None)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("name", ["image.npy", "label.npy", "native.npy"])
+def test_a_file_of_another_size_is_noticed_without_reading_arrays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    dataset = OneCase(*arrays(16, 16))
+    prepared = prepare(dataset, tmp_path)
+    (prepared.folder / name).write_bytes(b"")
+    with pytest.raises(DataError, match=rf"{name}: found 0 bytes, expected \d+; the same command prepares"):
+        (prepared.image(), prepared.label(), prepared.native_label())
+    assert prepare(dataset, tmp_path).native_label().any()
+    assert "damaged in the cache" in caplog.text
+
+
+def test_files_and_folder_of_a_case_are_synced_before_the_folder_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = prepare(OneCase(*arrays(16, 16)), tmp_path).folder
+    names = [Path(path).name.partition(".")[0] for path in synced if f".{folder.name}." in path]
+    assert {"image", "label", "native", "case"} <= set(names)
+    assert synced[-1] == str(folder.parent)
+    assert Path(synced[-2]).name.startswith(f".{folder.name}.")
+
+
+def test_the_case_of_a_faster_process_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = OneCase(*arrays(8, 8))
+    load = dataset.load
+
+    def load_slowly(case_id: str) -> Case:
+        monkeypatch.setattr(dataset, "load", load)
+        theirs.append(prepare(dataset, tmp_path))
+        return load(case_id)
+
+    theirs: list[PreparedCase] = []
+    monkeypatch.setattr(dataset, "load", load_slowly)
+    ours = prepare(dataset, tmp_path)
+    assert ours.folder == theirs[0].folder
+    assert ours.damage(of_content=True) == ""
+    assert len(list(ours.folder.parent.iterdir())) == 1
+
+
 def test_denoising_and_its_weight_are_part_of_the_cache_key(tmp_path: Path) -> None:
     image, label = arrays(8, 8)
     plain, weaker = (prepare(OneCase(image, label), tmp_path, denoise_weight=weight) for weight in (0.1, 0.05))
@@ -273,15 +393,14 @@ def test_the_faults_of_all_cases_are_listed_at_once(tmp_path: Path) -> None:
         def load(self, case_id: str) -> Case:
             raise (DataError(f"{case_id}: torn") if case_id == "one" else KeyError("seg"))
 
+    preparation = CasePreparation(
+        dataset=Broken(*arrays(8, 8)),
+        digests={"one": "1", "two": "2"},
+        protocol=protocol(),
+        recipe="",
+        cache=tmp_path,
+    )
     with pytest.raises(DataError) as caught:
-        prepare_cases(
-            Broken(*arrays(8, 8)),
-            {"one": "1", "two": "2"},
-            protocol=protocol(),
-            recipe="",
-            cache=tmp_path,
-            threads=2,
-            progress=lambda: None,
-        )
+        prepare_cases(preparation, threads=2, progress=lambda: None)
     assert caught.value.problems[0] == "one: torn"
     assert "two: the dataset plugin failed: KeyError" in caught.value.problems[1]

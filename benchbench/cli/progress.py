@@ -73,6 +73,9 @@ class Lines:
     def on_preparation_start(self, dataset: str, cases: int) -> None:
         click.echo(f"{dataset}: preparing {count(cases, 'case')}")
 
+    def on_check_start(self, dataset: str, cases: int) -> None:
+        click.echo(f"{dataset}: checking {cases} prepared cases")
+
     def on_case_prepared(self) -> None:
         pass
 
@@ -117,6 +120,9 @@ class LiveLines:
 
     def on_preparation_start(self, dataset: str, cases: int) -> None:
         self._preparing, self._done, self._planned = dataset, 0, cases
+
+    def on_check_start(self, dataset: str, cases: int) -> None:
+        self._plan = self._progress.add_task(f"{dataset}: prepared cases, checked", total=cases, note="")
 
     def on_case_prepared(self) -> None:
         self._done += 1

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import stat
 import time
 import uuid
@@ -23,6 +22,7 @@ from typing import Literal, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from benchbench.data.atomic import remove_folder, remove_leftovers
 from benchbench.data.phantom import MARKER
 
 RECENT_SECONDS = 3600.0
@@ -44,15 +44,24 @@ class Entry(NamedTuple):
 
 @contextlib.contextmanager
 def using(cache: Path) -> Iterator[None]:
-    """Protect everything that is used within the block from removal; the lock ends with the process."""
+    """Protect everything that is used within the block from removal; the lock ends with the process.
+
+    What processes left unfinished when they died is removed. A cache that cannot be written is used as it is.
+    """
+    start = time.time()
     # the start is in the name, because testing a lock changes the time of its file
-    lock = cache / "running" / f"{time.time():.0f}-{uuid.uuid4().hex}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    lock = FileLock(cache / "running" / f"{int(start)}-{uuid.uuid4().hex}.lock")
+    is_locked = _try_lock(lock)
+    if is_locked:
+        before = min([start, *_running_since(cache, without=Path(lock.lock_file))])
+        _remove_unfinished(cache, before=before)
+    try:
+        yield
+    finally:
+        if is_locked:
+            with contextlib.suppress(OSError):
+                Path(lock.lock_file).unlink()
+            lock.release()
 
 
 def mark_used(folders: Iterable[Path]) -> None:
@@ -103,22 +112,37 @@ def in_use(all_entries: Iterable[Entry], cache: Path, *, now: float) -> set[Path
 
 def remove(entry: Entry) -> None:
     """Remove an entry; other processes see it complete or not at all."""
-    renamed = entry.path.with_name(f".removed.{uuid.uuid4().hex}")
+    remove_folder(entry.path)
+
+
+def _try_lock(lock: FileLock) -> bool:
+    """Take a lock of this process's own; return False where its folder cannot be written."""
     try:
-        entry.path.rename(renamed)
-    except FileNotFoundError:  # another process has removed it
-        return
-    shutil.rmtree(renamed)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        return False
+    return True
 
 
-def _running_since(cache: Path) -> Iterator[float]:
+def _running_since(cache: Path, *, without: Path | None = None) -> Iterator[float]:
     """Yield the start of each process that uses the cache; remove the locks of processes that have ended."""
     for lock in cache.glob("running/*.lock"):
+        if lock == without:
+            continue
         try:
             with FileLock(lock, timeout=0):
                 lock.unlink(missing_ok=True)
         except Timeout:
             yield float(lock.name.partition("-")[0])
+        except OSError:  # a read-only cache
+            continue
+
+
+def _remove_unfinished(cache: Path, *, before: float) -> None:
+    """Remove what was never finished and was last changed before any living process started."""
+    for folder in (cache / "fingerprints", *cache.glob("prepared/*/"), *cache.glob("phantoms/*/")):
+        remove_leftovers(folder, before=before)
 
 
 def _prepared(folder: Path) -> Entry | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import shutil
+import logging
 from pathlib import Path
 
 from benchbench.contract import DatasetPlugin
 from benchbench.data.atomic import new_folder
-from benchbench.errors import UsageError
+from benchbench.data.checksums import content_problem, folder_checksums
+from benchbench.errors import UsageError, storage_error
 from benchbench.registry.sources import source_digest
 from benchbench.spec.benchmark_file import PhantomSize
 
@@ -26,23 +28,67 @@ def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> Non
 
     Raises:
         UsageError: the folder is not empty.
+        StorageError: the folder cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: not empty; name a new folder, so that made-up and real files never mix")
-    if folder.exists():
-        folder.rmdir()
-    marker = {"phantom": True, "dataset": plugin.name, **size.model_dump()}
-    with new_folder(folder) as temporary:
-        plugin.phantom(temporary, patients=size.patients, size=size.size, seed=size.seed)
-        (temporary / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()
+        _write(plugin, folder, size, replace=False)
+    except FileExistsError as error:
+        raise _not_empty(folder) from error
+    except OSError as error:
+        if folder.is_dir():
+            raise _not_empty(folder) from error
+        raise storage_error(error, folder) from error
 
 
 def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Path:
-    """Return a data root with phantom cases of one dataset, which are generated once and kept in the cache."""
+    """Return a data root with phantom cases of one dataset, which are generated once and kept in the cache.
+
+    Cases of which a byte was changed are generated again.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
     recipe = f"{plugin.name} {source_digest(plugin.phantom)} {size.model_dump_json()}"
     root = cache / "phantoms" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
-    if not is_phantom(root / plugin.name):
-        root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(root / plugin.name, ignore_errors=True)
-        write_phantom(plugin, root / plugin.name, size)
+    folder = root / plugin.name
+    damage = ""
+    if folder.exists():
+        damage = _damage(folder)
+        if not damage:
+            return root
+        logging.getLogger(__name__).warning("%s: damaged in the cache, generated again (%s)", plugin.name, damage)
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        _write(plugin, folder, size, replace=bool(damage))
     return root
+
+
+def _write(plugin: DatasetPlugin, folder: Path, size: PhantomSize, *, replace: bool) -> None:
+    with new_folder(folder, replace=replace) as temporary:
+        plugin.phantom(temporary, patients=size.patients, size=size.size, seed=size.seed)
+        marker = {
+            "phantom": True,
+            "dataset": plugin.name,
+            **size.model_dump(),
+            "files": folder_checksums(temporary),
+        }
+        (temporary / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+
+
+def _damage(folder: Path) -> str:
+    """Return a line about the first file that is not as it was generated; '' where there is none."""
+    marker = folder / MARKER
+    try:
+        files = json.loads(marker.read_bytes())["files"]
+        checksums = {name: (size, digest) for name, (size, digest) in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{marker}: missing or damaged ({type(error).__name__})"
+    extra = set(folder_checksums(folder)) - {MARKER, *checksums}
+    if extra:
+        return f"{folder / min(extra)}: not generated with the others"
+    return content_problem(folder, checksums)
+
+
+def _not_empty(folder: Path) -> UsageError:
+    return UsageError(f"{folder}: not empty; name a new folder, so that made-up and real files never mix")

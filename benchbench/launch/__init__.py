@@ -31,8 +31,11 @@ class Observer(Protocol):
     def on_preparation_start(self, dataset: str, cases: int) -> None:
         """Called before the cases of a dataset are read and prepared."""
 
+    def on_check_start(self, dataset: str, cases: int) -> None:
+        """Called before prepared cases that were in the cache already are read and compared with their digests."""
+
     def on_case_prepared(self) -> None:
-        """Called after each case."""
+        """Called after each case that was prepared, or found and checked."""
 
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         """Called before the first of these runs starts; `done` other runs are already done."""

@@ -54,6 +54,8 @@ def carry_out(
         assignments = with_equal_runs(assignments, runs, folder)
         _discard_outdated_ensembles(runs, assignments, folder)
         unfinished = [assignment for assignment in assignments if _has_work(assignment)]
+        todo = {assignment.key for assignment in unfinished}
+        preparation.verify_all([run for run in selected if run.key in todo])
         folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
         try:

@@ -14,7 +14,12 @@ from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS, Fold, make_folds
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
-from benchbench.engine.preparation.prepare import preparation_settings, prepare_cases
+from benchbench.engine.preparation.prepare import (
+    CasePreparation,
+    preparation_settings,
+    prepare_cases,
+    verify_cases,
+)
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
 from benchbench.launch import Observer
@@ -40,8 +45,11 @@ class _OpenedDataset:
 class _PreparedDataset:
     """A dataset prepared and split as one protocol asks."""
 
+    preparation: CasePreparation
     cases: dict[str, PreparedCase]
     """Prepared cases by id."""
+    old: tuple[CaseRef, ...]
+    """Cases that were in the cache before."""
     folds: list[Fold]
 
 
@@ -73,6 +81,21 @@ class Preparation:
                 problems.update(dict.fromkeys(error.problems))
         if problems:
             raise DataError(*problems)
+
+    def verify_all(self, runs: Sequence[Run]) -> None:
+        """Compare the prepared cases that the runs read with their digests; changed ones are prepared again.
+
+        Raises:
+            DataError: a case cannot be prepared again.
+        """
+        different = {_preparation_key(run): run for run in runs}
+        for key, run in different.items():
+            prepared = self._prepared[key]
+            if not prepared.old:
+                continue
+            self._observer.on_check_start(run.dataset.name, len(prepared.old))
+            progress = self._observer.on_case_prepared
+            verify_cases(prepared.preparation, prepared.old, threads=available_cores(), progress=progress)
 
     def assign(self, run: Run, folder: ResultsFolder) -> Assignment:
         """Return a run with everything that a worker needs."""
@@ -116,21 +139,22 @@ class Preparation:
         # before the cases are prepared, which takes long, because there may be too few patients
         folds = make_folds(opened.cases, folds=protocol.folds, validation=protocol.validation)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
-        cases = prepare_cases(
-            opened.dataset,
-            opened.digests,
+        preparation = CasePreparation(
+            dataset=opened.dataset,
+            digests=opened.digests,
             protocol=protocol,
             recipe=key,
             cache=self._machine.cache,
-            threads=available_cores(),
-            progress=self._observer.on_case_prepared,
             compress=self._machine.compress_cache,
         )
+        old = tuple(case for case in opened.cases if preparation.is_stored(case))
+        threads = available_cores()
+        cases = prepare_cases(preparation, threads=threads, progress=self._observer.on_case_prepared)
         mark_used(prepared.folder for prepared in cases.values())
         problems = list(duplicates((prepared.case, prepared.voxel_digest()) for prepared in cases.values()))
         if problems:
             raise DataError(*problems)
-        self._prepared[_preparation_key(run)] = _PreparedDataset(cases, folds)
+        self._prepared[_preparation_key(run)] = _PreparedDataset(preparation, cases, old, folds)
 
     def _open(self, chosen: Chosen) -> _OpenedDataset:
         dataset = self._find(chosen)

@@ -1,8 +1,8 @@
 """Prepares cases: checks, orients, crops, normalises and resizes them, and stores the result in the cache.
 
-The key of a prepared case is made of the content of its files and of the settings that preparation depends on, so
-that all runs with the same settings share it. MONAI's PersistentDataset caches cases too, but as files that are
-loaded whole; the arrays here are memory-mapped, so that a patch reads only its own pages.
+The key of a prepared case is made of its id, of the content of its files and of the settings that preparation
+depends on, so that all runs with the same settings share it. MONAI's PersistentDataset caches cases too, but as
+files that are loaded whole; the arrays here are memory-mapped, so that a patch reads only its own pages.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,7 @@ from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
 from benchbench.engine.preparation.labels import region_bits, sample_foreground, sample_scored
 from benchbench.engine.preparation.normalise import normalise
 from benchbench.engine.preparation.placement import Placement, place, resize_image, resize_label
-from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
 from benchbench.errors import DataError
 from benchbench.images.arrays import IGNORED, BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol
@@ -46,44 +48,110 @@ class PreparedArrays(NamedTuple):
     """None in 3D."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CasePreparation:
+    """A dataset and the way in which its cases are prepared and stored."""
+
+    dataset: Dataset
+    digests: Mapping[str, str]
+    """Case id -> SHA-256 of its files."""
+    protocol: Protocol
+    recipe: str
+    """Text on how files become cases: the dataset plugin's name, source and parameters."""
+    cache: Path
+    compress: bool = False
+
+    def is_stored(self, case: CaseRef) -> bool:
+        """Return True if the cache has a folder for the case."""
+        return self._folder(case).exists()
+
+    def prepare(self, case: CaseRef) -> PreparedCase:
+        """Return a case, prepared now or found in the cache; one of which a file lacks bytes is prepared again.
+
+        Raises:
+            DataError: with every fault of the case.
+        """
+        return self._prepare(case, check_content=False)
+
+    def verify(self, case: CaseRef) -> PreparedCase:
+        """Return a case of which every byte in the cache is as it was written; another is prepared again.
+
+        Raises:
+            DataError: with every fault of the case.
+        """
+        return self._prepare(case, check_content=True)
+
+    def _prepare(self, case: CaseRef, *, check_content: bool) -> PreparedCase:
+        folder = self._folder(case)
+        damage = ""
+        if folder.exists():
+            prepared = PreparedCase(case, folder)
+            damage = prepared.damage(of_content=check_content)
+            if not damage:
+                return prepared
+            logging.getLogger(__name__).warning("%s: damaged in the cache, prepared again (%s)", case.id, damage)
+        decoded = load_case(self.dataset, case.id)
+        name = self.recipe.partition(" ")[0]
+        write_prepared(
+            decoded,
+            self.dataset.task,
+            self.protocol,
+            folder,
+            dataset=name,
+            compress=self.compress,
+            replace=bool(damage),
+        )
+        return PreparedCase(case, folder)
+
+    def _folder(self, case: CaseRef) -> Path:
+        # cases can share their files, for example all volumes of one 4-D file
+        place = [case.id, self.digests[case.id]]
+        content = json.dumps([*place, PREPARATION, self.recipe, preparation_settings(self.protocol)])
+        key = hashlib.sha256(content.encode()).hexdigest()
+        return self.cache / "prepared" / key[:2] / key
+
+
 def prepare_cases(
-    dataset: Dataset,
-    digests: Mapping[str, str],
-    *,
-    protocol: Protocol,
-    recipe: str,
-    cache: Path,
-    threads: int,
-    progress: Callable[[], None],
-    compress: bool = False,
+    preparation: CasePreparation, *, threads: int, progress: Callable[[], None]
 ) -> dict[str, PreparedCase]:
     """Return every case of a dataset, prepared now or found in the cache; each thread holds one case in memory.
-
-    `recipe` names how files become cases: the dataset plugin's name, source and parameters.
 
     Raises:
         DataError: with every fault of every case.
     """
-    settings = [PREPARATION, recipe, preparation_settings(protocol)]
-    dataset_name = recipe.partition(" ")[0]
+    cases = preparation.dataset.cases()
+    return _in_threads(preparation.prepare, cases, threads=threads, progress=progress)
 
-    def prepare(case: CaseRef) -> PreparedCase | DataError:
-        content = json.dumps([digests[case.id], *settings])
-        key = hashlib.sha256(content.encode()).hexdigest()
-        folder = cache / "prepared" / key[:2] / key
+
+def verify_cases(
+    preparation: CasePreparation, cases: Sequence[CaseRef], *, threads: int, progress: Callable[[], None]
+) -> None:
+    """Read all arrays of these cases and prepare those again of which a byte was changed.
+
+    Raises:
+        DataError: with every fault of every case that is prepared again.
+    """
+    _in_threads(preparation.verify, cases, threads=threads, progress=progress)
+
+
+def _in_threads(
+    prepare: Callable[[CaseRef], PreparedCase],
+    cases: Sequence[CaseRef],
+    *,
+    threads: int,
+    progress: Callable[[], None],
+) -> dict[str, PreparedCase]:
+    def outcome(case: CaseRef) -> PreparedCase | DataError:
         try:
-            if not folder.exists():
-                decoded = load_case(dataset, case.id)
-                write_prepared(decoded, dataset.task, protocol, folder, dataset=dataset_name, compress=compress)
+            return prepare(case)
         except DataError as error:
             return error
         finally:
             progress()
-        return PreparedCase(case, folder)
 
     # Decoding, arithmetic and resizing release the interpreter lock; torch itself gets one core per thread.
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        outcomes = list(pool.map(prepare, dataset.cases()))
+        outcomes = list(pool.map(outcome, cases))
     return _cases_or_raise(outcomes)
 
 
@@ -111,9 +179,22 @@ def preparation_settings(protocol: Protocol) -> dict[str, Any]:
 
 
 def write_prepared(
-    case: Case, task: Task, protocol: Protocol, folder: Path, *, dataset: str = "", compress: bool = False
+    case: Case,
+    task: Task,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    dataset: str = "",
+    compress: bool = False,
+    replace: bool = False,
 ) -> None:
-    """Prepare a case and store it in a new folder; `dataset` is the name that `benchbench cache` shows."""
+    """Prepare a case and store it in a new folder, which can `replace` a damaged one.
+
+    `dataset` is the name that `benchbench data cache` shows.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     arrays, frame, placement = prepare_arrays(case, task, protocol)
     description = {
         "dataset": dataset,
@@ -125,13 +206,13 @@ def write_prepared(
         "voxels": voxel_digest(arrays["image"]),
     }
     # another process that prepares the same case may be faster
-    with contextlib.suppress(FileExistsError), new_folder(folder) as temporary:
+    with contextlib.suppress(FileExistsError), new_folder(folder, replace=replace) as temporary:
         if compress:
             np.savez_compressed(temporary / "arrays.npz", **arrays)  # type: ignore[arg-type]
         else:
             for name, array in arrays.items():
                 np.save(temporary / f"{name}.npy", array)
-        (temporary / "case.json").write_text(json.dumps(description))
+        write_description(temporary, description)
 
 
 def prepare_arrays(case: Case, task: Task, protocol: Protocol) -> PreparedArrays:

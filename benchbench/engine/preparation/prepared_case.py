@@ -8,14 +8,16 @@
         foreground.npy  3D only: indices (N, 3) of labelled voxels of the volume, some of each region
         scored.npy      only with ignored voxels: 3D indices (N, 3) of voxels that are scored, 2D (N,) the slices
                         that have one
-        case.json       how the arrays relate to the case
+        case.json       how the arrays relate to the case, their sizes and digests, and its own digest
 
 A user can ask for compression: then the arrays are in arrays.npz, which takes less disk and more memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.contract import CaseRef
+from benchbench.data.atomic import write_atomic
+from benchbench.data.checksums import content_problem, file_size_problem, folder_checksums, size_problem
 from benchbench.engine.preparation.frame import Frame
 from benchbench.engine.preparation.placement import Placement
+from benchbench.errors import DataError
 from benchbench.images.arrays import BitMasks, Floats
+
+_DESCRIPTION = "case.json"
+_COMPRESSED = "arrays.npz"
+_REMEDY = "the same command prepares the case again"
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class PreparedCase:
     """A case in the cache.
 
     Every access maps an array into memory; changes to it stay private. Compressed arrays are read at every access.
+    Every access raises DataError where a file is missing or has another size than when it was written.
     """
 
     case: CaseRef
@@ -101,19 +111,63 @@ class PreparedCase:
         """Return the SHA-256 of the prepared image, which does not depend on the names of files."""
         return str(self._description["voxels"])
 
+    def damage(self, *, of_content: bool) -> str:
+        """Return a line about the first file that is not as it was written; '' where there is none.
+
+        Sizes are compared, which reads no array; with `of_content`, digests as well.
+        """
+        try:
+            checksums = self._checksums
+        except DataError as error:
+            return error.problems[0]
+        if of_content:
+            return content_problem(self.folder, checksums)
+        return size_problem(self.folder, checksums)
+
     def _read(self, name: str) -> NDArray[Any]:
-        path = self.folder / f"{name}.npy"
-        if path.exists():
+        is_compressed = _COMPRESSED in self._checksums
+        file = _COMPRESSED if is_compressed else f"{name}.npy"
+        path = self.folder / file
+        size, _ = self._checksums[file]
+        problem = file_size_problem(path, size)
+        if problem:
+            raise DataError(f"{problem}; {_REMEDY}")
+        if not is_compressed:
             return np.load(path, mmap_mode="c")
-        with np.load(self.folder / "arrays.npz") as arrays:
+        with np.load(path) as arrays:
             array: NDArray[Any] = arrays[name]
             return array
 
+    @property
+    def _checksums(self) -> dict[str, tuple[int, str]]:
+        return {name: (size, digest) for name, (size, digest) in self._description["files"].items()}
+
     @cached_property
     def _description(self) -> dict[str, Any]:
-        content = (self.folder / "case.json").read_text()
-        description: dict[str, Any] = json.loads(content)
+        """The content of case.json.
+
+        Raises:
+            DataError: the file is missing or was changed.
+        """
+        path = self.folder / _DESCRIPTION
+        try:
+            description: dict[str, Any] = json.loads(path.read_bytes())
+            digest = description.pop("digest")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: missing or damaged ({type(error).__name__}); {_REMEDY}") from error
+        if digest != _digest(description):
+            raise DataError(f"{path}: changed since it was written; {_REMEDY}")
         return description
+
+
+def write_description(folder: Path, description: Mapping[str, Any]) -> None:
+    """Write case.json with the checksums of the arrays, which are in the folder already."""
+    complete = {**description, "files": folder_checksums(folder)}
+    write_atomic(folder / _DESCRIPTION, json.dumps({**complete, "digest": _digest(complete)}).encode())
+
+
+def _digest(description: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _to_tuples(stored: Any) -> Any:
