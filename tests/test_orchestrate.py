@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +15,12 @@ import pytest
 from carry import Recorder, carry, tables
 from toy_benchmark import Finished, write_benchmark, write_data
 
-from benchbench.errors import BenchbenchError, DataError, SpecError
+from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecError
 from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
+from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.merging import merge
 from benchbench.results.record import Record
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -257,6 +261,131 @@ def test_phantom_data_given_as_data_root_are_still_a_rehearsal(
     assert folder.path.parent.name == "rehearsal"
 
 
+@records_only
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_history(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    settings = (f"protocol.epochs={epochs}",)
+    file, data = finished.file, finished.data
+    monkeypatch.setattr("benchbench.run.resumable_training._RESUME_SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("benchbench.run.model_run.evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            carry(file, data, tmp_path, *settings, only=["fold=0"])
+    run = ResultsFolder(tmp_path / "results" / "squares").run(FIRST)
+    history = (run.path / "history.csv").read_bytes()
+    assert history.count(b"\n") == 1 + epochs
+    _, (record,), _ = carry(file, data, tmp_path, *settings, only=["fold=0"])
+    assert (run.path / "history.csv").read_bytes() == history
+    assert record is not None
+    assert record.digests["history.csv"] == run.digest_of("history.csv")
+    assert not (run.path / "resume.pt").exists()
+
+
+LISTED = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "history.csv")
+
+
+@pytest.mark.parametrize("name", [*LISTED, "best.safetensors"])
+def test_a_changed_byte_of_a_finished_run_is_noticed_by_run_report_and_merge(
+    finished: Finished, tmp_path: Path, name: str
+) -> None:
+    copy = finished.copy(tmp_path)
+    assert set(record_of(copy).digests) == {*LISTED, "best.safetensors"}
+    path = copy.folder.run(FIRST).path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    message = rf"{name}: missing or changed since run\.json was written"
+    with pytest.raises(IntegrityError, match=message):
+        carry(copy.file, copy.data, tmp_path)
+    with pytest.raises(IntegrityError, match=message):
+        write_report(copy.folder)
+    with pytest.raises(IntegrityError, match=message):
+        merge([copy.folder], ResultsFolder(tmp_path / "merged"))
+
+
+def test_weights_that_were_deleted_to_save_space_are_no_change(finished: Finished, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path)
+    for path in copy.folder.path.rglob("best.safetensors"):
+        path.unlink()
+    assert merge([copy.folder], ResultsFolder(tmp_path / "merged")).copied == 2
+    assert carry(copy.file, copy.data, tmp_path)[2].todo == 0
+    (copy.folder.run(FIRST).path / "history.csv").unlink()
+    with pytest.raises(IntegrityError, match=r"history\.csv: missing or changed"):
+        write_report(copy.folder)
+
+
+@pytest.mark.slow
+@records_only
+def test_a_worker_imports_nothing_from_the_working_folder(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("benchbench", "toy_plugin", "json", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working folder')")
+    monkeypatch.chdir(tmp_path)
+    _, (record,), _ = carry(finished.file, finished.data, tmp_path, only=["fold=0"], jobs=1)
+    assert record is not None
+    assert record.status == "done"
+
+
+@records_only
+def test_a_worker_starts_without_the_working_folder_on_its_path(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def refuse(words: list[str], **_: object) -> None:
+        started.append(words)
+        raise FileNotFoundError(2, "No such file or directory", "python")
+
+    monkeypatch.setattr("benchbench.launch.process.subprocess.Popen", refuse)
+    _, _, recorder = carry(finished.file, finished.data, tmp_path, only=["fold=0"], jobs=1)
+    assert started == [[sys.executable, "-P", "-m", "benchbench.launch.worker"]]
+    assert "python: No such file or directory" in str(recorder.events[-1][1])
+
+
+@records_only
+def test_the_record_and_log_of_another_process_at_the_same_run_stay(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchbench.launch.process.LOCK_SECONDS", 0)
+    folder = ResultsFolder(tmp_path / "results" / "squares").run(FIRST)
+    with folder.lock(0):
+        (folder.path / "worker.log").write_text("of the other process")
+        _, (record,), recorder = carry(finished.file, finished.data, tmp_path, only=["fold=0"], jobs=1)
+    assert record is None
+    assert [str(event).partition(": ")[2] for _, event in recorder.events] == [
+        "another process is at this run; wait for it or stop it"
+    ]
+    assert (folder.path / "worker.log").read_text() == "of the other process"
+
+
+@records_only
+def test_the_reason_for_which_a_worker_left_no_record_is_that_of_the_run(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import json, sys; sys.stdin.buffer.read(1); print(json.dumps({'error': 'run.json: full'})); sys.exit(5)"
+    )
+
+    def start(_: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    monkeypatch.setattr("benchbench.launch.process._start_worker", start)
+    _, (record,), _ = carry(finished.file, finished.data, tmp_path, only=["fold=0"], jobs=1)
+    assert record is not None
+    assert (record.status, record.reason) == ("failed", "run.json: full")
+
+
 HARMLESS = ("raise", "nan")
 """Faults that do not touch the process in which they happen."""
 FAULTS = (*HARMLESS, "exit", "kill", "print")
@@ -381,7 +510,7 @@ def test_a_run_locked_by_another_process_is_skipped(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = finished.copy(tmp_path)
-    monkeypatch.setattr("benchbench.run.execute._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("benchbench.run.execute.LOCK_SECONDS", 0.1)
     with copy.folder.run(FIRST).lock(1):
         _, records, recorder = carry(copy.file, copy.data, tmp_path, "protocol.epochs=1")
     assert isinstance(recorder.events[0][1], BenchbenchError)

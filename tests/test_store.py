@@ -320,13 +320,13 @@ def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_
 def test_a_damaged_history_is_named_with_its_line(run: RunFolder, text: str) -> None:
     run.write("history.csv", text.encode())
     with pytest.raises(IntegrityError, match=r"history\.csv: line 2: not a row of numbers"):
-        read_history(run)
+        read_history(run, RECORD)
 
 
 def test_a_history_is_read_as_it_was_written(run: RunFolder) -> None:
-    assert read_history(run) == []
+    assert read_history(run, RECORD) == []
     write_history(run, [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": None}])
-    first, second = read_history(run)
+    first, second = read_history(run, RECORD)
     assert first == {"epoch": 0, "loss": 0.5}
     assert second["epoch"] == 1
     assert math.isnan(second["loss"])

@@ -96,7 +96,7 @@ def main() -> None:
 
 def _run(words: list[str]) -> int:
     """Carry out a command and return its exit code; an expected failure prints one line per problem."""
-    from benchbench.errors import BenchbenchError  # noqa: PLC0415 after --help has answered
+    from benchbench.errors import BenchbenchError, storage_error  # noqa: PLC0415 after --help has answered
 
     try:
         returned: Any = cli.main(words, standalone_mode=False)
@@ -113,11 +113,12 @@ def _run(words: list[str]) -> int:
         # the reader of our output is gone, and Python would print a second error when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except BenchbenchError as error:
+    except (BenchbenchError, OSError) as error:
         if "--debug" in words:
             raise
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
+        failure = storage_error(error) if isinstance(error, OSError) else error
+        click.echo(f"error: {failure}", err=True)
+        return failure.exit_code
     return returned if isinstance(returned, int) else 0
 
 

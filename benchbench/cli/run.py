@@ -104,15 +104,16 @@ def _carry_out_all(plans: Sequence[Plan], registry: Registry, machine: Machine) 
 
 def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
     """Carry out a benchmark and print its error instead of raising it."""
-    from benchbench.errors import BenchbenchError  # noqa: PLC0415 as above
+    from benchbench.errors import BenchbenchError, storage_error  # noqa: PLC0415 as above
 
     try:
         return _carry_out(plan, registry, machine)
-    except BenchbenchError as error:
+    except (BenchbenchError, OSError) as error:
         if click.get_current_context().obj["debug"]:
             traceback.print_exception(error)
-        click.echo(f"error: {plan.benchmark.name}: {error}", err=True)
-        return BenchmarkEnd(error.exit_code, f"not carried out: {error.problems[0]}")
+        failure = storage_error(error) if isinstance(error, OSError) else error
+        click.echo(f"error: {plan.benchmark.name}: {failure}", err=True)
+        return BenchmarkEnd(failure.exit_code, f"not carried out: {failure.problems[0]}")
 
 
 def _describe_done(runs: int) -> str:

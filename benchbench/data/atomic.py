@@ -35,7 +35,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         _remove_quietly(temporary)
-        raise storage_error(_without_temporary(error, temporary), path) from error
+        raise storage_error(without_name(error, temporary), path) from error
     except BaseException:
         _remove_quietly(temporary)
         raise
@@ -64,7 +64,7 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     except FileExistsError:
         raise
     except OSError as error:
-        raise storage_error(_without_temporary(error, temporary), folder) from error
+        raise storage_error(without_name(error, temporary), folder) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -82,6 +82,11 @@ def remove_folder(folder: Path) -> None:
 def is_temporary(name: str) -> bool:
     """Return True if a file or folder of this name was never finished."""
     return _TEMPORARY.fullmatch(name) is not None
+
+
+def has_leftovers(folder: Path) -> bool:
+    """Return True if a folder holds files or folders that were never finished."""
+    return any(is_temporary(path.name) for path in folder.iterdir())
 
 
 def remove_leftovers(folder: Path, *, before: float | None = None) -> None:
@@ -104,6 +109,13 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def without_name(error: OSError, path: Path) -> OSError:
+    """Return the error without the name of a temporary file or of a lock, which means nothing to a user."""
+    if error.filename is not None and Path(os.fsdecode(error.filename)).absolute() == path.absolute():
+        return OSError(error.errno, error.strerror)
+    return error
 
 
 def _make_folder(folder: Path) -> None:
@@ -130,13 +142,6 @@ def _sync_tree(folder: Path) -> None:
 def _temporary(path: Path) -> Path:
     """Return a path in the same folder that no other process or thread uses."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-
-
-def _without_temporary(error: OSError, temporary: Path) -> OSError:
-    """Return the error without the name of the temporary file, which means nothing to a user."""
-    if error.filename is not None and Path(os.fsdecode(error.filename)) == temporary:
-        return OSError(error.errno, error.strerror)
-    return error
 
 
 def _remove_quietly(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from benchbench.contract import CaseRef, Dataset
 from benchbench.data.atomic import write_atomic
 from benchbench.data.digests import case_digests, dataset_digest, file_states
-from benchbench.errors import DataError
+from benchbench.errors import DataError, StorageError
 
 StoredDigests = dict[str, tuple[str, str]]
 """Case id -> (digest of its files' names, sizes and times; SHA-256 of its files)."""
@@ -46,7 +47,8 @@ def fingerprint(dataset: Dataset, cases: Sequence[CaseRef], *, folder: Path, cac
             changed.append(case)
     for case_id, digest in case_digests(dataset, changed, threads=threads).items():
         current[case_id] = (states[case_id], digest)
-    write_atomic(_stored_file(folder, cache), json.dumps(current).encode())
+    with contextlib.suppress(StorageError):  # a read-only cache: the next call reads the files again
+        write_atomic(_stored_file(folder, cache), json.dumps(current).encode())
     return dataset_digest({case_id: digest for case_id, (_, digest) in current.items()})
 
 

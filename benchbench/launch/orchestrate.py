@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from functools import partial
 
 from benchbench.data.cache import using
+from benchbench.errors import IntegrityError
 from benchbench.launch import Launcher, Observer, RunEvent
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
@@ -42,6 +44,7 @@ def carry_out(
     Raises:
         UsageError: a run has more processes than there are devices.
         DataError: with every problem of every dataset, before anything is trained.
+        IntegrityError: a file of a finished run was changed.
     """
     processes = max((run.protocol.world_size for run in selected), default=1)
     check_processes(machine, processes)
@@ -52,22 +55,48 @@ def carry_out(
         folder = results_folder(machine.results, benchmark.name, phantom=is_phantom)
         assignments = [preparation.assign(run, folder) for run in selected]
         assignments = with_equal_runs(assignments, runs, folder)
+        _check_finished(assignments)
         _discard_outdated_ensembles(runs, assignments, folder)
         unfinished = [assignment for assignment in assignments if _has_work(assignment)]
         todo = {assignment.key for assignment in unfinished}
         preparation.verify_all([run for run in selected if run.key in todo])
         folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
-        try:
-            if unfinished:
-                launch = _launcher(machine, processes)
-                launch(unfinished, partial(_on_run_event, _PeriodicTables(folder), observer))
-        finally:
-            results = write_tables(folder)
+        if unfinished:
+            _launch_all(_launcher(machine, processes), unfinished, folder, observer)
+        results = write_tables(folder)
         # pages and pictures take long: an interrupted process ends without them
         write_page(folder, results, pictures=machine.pictures)
         write_index(machine.results)
         return folder, [assignment.folder.read_record() for assignment in assignments]
+
+
+def _launch_all(
+    launch: Launcher, unfinished: Sequence[Assignment], folder: ResultsFolder, observer: Observer
+) -> None:
+    """Carry out the runs; where that fails, write the tables of the runs that are done."""
+    try:
+        launch(unfinished, partial(_on_run_event, _PeriodicTables(folder), observer))
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first failure is the one to report
+            write_tables(folder)
+        raise
+
+
+def _check_finished(assignments: Sequence[Assignment]) -> None:
+    """Refuse finished runs of which a file was changed, and remove what a process that died left there."""
+    problems: list[str] = []
+    for assignment in assignments:
+        record = assignment.folder.read_record()
+        if record is None or not assignment.is_done_by(record):
+            continue
+        try:
+            assignment.folder.verify_all(record)
+        except IntegrityError as error:
+            problems += error.problems
+        assignment.folder.remove_leftovers()
+    if problems:
+        raise IntegrityError(*problems)
 
 
 def _discard_outdated_ensembles(

@@ -14,12 +14,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from benchbench.errors import BenchbenchError
+from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
 from benchbench.launch.machine import Slot
 from benchbench.launch.run_queue import RunQueue
 from benchbench.results.record import Record
-from benchbench.results.run_folder import RunBusyError
+from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment, Progress
 
 EXIT_BUSY = 75
@@ -77,8 +77,11 @@ class ProcessLauncher:
                     threads=self.threads,
                     runs_per_device=runs_per_device,
                 )
+                end: Record | Exception | None
                 try:
                     end = self._carry_out(assignment, events, stopping)
+                except (BenchbenchError, OSError) as error:  # the other runs may have their files elsewhere
+                    end = storage_error(error) if isinstance(error, OSError) else error
                 finally:
                     run_queue.finish(queued)
                 if end is not None:
@@ -93,21 +96,30 @@ class ProcessLauncher:
         self, assignment: Assignment, events: _Events, stopping: threading.Event
     ) -> Record | Exception | None:
         """Carry out a run and return its end; None if the launcher is stopping."""
-        if not assignment.is_done_by(assignment.folder.read_record()):
-            assignment.folder.discard("run.json")
-        worker = _start_worker(assignment)
+        # under the lock: another process may carry out this run, and its record and log must stay
+        with assignment.folder.lock(LOCK_SECONDS):
+            if not assignment.is_done_by(assignment.folder.read_record()):
+                assignment.folder.discard("run.json")
+            worker = _start_worker(assignment)
         self._workers.add(worker)
         assert worker.stdin is not None
         assert worker.stdout is not None
+        reason = ""
         # a broken pipe is a worker that died at its start: its exit code tells the cause
         with worker.stdout, contextlib.suppress(BrokenPipeError), worker.stdin:
             worker.stdin.write(pickle.dumps(assignment))
             worker.stdin.flush()  # the pipe stays open: it closes when this process dies, and the worker then ends
             for line in worker.stdout:
-                events.put((assignment, Progress(**json.loads(line))))
+                message = json.loads(line)
+                if "error" in message:
+                    reason = message["error"]
+                else:
+                    events.put((assignment, Progress(**message)))
         code = worker.wait()
         self._workers.discard(worker)
-        return None if stopping.is_set() else _read_end(assignment, code)
+        if stopping.is_set():
+            return None
+        return _read_end(assignment, code, reason or _describe_exit(code))
 
     def _stop_workers(self) -> None:
         workers = list(self._workers)
@@ -145,7 +157,8 @@ def _start_worker(assignment: Assignment) -> subprocess.Popen[bytes]:
     }
     with (folder / "worker.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "benchbench.launch.worker"],
+            # -P: a file of the working folder must not be imported in place of a module
+            [sys.executable, "-P", "-m", "benchbench.launch.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -154,14 +167,14 @@ def _start_worker(assignment: Assignment) -> subprocess.Popen[bytes]:
         )
 
 
-def _read_end(assignment: Assignment, code: int) -> Record | Exception:
-    """Return the record that a worker wrote, or write one with the cause of its death."""
+def _read_end(assignment: Assignment, code: int, reason: str) -> Record | Exception:
+    """Return the record that a worker wrote, or write one with the reason why there is none."""
     record = assignment.folder.read_record()
     if record is not None:
         return record
     if code == EXIT_BUSY:
         return RunBusyError(f"{assignment.key}: another process is carrying out this run; wait for it or stop it")
-    record = assignment.record(status="failed", reason=_describe_exit(code), provenance={}, seconds=0.0)
+    record = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
     try:
         with assignment.folder.lock(timeout_seconds=1):
             assignment.folder.write_record(record)

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 
 from benchbench.engine.devices.parent_watch import end_with_parent
+from benchbench.errors import BenchbenchError
 from benchbench.launch.process import EXIT_BUSY
 from benchbench.results.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment, Progress
@@ -39,6 +40,10 @@ def main() -> int:
     except RunBusyError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BUSY
+    except BenchbenchError as error:
+        sys.stderr.write(f"{error}\n")
+        reports.write(json.dumps({"error": str(error)}) + "\n")
+        return error.exit_code
     return 0
 
 

@@ -24,7 +24,7 @@ from benchbench.tables.listings import listing_tables
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
-from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
+from benchbench.tables.results import PHANTOM_NOTE, Results, read_results, verify_runs
 from benchbench.tables.summaries import summary_table
 
 
@@ -32,8 +32,10 @@ def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
     """Write every table, figure and page of a benchmark from its records, and return what was read.
 
     Raises:
-        IntegrityError: a record or its counts are missing, damaged or edited.
+        IntegrityError: a record or a file that it lists is missing, damaged or edited.
+        StorageError: a file cannot be written.
     """
+    verify_runs(folder)
     results = write_tables(folder)
     write_page(folder, results, pictures=pictures)
     return results
@@ -46,6 +48,12 @@ def write_tables(folder: ResultsFolder) -> Results:
         IntegrityError: a record or its counts are missing, damaged or edited.
     """
     results = read_results(folder)
+    with folder.writing():
+        _write_tables(folder, results)
+    return results
+
+
+def _write_tables(folder: ResultsFolder, results: Results) -> None:
     folder.write("folds.csv", to_csv(fold_table(results)))
     folder.write("summary.csv", to_csv(summary_table(results)))
     folder.write("cost.csv", to_csv(cost_table(results)))
@@ -59,11 +67,15 @@ def write_tables(folder: ResultsFolder) -> Results:
     if compared:
         folder.write("reproduction.md", reproduction_page(results, compared))
         folder.write("reproduction.csv", to_csv(reproduction_table(results, compared)))
-    return results
 
 
 def write_page(folder: ResultsFolder, results: Results, *, pictures: bool = True) -> None:
     """Write the statistics, figures and pages of a benchmark; this takes seconds longer than its tables."""
+    with folder.writing():
+        _write_page(folder, results, pictures=pictures)
+
+
+def _write_page(folder: ResultsFolder, results: Results, *, pictures: bool) -> None:
     ranked = list(boards(results))
     choices = [sensitivity_table(results, board) for board in ranked]
     statistics = {

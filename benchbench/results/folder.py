@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import contextlib
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbench.data.atomic import write_atomic
+from filelock import FileLock
+
+from benchbench.data.atomic import remove_leftovers, without_name, write_atomic
+from benchbench.errors import storage_error
 from benchbench.plan.run import RunKey
 from benchbench.results.files import json_bytes, slug
 from benchbench.results.manifest import Manifest, read_manifest
@@ -25,12 +29,35 @@ class ResultsFolder:
         name = f"fold{key.fold}_seed{key.seed}"
         return RunFolder(self.path / "runs" / slug(key.dataset) / slug(key.model) / slug(key.variant) / name)
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes from writing the files of the benchmark, apart from those of its runs.
+
+        What processes that died left unfinished is removed.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise storage_error(without_name(error, Path(lock.lock_file)), self.path) from error
+        try:
+            for folder in (self.path, self.path / "figures", self.path / "tables"):
+                remove_leftovers(folder)
+            yield
+        finally:
+            lock.release()
+
     @property
     def has_manifest(self) -> bool:
         return (self.path / MANIFEST_NAME).exists()
 
     def write_manifest(self, manifest: Manifest) -> None:
-        self.write(MANIFEST_NAME, json_bytes(manifest.dump()))
+        with self.writing():
+            self.write(MANIFEST_NAME, json_bytes(manifest.dump()))
 
     def read_manifest(self) -> Manifest:
         """Read the manifest.
@@ -49,7 +76,7 @@ class ResultsFolder:
         """Remove the files of a subfolder that match the pattern and are not among `keep`."""
         for path in (self.path / folder).glob(pattern):
             if path.name not in keep:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def results_folder(results: Path, benchmark: str, *, phantom: bool) -> ResultsFolder:

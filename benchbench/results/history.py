@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbench.errors import IntegrityError
+from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
 
-_NAME = "history.csv"
+HISTORY_NAME = "history.csv"
 
 
 def write_history(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -19,17 +20,19 @@ def write_history(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    folder.write(_NAME, text.getvalue().encode())
+    folder.write(HISTORY_NAME, text.getvalue().encode())
 
 
-def read_history(folder: RunFolder) -> list[dict[str, float]]:
+def read_history(folder: RunFolder, record: Record) -> list[dict[str, float]]:
     """Read the numbers of every epoch, nan where one was not measured; an empty list where there is no file.
 
     Raises:
-        IntegrityError: the file was damaged or edited.
+        IntegrityError: the file was lost, damaged or edited.
     """
-    path = folder.path / _NAME
-    if not path.exists():
+    path = folder.path / HISTORY_NAME
+    if HISTORY_NAME in record.digests:
+        folder.verify(HISTORY_NAME, record)
+    elif not path.exists():
         return []
     rows: list[dict[str, float]] = []
     try:

@@ -72,9 +72,11 @@ class _Candidate:
         return self.record.files.get("cases.parquet")
 
     def verify(self) -> None:
-        """Read every file that the record lists, which compares the digests."""
+        """Compare the digests of all files that the record lists, and read the tables among them."""
+        self.run.verify_all(self.record)
         for name in self.record.files:
-            self.run.read_table(name, self.record)
+            if name.endswith(".parquet"):
+                self.run.read_table(name, self.record)
 
 
 def _planned_digests(folders: Sequence[ResultsFolder], manifests: Sequence[Manifest]) -> dict[RunKey, str]:

@@ -66,7 +66,7 @@ class Record:
     postprocess: Mapping[str, Any] | None = None
     """The post-processing rules, with the thresholds and sizes that the inner validation selected."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of each file that tables are made from."""
+    """SHA-256 of each file that tables are made from, and of the weights."""
     members: Mapping[str, str] = field(default_factory=dict)
     """Member of an ensemble -> SHA-256 of the weights that it predicted with."""
     replacing: Mapping[str, str] = field(default_factory=dict)
@@ -76,6 +76,16 @@ class Record:
     @property
     def key(self) -> RunKey:
         return RunKey(self.dataset, self.model, self.variant, self.fold, self.seed)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file of the run that must not change: tables, weights and history."""
+        # the history has the seconds of every epoch, so that its digest is part of the cost: apart from `seconds`
+        # and `cost`, the records of equal runs are equal
+        history = self.cost.get("history_digest")
+        if history is None:
+            return dict(self.files)
+        return {**self.files, "history.csv": history}
 
 
 def record_fields(record: Record) -> dict[str, Any]:

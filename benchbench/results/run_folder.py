@@ -32,14 +32,16 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from benchbench.data.atomic import write_atomic
-from benchbench.errors import BenchbenchError, IntegrityError
+from benchbench.data.atomic import has_leftovers, remove_leftovers, without_name, write_atomic
+from benchbench.errors import BenchbenchError, IntegrityError, StorageError, storage_error
 from benchbench.results.files import json_bytes, parquet_bytes
 from benchbench.results.record import Record, read_record, record_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LOCK_SECONDS = 15.0
+"""Time to wait for the lock of a run, which a process that is being stopped may hold for a few seconds."""
 RESUME_NAME = "resume.pt"
 _RECORD_NAME = "run.json"
 _LOCK_NAME = ".lock"
@@ -61,13 +63,20 @@ class RunFolder:
 
         Raises:
             RunBusyError: another process has the lock.
+            StorageError: the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / _LOCK_NAME, timeout=timeout_seconds)
         try:
-            with FileLock(self.path / _LOCK_NAME, timeout=timeout_seconds):
-                yield
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except Timeout as error:
             raise RunBusyError(f"{self.path}: another process is at this run; wait for it or stop it") from error
+        except OSError as error:
+            raise storage_error(without_name(error, Path(lock.lock_file)), self.path) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def clear(self, *, keep_resume: bool) -> None:
         """Remove everything but the lock, the log and, if asked, the state to resume from."""
@@ -86,7 +95,21 @@ class RunFolder:
         write_atomic(self.path / name, content)
 
     def discard(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.path / name) from error
+
+    def remove_leftovers(self) -> None:
+        """Remove what a process that died left in the folder of a run that ended, unless a process works on it."""
+        folders = [self.path, *(path for path in self.path.iterdir() if path.is_dir())]
+        has_state = (self.path / RESUME_NAME).exists()
+        if not has_state and not any(has_leftovers(folder) for folder in folders):
+            return
+        with contextlib.suppress(RunBusyError, StorageError), self.lock(0):
+            for folder in folders:
+                remove_leftovers(folder)
+            self.discard(RESUME_NAME)
 
     def names_in(self, name: str) -> set[str]:
         """Return the names of the files in a subfolder; an empty set where there is none."""
@@ -148,17 +171,36 @@ class RunFolder:
         import pyarrow.parquet as pq  # noqa: PLC0415 as above
 
         path = self.path / name
-        expected = {record.files.get(name), record.replacing.get(name)}
-        if not path.exists() or self.digest_of(name) not in expected:
-            raise IntegrityError(
-                f"{path}: missing or changed since run.json was written; delete the folder to run again"
-            )
+        self.verify(name, record)
         try:
             return pq.read_table(path)
         except (OSError, ValueError) as error:  # those of pyarrow are one or the other
             raise IntegrityError(
                 f"{path}: not a Parquet file ({type(error).__name__}); delete the folder to run again"
             ) from error
+
+    def verify(self, name: str, record: Record) -> None:
+        """Compare the digest of a file with the one that the record lists.
+
+        Raises:
+            IntegrityError: the file is missing or was changed since it was written.
+        """
+        path = self.path / name
+        expected = {record.digests.get(name), record.replacing.get(name)}
+        if not path.exists() or self.digest_of(name) not in expected:
+            raise IntegrityError(
+                f"{path}: missing or changed since run.json was written; delete the folder to run again"
+            )
+
+    def verify_all(self, record: Record) -> None:
+        """Compare the digests of all files that the record lists; weights may have been deleted to save space.
+
+        Raises:
+            IntegrityError: a file is missing or was changed since it was written.
+        """
+        for name in record.digests:
+            if (self.path / name).exists() or not name.endswith(".safetensors"):
+                self.verify(name, record)
 
     def copy_to(self, other: RunFolder) -> None:
         """Copy a run that ended over another folder, its record last.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from benchbench.errors import BenchbenchError
 from benchbench.results.record import Record
+from benchbench.results.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.ensemble_run import run_ensemble
 from benchbench.run.environment import provenance_of
@@ -15,17 +16,16 @@ from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
 from benchbench.run.shared_results import take_over
 
-_LOCK_SECONDS = 15.0  # a process that is being stopped may hold the lock of a run for a few seconds
-
 
 def execute(assignment: Assignment, report: ProgressListener) -> Record:
     """Carry out a run and write its record, even if it fails; a run that is done is not repeated.
 
     Raises:
         RunBusyError: another process is carrying out this run.
+        StorageError: the record cannot be written.
     """
     start = time.monotonic()
-    with assignment.folder.lock(_LOCK_SECONDS):
+    with assignment.folder.lock(LOCK_SECONDS):
         earlier = assignment.folder.read_record()
         if earlier is not None and assignment.is_done_by(earlier):
             record = add_missing_distances(assignment, earlier)

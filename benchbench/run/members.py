@@ -60,6 +60,9 @@ def _open_member(member: Assignment, built: Geometry, device: torch.device) -> P
     names = weight_files(member.folder)
     if not names:
         raise MemberError(f"member {member.key}: no best.safetensors in its folder; delete it to run it again")
+    record = member.folder.read_record()
+    assert record is not None, "`read_members` refuses a member without one"
+    member.folder.verify_all(record)
     models: list[nn.Module] = []
     for name in names:
         model = plugin.build(built, **member.model_params)

@@ -25,6 +25,7 @@ from benchbench.engine.network.network import (
 from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
 from benchbench.results.record import Record, Status
+from benchbench.results.weights import weight_files
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.environment import provenance_of
 from benchbench.run.evaluate import SCORED_FILES, evaluate
@@ -89,7 +90,7 @@ def _add_evaluation(
         shown={**record.shown, **evaluation.class_scores},
         cost={**record.cost, **cost},
         postprocess=evaluation.dump_postprocess(),
-        files=assignment.folder.digests(SCORED_FILES),
+        files=assignment.folder.digests([*SCORED_FILES, *weight_files(assignment.folder)]),
     )
 
 

@@ -58,7 +58,7 @@ def open_training(
         if problem:
             report(Progress(0, assignment.protocol.epochs, remark=problem))
     if training.history:
-        _write_best_weights(assignment, training)
+        _write_progress(assignment, training)
     return training
 
 
@@ -133,6 +133,13 @@ def _run_epoch(assignment: Assignment, training: Training, report: ProgressListe
         report(Progress(epoch + share, assignment.protocol.epochs))
 
     return training.run_epoch(generator, progress=report_share)
+
+
+def _write_progress(assignment: Assignment, training: Training) -> None:
+    """Write weights and history as a saved state has them: `clear` removed those of the interrupted process."""
+    _write_best_weights(assignment, training)
+    if training.processes.is_first and training.history:
+        write_history(assignment.folder, training.history)
 
 
 def _write_best_weights(assignment: Assignment, training: Training) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 import numpy as np
 import pandas as pd
 
+from benchbench.errors import IntegrityError
 from benchbench.metrics.scores import Counts
 from benchbench.plan.run import GROUP, KEYS, Group, RunKey
 from benchbench.results.folder import ResultsFolder
@@ -106,6 +107,25 @@ def read_results(folder: ResultsFolder) -> Results:
             tables[name].append(table)
     cases, slices, upper_bounds = (_concat(tables[name]) for name in _TABLES)
     return Results(manifest=manifest, records=records, cases=cases, slices=slices, upper_bounds=upper_bounds)
+
+
+def verify_runs(folder: ResultsFolder) -> None:
+    """Compare every file that a record lists with its digest, also weights, which no table is made from.
+
+    Raises:
+        IntegrityError: with every run of which a file is missing or was changed.
+    """
+    problems: list[str] = []
+    for run in folder.read_manifest().runs:
+        record = folder.run(run.key).read_record()
+        if record is None or record.digest != run.digest:
+            continue
+        try:
+            folder.run(run.key).verify_all(record)
+        except IntegrityError as error:
+            problems += error.problems
+    if problems:
+        raise IntegrityError(*problems)
 
 
 def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:

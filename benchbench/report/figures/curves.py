@@ -78,7 +78,7 @@ def draw_curves(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
 def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator[Curves]:
     """Yield the curves of every row that has a run with a history."""
     for row in rows_of(results, dataset):
-        histories = _read_histories(folder, row)
+        histories = _read_histories(folder, results, row)
         if not histories:
             continue
         checkpoints = []
@@ -94,10 +94,10 @@ def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator
         )
 
 
-def _read_histories(folder: ResultsFolder, row: Row) -> dict[RunKey, History]:
+def _read_histories(folder: ResultsFolder, results: Results, row: Row) -> dict[RunKey, History]:
     histories: dict[RunKey, History] = {}
     for key in row.runs:
-        history = read_history(folder.run(key))
+        history = read_history(folder.run(key), results.records[key])
         if history:
             histories[key] = history
     return histories

@@ -87,9 +87,12 @@ def write_index(root: Path) -> None:
     benchmarks = [entry for entry in entries if entry.folder.parent == root]
     rehearsals = [entry for entry in entries if entry.folder.parent == root / "rehearsal"]
     if entries:
-        _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
+        with ResultsFolder(root).writing():
+            _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
     if rehearsals:
-        _write_pages(root / "rehearsal", "Rehearsals", rehearsals, has_rehearsals=False)
+        folder = root / "rehearsal"
+        with ResultsFolder(folder).writing():
+            _write_pages(folder, "Rehearsals", rehearsals, has_rehearsals=False)
 
 
 def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_rehearsals: bool) -> None:
