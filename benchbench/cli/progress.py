@@ -119,10 +119,10 @@ class LiveLines:
         )
 
     def on_preparation_start(self, dataset: str, cases: int) -> None:
-        self._preparing, self._done, self._planned = dataset, 0, cases
+        self._preparing, self._done, self._planned = f"{dataset}: preparing cases", 0, cases
 
     def on_check_start(self, dataset: str, cases: int) -> None:
-        self._plan = self._progress.add_task(f"{dataset}: prepared cases, checked", total=cases, note="")
+        self._preparing, self._done, self._planned = f"{dataset}: checking prepared cases", 0, cases
 
     def on_case_prepared(self) -> None:
         self._done += 1
@@ -181,7 +181,7 @@ class LiveLines:
     def _count(self) -> list[str]:
         """Return how many runs, or cases that are prepared, are done, and the remaining time."""
         if self._preparing:
-            return [f"{self._preparing}: preparing cases {self._done}/{self._planned}"]
+            return [f"{self._preparing} {self._done}/{self._planned}"]
         runs = f"{self._done}/{count(self._planned, 'run')}"
         if self._done == self._planned:
             return [runs, "writing tables, figures and page"]

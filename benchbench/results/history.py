@@ -23,6 +23,12 @@ def write_history(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     folder.write(HISTORY_NAME, text.getvalue().encode())
 
 
+def history_digest(folder: RunFolder) -> dict[str, str]:
+    """Return the SHA-256 of the history as the `cost` of a record has it; nothing where there is no history."""
+    digests = folder.digests([HISTORY_NAME])
+    return {"history_digest": digests[HISTORY_NAME]} if digests else {}
+
+
 def read_history(folder: RunFolder, record: Record) -> list[dict[str, float]]:
     """Read the numbers of every epoch, nan where one was not measured; an empty list where there is no file.
 

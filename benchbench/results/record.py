@@ -62,7 +62,7 @@ class Record:
     shown: Mapping[str, Value] = field(default_factory=dict)
     """Values of the selected epoch and of the network that tables can show next to scores (`value_names`)."""
     cost: Mapping[str, Any] = field(default_factory=dict)
-    """Time, energy and multiply-adds of training, of a case and of an image (`run_cost`)."""
+    """Time, energy and multiply-adds of training, of a case and of an image (`run_cost`), and `history_digest`."""
     postprocess: Mapping[str, Any] | None = None
     """The post-processing rules, with the thresholds and sizes that the inner validation selected."""
     files: Mapping[str, str] = field(default_factory=dict)

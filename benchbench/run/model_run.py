@@ -24,6 +24,7 @@ from benchbench.engine.network.network import (
 )
 from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
+from benchbench.results.history import history_digest
 from benchbench.results.record import Record, Status
 from benchbench.results.weights import weight_files
 from benchbench.run.assignment import Assignment, ProgressListener
@@ -62,7 +63,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         best_epoch=training.best_epoch,
         remarks=(*describe_batches(training),),
         shown={**training.best_scores(), **describe_ends(built)},
-        cost=training_cost(assignment, training.spent()),
+        cost={**training_cost(assignment, training.spent()), **history_digest(assignment.folder)},
     )
     if training.checkpoints and processes.is_first:
         return _add_evaluation(record, assignment, model, training, built)

@@ -14,7 +14,6 @@ from benchbench.contract import Geometry
 from benchbench.engine.cost.network_cost import COUNTER, measure_built_model
 from benchbench.engine.cost.timing import CaseClock, images_per_second
 from benchbench.engine.inference.predict import Predictor
-from benchbench.results.history import HISTORY_NAME
 from benchbench.run.assignment import Assignment
 
 _SECONDS_PER_HOUR = 3600
@@ -29,8 +28,6 @@ class TrainingCost(TypedDict):
     energy_wh: float | None
     """Energy of the GPUs; None if it was not measured, or if other runs shared a GPU."""
     runs_per_device: int
-    history_digest: str | None
-    """SHA-256 of history.csv, which has the seconds of every epoch; None without an epoch."""
 
 
 class NetworkCost(TypedDict):
@@ -70,7 +67,6 @@ def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> 
         "gpu_hours": gpu_hours,
         "energy_wh": spent["energy_wh"] if assignment.runs_per_device == 1 else None,
         "runs_per_device": assignment.runs_per_device,
-        "history_digest": assignment.folder.digests([HISTORY_NAME]).get(HISTORY_NAME),
     }
 
 
