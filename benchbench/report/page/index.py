@@ -9,7 +9,6 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from benchbench.comparison.board import Board
-from benchbench.data.atomic import write_atomic
 from benchbench.errors import IntegrityError
 from benchbench.report.page.render import render
 from benchbench.report.text import plain_markdown
@@ -87,23 +86,23 @@ def write_index(root: Path) -> None:
     benchmarks = [entry for entry in entries if entry.folder.parent == root]
     rehearsals = [entry for entry in entries if entry.folder.parent == root / "rehearsal"]
     if entries:
-        with ResultsFolder(root).writing():
-            _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
+        _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
     if rehearsals:
-        folder = root / "rehearsal"
-        with ResultsFolder(folder).writing():
-            _write_pages(folder, "Rehearsals", rehearsals, has_rehearsals=False)
+        _write_pages(root / "rehearsal", "Rehearsals", rehearsals, has_rehearsals=False)
 
 
 def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_rehearsals: bool) -> None:
     content = {"title": title, "entries": entries, "has_rehearsals": has_rehearsals, "phantom": PHANTOM_NOTE}
-    write_atomic(folder / "index.html", render("index.html", content).encode())
+    page = render("index.html", content)
     lines = [f"# {title}", ""]
     for entry in entries:
         lines += _markdown_lines(entry)
     if has_rehearsals:
         lines += ["[Rehearsals](rehearsal/index.md)", ""]
-    write_atomic(folder / "index.md", "\n".join(lines).encode())
+    root = ResultsFolder(folder)
+    with root.writing():
+        root.write("index.html", page)
+        root.write("index.md", "\n".join(lines))
 
 
 def _markdown_lines(entry: _Entry) -> Iterator[str]:
