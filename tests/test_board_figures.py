@@ -241,14 +241,6 @@ def test_every_figure_is_well_formed_and_labelled_as_phantom(tmp_path: Path, mod
         assert figure.alt
 
 
-def test_every_figure_is_drawn_again_with_the_same_bytes_in_every_format(tmp_path: Path) -> None:
-    folder = hostile(tmp_path, models=2, phantom=True)
-    results = read_results(folder)
-    figures = draw_figures(folder, results, list(boards(results)))
-    assert figures
-    assert draw_figures(folder, results, list(boards(results))) == figures
-
-
 def test_figures_of_several_boards_have_different_names(tmp_path: Path) -> None:
     runs = [key("plain", 0, dataset=dataset) for dataset in ("one", "two")]
     folder = plan(tmp_path, runs)

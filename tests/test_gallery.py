@@ -160,6 +160,7 @@ def test_a_gallery_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     assert galleries(folder) == galleries(folder)
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_without_pictures_no_gallery_is_written_and_an_old_one_is_removed(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["grand", "plain"])
     write_report(folder)

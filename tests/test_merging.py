@@ -28,6 +28,7 @@ def machine(path: Path, *runs: tuple[str, int], **changes: Any) -> ResultsFolder
     return folder
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_parts_of_two_machines_give_the_tables_of_one(tmp_path: Path) -> None:
     whole = two_models(tmp_path / "whole")
     one = machine(tmp_path / "one", ("plain", 0), ("grand", 1))
