@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("without_figures")
 
 COST = {
     "train_seconds": 10.0,
+    "train_cpu_seconds": 19.0,
     "gpu_hours": 0.5,
     "energy_wh": 4.0,
     "runs_per_device": 1,
@@ -25,7 +26,9 @@ COST = {
     "uncounted": ["scan", "embedding"],
     "ms_per_case_p50": 20.0,
     "ms_per_case_p90": 26.0,
+    "cpu_ms_per_case_p50": 36.0,
     "images_per_second": 300.0,
+    "load": 1.2,
 }
 GPU = {"device": "cuda:0", "name": "Accelerator", "threads": 1, "precision": "bf16", "peak_memory_bytes": 99}
 
@@ -52,7 +55,7 @@ def test_the_cost_table_has_the_cost_of_every_run(tmp_path: Path) -> None:
 def test_the_cost_of_a_model_is_over_its_runs(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("grand", 0), PERFECT_0, provenance=GPU, cost=COST)
-    other = {"train_seconds": 14.0, "gpu_hours": 0.75, "energy_wh": 5.0, "ms_per_case_p50": 30.0}
+    other = {"train_seconds": 14.0, "gpu_hours": 0.75, "energy_wh": 5.0, "ms_per_case_p50": 25.0}
     end(folder, key("grand", 1), PERFECT_1, provenance={**GPU, "peak_memory_bytes": 101}, cost={**COST, **other})
     grand = row(cost_summary(read_results(folder)), model="grand")
     assert grand == {
@@ -63,15 +66,37 @@ def test_the_cost_of_a_model_is_over_its_runs(tmp_path: Path) -> None:
         "parameters": 1234,
         "gmacs": 1.5,
         "train_seconds": 12.0,
+        "train_cpu_seconds": 19.0,
         "gpu_hours": 1.25,
-        "ms_per_case_p50": 25.0,
+        "ms_per_case_p50": 22.5,
         "ms_per_case_p90": 26.0,
+        "cpu_ms_per_case_p50": 36.0,
+        "ms_per_case_range": "20.0 to 25.0",
+        "unsteady": "",
         "images_per_second": 300.0,
+        "load": 1.2,
         "peak_memory_bytes": 101,
         "energy_wh": 9.0,
         "device": "Accelerator",
         "data": "real",
     }
+
+
+def test_times_of_a_busy_machine_have_their_range_and_a_mark(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, fold) for model in ("plain", "grand") for fold in range(3)])
+    for fold, milliseconds in enumerate((415.0, 163.0, 85.0)):
+        busy = {**COST, "ms_per_case_p50": milliseconds, "load": 4.0 + fold}
+        # the run of fold 2 stopped early: the time of an epoch is the same
+        end(folder, key("plain", fold), FOLD_0, cost=busy, epochs=5)
+        calm = {**COST, "train_seconds": 10.0 * (fold + 1)}
+        end(folder, key("grand", fold), FOLD_0, cost=calm, epochs=3 * (fold + 1))
+    summary = cost_summary(read_results(folder))
+    plain, grand = row(summary, model="plain"), row(summary, model="grand")
+    assert plain["ms_per_case_p50"] == 221.0
+    assert plain["ms_per_case_range"] == "85.0 to 415.0"
+    assert plain["unsteady"] == "ms_per_case_p50 4.9 times"
+    assert (plain["cpu_ms_per_case_p50"], plain["load"]) == (36.0, 6.0)
+    assert (grand["ms_per_case_range"], grand["unsteady"]) == ("20.0 to 20.0", "")
 
 
 def test_a_number_that_differs_or_that_a_run_lacks_is_empty(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def weights(folder: ResultsFolder) -> dict[str, Tensor]:
 
 
 def history(folder: ResultsFolder) -> pd.DataFrame:
-    return pd.read_csv(folder.run(key()).path / "history.csv").drop(columns="seconds")
+    return pd.read_csv(folder.run(key()).path / "history.csv").drop(columns=["seconds", "cpu_seconds"])
 
 
 @pytest.fixture

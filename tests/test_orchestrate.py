@@ -173,7 +173,7 @@ def test_poisoned_test_labels_do_not_change_the_weights(finished: Finished, tmp_
     copy = finished.copy(tmp_path)
     folder = copy.folder
     clean = (folder.run(FIRST).path / "best.safetensors").read_bytes()
-    clean_history = pd.read_csv(folder.run(FIRST).path / "history.csv").drop(columns="seconds")
+    clean_history = pd.read_csv(folder.run(FIRST).path / "history.csv").drop(columns=["seconds", "cpu_seconds"])
     clean_counts = pd.read_parquet(folder.run(FIRST).path / "cases.parquet")
     tested = set(clean_counts["case"])
     assert tested
@@ -184,7 +184,11 @@ def test_poisoned_test_labels_do_not_change_the_weights(finished: Finished, tmp_
     folder, _, recorder = carry(copy.file, copy.data, tmp_path, only=["fold=0"])
     assert recorder.todo == 1
     assert (folder.run(FIRST).path / "best.safetensors").read_bytes() == clean
-    assert pd.read_csv(folder.run(FIRST).path / "history.csv").drop(columns="seconds").equals(clean_history)
+    assert (
+        pd.read_csv(folder.run(FIRST).path / "history.csv")
+        .drop(columns=["seconds", "cpu_seconds"])
+        .equals(clean_history)
+    )
     assert not pd.read_parquet(folder.run(FIRST).path / "cases.parquet").equals(clean_counts)
 
 

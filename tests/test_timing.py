@@ -73,6 +73,20 @@ def test_the_first_case_warms_up_and_few_cases_have_no_90th_percentile(
     assert percentiles["ms_per_case_p90"] == (None if p90 is None else pytest.approx(p90))
 
 
+def test_the_time_of_the_processor_is_measured_next_to_the_clock(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = iter([0.0, 9.0, 10.0, 10.2, 20.0, 20.4])
+    monkeypatch.setattr(time, "process_time", lambda: next(cpu))
+    clock = CaseClock(CPU)
+    for duration in (9.0, 3.0, 5.0):  # another process has the core most of the time
+        with clock.case():
+            ticks.seconds += duration
+    percentiles = clock.percentiles()
+    assert percentiles["ms_per_case_p50"] == 4000.0
+    assert percentiles["cpu_ms_per_case_p50"] == pytest.approx(300.0)
+
+
 def test_throughput_uses_batches_of_the_protocol_without_the_first(ticks: Ticks) -> None:
     network = Slow(ticks, seconds=0.01, warming=0.2)
     assert images_per_second([network], protocol(), channels=4, device=CPU) == pytest.approx(100)

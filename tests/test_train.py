@@ -95,8 +95,8 @@ def test_a_resumed_training_equals_one_without_interruption(tmp_path: Path) -> N
     for name, weights in whole.model.state_dict().items():
         assert torch.equal(weights, resumed.model.state_dict()[name]), name
     assert resumed.best_epoch == whole.best_epoch
-    without_time = [{**row, "seconds": 0} for row in whole.history]
-    assert [{**row, "seconds": 0} for row in resumed.history] == without_time
+    timeless = {"seconds": 0, "cpu_seconds": 0}
+    assert [row | timeless for row in resumed.history] == [row | timeless for row in whole.history]
 
 
 @pytest.mark.parametrize(("select", "expected"), [("dice", 1), ("iou", 2), ("loss", 0)])
@@ -259,4 +259,4 @@ def test_one_epoch_without_a_meter_makes_the_energy_unknown(tmp_path: Path) -> N
     run(state, 1)
     state.meter = NO_METER
     assert run(state, 1).spent()["energy_wh"] is None
-    assert training(tmp_path).spent() == {"train_seconds": 0.0, "energy_wh": None}
+    assert training(tmp_path).spent() == {"train_seconds": 0.0, "train_cpu_seconds": 0.0, "energy_wh": None}

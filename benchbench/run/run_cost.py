@@ -12,7 +12,7 @@ from torch import nn
 
 from benchbench.contract import Geometry
 from benchbench.engine.cost.network_cost import COUNTER, measure_built_model
-from benchbench.engine.cost.timing import CaseClock, images_per_second
+from benchbench.engine.cost.timing import CaseClock, images_per_second, machine_load
 from benchbench.engine.inference.predict import Predictor
 from benchbench.run.assignment import Assignment
 
@@ -23,6 +23,8 @@ class TrainingCost(TypedDict):
     """The cost of training and inner validation."""
 
     train_seconds: float
+    train_cpu_seconds: float | None
+    """Time of the processor, summed over the threads of the first process."""
     gpu_hours: float | None
     """None on a CPU."""
     energy_wh: float | None
@@ -50,6 +52,10 @@ class PredictionCost(TypedDict):
     runs_per_device: int
     ms_per_case_p50: float | None
     ms_per_case_p90: float | None
+    cpu_ms_per_case_p50: float | None
+    """Time of the processor, summed over threads."""
+    load: float | None
+    """Load of the machine in the minute before the last case was predicted."""
     images_per_second: float | None
 
 
@@ -64,6 +70,7 @@ def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> 
         gpu_hours = assignment.protocol.world_size * seconds / _SECONDS_PER_HOUR
     return {
         "train_seconds": seconds,
+        "train_cpu_seconds": spent.get("train_cpu_seconds"),
         "gpu_hours": gpu_hours,
         "energy_wh": spent["energy_wh"] if assignment.runs_per_device == 1 else None,
         "runs_per_device": assignment.runs_per_device,
@@ -106,6 +113,7 @@ def prediction_cost(
     for cost in counted:
         uncounted.update(dict.fromkeys(cost.get("uncounted", ())))
     percentiles = clock.percentiles()
+    load = machine_load()  # before the throughput is measured, which is a load of its own
     device = torch.device(assignment.device)
     return {
         "gmacs": total,
@@ -115,6 +123,8 @@ def prediction_cost(
         "runs_per_device": assignment.runs_per_device,
         "ms_per_case_p50": percentiles["ms_per_case_p50"],
         "ms_per_case_p90": percentiles["ms_per_case_p90"],
+        "cpu_ms_per_case_p50": percentiles["cpu_ms_per_case_p50"],
+        "load": load,
         "images_per_second": images_per_second(networks, assignment.protocol, channels=channels, device=device),
     }
 

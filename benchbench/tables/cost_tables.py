@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from benchbench.plan.run import GROUP, KEYS
 from benchbench.results.record import Record, Value
 from benchbench.tables.marks import with_marks
 from benchbench.tables.results import Results, table_of_rows, with_integers
+
+STEADY = 1.5
+"""Ratio of two times of the same model up to which the machine counts as equally busy."""
 
 
 def cost_table(results: Results) -> pd.DataFrame:
@@ -27,8 +30,10 @@ def cost_table(results: Results) -> pd.DataFrame:
 def cost_summary(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model and variant with a finished run.
 
-    Times are means over these runs, GPU-hours and energy are sums, memory is the maximum. A number that one of the
-    runs lacks is left empty, as are parameters and GMACs that differ between runs.
+    Times are means over these runs, GPU-hours and energy are sums, memory and load are maxima. A number that one
+    of the runs lacks is left empty, as are parameters and GMACs that differ between runs. `ms_per_case_range` has
+    the fastest and the slowest run; `unsteady` names the times that differ by more than 1.5 times between runs,
+    and by how much: such a machine was busy, and the mean says little about the model.
     """
     done = [results.records[key] for key in results.planned if results.is_done(key)]
     if not done:
@@ -38,6 +43,9 @@ def cost_summary(results: Results) -> pd.DataFrame:
     runs = table.groupby(GROUP, sort=True)
     summary = runs.agg(_SUMMARY)
     summary.insert(0, "runs", runs.size())
+    summary["ms_per_case_range"] = runs["ms_per_case_p50"].agg(_describe_range)
+    unsteady = {group: ", ".join(_unsteady_times(lines)) for group, lines in runs}
+    summary["unsteady"] = pd.Series(unsteady)
     return _finish(results, summary.reset_index())
 
 
@@ -48,6 +56,7 @@ def _row(record: Record) -> dict[str, Value]:
         "seconds": round(record.seconds, 3),
         "epochs": record.epochs,
         "train_seconds": _round(cost.get("train_seconds")),
+        "train_cpu_seconds": _round(cost.get("train_cpu_seconds")),
         "gpu_hours": _round(cost.get("gpu_hours")),
         "energy_wh": _round(cost.get("energy_wh")),
         "parameters": record.parameters,
@@ -56,9 +65,11 @@ def _row(record: Record) -> dict[str, Value]:
         "uncounted": "; ".join(cost.get("uncounted", ())),
         "ms_per_case_p50": _round(cost.get("ms_per_case_p50")),
         "ms_per_case_p90": _round(cost.get("ms_per_case_p90")),
+        "cpu_ms_per_case_p50": _round(cost.get("cpu_ms_per_case_p50")),
         "images_per_second": _round(cost.get("images_per_second")),
         "device": provenance.get("name", provenance.get("device")),
         "runs_per_device": cost.get("runs_per_device"),
+        "load": _round(cost.get("load")),
         "threads": provenance.get("threads"),
         "precision": provenance.get("precision"),
         "peak_memory_bytes": provenance.get("peak_memory_bytes"),
@@ -83,6 +94,31 @@ def _strict_max(values: pd.Series) -> float:
     return float(values.max(skipna=False))
 
 
+def _describe_range(values: pd.Series) -> str:
+    """Return the smallest and the largest value; '' where a run lacks it or there is one run."""
+    if len(values) < 2 or values.isna().any():
+        return ""
+    return f"{values.min():.1f} to {values.max():.1f}"
+
+
+def _unsteady_times(runs: pd.DataFrame) -> Iterator[str]:
+    """Yield each time of which the largest and smallest value of the runs are more than 1.5 times apart."""
+    times = runs[["ms_per_case_p50", "images_per_second"]].copy()
+    times["train_seconds"] = runs["train_seconds"] / runs["epochs"]  # a run may have stopped early
+    for name, values in times.items():
+        factor = unsteadiness(values)
+        if factor > STEADY:
+            yield f"{name} {factor:.1f} times"
+
+
+def unsteadiness(values: pd.Series) -> float:
+    """Return the ratio of the largest and the smallest value of runs; 1 where there are fewer than two."""
+    known = pd.to_numeric(values).dropna()
+    if len(known) < 2 or known.min() <= 0:
+        return 1.0
+    return float(known.max() / known.min())
+
+
 def _common_value(values: pd.Series) -> float:
     """Return the value that all runs have; nan if they differ."""
     first = values.iloc[0]
@@ -99,11 +135,14 @@ _SUMMARY: Mapping[str, Callable[[pd.Series], float | str]] = {
     "parameters": _common_value,
     "gmacs": _common_value,
     "train_seconds": _strict_mean,
+    "train_cpu_seconds": _strict_mean,
     "gpu_hours": _strict_sum,
     "ms_per_case_p50": _strict_mean,
     "ms_per_case_p90": _strict_mean,
+    "cpu_ms_per_case_p50": _strict_mean,
     "images_per_second": _strict_mean,
     "peak_memory_bytes": _strict_max,
+    "load": _strict_max,
     "energy_wh": _strict_sum,
     "device": _join_different,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,37 +14,51 @@ from torch import nn
 from benchbench.engine.network.network import autocast, forward
 from benchbench.spec.protocol import Protocol
 
+PERCENTILES = ("ms_per_case_p50", "ms_per_case_p90", "cpu_ms_per_case_p50")
 _LEAST_FOR_P90 = 5
 _LEAST_SECONDS = {"cpu": 0.1, "cuda": 0.5}
 """Least duration of the passes that count; with those before them it takes up to four times as long."""
 
 
 class CaseClock:
-    """Measures the time of one case after another."""
+    """Measures the time of one case after another, by the clock and of the processor."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._seconds: list[float] = []
+        self._cpu_seconds: list[float] = []
 
     @contextmanager
     def case(self) -> Iterator[None]:
         """Time the block; on a GPU until its work is finished."""
-        began = _now(self._device)
+        began, cpu_began = _now(self._device), time.process_time()
         yield
         self._seconds.append(_now(self._device) - began)
+        self._cpu_seconds.append(time.process_time() - cpu_began)
 
     def percentiles(self) -> dict[str, float | None]:
         """Return the milliseconds of a case, without the first of several, which warms up.
 
-        The 90th percentile is None for fewer than five cases.
+        `cpu_ms_per_case_p50` is the time of the processor, summed over its threads: other processes that use the
+        machine hardly change it. The 90th percentile is None for fewer than five cases.
         """
-        milliseconds = [1000 * seconds for seconds in self._seconds[1:] or self._seconds]
-        percentiles: dict[str, float | None] = {"ms_per_case_p50": None, "ms_per_case_p90": None}
+        milliseconds = _milliseconds(self._seconds)
+        percentiles: dict[str, float | None] = dict.fromkeys(PERCENTILES)
         if milliseconds:
             percentiles["ms_per_case_p50"] = float(np.median(milliseconds))
+            percentiles["cpu_ms_per_case_p50"] = float(np.median(_milliseconds(self._cpu_seconds)))
         if len(milliseconds) >= _LEAST_FOR_P90:
             percentiles["ms_per_case_p90"] = float(np.percentile(milliseconds, 90))
         return percentiles
+
+
+def machine_load() -> float | None:
+    """Return the load of the last minute: processes that ran or waited for a core; None where it is unknown."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def _milliseconds(seconds: Sequence[float]) -> list[float]:
+    return [1000 * value for value in seconds[1:] or seconds]
 
 
 @torch.inference_mode()

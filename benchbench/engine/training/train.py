@@ -89,7 +89,7 @@ class Training:
         Raises:
             DivergedError: the state is of no further use; the checkpoints so far are.
         """
-        began, energy_before = time.monotonic(), self.meter.watt_hours()
+        began, cpu_began, energy_before = time.monotonic(), time.process_time(), self.meter.watt_hours()
         train_loss, train_counts = self._train_epoch(generator, progress)
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss became {train_loss} in epoch {len(self.history)}")
@@ -101,6 +101,7 @@ class Training:
             **training_row(train_counts, self.regions, empty=self.protocol.empty),
             "energy_wh": _difference(self.meter.watt_hours(), energy_before),
             "seconds": time.monotonic() - began,
+            "cpu_seconds": time.process_time() - cpu_began,
         }
         self._finish_epoch(row)
         return row
@@ -158,13 +159,21 @@ class Training:
         return {name: value for name, value in row.items() if name.startswith(("train_", "validation_"))}
 
     def spent(self) -> dict[str, float | None]:
-        """Return seconds and watt-hours of all epochs, including those before an interruption."""
-        seconds = [row["seconds"] for row in self.history]
+        """Return seconds and watt-hours of all epochs, including those before an interruption.
+
+        `train_cpu_seconds` is the time of the processor in the first process, summed over its threads.
+        """
+        seconds = sum(row["seconds"] for row in self.history)
+        cpu_seconds = sum(row["cpu_seconds"] for row in self.history)
         energies = [row["energy_wh"] for row in self.history]
         energy_wh = None
         if energies and None not in energies:
             energy_wh = sum(energies)
-        return {"train_seconds": float(sum(seconds)), "energy_wh": energy_wh}
+        return {
+            "train_seconds": float(seconds),
+            "train_cpu_seconds": float(cpu_seconds),
+            "energy_wh": energy_wh,
+        }
 
     def _train_epoch(
         self, generator: torch.Generator, progress: Callable[[float], None]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.report.figures.board_view import BoardView
-from benchbench.tables.cost_tables import cost_table
+from benchbench.tables.cost_tables import STEADY, cost_table, unsteadiness
 from benchbench.tables.results import Results, lines_of_runs
 
 _MACHINE = ["device", "threads", "precision", "runs_per_device"]
@@ -53,7 +53,17 @@ def costs_of(view: BoardView, results: Results) -> Iterator[tuple[Cost, Mapping[
             if mean > 0:
                 means[label] = mean
         if len(means) > 1:
-            yield cost, means
+            yield _marked(cost, runs.values()), means
+
+
+def _marked(cost: Cost, tables: Iterable[pd.DataFrame]) -> Cost:
+    """Return the cost with a mark in its title where the runs of a row differ too much for a mean."""
+    if cost.column != "ms_per_case_p50":  # the others depend on the number of epochs and cases too
+        return cost
+    factor = max(unsteadiness(lines[cost.column]) for lines in tables)
+    if factor <= STEADY:
+        return cost
+    return cost._replace(title=f"{cost.title} (runs differ {factor:.1f} times)")
 
 
 def _runs_with(cost: Cost, view: BoardView, results: Results, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
