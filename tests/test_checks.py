@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,8 @@ loss = "ce"
 one_hot_foreground = true
 optimizer = { name = "adam", lr = 1e-3 }
 """
-seen: list[Geometry] = []
+seen_file: Path | None = None
+"""Every geometry for which the model was built, a line each."""
 
 
 class Discs:
@@ -41,7 +46,9 @@ class Discs:
 
 
 def build_picky(geometry: Geometry, *, width: int = 8, depth: int = 2) -> nn.Module:
-    seen.append(geometry)
+    if seen_file is not None:  # models are built in a child process
+        with seen_file.open("a") as file:
+            file.write(f"{tuple(geometry)}\n")
     assert torch.get_default_device().type == "meta", "no memory is spent on weights"
     if depth > 5:
         raise IncompatibleError(f"picky: depth is {depth}, expected at most 5; choose another")
@@ -66,10 +73,13 @@ def read(tmp_path: Path, plugins: Registry, text: str = FILE) -> Benchmark:
     return read_benchmark(path, check=plugins.check)
 
 
-def test_a_geometry_that_a_model_refuses_is_reported_before_anything_runs(tmp_path: Path) -> None:
+def test_a_geometry_that_a_model_refuses_is_reported_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugins = registry()
     benchmark = read(tmp_path, plugins)
-    seen.clear()
+    log = tmp_path / "seen.txt"
+    monkeypatch.setattr("test_checks.seen_file", log)
     with pytest.raises(SpecError) as caught:
         check_models(benchmark, plan_runs(benchmark, plugins), plugins)
     (problem,) = caught.value.problems
@@ -77,7 +87,33 @@ def test_a_geometry_that_a_model_refuses_is_reported_before_anything_runs(tmp_pa
         "dataset 'discs', variant 'deep': picky: depth is 9, expected at most 5; choose another"
     )
     # one foreground channel more, background before the two classes; once for each variant, not for each fold
-    assert seen == [Geometry(3, 3, (32, 64))] * 2
+    assert log.read_text().splitlines() == ["(3, 3, (32, 64))"] * 2
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda: os._exit(0), "ends the process with exit code 0"),
+        (lambda: os._exit(3), "ends the process with exit code 3"),
+        (lambda: sys.exit(0), "ends the process with exit code 0"),
+        (lambda: sys.exit(4), "ends the process with exit code 4"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "ends the process by signal 9 (SIGKILL)"),
+    ],
+)
+def test_a_model_that_ends_the_process_is_named_and_the_others_are_checked(
+    tmp_path: Path, end: Callable[[], None], reason: str
+) -> None:
+    def build(geometry: Geometry, *, width: int = 8, depth: int = 2) -> nn.Module:
+        if depth > 5:
+            end()
+        return nn.Conv2d(geometry.in_channels, width, 1)
+
+    plugins = registry(build)
+    benchmark = read(tmp_path, plugins)
+    runs = plan_runs(benchmark, plugins)
+    exits = check_models(benchmark, runs, plugins)
+    assert set(exits) == {run.key for run in runs if run.variant == "deep"}
+    assert {*exits.values()} == {f"model 'picky': building it {reason}; correct or uninstall its plugin"}
 
 
 def test_missing_weights_fail_the_run_and_not_the_check(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from carry import Recorder, carry, tables
-from toy_benchmark import Finished, write_benchmark, write_data
+from commands import benchbench
+from toy_benchmark import PAIR, Finished, write_benchmark, write_data
 
 from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecError
 from benchbench.launch import RunEvent
@@ -366,6 +367,48 @@ def test_the_record_and_log_of_another_process_at_the_same_run_stay(
         "another process is at this run; wait for it or stop it"
     ]
     assert (folder.path / "worker.log").read_text() == "of the other process"
+
+
+def test_a_model_whose_build_exits_fails_with_its_name_and_the_others_are_done(
+    finished: Finished, tmp_path: Path
+) -> None:
+    file = write_benchmark(tmp_path, PAIR)
+    words = ["--data-root", finished.data, "--jobs", 0, "--only", "fold=0", "--set", "protocol.epochs=1"]
+    done = benchbench("run", file, *words, "--set", 'models.plain.explode="build exits"', cwd=tmp_path)
+    assert done.returncode == 1
+    reason = "model 'plain': building it ends the process with exit code 3"
+    assert f"note: {reason}; correct or uninstall its plugin; its runs fail" in done.stderr
+    folder = ResultsFolder(tmp_path / "results" / "squares")
+    states = {key.model: folder.run(key).read_record() for key in (FIRST, FIRST._replace(model="plain_too"))}
+    assert {model: record and record.status for model, record in states.items()} == {
+        "plain": "failed",
+        "plain_too": "done",
+    }
+    assert reason in (states["plain"] or record_of(finished)).reason
+
+
+def test_a_model_whose_build_exits_does_not_end_show_or_check(tmp_path: Path) -> None:
+    for command in ("show", "check"):
+        done = benchbench(command, "plain", "--set", "explode=build exits", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "error: model 'plain': building it ends the process with exit code 3" in done.stderr
+
+
+@records_only
+def test_a_dataset_that_raises_is_one_line(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("patient")
+
+    words = ("run", benchmark_file, "--data-root", squares, "--jobs", 0)
+    for name in ("cases", "files"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"toy_plugin.Squares.{name}", fail)
+            done = benchbench(*words, cwd=tmp_path)
+        assert done.returncode == 3
+        assert done.stderr.splitlines()[0].startswith(f"error: squares: its plugin failed in {name}(")
+        assert "KeyError: 'patient'" in done.stderr
 
 
 @records_only

@@ -3,13 +3,18 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
+import json
 from collections.abc import Callable
 from importlib.metadata import PathDistribution
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from commands import benchbench
 
+from benchbench import DataError, Dataset
+from benchbench.data.case_checks import load_case
+from benchbench.data.guarded import Guarded
 from benchbench.errors import PluginError
 from benchbench.registry.parameters import check_params, resolve_params
 from benchbench.registry.registry import Registry, discover, load
@@ -252,3 +257,49 @@ def test_a_partial_has_the_digest_of_the_module_of_its_function(
 ) -> None:
     _, factory = package
     assert source_digest(functools.partial(factory, width=3)) == source_digest(factory)
+
+
+def test_what_a_plugin_prints_at_import_goes_to_a_log_and_not_into_the_output(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "print('hello from the plugin')\n" + MODEL.replace("NAME", "alpha_net")
+    install("alpha", source.replace("    return [", "    print('hello from its hook')\n    return ["))
+    real = discover
+    monkeypatch.setattr("benchbench.registry.registry.discover", lambda: real(["alpha"]))
+    done = benchbench("list", "--json", cwd=tmp_path)
+    assert [model["name"] for model in json.loads(done.stdout)["models"]] == ["alpha_net"]
+    assert done.stderr == ""
+    log = (tmp_path / "cache" / "plugins.log").read_text()
+    assert "alpha printed when it was imported: hello from the plugin\nhello from its hook" in log
+
+
+@pytest.mark.parametrize("name", ["task", "cases", "files", "metadata"])
+@pytest.mark.parametrize("error", [KeyError("seg"), SystemExit(3), OSError("no such thing")])
+def test_whatever_a_dataset_raises_is_one_line_with_its_name(name: str, error: BaseException) -> None:
+    class Faulty:
+        def __getattribute__(self, attribute: str) -> Any:
+            if attribute == name:
+                raise error
+            return super().__getattribute__(attribute)
+
+    dataset = Guarded("discs", cast("Dataset", Faulty()))
+    reads = {
+        "task": lambda: dataset.task,
+        "cases": dataset.cases,
+        "files": lambda: dataset.files("one"),
+        "metadata": dataset.metadata,
+    }
+    with pytest.raises(DataError) as caught:
+        reads[name]()
+    assert str(caught.value).startswith(f"discs: its plugin failed in {name}")
+    assert type(error).__name__ in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_case_that_ends_the_process_is_one_line_with_its_name() -> None:
+    class Faulty:
+        def load(self, _: str) -> None:
+            raise SystemExit(3)
+
+    with pytest.raises(DataError, match=r"one: the dataset plugin failed: SystemExit: 3"):
+        load_case(cast("Dataset", Faulty()), "one")

@@ -98,6 +98,7 @@ def _run(words: list[str]) -> int:
     """Carry out a command and return its exit code; an expected failure prints one line per problem."""
     from benchbench.errors import BenchbenchError, storage_error  # noqa: PLC0415 after --help has answered
 
+    _log_plugins()
     try:
         returned: Any = cli.main(words, standalone_mode=False)
     except click.ClickException as error:
@@ -120,6 +121,30 @@ def _run(words: list[str]) -> int:
         click.echo(f"error: {failure}", err=True)
         return failure.exit_code
     return returned if isinstance(returned, int) else 0
+
+
+def _log_plugins() -> None:
+    """Let what plugins print when they are imported go to plugins.log in the cache, which only then is created."""
+    import logging  # noqa: PLC0415 after --help has answered
+
+    from benchbench.cli.options import default_cache  # noqa: PLC0415
+
+    class LazyFile(logging.FileHandler):
+        def _open(self) -> Any:
+            os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)  # noqa: PTH103, PTH120 a str of logging
+            return super()._open()
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
+            """Do without the log where the cache cannot be written."""
+
+    logger = logging.getLogger("benchbench.plugins")
+    for handler in [*logger.handlers]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(logging.INFO)
+    log = LazyFile(default_cache() / "plugins.log", delay=True)
+    log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(log)
 
 
 class _TerminatedError(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -11,7 +11,7 @@ import click
 from benchbench.errors import UsageError
 from benchbench.launch.preflight import check_models, check_steps
 from benchbench.plan.expand import plan_runs
-from benchbench.plan.run import Run
+from benchbench.plan.run import Run, RunKey
 from benchbench.plan.select import select_runs
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark, read_benchmark
@@ -27,6 +27,8 @@ class Plan(NamedTuple):
     runs: list[Run]
     selected: list[Run]
     """The runs that match `--only`."""
+    exits: Mapping[RunKey, str]
+    """The selected runs whose model ends the process that builds it, and how."""
 
 
 def read_plans(
@@ -42,7 +44,7 @@ def read_plans(
         benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
         runs = plan_runs(benchmark, registry)
         check_steps(benchmark)
-        return Plan(benchmark, runs, runs)
+        return Plan(benchmark, runs, runs, {})
 
     plans = _apply_to_all(read, files)
     _check_result_names(files, plans)
@@ -54,8 +56,22 @@ def read_plans(
     for file, plan in zip(files, plans, strict=True):
         if not plan.selected:
             click.echo(f"{file}: skipped, because --only {' '.join(only)} selects none of its runs")
-    _apply_to_all(lambda plan: check_models(plan.benchmark, plan.selected, registry), selected)
-    return selected
+    return _check_all_models(selected, registry)
+
+
+def _check_all_models(plans: Sequence[Plan], registry: Registry) -> list[Plan]:
+    """Build the models of all plans; one that ends the process is named, and the others go on."""
+
+    def check(plan: Plan) -> Plan:
+        return plan._replace(exits=check_models(plan.benchmark, plan.selected, registry))
+
+    checked = _apply_to_all(check, plans)
+    messages: dict[str, None] = {}
+    for plan in checked:
+        messages.update(dict.fromkeys(plan.exits.values()))
+    for message in messages:
+        click.echo(f"note: {message}; its runs fail", err=True)
+    return checked
 
 
 def _check_result_names(files: Sequence[Path], plans: Sequence[Plan]) -> None:

@@ -28,7 +28,9 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
     A model is built with its default parameters; a smaller one, with --set width=8, is quicker. A dataset is
     checked on a phantom, or on the real files if --data-root has them.
     """
-    from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
+    from benchbench.cli.model_details import usual_geometries  # noqa: PLC0415 after --help has answered
+    from benchbench.contract import DatasetPlugin  # noqa: PLC0415
+    from benchbench.launch.preflight import find_refusals  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.testing import examine_dataset, examine_model  # noqa: PLC0415
 
@@ -37,7 +39,10 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
         params = read_params(plugin.open, overrides)
         report = examine_dataset(plugin, _existing_folder(data_root, name), params)
     else:
-        report = examine_model(plugin, read_params(plugin.build, overrides), compiled=compiled)
+        params = read_params(plugin.build, overrides)
+        for geometry in usual_geometries(plugin, regions=1):
+            find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one
+        report = examine_model(plugin, params, compiled=compiled)
     _print(report)
     return 1 if report.failed else 0
 

@@ -175,10 +175,10 @@ def _describe_state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Pat
     try:
         dataset = open_dataset(plugin, {}, data_root=data_root)
         cases = dataset.cases()
+        patients = {case.patient for case in cases}
+        with_metadata = len(patients & set(dataset.metadata()))
     except DataError as error:
         return f"not usable: {error}"
-    patients = {case.patient for case in cases}
-    with_metadata = len(patients & set(dataset.metadata()))
     completeness = _describe_completeness(len(patients), plugin.download.patients)
     if is_phantom(folder):
         completeness = "phantom data"

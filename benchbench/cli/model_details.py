@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin
 from benchbench.engine.cost.network_cost import COUNTER, measure_cost, measure_receptive_field
-from benchbench.errors import IncompatibleError, UsageError
+from benchbench.errors import IncompatibleError, PluginError, UsageError
 from benchbench.launch.preflight import find_refusals
+from benchbench.registry.faults import task_of
 from benchbench.registry.parameters import check_params, resolve_params
 from benchbench.registry.registry import Registry
 
@@ -42,6 +42,7 @@ def usual_geometries(plugin: ModelPlugin, *, regions: int) -> list[Geometry]:
 def cost_lines(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> Iterator[str]:
     """Yield parameters, multiply-adds, receptive field, and which modules are not counted."""
     place = f"at {geometry.in_channels} -> {geometry.out_channels}, {format_size(geometry.patch)}"
+    find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one
     try:
         cost = measure_cost(plugin, geometry, params)
     except IncompatibleError as error:
@@ -97,7 +98,10 @@ def _try_dataset(
     """Return the numbers of channels and regions, and why the model cannot be built for them ('' if it can)."""
     if problems := check_params(dataset.open, {}):
         return "", problems[0][1]
-    task = dataset.open(Path(), **resolve_params(dataset.open, {})).task  # opening reads no file
+    try:
+        task = task_of(dataset, resolve_params(dataset.open, {}))
+    except PluginError as error:
+        return "", str(error)
     channels = len(task.channels)
     regions = len(task.regions)
     reasons = find_refusals(plugin, geometry._replace(in_channels=channels, out_channels=regions), params)

@@ -9,6 +9,7 @@ from benchbench.cli.model_details import format_size, usual_geometries
 from benchbench.contract import Geometry, ModelPlugin, Published
 from benchbench.engine.cost.network_cost import Cost, measure_cost
 from benchbench.errors import IncompatibleError
+from benchbench.launch.preflight import find_refusals
 from benchbench.registry.registry import Installed
 
 _HEAD = """# Models
@@ -47,6 +48,7 @@ def _row(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], pub
     channels = f"{geometry.in_channels} → {geometry.out_channels}"
     size = format_size(geometry.patch)
     place = (f"`{plugin.name}`", settings, channels, size)
+    find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one
     try:
         cost = measure_cost(plugin, geometry, params)
     except IncompatibleError as error:

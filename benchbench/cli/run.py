@@ -128,7 +128,13 @@ def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd
 
     with progress_display(is_terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(
-            plan.benchmark, plan.runs, plan.selected, registry=registry, machine=machine, observer=observer
+            plan.benchmark,
+            plan.runs,
+            plan.selected,
+            registry=registry,
+            machine=machine,
+            observer=observer,
+            exits=plan.exits,
         )
     print_summary(folder)
     unfinished = sum(record is None or record.status != "done" for record in records)

@@ -28,7 +28,7 @@ def load_case(dataset: Dataset, case_id: str) -> Case:
             f"{case_id}: found a case that needs more memory than is free, expected one that fits; free memory, or"
             " use fewer --jobs or --threads"
         ) from error
-    except Exception as error:  # a plugin may raise anything; the other cases are not affected
+    except (Exception, SystemExit) as error:  # a plugin may raise anything; the other cases are not affected
         raise DataError(f"{case_id}: the dataset plugin failed: {type(error).__name__}: {error}") from error
     if problems := check_case(case, dataset.task, case_id):
         raise DataError(*problems)

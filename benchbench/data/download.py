@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from benchbench.contract import DatasetPlugin
 from benchbench.data.fetch import Fetched, Fetcher
+from benchbench.data.guarded import Guarded
 from benchbench.data.unpack import unpack
 from benchbench.errors import DataError, UsageError
 
@@ -74,7 +75,7 @@ def _assemble(plugin: DatasetPlugin, fetched: Sequence[Fetched], folder: Path) -
     folder.mkdir()
     sources = [_add(source, folder) for source in fetched]
     try:
-        cases = len(plugin.open(folder).cases())
+        cases = len(Guarded(plugin.name, plugin.open(folder)).cases())
     except DataError as error:
         raise DataError(
             f"{plugin.name}: the downloaded files do not have the expected layout; they are kept in {folder}",

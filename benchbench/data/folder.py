@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.contract import Dataset, DatasetPlugin
-from benchbench.errors import DataNotFoundError
+from benchbench.data.guarded import Guarded
+from benchbench.errors import DataError, DataNotFoundError
+from benchbench.registry.faults import plugin_faults
 
 
 def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root: Path | None) -> Dataset:
@@ -15,6 +17,7 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
 
     Raises:
         DataNotFoundError: there is no data root or no such folder; says where to get the data.
+        DataError: the plugin failed.
     """
     if data_root is None:
         raise DataNotFoundError(
@@ -23,7 +26,8 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
     folder = data_root / plugin.name
     if not folder.is_dir():
         raise DataNotFoundError(f"{plugin.name}: no folder {folder}; {where_to_get(plugin)}")
-    return plugin.open(folder, **params)
+    with plugin_faults(plugin.name, "open()", DataError):
+        return Guarded(plugin.name, plugin.open(folder, **params))
 
 
 def where_to_get(plugin: DatasetPlugin) -> str:

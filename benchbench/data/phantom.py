@@ -11,7 +11,8 @@ from pathlib import Path
 from benchbench.contract import DatasetPlugin
 from benchbench.data.atomic import new_folder
 from benchbench.data.checksums import content_problem, folder_checksums
-from benchbench.errors import UsageError, storage_error
+from benchbench.errors import DataError, UsageError, storage_error
+from benchbench.registry.faults import plugin_faults
 from benchbench.registry.sources import source_digest
 from benchbench.spec.benchmark_file import PhantomSize
 
@@ -28,6 +29,7 @@ def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> Non
 
     Raises:
         UsageError: the folder is not empty.
+        DataError: the plugin failed.
         StorageError: the folder cannot be written.
     """
     try:
@@ -66,7 +68,7 @@ def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Pa
 
 def _write(plugin: DatasetPlugin, folder: Path, size: PhantomSize, *, replace: bool) -> None:
     with new_folder(folder, replace=replace) as temporary:
-        plugin.phantom(temporary, patients=size.patients, size=size.size, seed=size.seed)
+        _generate(plugin, temporary, size)
         marker = {
             "phantom": True,
             "dataset": plugin.name,
@@ -74,6 +76,17 @@ def _write(plugin: DatasetPlugin, folder: Path, size: PhantomSize, *, replace: b
             "files": folder_checksums(temporary),
         }
         (temporary / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+
+
+def _generate(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> None:
+    storage: OSError | None = None
+    with plugin_faults(plugin.name, "phantom()", DataError):
+        try:
+            plugin.phantom(folder, patients=size.patients, size=size.size, seed=size.seed)
+        except OSError as error:
+            storage = error
+    if storage is not None:  # not a fault of the plugin
+        raise storage
 
 
 def _damage(folder: Path) -> str:

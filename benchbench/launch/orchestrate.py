@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from benchbench.data.cache import using
@@ -22,6 +22,7 @@ from benchbench.report.page.index import write_index
 from benchbench.results.folder import ResultsFolder, results_folder
 from benchbench.results.manifest import plan_manifest
 from benchbench.results.record import Record
+from benchbench.results.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import Benchmark
 
@@ -36,10 +37,12 @@ def carry_out(
     registry: Registry,
     machine: Machine,
     observer: Observer,
+    exits: Mapping[RunKey, str] | None = None,
 ) -> tuple[ResultsFolder, list[Record | None]]:
     """Carry out the selected runs that are not done, and write the report.
 
-    Returns the results folder, and the records in the order of `selected`.
+    Returns the results folder, and the records in the order of `selected`. `exits` has the runs whose model ends
+    the process that builds it, and how: they fail without being started.
 
     Raises:
         UsageError: a run has more processes than there are devices.
@@ -62,8 +65,8 @@ def carry_out(
         preparation.verify_all([run for run in selected if run.key in todo])
         folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
-        if unfinished:
-            _launch_all(_launcher(machine, processes), unfinished, folder, observer)
+        startable = _without_exits(unfinished, exits or {}, observer)
+        _launch_all(_launcher(machine, processes), startable, folder, observer)
         results = write_tables(folder)
         # pages and pictures take long: an interrupted process ends without them
         write_page(folder, results, pictures=machine.pictures)
@@ -71,10 +74,29 @@ def carry_out(
         return folder, [assignment.folder.read_record() for assignment in assignments]
 
 
+def _without_exits(
+    assignments: Sequence[Assignment], exits: Mapping[RunKey, str], observer: Observer
+) -> list[Assignment]:
+    """Record the failure of each run whose model ends the process that builds it, and return the other runs."""
+    others: list[Assignment] = []
+    for assignment in assignments:
+        if assignment.key not in exits:
+            others.append(assignment)
+            continue
+        reason = exits[assignment.key]
+        record = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
+        with assignment.folder.lock(LOCK_SECONDS):
+            assignment.folder.write_record(record)
+        observer.on_run_event(assignment.key, record)
+    return others
+
+
 def _launch_all(
     launch: Launcher, unfinished: Sequence[Assignment], folder: ResultsFolder, observer: Observer
 ) -> None:
     """Carry out the runs; where that fails, write the tables of the runs that are done."""
+    if not unfinished:
+        return
     try:
         launch(unfinished, partial(_on_run_event, _PeriodicTables(folder), observer))
     except BaseException:

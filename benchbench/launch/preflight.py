@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +14,11 @@ from benchbench.contract import Geometry, ModelPlugin, Task
 from benchbench.engine.augmentation.augment import check_patch
 from benchbench.engine.augmentation.host_augment import check_albumentations
 from benchbench.engine.network.network import geometry_for
-from benchbench.errors import IncompatibleError, SpecError
+from benchbench.errors import IncompatibleError, PluginError, SpecError
+from benchbench.launch.child import ChildExitError, call_in_child
 from benchbench.launch.network_checks import network_problems, smallest_part
-from benchbench.plan.run import Run
+from benchbench.plan.run import Run, RunKey
+from benchbench.registry.faults import task_of
 from benchbench.registry.registry import Registry
 from benchbench.spec.augmentation import Albumentations
 from benchbench.spec.benchmark import Benchmark
@@ -43,34 +44,47 @@ def check_steps(benchmark: Benchmark) -> None:
         raise SpecError(*problems)
 
 
-def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) -> None:
-    """Build each model once for each geometry that it gets.
+class BuildExitError(PluginError):
+    """Building a model ends the process."""
+
+
+def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) -> dict[RunKey, str]:
+    """Build each model once for each geometry that it gets, in a child process.
+
+    Returns the runs whose model ends the process that builds it, and how.
 
     Raises:
         SpecError: with every geometry that a model refuses, and the reason.
     """
     problems: dict[str, None] = {}  # in order, without repetition
-    built: set[str] = set()
+    exits: dict[RunKey, str] = {}
+    built: dict[str, str] = {}  # pairing of a model with a geometry -> how building it ends the process, or ''
     for run in runs:
         if run.members:
             continue  # an ensemble's members are runs of their own
-        # opening reads no voxels and, before `cases`, no folder
-        task = registry.dataset(run.dataset.name).open(Path(), **run.dataset.params).task
+        task = task_of(registry.dataset(run.dataset.name), run.dataset.params)
         geometry = _geometry(run.protocol, task)
         pairing = f"{run.model} {geometry} {smallest_part(run.protocol)} {bool(task.ignored)}"
         if pairing in built:
+            if built[pairing]:
+                exits[run.key] = built[pairing]
             continue
-        built.add(pairing)
+        built[pairing] = ""
         where = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
         if run.variant != "default":
             where += f", variant '{run.variant}'"
         inspect = partial(network_problems, geometry=geometry, protocol=run.protocol, task=task)
         # a model that fails in another way fails only its own runs, which give the reason
         plugin = registry.model(run.model.name)
-        refusals = find_refusals(plugin, geometry, run.model.params, inspect=inspect) or ()
+        try:
+            refusals = find_refusals(plugin, geometry, run.model.params, inspect=inspect) or ()
+        except BuildExitError as error:
+            built[pairing] = exits[run.key] = str(error)
+            continue
         problems.update(dict.fromkeys(f"{where}: {problem}" for problem in refusals))
     if problems:
         raise SpecError(*problems)
+    return exits
 
 
 def find_refusals(
@@ -82,9 +96,26 @@ def find_refusals(
 ) -> tuple[str, ...] | None:
     """Return why a model refuses a geometry, () where it does not; None where it fails in another way.
 
-    The model is built without memory for its weights, unless it reads them while it is built. `inspect` yields
-    further problems of the built model.
+    The model is built in a child process, without memory for its weights unless it reads them while it is built.
+    `inspect` yields further problems of the built model.
+
+    Raises:
+        BuildExitError: building the model ends the process.
     """
+    try:
+        return call_in_child(partial(_find_refusals, plugin, geometry, params, inspect))
+    except ChildExitError as error:
+        raise BuildExitError(
+            f"model '{plugin.name}': building it {error}; correct or uninstall its plugin"
+        ) from error
+
+
+def _find_refusals(
+    plugin: ModelPlugin,
+    geometry: Geometry,
+    params: Mapping[str, Any],
+    inspect: Callable[[nn.Module], Iterable[str]],
+) -> tuple[str, ...] | None:
     for device in ("meta", "cpu"):
         with contextlib.suppress(Exception):  # a plugin may raise anything
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import sys
@@ -23,6 +24,7 @@ def main() -> int:
     """Carry out the run; the exit code is 0 if there is a record."""
     assignment: Assignment = pickle.load(sys.stdin.buffer)  # noqa: S301 from the process that started us
     end_with_parent(_wait_for_parent)
+    _log_to_stderr()
     # output of plugins goes to the log, so that standard output carries progress only
     reports = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -45,6 +47,13 @@ def main() -> int:
         reports.write(json.dumps({"error": str(error)}) + "\n")
         return error.exit_code
     return 0
+
+
+def _log_to_stderr() -> None:
+    """Let everything that benchbench logs go to standard error, which is worker.log."""
+    logger = logging.getLogger("benchbench")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler())
 
 
 def _wait_for_parent() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from benchbench.contract import Task
 from benchbench.images.arrays import MOST_REGIONS
+from benchbench.registry.faults import task_of
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark
@@ -71,9 +71,9 @@ def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
 
 
 def _task_of(entry: Entry, registry: Registry) -> Task:
-    factory = registry.dataset(entry.name).open
+    plugin = registry.dataset(entry.name)
     # opening reads no voxels and, before `cases`, no folder
-    return factory(Path(), **resolve_params(factory, entry.params)).task
+    return task_of(plugin, resolve_params(plugin.open, entry.params))
 
 
 def _do_overlap(regions: Regions) -> bool:

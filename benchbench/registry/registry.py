@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +20,8 @@ from benchbench.registry.parameters import check_params
 from benchbench.spec.document import nearest
 
 P = TypeVar("P", DatasetPlugin, ModelPlugin)
+PLUGIN_LOGGER = "benchbench.plugins"
+"""Logger of what plugins print when they are imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ def load(points: Sequence[EntryPoint]) -> Registry:
     for point in points:
         origin = _origin(point)
         try:
-            plugins = _load_plugins(point)
+            plugins = _load_quietly(point)
         except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything
             reason = f"{type(error).__name__}: {error}"
             broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
@@ -152,6 +157,17 @@ def _origin(point: EntryPoint) -> Origin:
     if point.dist:
         name, release = point.dist.name, point.dist.version
     return Origin(entry_point=point.name, module=point.value, distribution=name, version=release)
+
+
+def _load_quietly(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
+    """Load the plugins of an entry point; what its modules print goes to the log, not into the output."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            return _load_plugins(point)
+    finally:
+        if text := printed.getvalue().strip():
+            logging.getLogger(PLUGIN_LOGGER).info("%s printed when it was imported: %s", point.name, text)
 
 
 def _load_plugins(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:

@@ -52,13 +52,15 @@ def _carry_out(assignment: Assignment, report: ProgressListener) -> Record:
         if assignment.protocol.world_size > 1:
             return run_model_in_processes(assignment, report, describe=_describe_failure)
         return run_model(assignment, report)
-    except Exception as error:  # noqa: BLE001 a failed run is a row of the tables, with its reason
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and assignment.protocol.world_size > 1:
+            raise  # a signal to stop
         traceback.print_exc()
         reason = _describe_failure(error)
         return assignment.record(status="failed", reason=reason, provenance=provenance_of(assignment), seconds=0)
 
 
-def _describe_failure(error: Exception) -> str:
+def _describe_failure(error: BaseException) -> str:
     if isinstance(error, BenchbenchError):
         return str(error)
     message = str(error).strip() or "no message"

@@ -28,6 +28,7 @@ def take_over(assignment: Assignment) -> Record | None:
 
 
 def _copy(source: RunFolder, record: Record, assignment: Assignment) -> Record:
+    source.verify_all(record)
     names = [name for name in _TABLES_WITH_KEYS if name in record.files]
     tables = {name: source.read_table(name, record) for name in names}
     source.copy_files_to(assignment.folder)

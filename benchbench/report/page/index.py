@@ -83,12 +83,16 @@ def write_index(root: Path) -> None:
         return
     folders = [folder for folder in benchmark_folders(root) if (folder.path / CARD).exists()]
     entries = [_Entry(read_card(folder), folder.path) for folder in folders]
-    benchmarks = [entry for entry in entries if entry.folder.parent == root]
-    rehearsals = [entry for entry in entries if entry.folder.parent == root / "rehearsal"]
+    benchmarks = _entries_in(root, entries)
+    rehearsals = _entries_in(root / "rehearsal", entries)
     if entries:
         _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
     if rehearsals:
         _write_pages(root / "rehearsal", "Rehearsals", rehearsals, has_rehearsals=False)
+
+
+def _entries_in(folder: Path, entries: Sequence[_Entry]) -> list[_Entry]:
+    return [entry for entry in entries if entry.folder.parent == folder]
 
 
 def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_rehearsals: bool) -> None:
