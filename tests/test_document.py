@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import time
 from pathlib import Path
 
 import pytest
+from toy_benchmark import BENCHMARK
 
 from benchbench.errors import SpecError
+from benchbench.spec.benchmark import read_benchmark
 from benchbench.spec.document import Document, nearest, parse_value, read_document
 
 
@@ -209,3 +213,123 @@ def test_a_hint_names_the_nearest_word_or_all_known_words() -> None:
     assert nearest("epoch", ["epochs", "batch"]) == "did you mean 'epochs'?"
     assert nearest("zzz", ["epochs", "batch"]) == "known: epochs, batch"
     assert nearest("zzz", []) == "known: none"
+
+
+# files that would take without end
+
+
+def in_time(text: str, path: Path, *overrides: str) -> str:
+    """Return the one problem of a benchmark file, which must be found within two seconds."""
+    path.write_text(text)
+    start = time.process_time()
+    with pytest.raises(SpecError) as caught:
+        read_benchmark(path, check=lambda *_: (), overrides=overrides)
+    assert time.process_time() - start < 2
+    (problem,) = caught.value.problems
+    assert "\n" not in problem
+    assert len(problem) < 500
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ("[" * 3000 + "]" * 3000, "found arrays or tables nested too deeply, expected at most 32 levels; flatten"),
+        ("[" * 40 + "]" * 40, "found arrays or tables nested too deeply"),
+        ("{ a = " * 500 + "1" + " }" * 500, "found arrays or tables nested too deeply"),
+        ("9" * 5000, "found a number of thousands of digits, expected at most 64 bits; correct it"),
+        (
+            "99999999999999999999",
+            "x: found 99999999999999999999, expected an integer of at most 64 bits; correct it",
+        ),
+        ("1\n" + ".".join("a" * 3000) + " = 1", "found arrays or tables nested too deeply"),
+        ("1\n[" + ".".join("a" * 3000) + "]", "found arrays or tables nested too deeply"),
+        (
+            "1\n" + "".join(f"k{n} = 1\n" for n in range(10_000)),
+            "found 10,025 keys, expected at most 2,000; split",
+        ),
+    ],
+    ids=["arrays", "few arrays", "tables", "digits", "integer", "dotted key", "header", "keys"],
+)
+def test_a_file_without_measure_is_refused_in_one_line_and_in_time(
+    tmp_path: Path, change: str, finding: str
+) -> None:
+    problem = in_time(f"x = {change}\n{BENCHMARK}", tmp_path / "file.toml")
+    assert problem.startswith(f"{tmp_path / 'file.toml'}: ")
+    assert finding in problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        (
+            "folds = 2",
+            "folds = 99999999999999999999",
+            "protocol.folds: found 99999999999999999999, expected an int",
+        ),
+        (
+            "folds = 2",
+            "folds = 1000000",
+            "protocol.folds: input should be less than or equal to 1000, found 1000000",
+        ),
+        ("folds = 2", f'folds = "{"x" * 9999}"', "found 'xxx"),
+        ('title = "Squares"', "", "title: missing"),
+    ],
+)
+def test_a_value_without_measure_is_cut_and_named_by_its_key(
+    tmp_path: Path, old: str, new: str, finding: str
+) -> None:
+    assert finding in in_time(BENCHMARK.replace(old, new), tmp_path / "file.toml")
+
+
+def test_lines_of_an_array_of_ten_thousand_lines_are_counted_in_time(tmp_path: Path) -> None:
+    text = "x = [\n" + "  1,\n" * 10_000 + "]\ny = 1\n"
+    start = time.process_time()
+    assert lines(read(tmp_path, text)) == {("x",): 1, ("y",): 10_003}
+    assert time.process_time() - start < 2
+
+
+def test_many_problems_of_one_kind_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text(BENCHMARK.replace("[protocol]", "[protocol]\n" + "".join(f"k{n} = 1\n" for n in range(1500))))
+    start = time.process_time()
+    with pytest.raises(SpecError) as caught:
+        read_benchmark(path, check=lambda *_: ())
+    assert time.process_time() - start < 2
+    assert len(caught.value.problems) == 21
+    assert caught.value.problems[-1] == "more than 20 problems of this kind; correct these first"
+
+
+def test_a_grid_and_runs_without_measure_are_refused(tmp_path: Path) -> None:
+    grid = "[grid]\n" + "".join(
+        f"'protocol.{key}' = [1, 2, 3, 4]\n" for key in ("epochs", "batch", "keep", "a", "b")
+    )
+    assert "grid: found 1,024 variants, expected at most 1,000; split" in in_time(
+        BENCHMARK + grid, tmp_path / "f.toml"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "finding"),
+    [
+        ("a." * 3000 + "b=1", "found 3001 keys, expected at most 32; shorten the path"),
+        ("protocol.folds=" + "[" * 3000 + "]" * 3000, "--set: found arrays or tables nested too deeply"),
+        (
+            "protocol.folds=99999999999999999999",
+            "found 99999999999999999999, expected an integer of at most 64 bits",
+        ),
+    ],
+)
+def test_an_option_without_measure_is_refused(tmp_path: Path, override: str, finding: str) -> None:
+    assert finding in in_time(BENCHMARK, tmp_path / "file.toml", override)
+
+
+def test_a_file_that_is_no_file_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file.toml")
+    with pytest.raises(SpecError, match=r"file\.toml: found a pipe, socket or device, expected a benchmark file"):
+        read_document(tmp_path / "file.toml")
+    (tmp_path / "large.toml").write_bytes(b"#" * (2**20 + 1))
+    with pytest.raises(
+        SpecError, match=r"large\.toml: found 1,048,577 bytes, expected a benchmark file of at most 1,048,576"
+    ):
+        read_document(tmp_path / "large.toml")

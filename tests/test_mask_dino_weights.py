@@ -228,7 +228,7 @@ class Payload:
 def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = checkpoint(tmp_path / "evil.pth", {"weight": Payload()})
-    with pytest.raises(DataError, match=r"evil\.pth: cannot be read as tensors only"):
+    with pytest.raises(DataError, match=r"evil\.pth: found objects that could run code"):
         convert(file)
     assert not (tmp_path / "it ran").exists()
     with file.open("rb"), pytest.raises(pickle.UnpicklingError):
@@ -243,11 +243,48 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "text.pth"
     file.write_text("not a checkpoint")
-    with pytest.raises(DataError, match="cannot be read as tensors only"):
+    with pytest.raises(DataError, match=r"text\.pth: found .*, expected .*; download it again"):
         convert(file)
-    torch.save([torch.ones(2)], file)
-    with pytest.raises(DataError, match="found no tensors by name"):
-        convert(file)
+    for content in (
+        [torch.ones(2)],
+        {},
+        {"model": {}},
+        {"model": None},
+        {1: torch.ones(2)},
+        {"a": 1},
+        torch.ones(2),
+    ):
+        torch.save(content, file)
+        with pytest.raises(DataError, match=r"text\.pth: found no tensors by name, nor any under 'model'"):
+            convert(file)
+
+
+@pytest.mark.parametrize("place", [0.05, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_damage_is_one_line_without_the_advice_of_torch(tmp_path: Path, place: float) -> None:
+    tensors = {
+        "backbone.stem.conv1.weight": torch.ones(2, 3, 7, 7),
+        "sem_seg_head.predictor.query_feat.weight": torch.ones(3),
+    }
+    file = checkpoint(tmp_path / "a.pth", tensors)
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    at = int(place * len(whole))
+    damaged[at : at + 40] = bytes(range(200, 240))
+    for content in (whole[:at], damaged, whole[at:]):
+        file.write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            convert(file)
+        for problem in caught.value.problems:
+            assert problem.startswith(f"{file}: found ")
+            assert "\n" not in problem
+            assert "weights_only" not in problem
+
+
+def test_a_part_of_a_checkpoint_is_refused_with_the_missing_part(tmp_path: Path) -> None:
+    tensors = published(build(GEOMETRY, **SMALL))
+    part = {name: tensor for name, tensor in tensors.items() if not name.startswith("backbone.")}
+    with pytest.raises(DataError, match=r"a\.pth: found no tensor 'backbone\.\*', expected the whole network"):
+        convert(checkpoint(tmp_path / "a.pth", part))
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:

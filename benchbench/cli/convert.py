@@ -25,8 +25,8 @@ def convert_weights(model: str, file: Path) -> str:
         DataError: the file cannot be converted.
         UsageError: the model has no published weights.
     """
-    from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
-    from benchbench.images.input_files import read_file  # noqa: PLC0415
+    from benchbench.errors import BenchbenchError, DataError, UsageError  # noqa: PLC0415 after --help has answered
+    from benchbench.images.input_files import FileFault, regular_size  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     plugin = discover().model(model)
@@ -34,4 +34,15 @@ def convert_weights(model: str, file: Path) -> str:
         raise UsageError(
             f"convert {model}: this model has no published weights to start from; 'benchbench list' shows others"
         )
-    return read_file(file, plugin.convert, kind="a file of published weights")
+    try:
+        if file.exists() or file.is_symlink():
+            regular_size(file, kind="a file of published weights")
+        return plugin.convert(file)
+    except FileFault as fault:
+        raise DataError(f"{file}: {fault}") from fault
+    except (BenchbenchError, OSError):
+        raise
+    except Exception as error:  # a plugin may raise anything
+        lines = str(error).splitlines() or [""]
+        finding = f"found weights that {model} cannot convert ({type(error).__name__}: {lines[0]})"
+        raise DataError(f"{file}: {finding}, expected a published file; download it again") from error

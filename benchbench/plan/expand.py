@@ -19,6 +19,8 @@ from benchbench.spec.benchmark_file import Entry
 from benchbench.spec.ensembles import EnsembleSpec
 from benchbench.spec.variants import Variant
 
+_MOST_RUNS = 10_000
+
 
 def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     """Return every run, one fold of all models after the other; an ensemble follows its members.
@@ -26,6 +28,7 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     Raises:
         SpecError: names every combination that cannot be run, and why.
     """
+    _check_count(benchmark)
     problems: dict[str, None] = {}  # in order, without repetitions
     for variant in benchmark.variants:
         problems |= dict.fromkeys(pairing_problems(benchmark, variant, registry))
@@ -40,6 +43,19 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     if problems := dict.fromkeys(listing_problems(benchmark, runs)):
         raise SpecError(*problems)
     return sorted(runs, key=_order)
+
+
+def _check_count(benchmark: Benchmark) -> None:
+    """Raise SpecError before more runs are planned than anybody can carry out."""
+    count = 0
+    for variant in benchmark.variants:
+        pairings = len(variant.datasets) * len(variant.models)
+        count += pairings * variant.protocol.folds * len(variant.protocol.seeds)
+    if count > _MOST_RUNS:
+        raise SpecError(
+            f"{benchmark.document.name}: found {count:,} runs, expected at most {_MOST_RUNS:,}; split the file, or"
+            " lower folds, seeds, models or variants"
+        )
 
 
 def _order(run: Run) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchbench.errors import SpecError
 from benchbench.spec.document import Document
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
-from benchbench.spec.messages import describe
+from benchbench.spec.messages import describe, first_problems
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.strict import Count, Strict
 from benchbench.spec.table_specs import ListingSpec, TableSpec
@@ -111,9 +111,9 @@ def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
         # strict JSON mode reads TOML's arrays as tuples and still refuses "5" for 5
         file = BenchmarkFile.model_validate_json(json.dumps(document.data, default=str))
     except ValidationError as error:
-        problems += describe(error, document, BenchmarkFile)
+        problems += first_problems(describe(error, document, BenchmarkFile))
     for kind in ("datasets", "models"):
-        problems += _entry_problems(document, kind, check)
+        problems += first_problems(_entry_problems(document, kind, check))
     if file is not None:
         problems += ensemble_problems(document, file.ensembles, [model.name for model in file.models])
     if file is None or problems:
@@ -123,14 +123,14 @@ def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
 
 def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterator[str]:
     """Yield what is wrong with the entries of a list; entries that the schema refuses are skipped."""
-    names: list[str] = []
+    names: set[str] = set()
     for number, entry in enumerate(_named_entries(document.data.get(kind))):
         if entry is None:
             continue
         name = entry["name"]
         if name in names:
             yield f"{document.where((kind, number))}: {kind}: '{name}' is listed twice; use [[variants]]"
-        names.append(name)
+        names.add(name)
         params = {key: value for key, value in entry.items() if key != "name"}
         for key, message in check(kind, name, params):
             place = document.where((kind, number, key or "name"))

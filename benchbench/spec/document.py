@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import SpecError
+from benchbench.images.input_files import FileFault, regular_size
+from benchbench.spec.toml_text import MOST_LEVELS, KeyPath, TomlFault, key_lines, parse_toml
 
-KeyPath = tuple[str | int, ...]
-
-_KEY = re.compile(r"""((?:[^"'=]|"(?:\\.|[^"\\])*"|'[^']*')+)=""")
+_MOST_BYTES = 2**20
+"""Largest size of a benchmark file."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,30 @@ def read_document(path: Path) -> Document:
     Raises:
         SpecError: the file cannot be read or is not TOML.
     """
+    text = _read_text(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        data = tomllib.loads(text)
+        data = parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(_syntax_error(path, str(error))) from error
+    except TomlFault as fault:
+        raise SpecError(f"{path}: {fault}") from fault
+    origins = {key: f"{path}:{line}" for key, line in key_lines(text)}
+    return Document(name=str(path), data=data, origins=origins)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        size = regular_size(path, kind="a benchmark file")
+        if size > _MOST_BYTES:
+            expected = f"a benchmark file of at most {_MOST_BYTES:,}"
+            raise SpecError(f"{path}: found {size:,} bytes, expected {expected}; give another file")
+        return path.read_text(encoding="utf-8-sig")
+    except FileFault as fault:
+        raise SpecError(f"{path}: {fault}") from fault
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror or error}; give the path of a benchmark file") from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(_syntax_error(path, str(error))) from error
-    origins = {key: f"{path}:{line}" for key, line in _key_lines(text)}
-    return Document(name=str(path), data=data, origins=origins)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -99,72 +113,17 @@ def nearest(word: str, known: Sequence[str]) -> str:
 def parse_value(text: str) -> object:
     """Parse the value of `--set path=value` as TOML; text that is not TOML is returned as a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except TomlFault as fault:
+        raise SpecError(f"--set: {fault}") from fault
 
 
 def _syntax_error(path: Path, message: str) -> str:
     position = re.search(r"\(at line (\d+), column (\d+)\)", message)
     place = f"{path}:{position[1]}" if position else str(path)
     return f"{place}: not valid TOML: {message}"
-
-
-def _key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
-    """Yield the path of every key and table with its line; tomllib does not report lines."""
-    table: KeyPath = ()
-    last_entries: dict[KeyPath, int] = {}  # array of tables -> index of its latest entry
-    for number, statement in _statements(text):
-        if statement.startswith("["):
-            *outer, name = _keys_of(statement)
-            table = (*_numbered(outer, last_entries), name)
-            if statement.startswith("[["):
-                last_entries[table] = last_entries.get(table, -1) + 1
-                table = (*table, last_entries[table])
-            yield table, number
-        elif key := _KEY.match(statement):
-            yield (*table, *_keys_of(f"[{key[1]}]")), number
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each header and each key with its value, which may span lines, with the number of its first line."""
-    first_line, statement = 1, ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        statement += f"{line}\n"
-        if _is_toml(statement):
-            if not statement.lstrip().startswith("#"):
-                yield first_line, statement.strip()
-            first_line, statement = number + 1, ""
-
-
-def _is_toml(text: str) -> bool:
-    try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
-
-
-def _keys_of(header: str) -> list[str]:
-    """Return the unquoted keys of one header."""
-    keys: list[str] = []
-    table: Any = tomllib.loads(header)
-    while table:
-        ((key, table),) = table.items()
-        if isinstance(table, list):
-            table = table[0]
-        keys.append(key)
-    return keys
-
-
-def _numbered(keys: Sequence[str], last_entries: Mapping[KeyPath, int]) -> KeyPath:
-    """Return the path of a table; below an array of tables, the table belongs to the latest entry."""
-    path: KeyPath = ()
-    for key in keys:
-        path = (*path, key)
-        if path in last_entries:
-            path = (*path, last_entries[path])
-    return path
 
 
 def _leaves(changes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -179,6 +138,10 @@ def _leaves(changes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]
 def _resolve(data: Mapping[str, Any], dotted: str, origin: str) -> KeyPath:
     """Return the path of a dotted key; the name of a list's entry becomes its index."""
     keys = dotted.split(".")
+    if len(keys) > MOST_LEVELS:
+        raise SpecError(
+            f"{origin[:80]}...: found {len(keys)} keys, expected at most {MOST_LEVELS}; shorten the path"
+        )
     if not all(keys):
         raise SpecError(f"{origin}: '{dotted}' is not a path; write it like protocol.epochs")
     if len(keys) < 2 or not isinstance(data.get(keys[0]), list):

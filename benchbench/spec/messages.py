@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from benchbench.spec.document import Document
+
+
+_MOST_PROBLEMS = 20
+"""Number of problems of one kind that are listed."""
+_MOST_LETTERS = 200
+"""Length to which a value is cut in a message."""
+
+
+def first_problems(problems: Iterable[str]) -> list[str]:
+    """Return the first problems, and a line that says if there are more; the others are not computed."""
+    listed = list(itertools.islice(problems, _MOST_PROBLEMS + 1))
+    if len(listed) > _MOST_PROBLEMS:
+        listed[-1] = f"more than {_MOST_PROBLEMS} problems of this kind; correct these first"
+    return listed
 
 
 def describe(error: ValidationError, document: Document, schema: type[BaseModel]) -> Iterator[str]:
@@ -48,10 +63,10 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         return _tag_message(details, schema)
     if kind == "literal_error":
-        return f"found {value!r}, expected {context['expected']}"
+        return f"found {_cut(repr(value))}, expected {context['expected']}"
     if kind == "value_error":
         return str(context["error"])
-    return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {value!r}"
+    return f"{details['msg'][0].lower()}{details['msg'][1:]}, found {_cut(repr(value))}"
 
 
 def _tag_message(details: ErrorDetails, schema: type[BaseModel]) -> str:
@@ -105,7 +120,13 @@ def _dotted(path: KeyPath, data: Mapping[str, Any]) -> str:
             continue
         name = value.get("name") if isinstance(value, Mapping) else None
         words.append(str(name or part))
-    return ".".join(words) or "the file"
+    return _cut(".".join(words)) or "the file"
+
+
+def _cut(text: str) -> str:
+    """Return a text in one line and of a length that can be read."""
+    line = text if text.isprintable() else repr(text)[1:-1]
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}..."
 
 
 def _contains(value: object, part: str | int) -> bool:

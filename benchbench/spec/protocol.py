@@ -36,7 +36,7 @@ class Protocol(Strict):
     """Size of the network's input in pixels, one number for each axis. In 2D whole slices are resized by one
     factor to fit the patch and padded with zeros, and predictions are resized back to the grid of the case. In 3D
     the volume keeps its resolution, and the network sees parts of it of this size."""
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """Number of cross-validation folds. Patients, not slices, are split; each patient is tested in one fold."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of each fold's training patients that is set aside for the inner validation, which chooses the

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from benchbench.errors import SpecError
+from benchbench.errors import DataError, SpecError
+from benchbench.images.input_files import read_text
 from benchbench.spec.document import nearest
 from benchbench.spec.strict import NonNegative, Strict
+from benchbench.spec.toml_text import TomlFault, parse_toml
 
 Cell = str | bool | int | float
 
@@ -111,8 +113,11 @@ def _tables_of(file: ReportedFile, benchmark: str) -> Iterator[PrintedTable]:
 def _read(path: Path) -> ReportedFile:
     try:
         # strict JSON mode reads TOML's arrays as tuples
-        return ReportedFile.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_text(path, kind="a file of printed tables")
+        return ReportedFile.model_validate_json(json.dumps(parse_toml(text)))
+    except DataError as error:
+        raise SpecError(*error.problems) from error
+    except (TomlFault, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as TOML ({error}); copy it again") from error
     except ValidationError as error:
         raise SpecError(*_validation_problems(path, error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from benchbench.errors import SpecError
 from benchbench.spec.benchmark_file import BenchmarkFile, Entry, EntryCheck, validate
 from benchbench.spec.document import Document, KeyPath, nearest
 from benchbench.spec.protocol import Protocol
+
+_MOST_VARIANTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,11 @@ def expand_variants(
     Raises:
         SpecError: names every problem of every variant.
     """
+    count = max(len(base.variants), 1) * math.prod(len(values) for values in base.grid.values())
+    if count > _MOST_VARIANTS:
+        place = document.where(("grid",))
+        expected = f"at most {_MOST_VARIANTS:,}"
+        raise SpecError(f"{place}: grid: found {count:,} variants, expected {expected}; split the file")
     variants: list[Variant] = []
     problems: dict[str, None] = {}  # a dict keeps the order and drops repetitions
     labels: set[str] = set()

@@ -16,20 +16,38 @@ from typing import Any
 from unittest import mock
 
 from fuzz_bytes import damage_bytes
-from toy_benchmark import BENCHMARK, PAIR, run_once
+from toy_benchmark import BENCHMARK, PAIR, run_pair_once
 
 from benchbench.cli.benchmark_files import read_plans
 from benchbench.comparison import compare_results
 from benchbench.registry.registry import Registry, discover
-from benchbench.report import write_report
+from benchbench.report import write_report, write_tables
 from benchbench.report.page.index import write_index
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.history import read_history
+from benchbench.tables.results import read_results
 
+_WITH_TABLES, _WITH_PAGE = 0.05, 0.01
+"""Shares of the inputs for which tables and pages are written, which takes a second."""
 _FILE = PAIR.replace(
     "[rehearse]", '[[variants]]\nname = "fast"\nchanges = { protocol = { epochs = 1 } }\n\n[rehearse]'
 )
 _VALUES = ("0", "-1", "1e999", "nan", "inf", "-inf", "true", '""', "[]", "{}", "[[]]", "1979-05-27", '"é\\u0000"')
 _VALUES += ("99999999999999999999", '"../../x"', "[1, 2, 3]", "{ name = 3 }", '["a", "a"]', "0x7fffffffffffffff")
+_VALUES += (
+    "1",
+    "2",
+    "3",
+    "16",
+    "0.5",
+    '"adam"',
+    '"dice"',
+    '"plain"',
+    '"squares"',
+    "[32, 32]",
+    "[0, 1]",
+    "1000000000",
+)
 _VALUES += ("[" * 3000 + "]" * 3000, '"' + "x" * 10000 + '"', "9" * 5000, "{ a = " * 500 + "1" + " }" * 500)
 _LINES = (
     "a = 1",
@@ -94,16 +112,24 @@ def draw_results(rng: random.Random, folder: Path) -> Path:
     files = sorted(path for path in results.rglob("*") if path.is_file() and not path.name.startswith("."))
     for path in rng.sample(files, rng.choice((1, 1, 2))):
         _damage_result(rng, path)
+    (folder / "share").write_text(str(rng.random()))
     return results
 
 
 def read_results_folder(path: Path) -> None:
-    """Write the report of the results without figures, and compare them with themselves."""
+    """Read the results as every command does; for some inputs, write tables and a page without figures."""
     folder = ResultsFolder(path / "squares")
-    with mock.patch("benchbench.report.draw_figures", return_value=[]):
-        write_report(folder)
+    share = float((path.parent / "share").read_text())
+    results = read_results(folder)
+    for key in results.records:
+        read_history(folder.run(key))
     write_index(path)
-    compare_results(str(folder.path), str(folder.path), results=folder.path, metrics=[], dataset=None)
+    if share < _WITH_TABLES:
+        write_tables(folder)
+    if share < _WITH_PAGE:
+        with mock.patch("benchbench.report.draw_figures", return_value=[]):
+            write_report(folder)
+        compare_results("plain", "plain_too", results=folder.path, metrics=[], dataset=None)
 
 
 @cache
@@ -116,7 +142,7 @@ def _template() -> Path:
     """Return the results of a benchmark that is run once for all inputs."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    run_once(folder)
+    run_pair_once(folder)
     return keep_readable(folder / "results")
 
 

@@ -80,7 +80,8 @@ def translate(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a published checkpoint by the names of the parameters here, each once.
 
     Raises:
-        DataError: a name is of another layout, or two names of one tensor have different values.
+        DataError: a name is of another layout, two names of one tensor have different values, or a part of the
+            network is missing.
     """
     tensors: dict[str, Tensor] = {}
     problems = []
@@ -92,6 +93,11 @@ def translate(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
             problems.append(f"'{name}' is no tensor of Mask DINO; give a checkpoint that IDEA-Research published")
         elif not torch.equal(tensors.setdefault(parameter, tensor), tensor):
             problems.append(f"'{name}' differs from another name of the same tensor; the file is damaged")
+    for prefix, (part, _) in _PARTS.items():
+        if not any(name.startswith(part) for name in tensors):
+            problems.append(
+                f"found no tensor '{prefix}*', expected the whole network; download the checkpoint again"
+            )
     if problems:
         raise DataError(*problems[:3])
     return tensors

@@ -34,9 +34,13 @@ def convert(file: Path) -> str:
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataError: it contains anything but tensors, or those of another network.
+        DataError: it contains anything but tensors, those of another network, or those of a part of it.
     """
-    tensors = {name: tensor.contiguous().clone() for name, tensor in translate(read_checkpoint(file)).items()}
+    published = read_checkpoint(file)
+    try:
+        tensors = {name: tensor.contiguous().clone() for name, tensor in translate(published).items()}
+    except DataError as error:
+        raise DataError(*(f"{file}: {problem}" for problem in error.problems)) from error
     content = save(tensors)
     stem = re.sub(r"[^A-Za-z0-9_.]+", "_", file.stem)
     name = f"{stem}-{_digits(content)}"
@@ -55,17 +59,38 @@ def read_checkpoint(file: Path) -> Mapping[str, Tensor]:
         DataNotFoundError: there is no such file.
         DataError: it contains anything but tensors and plain values.
     """
-    try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"{file}: not found; download a checkpoint of IDEA-Research/MaskDINO") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(f"{file}: cannot be read as tensors only ({lines[0]}); give a .pth checkpoint") from error
+    content = _load(file)
     tensors = content.get("model", content) if isinstance(content, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not isinstance(tensors, Mapping) or not tensors or not all(map(_is_named_tensor, tensors.items())):
         raise DataError(f"{file}: found no tensors by name, nor any under 'model'; give a .pth checkpoint")
     return tensors
+
+
+def _load(file: Path) -> Any:
+    """Return the content of a file of tensors and plain values.
+
+    torch's own messages are not passed on: they advise to load the file without protection.
+    """
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataNotFoundError(f"{file}: not found; download a checkpoint of IDEA-Research/MaskDINO") from error
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{file}: found objects that could run code, or damaged ones, expected tensors and plain values;"
+            " download it again, or ask its authors for the tensors alone"
+        ) from error
+    except Exception as error:  # damage makes torch raise anything
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise DataError(
+            f"{file}: found a file that torch cannot read ({reason}), expected a .pth checkpoint; download it"
+            " again"
+        ) from error
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    return isinstance(name, str) and isinstance(value, Tensor)
 
 
 def load_weights(model: nn.Module, name: str) -> str:
