@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from benchbench.errors import SpecError
 from benchbench.plan.run import Run
 from benchbench.spec.benchmark import Benchmark
-from benchbench.spec.document import KeyPath, nearest
+from benchbench.spec.document import nearest
 from benchbench.spec.table_specs import SETTINGS
+from benchbench.spec.toml_text import KeyPath
 
 
 class _Column(NamedTuple):

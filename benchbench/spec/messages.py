@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from benchbench.spec.document import KeyPath, nearest
+from benchbench.spec.document import nearest
+from benchbench.spec.toml_text import KeyPath
 
 _ALBUMENTATIONS = (
     *("ElasticTransform", "GridDistortion", "OpticalDistortion", "ThinPlateSpline", "Affine", "Perspective"),

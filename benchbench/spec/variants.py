@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from benchbench.errors import SpecError
 from benchbench.spec.benchmark_file import BenchmarkFile, Entry, EntryCheck, validate
-from benchbench.spec.document import Document, KeyPath, nearest
+from benchbench.spec.document import Document, nearest
 from benchbench.spec.protocol import Protocol
+from benchbench.spec.toml_text import KeyPath
 
 _MOST_VARIANTS = 1000
 
@@ -42,11 +43,7 @@ def expand_variants(
     Raises:
         SpecError: names every problem of every variant.
     """
-    count = max(len(base.variants), 1) * math.prod(len(values) for values in base.grid.values())
-    if count > _MOST_VARIANTS:
-        place = document.where(("grid",))
-        expected = f"at most {_MOST_VARIANTS:,}"
-        raise SpecError(f"{place}: grid: found {count:,} variants, expected {expected}; split the file")
+    _check_count(document, base)
     variants: list[Variant] = []
     problems: dict[str, None] = {}  # a dict keeps the order and drops repetitions
     labels: set[str] = set()
@@ -69,6 +66,15 @@ def expand_variants(
     if problems:
         raise SpecError(*problems)
     return tuple(variants)
+
+
+def _check_count(document: Document, base: BenchmarkFile) -> None:
+    """Raise SpecError before more variants are expanded than anybody can run."""
+    count = max(len(base.variants), 1) * math.prod(len(values) for values in base.grid.values())
+    if count > _MOST_VARIANTS:
+        place = document.where(("grid",))
+        expected = f"at most {_MOST_VARIANTS:,}"
+        raise SpecError(f"{place}: grid: found {count:,} variants, expected {expected}; split the file")
 
 
 def _points(file: BenchmarkFile) -> Iterator[tuple[str, list[_Change]]]:
