@@ -2,7 +2,8 @@
 
 There is one row for each patient: the channels of the slice with the largest labelled area, then the outlines of
 the labels on one of them. A dataset of one channel is drawn from below and, unless it is a stack of thick slices,
-from the front. The right of the patient is on the left.
+from the front. The right of the patient is on the left, with R and L at the borders of the first panel of a view
+(A and P in a view from the side); a dataset without an affine has no letters.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ GREY_STEP = 12
 
 Plane = tuple[NDArray[Any], NDArray[Any]]
 """Image (C, H, W) and label (H, W) of one slice."""
+Sides = tuple[str, str]
+"""The patient's sides at the left and at the right border of a slice."""
 
 
 def draw(name: str) -> Path:
@@ -81,17 +84,26 @@ def _row(dataset: Dataset, case_id: str) -> NDArray[np.uint8]:
     values = list(dataset.task.regions.values())
     gap = np.full((PANEL, GAP, 3), 255, np.uint8)
     parts: list[NDArray[np.uint8]] = []
-    for image, label in _planes(dataset.load(case_id)):
-        for panel in _panels(image, label, values):
+    for (image, label), sides in _planes(dataset.load(case_id)):
+        panels = list(_panels(image, label, values))
+        _write_sides(panels[0], sides)
+        for panel in panels:
             parts += [panel, gap]
     return np.concatenate(parts[:-1], axis=1)
 
 
-def _planes(case: Case) -> Iterator[Plane]:
-    """Yield the slices to draw, oriented as a radiologist views them."""
+def _write_sides(panel: NDArray[np.uint8], sides: Sides) -> None:
+    for letter, left in zip(sides, (2, PANEL - 11), strict=True):
+        place = (left, PANEL // 2)
+        cv2.putText(panel, letter, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(panel, letter, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def _planes(case: Case) -> Iterator[tuple[Plane, Sides]]:
+    """Yield the slices to draw, oriented as a radiologist views them, and the sides at their borders."""
     image, label = case.image, case.label
     if case.affine is None:
-        yield _slice(image, label, axis=0)
+        yield _slice(image, label, axis=0), ("", "")
         return
     orientation = io_orientation(case.affine)
     to_left_back_up = orientation.copy()
@@ -101,11 +113,11 @@ def _planes(case: Case) -> Iterator[Plane]:
     spacing = np.abs(np.linalg.norm(case.affine[:3, :3], axis=0))[np.argsort(orientation[:, 0])]
     thickest = int(spacing.argmax())
     if spacing[thickest] > 3 * spacing.min():
-        yield _view(image, label, axis=thickest)
+        yield _view(image, label, axis=thickest), ("A", "P") if thickest == 0 else ("R", "L")
         return
-    yield _view(image, label, axis=2)
+    yield _view(image, label, axis=2), ("R", "L")
     if len(image) == 1:
-        yield _view(image, label, axis=1)
+        yield _view(image, label, axis=1), ("R", "L")
 
 
 def _view(image: NDArray[Any], label: NDArray[Any], *, axis: int) -> Plane:

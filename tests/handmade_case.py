@@ -13,6 +13,23 @@ from benchbench.engine.preparation.placement import place
 from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
 
 
+def keep_with_affine(
+    folder: Path, label: np.ndarray, affine: np.ndarray, *, slice_axis: str | None
+) -> PreparedCase:
+    """A case of one channel with bit masks (X, Y, Z) in the axes of its affine; a volume without `slice_axis`."""
+    frame = whole_frame(label.shape, affine, slice_axis=slice_axis)  # type: ignore[arg-type]
+    oriented = np.ascontiguousarray(frame.orient(label))
+    image = oriented * np.uint8(200)
+    if slice_axis is None:
+        case = keep_volume(folder, image[None], oriented)
+    else:
+        case = keep_slices(folder, image[:, None], oriented)
+    described = json.loads((folder / "case.json").read_text())
+    described |= {"frame": frame._asdict(), "affine": affine.tolist(), "spacing_mm": [1.0, 1.0, 1.0]}
+    (folder / "case.json").write_text(json.dumps(described))
+    return PreparedCase(case.case, folder)
+
+
 def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray, **more: np.ndarray) -> PreparedCase:
     """Slices (S, C, H, W) and bit masks (S, H, W), as large as the patch."""
     placement = place(label.shape[1:], label.shape[1:])

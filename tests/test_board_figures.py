@@ -197,6 +197,25 @@ def test_volumes_are_the_voxels_of_the_reference_by_case(view: BoardView, result
         assert (line.voxels, line.dice) == (tp + fn, pytest.approx(2 * tp / (2 * tp + fp + fn)))
 
 
+@pytest.mark.usefixtures("styled", "svg_only")
+def test_panels_of_regions_follow_the_order_of_the_task(tmp_path: Path) -> None:
+    """The task lists the largest region first; the volumes alone would put it last."""
+    folder = plan(tmp_path, [key("one", 0)], metrics=["dice"])
+    cases = {
+        f"case{number:02}": {
+            region: [(size + number, 1, 1, 300)]
+            for region, size in (("whole", 200), ("core", 50), ("enhancing", 90))
+        }
+        for number in range(24)
+    }
+    end(folder, key("one", 0), cases)
+    results = read_results(folder)
+    figure = draw_volume(view_of(results), results)
+    assert figure is not None
+    titles = [word for word in words(figure.svg) if word in {"whole", "core", "enhancing"}]
+    assert titles == ["whole", "core", "enhancing"]
+
+
 def test_a_running_median_is_over_the_cases_of_similar_volume() -> None:
     table = pd.DataFrame({"voxels": range(1, 8), "dice": [0.0, 1.0, 0.2, 0.3, 0.4, 0.5, 0.6]})
     median = running_median(table)["dice"].tolist()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from handmade import PERFECT_0, PERFECT_1, end, key, plan
+from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, key, plan
 
+from benchbench.comparison.board import boards
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import figure_style
@@ -52,6 +54,25 @@ def test_a_curve_is_the_mean_and_the_range_over_folds_up_to_the_shortest_run(tmp
     assert loss.mean.tolist() == [3.5, 2.5, 1.5]
     assert (loss.low.tolist(), loss.high.tolist()) == ([3, 2, 1], [4, 3, 2])
     assert list(of_plain.checkpoints) == [(1, pytest.approx(0.1)), (1, pytest.approx(0.1))]
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_a_model_has_the_colour_of_the_other_figures(tmp_path: Path) -> None:
+    """The plan lists the worst model first, and the best last; colours go to models from the best."""
+    folder = trained(tmp_path, ["worst", "unfinished", "best"])
+    end(folder, key("worst", 0), FOLD_0, best_epoch=1)
+    end(folder, key("unfinished", 1), None, status="failed", reason="memory")
+    results = read_results(folder)
+    (board,) = boards(results)
+    assert list(board.rows) == ["best", "worst"]
+    with figure_style():
+        (figure,) = draw_curves(folder, results, [board])
+    legend = [
+        text
+        for text in re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)
+        if text in {*board.rows, "unfinished"}
+    ]
+    assert legend == ["best", "worst", "unfinished"]
 
 
 @pytest.mark.usefixtures("svg_only")

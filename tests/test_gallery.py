@@ -95,6 +95,19 @@ def words(svg: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("svg_only")
+def test_known_sides_of_the_patient_are_marked_at_the_borders(tmp_path: Path) -> None:
+    planes = [plane._replace(sides=("A", "P") if plane.axis == 2 else ("R", "L")) for plane in THREE]
+    (figure,) = galleries(with_pictures(tmp_path / "known", ["grand"], planes=planes))
+    texts = words(figure.svg)
+    n_cells = 3 * 3  # image, reference and prediction of three cases
+    assert [texts.count(letter) for letter in "RLAP"] == [2 * n_cells, 2 * n_cells, n_cells, n_cells]
+    assert "R and L are the patient's right and left" in figure.caption
+    (unknown,) = galleries(with_pictures(tmp_path / "unknown", ["grand"]))
+    assert not {"R", "L"} & set(words(unknown.svg))
+    assert "right and left" not in unknown.caption
+
+
+@pytest.mark.usefixtures("svg_only")
 def test_models_are_side_by_side_from_the_best_with_the_score_of_each_case(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["grand", "plain"])
     (figure,) = galleries(folder)

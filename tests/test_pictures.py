@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from handmade_case import keep_slices, keep_volume
+from handmade_case import keep_slices, keep_volume, keep_with_affine
 
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import unpack
@@ -56,6 +56,57 @@ def test_a_case_with_an_empty_reference_shows_its_middle_slice(tmp_path: Path) -
     case = keep_slices(tmp_path, bright((5, 1, 32, 32)), np.zeros((5, 32, 32), np.uint8))
     (row,) = picture_rows(case, ["none"], {})
     assert row["at"] == 2
+
+
+AFFINES = [
+    np.diag([*signs, 1.0])[[*order, 3]]
+    for signs in ((1, 1, 1), (-1, -1, 1), (-1, 1, -1), (1, -1, -1))
+    for order in ((0, 1, 2), (2, 0, 1), (1, 0, 2))
+]
+"""Affines of different directions and orders of axes; world axes run to right, anterior and superior."""
+
+
+def marked(affine: np.ndarray) -> np.ndarray:
+    """A label map of one voxel, which is far to the patient's right, front and top."""
+    corners = np.indices((2, 2, 2)).reshape(3, -1).T * 31
+    corner = max(corners.tolist(), key=lambda index: float((affine[:3, :3] @ index).sum()))
+    label = np.zeros((32, 32, 32), np.uint8)
+    label[tuple(corner)] = 1
+    return label
+
+
+@pytest.mark.parametrize("slice_axis", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("affine", AFFINES)
+def test_slices_show_the_right_of_the_patient_on_the_left(
+    tmp_path: Path, affine: np.ndarray, slice_axis: str
+) -> None:
+    case = keep_with_affine(tmp_path / "case", marked(affine), affine, slice_axis=slice_axis)
+    (row,) = picture_rows(case, ["spot"], {})
+    assert tuple(row["sides"]) == (("A", "P") if slice_axis == "sagittal" else ("R", "L"))
+    assert np.argwhere(unpack(row["truth"][0])).tolist() == [[0, 0]]
+    picture = cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture[0, 0] > 150 > picture[-1, -1]
+
+
+@pytest.mark.parametrize("affine", AFFINES)
+def test_planes_of_a_volume_show_the_right_of_the_patient_on_the_left(tmp_path: Path, affine: np.ndarray) -> None:
+    case = keep_with_affine(tmp_path / "case", marked(affine), affine, slice_axis=None)
+    rows = list(picture_rows(case, ["spot"], {}))
+    assert [(row["name"], *row["sides"]) for row in rows] == [
+        ("axial", "R", "L"),
+        ("coronal", "R", "L"),
+        ("sagittal", "A", "P"),
+    ]
+    for row in rows:
+        assert np.argwhere(unpack(row["truth"][0])).tolist() == [[0, 0]]
+
+
+def test_without_an_affine_no_side_is_named(tmp_path: Path) -> None:
+    case = keep_slices(tmp_path, bright((3, 1, 32, 32)), np.ones((3, 32, 32), np.uint8))
+    (row,) = picture_rows(case, ["any"], {})
+    assert tuple(row["sides"]) == ("", "")
+    older = {name: value for name, value in row.items() if name != "sides"}
+    assert Plane.of(older).sides == ("", "")
 
 
 def test_a_transposed_and_flipped_plane_cuts_masks_the_same_way() -> None:

@@ -30,6 +30,8 @@ class Plane(NamedTuple):
     """True, for the rows and for the columns of the picture, if their order is reversed at the end."""
     aspect: float = 1.0
     """Height of a picture's pixel divided by its width; 1 if the spacing is unknown."""
+    sides: tuple[str, str] = ("", "")
+    """The patient's sides at the left and right border: R and L, or A and P; empty where the affine is unknown."""
 
     def cut(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return the plane of an array (..., S, H, W) as rows and columns of a picture, (..., rows, columns)."""
@@ -49,8 +51,9 @@ class Plane(NamedTuple):
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> Plane:
-        """Return the plane stored in columns of a table, as `_asdict` named them."""
-        fields = {name: columns[name] for name in cls._fields}
-        for name in ("rows", "columns", "flipped"):
-            fields[name] = tuple(fields[name])
+        """Return the plane stored in columns of a table, as `_asdict` named them; older tables have no sides."""
+        fields = {name: columns[name] for name in cls._fields if name in columns}
+        for name in ("rows", "columns", "flipped", "sides"):
+            if name in fields:
+                fields[name] = tuple(fields[name])
         return cls(**fields)

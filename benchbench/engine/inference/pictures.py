@@ -6,7 +6,7 @@ The reference chooses the planes, never a prediction, so that all models are sho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,7 +21,16 @@ from benchbench.images.planes import Plane
 Picture = NDArray[np.uint8]
 """(H, W, 3): red, green, blue."""
 _NAMES = ("axial", "coronal", "sagittal")
-_AS_STORED = (False, (False, False))
+_SIDES = {0: ("R", "L"), 1: ("A", "P")}
+"""World axis that runs from left to right in a picture -> the patient's sides at its borders."""
+
+
+class Orientation(NamedTuple):
+    """The way to turn a slice for display."""
+
+    transposed: bool = False
+    flipped: tuple[bool, bool] = (False, False)
+    sides: tuple[str, str] = ("", "")
 
 
 def planes_through(prepared: PreparedCase, masks: Mask) -> list[Plane]:
@@ -69,37 +78,45 @@ def to_rgb(channels: NDArray[Any]) -> Picture:
 
 
 def _slice(prepared: PreparedCase, number: int) -> Plane:
-    """Return a whole slice; upright where the affine is known, else as it is stored."""
-    transposed, flipped = _upright(prepared)
+    """Return a whole slice, in the radiological convention where the affine is known, otherwise as stored."""
+    orientation = _radiological(prepared)
     height, width = prepared.frame.shape[1:]
     name = f"slice {number + 1} of {prepared.frame.shape[0]}"
-    aspect = _aspect(prepared, (2, 1) if transposed else (1, 2))
-    return Plane(name, 0, number, (0, height), (0, width), transposed, flipped, aspect)
+    aspect = _aspect(prepared, (2, 1) if orientation.transposed else (1, 2))
+    return Plane(name, 0, number, (0, height), (0, width), aspect=aspect, **orientation._asdict())
 
 
 def _volume_plane(prepared: PreparedCase, axis: int, index: int) -> Plane:
-    """Return a plane of the cropped part; superior is at the top of the picture where the affine is known."""
+    """Return a plane of the cropped part, in the radiological convention where the affine is known."""
     start, stop = prepared.frame.box[axis]
     others = tuple(other for other in range(3) if other != axis)
     rows, columns = (prepared.frame.box[other] for other in others)
     name = f"across axis {axis + 1}" if prepared.affine is None else _NAMES[axis]
     index = min(max(index, start), stop - 1)
     aspect = _aspect(prepared, others)
-    return Plane(name, axis, index, rows, columns, flipped=(True, False), aspect=aspect)
+    if prepared.affine is None:
+        return Plane(name, axis, index, rows, columns, flipped=(True, False), aspect=aspect)
+    # a volume has the axes (superior, anterior, right): only the sagittal plane has no right
+    sides = _SIDES[1 if axis == 2 else 0]
+    return Plane(name, axis, index, rows, columns, flipped=(True, True), aspect=aspect, sides=sides)
 
 
-def _upright(prepared: PreparedCase) -> tuple[bool, tuple[bool, bool]]:
-    """Return (transposed, flipped) so that superior or anterior is up and the patient's right is on the right."""
+def _radiological(prepared: PreparedCase) -> Orientation:
+    """Return how to turn a slice so that superior or anterior is up, and the patient's right is on the left.
+
+    In a sagittal slice, anterior is on the left.
+    """
     if prepared.affine is None or prepared.affine.shape != (4, 4):
-        return _AS_STORED
+        return Orientation()
     orientation = io_orientation(prepared.affine)  # (3, 2): world axis and direction of each axis of the case
     _, row_axis, column_axis = prepared.frame.axes
     transposed = bool(orientation[row_axis, 0] < orientation[column_axis, 0])
     if transposed:
         row_axis, column_axis = column_axis, row_axis
     runs_up = bool(orientation[row_axis, 1] > 0)
-    runs_right = bool(orientation[column_axis, 1] > 0)
-    return transposed, (runs_up, not runs_right)
+    runs_from_left_or_back = bool(orientation[column_axis, 1] > 0)
+    sides = _SIDES[int(orientation[column_axis, 0])]
+    return Orientation(transposed, (runs_up, runs_from_left_or_back), sides)
 
 
 def _aspect(prepared: PreparedCase, axes: Sequence[int]) -> float:

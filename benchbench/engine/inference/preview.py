@@ -15,6 +15,8 @@ _COLOURS = ((80, 200, 80), (60, 120, 240), (240, 160, 60), (200, 80, 200))  # re
 _GAP = 4
 _LEAST_WIDTH = 192  # of a panel: smaller ones are enlarged by a whole factor
 _WHITE = (255, 255, 255)
+_BLACK = (0, 0, 0)
+_LETTER_WIDTH = 10  # pixels
 
 
 def draw_preview(prepared: PreparedCase, masks: Mask) -> bytes:
@@ -31,20 +33,32 @@ def draw_preview(prepared: PreparedCase, masks: Mask) -> bytes:
         picture = render_plane(prepared, plane)
         reference_plane = plane.cut(reference.swapaxes(0, 1))
         prediction_plane = plane.cut(masks.swapaxes(0, 1))
-        rows.append(_panels(picture, reference_plane, prediction_plane))
+        rows.append(_panels(picture, reference_plane, prediction_plane, plane.sides))
     _, content = cv2.imencode(".png", _stacked(rows)[..., ::-1])  # OpenCV writes blue first
     return content.tobytes()
 
 
-def _panels(picture: Picture, reference: Mask, prediction: Mask) -> Picture:
-    """Return the three panels in a row; reference and prediction (K, H, W)."""
+def _panels(picture: Picture, reference: Mask, prediction: Mask, sides: tuple[str, str]) -> Picture:
+    """Return the three panels in a row, with the patient's sides at the borders; the masks are (K, H, W)."""
     factor = max(1, _LEAST_WIDTH // picture.shape[1])
     picture = picture.repeat(factor, 0).repeat(factor, 1)
     reference = reference.repeat(factor, 1).repeat(factor, 2)
     prediction = prediction.repeat(factor, 1).repeat(factor, 2)
     gap = np.full((picture.shape[0], _GAP, 3), 255, np.uint8)
-    panels = [picture, gap, _outlined(picture, reference), gap, _outlined(picture, prediction)]
-    return np.concatenate(panels, axis=1)
+    panels = [picture.copy(), _outlined(picture, reference), _outlined(picture, prediction)]
+    for panel in panels:
+        _write_sides(panel, sides)
+    first, second, third = panels
+    return np.concatenate([first, gap, second, gap, third], axis=1)
+
+
+def _write_sides(panel: Picture, sides: tuple[str, str]) -> None:
+    """Write a letter at the left and right border, half way down, with a dark edge."""
+    height, width = panel.shape[:2]
+    for letter, left in zip(sides, (2, width - _LETTER_WIDTH), strict=True):
+        place = (left, height // 2)
+        for colour, thickness in ((_BLACK, 3), (_WHITE, 1)):
+            cv2.putText(panel, letter, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, thickness, cv2.LINE_AA)
 
 
 def _stacked(rows: list[Picture]) -> Picture:

@@ -29,7 +29,7 @@ def draw_figures(
     with figure_style():
         for view in board_views(results, boards):
             figures += _draw_board(view, results)
-        figures += draw_curves(folder, results)
+        figures += draw_curves(folder, results, boards)
         if pictures:
             figures += draw_galleries(folder, results)
     return figures

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.plan.run import RunKey
 from benchbench.report.figures.canvas import (
@@ -60,10 +61,14 @@ class Curves:
     """For each run, the epoch of the selected checkpoint and its validation Dice."""
 
 
-def draw_curves(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
-    """Yield the curves of each dataset with a history; up to six rows share axes, more have small panels."""
+def draw_curves(folder: ResultsFolder, results: Results, boards: Sequence[Board] = ()) -> Iterator[Figure]:
+    """Yield the curves of each dataset with a history; up to six rows share axes, more have small panels.
+
+    Rows have the order, and so the colours, that they have in the figures of their board.
+    """
     for dataset in results.manifest.datasets:
-        rows = list(curves_of(folder, results, dataset))
+        order = [label for board in boards if board.dataset == dataset for label in board.rows]
+        rows = _in_order(list(curves_of(folder, results, dataset)), order)
         if not rows:
             continue
         name = name_for("curves", dataset, results)
@@ -73,6 +78,13 @@ def draw_curves(folder: ResultsFolder, results: Results) -> Iterator[Figure]:
         else:
             yield _draw_dice_panels(rows, dataset, name=name, phantom=phantom)
             yield _draw_loss_panels(rows, dataset, name=name, phantom=phantom)
+
+
+def _in_order(rows: Sequence[Curves], order: Sequence[str]) -> list[Curves]:
+    """Return the rows in this order, followed by those that are not in it."""
+    by_label = {row.label: row for row in rows}
+    ranked = [by_label[label] for label in order if label in by_label]
+    return [*ranked, *(row for row in rows if row.label not in order)]
 
 
 def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator[Curves]:

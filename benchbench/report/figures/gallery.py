@@ -64,7 +64,7 @@ def _draw_gallery(folder: ResultsFolder, results: Results, dataset: str, choice:
     return grid.draw(
         name=name_for("gallery", dataset, results),
         title=f"Predictions on {dataset}",
-        caption=_caption(choice),
+        caption=_caption(choice, has_sides=_has_sides(pictures)),
         alt=f"Image, reference and predictions of {join_names(choice.models)} on the {_rules(choice)} case.",
         phantom=results.manifest.phantom,
     )
@@ -93,7 +93,13 @@ def _grid_row(choice: GalleryChoice, chosen: ChosenCase, pictures: Pictures) -> 
 def _panel(plane: CasePlane, masks: Sequence[Mask]) -> Panel:
     rows, columns = plane.reference[0].shape
     ratio = rows * plane.plane.aspect / columns
-    return Panel(image=plane.image, masks=tuple(masks), colours=plane.colours, ratio=ratio)
+    sides = plane.plane.sides
+    return Panel(image=plane.image, masks=tuple(masks), colours=plane.colours, ratio=ratio, sides=sides)
+
+
+def _has_sides(pictures: Pictures) -> bool:
+    """Return True if the sides of the patient are known in any plane."""
+    return any(any(plane.plane.sides) for planes in pictures.planes.values() for plane in planes)
 
 
 def _legend(pictures: Pictures) -> dict[str, str]:
@@ -147,7 +153,7 @@ def _rules(choice: GalleryChoice) -> str:
     return last
 
 
-def _caption(choice: GalleryChoice) -> str:
+def _caption(choice: GalleryChoice, *, has_sides: bool) -> str:
     n_models, n_shown = choice.scores.shape[1], len(choice.models)
     over_models = ""
     if n_models > 1:
@@ -160,6 +166,8 @@ def _caption(choice: GalleryChoice) -> str:
     if choice.cases[-1].rule == MOST_DISPUTED:
         parts.append("The most disputed case is the one on which the models differ most.")
     parts.append(f"Below each prediction is its {axis_label(choice.metric)} over the whole case, not the plane.")
+    if has_sides:
+        parts.append("R and L are the patient's right and left (radiological convention), A and P front and back.")
     if n_models > n_shown:
         parts.append(f"The {n_shown} of {n_models} models with the best mean are shown.")
     if len(choice.seeds) > 1:

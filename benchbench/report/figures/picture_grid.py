@@ -26,6 +26,8 @@ _LETTERS_PER_INCH = 13  # of a heading
 _PIXELS_PER_INCH = 150  # the resolution of the PNG
 _TALLEST = 1.25  # height of a panel over its width, at most
 _HEADING_LINES = 3
+_INDENT = 0.02  # of a letter from the border
+_LETTER = "#fefefe"  # white that a page's theme does not change
 
 
 class Panel(NamedTuple):
@@ -38,6 +40,8 @@ class Panel(NamedTuple):
     """The colour of each mask."""
     ratio: float
     """Height over width as displayed."""
+    sides: tuple[str, str] = ("", "")
+    """Letters at the left and right border."""
 
 
 class Cell(NamedTuple):
@@ -174,3 +178,14 @@ def _draw_panel(axes: Axes, panel: Panel, box: Box) -> None:
         layers.append(overlay(panel.masks, panel.colours, (width, height)))
     for layer in layers:
         axes.imshow(layer, extent=extent, interpolation="none", clip_on=False)
+    middle = (box.top + bottom) / 2
+    for letter, at, side in zip(panel.sides, (box.left, right), ("left", "right"), strict=True):
+        if letter:
+            _draw_letter(axes, letter, at, middle, side)
+
+
+def _draw_letter(axes: Axes, letter: str, at: float, middle: float, side: str) -> None:
+    """Draw a letter inside the border of a picture, on a dark ground."""
+    ground = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 0.6}
+    indent = _INDENT if side == "left" else -_INDENT
+    axes.text(at + indent, middle, letter, ha=side, va="center", size=5.5, color=_LETTER, bbox=ground)

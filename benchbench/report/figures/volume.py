@@ -24,7 +24,8 @@ def draw_volume(view: BoardView, results: Results) -> Figure | None:
     """Draw a panel for each of the first four regions; None where hardly any case has a reference."""
     models = view.models[: len(SERIES)]
     volumes = {model: volumes_of(view, results, model) for model in models}
-    regions = _regions_with_cases(volumes[models[0]])[:_MOST_REGIONS]
+    cases = lines_of_runs(results.cases, view.board.rows[models[0]].runs)
+    regions = _regions_with_cases(volumes[models[0]], order=list(dict.fromkeys(cases["region"])))[:_MOST_REGIONS]
     if not regions:
         return None
     drawing = new_drawing(2.6)
@@ -62,10 +63,13 @@ def running_median(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(dice=median)
 
 
-def _regions_with_cases(table: pd.DataFrame) -> list[str]:
-    """Return the regions with enough cases; references, and so these counts, are the same for every model."""
-    counts = table.groupby("region", sort=False).size()
-    return [str(region) for region in counts.index[counts >= _FEWEST]]
+def _regions_with_cases(table: pd.DataFrame, *, order: Sequence[str]) -> list[str]:
+    """Return the regions with enough cases, in this order.
+
+    References, and so the numbers of cases, are the same for every model.
+    """
+    counts = table["region"].value_counts()
+    return [region for region in order if counts.get(region, 0) >= _FEWEST]
 
 
 def _draw_panel(panel: Axes, volumes: Mapping[str, pd.DataFrame], region: str) -> None:
