@@ -14,13 +14,13 @@ from handmade import key, plan
 from benchbench.data.atomic import write_atomic
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, RunKey
-from benchbench.results.files import slug
 from benchbench.results.folder import ResultsFolder, benchmark_folders, results_folder
 from benchbench.results.history import read_history, write_history
 from benchbench.results.record import Record
 from benchbench.results.resume import read_resume, write_resume
 from benchbench.results.run_folder import RunBusyError, RunFolder
 from benchbench.results.weights import weight_files, weights_digest
+from benchbench.spec.file_names import slug
 
 KEY = RunKey("discs", "plain", "default", 0, 7)
 RECORD = Record(

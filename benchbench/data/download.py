@@ -22,7 +22,8 @@ from benchbench.contract import DatasetPlugin
 from benchbench.data.fetch import Fetched, Fetcher
 from benchbench.data.guarded import Guarded
 from benchbench.data.unpack import unpack
-from benchbench.errors import DataError, UsageError
+from benchbench.errors import DataError, PluginError, UsageError
+from benchbench.spec.file_names import inside
 
 RECEIPT = "DOWNLOAD.json"
 _IGNORED = {"__MACOSX", ".DS_Store"}
@@ -107,7 +108,9 @@ def _add(fetched: Fetched, folder: Path) -> dict[str, Any]:
         unpack(fetched.path, part)
     names = {path.name for path in part.iterdir()} - _IGNORED
     has_own_folder = names == {fetched.folder}
-    target = folder / fetched.folder if fetched.folder and not has_own_folder else folder
+    target = folder
+    if fetched.folder and not has_own_folder:
+        target = inside(folder, fetched.folder, error=PluginError)
     target.mkdir(exist_ok=True)
     for name in names:
         if (target / name).exists():

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchbench.contract import Archive, Download
 from benchbench.data.retry import retry
-from benchbench.errors import DataError
+from benchbench.errors import DataError, PluginError
+from benchbench.spec.file_names import inside
 
 if TYPE_CHECKING:
     from requests import RequestException
@@ -91,6 +92,7 @@ class Fetcher:
 
         pooch.get_logger().setLevel(logging.WARNING)
         base, _, name = archive.url.rpartition("/")
+        target = inside(self.folder, name, error=PluginError)
         downloader_type = pooch.DOIDownloader if base.startswith("doi:") else pooch.HTTPDownloader
         downloader = downloader_type(progressbar=self.progressbar, chunk_size=2**20)
 
@@ -107,7 +109,7 @@ class Fetcher:
                     client.load_registry_from_doi()
                 return Path(client.fetch(name, downloader=download_file))
 
-        path = self._with_retries(download, address=archive.url, target=self.folder / name)
+        path = self._with_retries(download, address=archive.url, target=target)
         return Fetched(path=path, source=archive.url, version=None, folder=archive.folder)
 
     def _with_retries(self, download: Callable[[], T], *, address: str, target: Path) -> T:

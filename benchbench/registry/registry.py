@@ -18,6 +18,7 @@ from benchbench.contract import DatasetPlugin, ModelPlugin
 from benchbench.errors import PluginError
 from benchbench.registry.parameters import check_params
 from benchbench.spec.document import nearest
+from benchbench.spec.file_names import is_slug
 
 P = TypeVar("P", DatasetPlugin, ModelPlugin)
 PLUGIN_LOGGER = "benchbench.plugins"
@@ -137,7 +138,10 @@ def load(points: Sequence[EntryPoint]) -> Registry:
             broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
             continue
         for plugin in plugins:
-            if isinstance(plugin, DatasetPlugin):
+            if not is_slug(plugin.name) or plugin.name.startswith("-"):
+                reason = f"found {plugin.name[:60]!r} as its name, expected letters, digits and _"
+                broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
+            elif isinstance(plugin, DatasetPlugin):
                 datasets.append(Installed(plugin, origin))
             elif absent := [need for need in plugin.needs if find_spec(need) is None]:
                 broken.append(_without_needs(plugin, origin, absent))

@@ -1,31 +1,15 @@
-"""Names of folders, and tables and records as bytes of a file."""
+"""Tables and records as bytes of a file."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_LONGEST_NAME = 60
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices, with any suffix."""
-
-
-def slug(label: str) -> str:
-    """Return a label as a file name, with a hash added where characters were replaced."""
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", label).strip(".")[:_LONGEST_NAME]
-    if _RESERVED.fullmatch(safe):
-        safe = f"_{safe}"
-    if safe and safe == label:
-        return safe
-    return f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

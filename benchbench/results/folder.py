@@ -12,9 +12,10 @@ from filelock import FileLock
 from benchbench.data.atomic import remove_leftovers, without_name, write_atomic
 from benchbench.errors import storage_error
 from benchbench.plan.run import RunKey
-from benchbench.results.files import json_bytes, slug
+from benchbench.results.files import json_bytes
 from benchbench.results.manifest import Manifest, read_manifest
 from benchbench.results.run_folder import RunFolder
+from benchbench.spec.file_names import inside, slug
 
 MANIFEST_NAME = "benchmark.json"
 
@@ -70,7 +71,7 @@ class ResultsFolder:
     def write(self, name: str, content: str | bytes) -> None:
         if isinstance(content, str):
             content = content.encode()
-        write_atomic(self.path / name, content)
+        write_atomic(inside(self.path, name), content)
 
     def discard_others(self, folder: str, pattern: str, *, keep: Container[str]) -> None:
         """Remove the files of a subfolder that match the pattern and are not among `keep`."""

@@ -36,6 +36,7 @@ from benchbench.data.atomic import has_leftovers, remove_leftovers, without_name
 from benchbench.errors import BenchbenchError, IntegrityError, StorageError, storage_error
 from benchbench.results.files import json_bytes, parquet_bytes
 from benchbench.results.record import Record, read_record, record_fields
+from benchbench.spec.file_names import inside
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,13 +93,14 @@ class RunFolder:
                 entry.unlink()
 
     def write(self, name: str, content: bytes) -> None:
-        write_atomic(self.path / name, content)
+        write_atomic(inside(self.path, name), content)
 
     def discard(self, name: str) -> None:
+        path = inside(self.path, name)
         try:
-            (self.path / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
-            raise storage_error(error, self.path / name) from error
+            raise storage_error(error, path) from error
 
     def remove_leftovers(self) -> None:
         """Remove what a process that died left in the folder of a run that ended, unless a process works on it."""
@@ -113,18 +115,18 @@ class RunFolder:
 
     def names_in(self, name: str) -> set[str]:
         """Return the names of the files in a subfolder; an empty set where there is none."""
-        folder = self.path / name
+        folder = inside(self.path, name)
         if not folder.is_dir():
             return set()
         return {path.name for path in folder.iterdir()}
 
     def digest_of(self, name: str) -> str:
         """Return the SHA-256 of a file of the run."""
-        return hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+        return hashlib.sha256(inside(self.path, name).read_bytes()).hexdigest()
 
     def digests(self, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of each of these files that exists."""
-        return {name: self.digest_of(name) for name in names if (self.path / name).exists()}
+        return {name: self.digest_of(name) for name in names if inside(self.path, name).exists()}
 
     def read_record(self) -> Record | None:
         """Read the record; None where the run has not ended or was recorded by another version.
@@ -157,7 +159,7 @@ class RunFolder:
         """Return the columns of a table; an empty list where there is no such file."""
         import pyarrow.parquet as pq  # noqa: PLC0415 half a second that listing and planning do not pay
 
-        path = self.path / name
+        path = inside(self.path, name)
         if not path.exists():
             return []
         return list(pq.read_schema(path).names)
@@ -170,7 +172,7 @@ class RunFolder:
         """
         import pyarrow.parquet as pq  # noqa: PLC0415 as above
 
-        path = self.path / name
+        path = inside(self.path, name)
         self.verify(name, record)
         try:
             return pq.read_table(path)
@@ -185,7 +187,7 @@ class RunFolder:
         Raises:
             IntegrityError: the file is missing or was changed since it was written.
         """
-        path = self.path / name
+        path = inside(self.path, name)
         expected = {record.digests.get(name), record.replacing.get(name)}
         if not path.exists() or self.digest_of(name) not in expected:
             raise IntegrityError(
@@ -199,7 +201,7 @@ class RunFolder:
             IntegrityError: a file is missing or was changed since it was written.
         """
         for name in record.digests:
-            if (self.path / name).exists() or not name.endswith(".safetensors"):
+            if inside(self.path, name).exists() or not name.endswith(".safetensors"):
                 self.verify(name, record)
 
     def copy_to(self, other: RunFolder) -> None:

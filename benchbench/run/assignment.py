@@ -8,10 +8,10 @@ from typing import Any
 
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.plan.run import RunKey
-from benchbench.results.files import slug
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
 from benchbench.results.weights import weights_digest
+from benchbench.spec.file_names import slug
 from benchbench.spec.metric_names import UNITS, is_overlap
 from benchbench.spec.protocol import Protocol
 

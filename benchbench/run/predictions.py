@@ -18,10 +18,10 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
 from benchbench.metrics.masks import pack, unpack
 from benchbench.metrics.scores import measure_regions
-from benchbench.results.files import slug
 from benchbench.results.provenance import code_state, versions
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
+from benchbench.spec.file_names import slug
 
 Row = dict[str, Any]
 """A row of a table: column -> value."""

@@ -11,6 +11,7 @@ from benchbench.errors import SpecError
 from benchbench.spec.benchmark_file import EntryCheck, PhantomSize, validate
 from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
+from benchbench.spec.file_names import is_slug
 from benchbench.spec.reported import PrintedTable, read_reported
 from benchbench.spec.table_specs import ListingSpec, TableSpec
 from benchbench.spec.variants import Variant, expand_variants
@@ -82,10 +83,10 @@ def read_benchmark(
 
 
 def _benchmark_name(path: Path) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem) or path.stem == "rehearsal":
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem) or path.stem == "rehearsal" or not is_slug(path.stem):
         raise SpecError(
-            f"{path}: '{path.stem}' names the results folder; use lower-case letters, digits, _ and -"
-            " (and not 'rehearsal')"
+            f"{path}: '{path.stem}' names the results folder; use at most 60 lower-case letters, digits,"
+            " _ and - (and neither 'rehearsal' nor a name that Windows keeps for devices, such as 'con')"
         )
     return path.stem
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 import pandas as pd
 
 from benchbench.plan.run import KEYS, Group, RunKey
-from benchbench.results.files import slug
+from benchbench.spec.file_names import slug
 from benchbench.spec.table_specs import LABELS, SETTINGS, GroupAxis, ListingSpec, is_label
 from benchbench.spec.value_names import split_percent
 from benchbench.tables.folds import fold_table
@@ -55,7 +55,7 @@ def listing_tables(results: Results) -> Iterator[LabelledTable]:
             for axis, value in where.items():
                 name += f"-{slug(value)}"
                 title += f", {axis} {value}"
-            yield LabelledTable(name, title, _frame(results, spec, values, where), labels, where)
+            yield LabelledTable(slug(name), title, _frame(results, spec, values, where), labels, where)
 
 
 def as_text(value: object) -> str:

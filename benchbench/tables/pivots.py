@@ -9,7 +9,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from benchbench.results.files import slug
+from benchbench.spec.file_names import slug
 from benchbench.spec.table_specs import Axis, GroupAxis, TableSpec
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import names_with_units
@@ -81,7 +81,7 @@ def _pivot(
         title += f", {axis} {value}"
     if "selection" in runs and (runs["selection"] != "").all():
         title += f", {OPTIMISTIC_NOTE}"
-    return Pivot(name, title, _table(runs, spec, column, orders))
+    return Pivot(slug(name), title, _table(runs, spec, column, orders))
 
 
 def _table(runs: pd.DataFrame, spec: TableSpec, column: str, orders: Orders) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchbench.plan.run import Group, RunKey
-from benchbench.results.files import slug
 from benchbench.results.record import Record
+from benchbench.spec.file_names import slug
 from benchbench.tables.results import Results
 
 
