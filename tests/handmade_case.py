@@ -20,14 +20,11 @@ def keep_with_affine(
     frame = whole_frame(label.shape, affine, slice_axis=slice_axis)  # type: ignore[arg-type]
     oriented = np.ascontiguousarray(frame.orient(label))
     image = oriented * np.uint8(200)
+    described = {"frame": frame._asdict(), "affine": affine.tolist(), "spacing_mm": [1.0, 1.0, 1.0]}
     if slice_axis is None:
-        case = keep_volume(folder, image[None], oriented)
-    else:
-        case = keep_slices(folder, image[:, None], oriented)
-    described = json.loads((folder / "case.json").read_text())
-    described |= {"frame": frame._asdict(), "affine": affine.tolist(), "spacing_mm": [1.0, 1.0, 1.0]}
-    (folder / "case.json").write_text(json.dumps(described))
-    return PreparedCase(case.case, folder)
+        return _keep(folder, {"image": image[None], "label": oriented}, placement=None, **described)
+    placement = place(oriented.shape[1:], oriented.shape[1:])._asdict()
+    return _keep(folder, {"image": image[:, None], "label": oriented}, placement=placement, **described)
 
 
 def keep_slices(folder: Path, image: np.ndarray, label: np.ndarray, **more: np.ndarray) -> PreparedCase:
@@ -42,17 +39,19 @@ def keep_volume(folder: Path, image: np.ndarray, label: np.ndarray, **more: np.n
     return _keep(folder, {"image": image, "label": label, "foreground": places, **more}, placement=None)
 
 
-def _keep(folder: Path, arrays: dict[str, np.ndarray], *, placement: dict[str, object] | None) -> PreparedCase:
+def _keep(
+    folder: Path, arrays: dict[str, np.ndarray], *, placement: dict[str, object] | None, **described: object
+) -> PreparedCase:
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     frame = whole_frame(arrays["label"].shape, None, slice_axis="axial")
-    described = {
+    usual = {
         "arrays": sorted(arrays),
         "frame": frame._asdict(),
         "placement": placement,
         "affine": None,
         "spacing_mm": None,
     }
-    write_description(folder, described)
+    write_description(folder, {**usual, **described})
     return PreparedCase(CaseRef(folder.name, folder.name), folder)
