@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.todo = self.done = self.prepared_cases = 0
         self.events: list[tuple[RunKey, RunEvent]] = []
+        self.remarks: list[str] = []
 
     def on_preparation_start(self, dataset: str, cases: int) -> None: ...
 
@@ -33,6 +34,9 @@ class Recorder:
 
     def on_case_prepared(self) -> None:
         self.prepared_cases += 1
+
+    def on_remark(self, text: str) -> None:
+        self.remarks.append(text)
 
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self.todo, self.done = len(assignments), done

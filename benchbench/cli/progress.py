@@ -79,6 +79,9 @@ class Lines:
     def on_case_prepared(self) -> None:
         pass
 
+    def on_remark(self, text: str) -> None:
+        click.echo(f"note: {text}")
+
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self._estimate = Estimate(assignments)
         self._done, self._planned = done, len(assignments) + done
@@ -126,6 +129,9 @@ class LiveLines:
 
     def on_case_prepared(self) -> None:
         self._done += 1
+
+    def on_remark(self, text: str) -> None:
+        self._print(f"note: {text}")
 
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         self._estimate = Estimate(assignments)

@@ -14,11 +14,12 @@ from benchbench.data.case_checks import load_case
 from benchbench.data.case_names import name_problems
 from benchbench.data.digests import dataset_digest, file_digest
 from benchbench.data.duplicates import Thumbnail, duplicates, near_duplicates, thumbnail
-from benchbench.data.folds import PARTS, Fold, make_folds
+from benchbench.data.folds import make_folds
 from benchbench.data.mirror import mirrored_axes
+from benchbench.data.region_presence import absent_region_remarks, rare_region_remarks
+from benchbench.data.zero_voxels import channels_without_zero, describe_channels
 from benchbench.errors import DataError
 from benchbench.images.arrays import voxel_digest
-from benchbench.words import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def _check(dataset: Dataset, case: CaseRef) -> _CheckedCase:
         loaded = load_case(dataset, case.id)
     except DataError as error:
         return _CheckedCase(case=case, digest=digest, problems=error.problems)
-    remarks = tuple(f"{case.id}: {remark}" for remark in _case_remarks(loaded, dataset.task.channels))
+    remarks = tuple(f"{case.id}: {remark}" for remark in _case_remarks(loaded, dataset.task))
     return _CheckedCase(
         case=case,
         digest=digest,
@@ -92,14 +93,18 @@ def _check(dataset: Dataset, case: CaseRef) -> _CheckedCase:
     )
 
 
-def _case_remarks(case: Case, channels: Sequence[str]) -> Iterator[str]:
-    if not case.label.any():
+def _case_remarks(case: Case, task: Task) -> Iterator[str]:
+    channels = task.channels
+    if not _present_regions(case, task):
         yield "nothing is labelled"
     for axis in mirrored_axes(case):
         yield f"the label fits the image better when it is mirrored along axis {axis}; look at it"
     for name, channel in zip(channels, case.image, strict=True):
         if channel.min() == channel.max():
             yield f"channel {name} has one value only, {channel.flat[0]}"
+    full = channels_without_zero(case.image, channels)
+    if full:
+        yield f'{describe_channels(full, channels)}: zscore_nonzero and crop = "nonzero" find no background'
     pairs = itertools.combinations(zip(channels, case.image, strict=True), 2)
     identical = [f"{one} = {other}" for (one, first), (other, second) in pairs if np.array_equal(first, second)]
     if identical:
@@ -137,18 +142,12 @@ def _region_remarks(
 ) -> Iterator[str]:
     """Yield a line for each region that no case has, or no case of one part of a fold."""
     cases_with = _cases_by_region(checked, task)
-    for region, cases in cases_with.items():
-        if not cases:
-            yield f"region {region}: in no case, so that nothing can be learnt or scored; check the label's map"
+    yield from absent_region_remarks(cases_with)
     try:
         split = make_folds([result.case for result in checked], folds=folds, validation=validation)
     except DataError:  # too few patients; a benchmark with so many folds reports that
         return
-    for region, cases in cases_with.items():
-        parts = _parts_without(cases, split)
-        if cases and parts:
-            share = f"{len(cases)} of {count(len(checked), 'case')}"
-            yield f"region {region}: in {share}, in none of {', '.join(parts)}"
+    yield from rare_region_remarks(cases_with, split, n_cases=len(checked))
 
 
 def _cases_by_region(checked: Sequence[_CheckedCase], task: Task) -> dict[str, set[CaseRef]]:
@@ -157,14 +156,6 @@ def _cases_by_region(checked: Sequence[_CheckedCase], task: Task) -> dict[str, s
         for region in result.regions:
             cases[region].add(result.case)
     return cases
-
-
-def _parts_without(cases: set[CaseRef], folds: Sequence[Fold]) -> list[str]:
-    return [
-        f"{part} of fold {fold.number}"
-        for fold, part in itertools.product(folds, PARTS)
-        if cases.isdisjoint(fold.part(part))
-    ]
 
 
 def _digest(checked: Sequence[_CheckedCase]) -> str | None:

@@ -37,6 +37,9 @@ class Observer(Protocol):
     def on_case_prepared(self) -> None:
         """Called after each case that was prepared, or found and checked."""
 
+    def on_remark(self, text: str) -> None:
+        """Called with a line about the data that the user should read before training."""
+
     def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
         """Called before the first of these runs starts; `done` other runs are already done."""
 

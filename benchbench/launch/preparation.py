@@ -23,6 +23,7 @@ from benchbench.engine.preparation.prepare import (
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
 from benchbench.launch import Observer
+from benchbench.launch.dataset_remarks import dataset_remarks
 from benchbench.launch.machine import Machine, available_cores, threads_per_run
 from benchbench.plan.run import Chosen, Run
 from benchbench.registry.registry import Registry
@@ -154,6 +155,8 @@ class Preparation:
         problems = list(duplicates((prepared.case, prepared.voxel_digest()) for prepared in cases.values()))
         if problems:
             raise DataError(*problems)
+        for remark in dataset_remarks(list(cases.values()), tuple(opened.dataset.task.regions), folds):
+            self._observer.on_remark(f"{run.dataset.name}: {remark}")
         self._prepared[_preparation_key(run)] = _PreparedDataset(preparation, cases, old, folds)
 
     def _open(self, chosen: Chosen) -> _OpenedDataset:

@@ -9,6 +9,7 @@ from benchbench.report.board_tables import standing_table
 from benchbench.report.text import plain_markdown, to_markdown
 from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_overlap
+from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
 from benchbench.tables.results import PHANTOM_NOTE, Results, mixed_data
@@ -73,18 +74,23 @@ def _explanations(results: Results) -> Iterator[str]:
     metrics = [metric for variant in results.manifest.scores for metric in results.metrics(variant)]
     if not all(map(is_overlap, metrics)):
         yield _DISTANCES
+    yield from map(plain_markdown, absent_region_notes(results))
     share = _largest_share_of_empty(results)
     if share > _MANY_EMPTY:
         yield f"In {share:.0%} of the cases the reference is empty, which raises the mean; see `dice_pos`."
 
 
 def _largest_share_of_empty(results: Results) -> float:
-    """Return the share of cases with an empty reference, in the region where it is largest."""
+    """Return the share of cases with an empty reference, in the region where it is largest.
+
+    Regions that no case has are left out: a sentence of their own names them.
+    """
     summary = summary_table(results)
     if summary.empty:
         return 0.0
     regions = summary[(summary["region"] != MEAN_REGION) & (summary["aggregate"] == "case")]
-    return float((regions["n_ref_empty"] / regions["n"]).max())
+    shares = regions["n_ref_empty"] / regions["n"]
+    return float(shares[shares < 1].max()) if (shares < 1).any() else 0.0
 
 
 def _problems(results: Results) -> Iterator[str]:

@@ -20,6 +20,8 @@ from benchbench.scoring.pairing import Files, pair_files
 from benchbench.scoring.rules import Labels, Scoring, read_labels
 from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
+from benchbench.spec.protocol import EmptyPolicy
+from benchbench.tables.absent_regions import describe_absence
 from benchbench.words import count
 
 __all__ = ["Labels", "Scores", "Scoring", "pair_files", "read_labels", "score_paths"]
@@ -40,11 +42,13 @@ class Scores:
     """Cases without a prediction, which are scored as the worst possible."""
     extra: tuple[str, ...]
     """Predictions without a reference, which are not scored."""
+    empty: EmptyPolicy = "score"
+    """The rule for empty masks that the tables follow."""
 
     @property
     def notes(self) -> list[str]:
         """Sentences that a reader of the tables needs to know."""
-        return [*_notes_on_files(self), *_notes_on_regions(self.cases)]
+        return [*_notes_on_files(self), *_notes_on_regions(self.cases, self.empty)]
 
 
 def score_paths(
@@ -78,6 +82,7 @@ def score_paths(
         summary=summarise(cases, scoring),
         missing=tuple(missing),
         extra=tuple(sorted(predictions.keys() - references.keys())),
+        empty=scoring.empty,
     )
 
 
@@ -122,12 +127,14 @@ def _notes_on_files(scores: Scores) -> Iterator[str]:
         yield f"{count(len(scores.extra), 'prediction')} without a reference, not scored: {names}"
 
 
-def _notes_on_regions(cases: pd.DataFrame) -> Iterator[str]:
+def _notes_on_regions(cases: pd.DataFrame, empty: EmptyPolicy) -> Iterator[str]:
     for region, part in cases.groupby("region", sort=False):
         has_prediction = part["tp"] + part["fp"] > 0
         has_reference = part["tp"] + part["fn"] > 0
         if not has_prediction.any():
             yield f"region '{region}': every prediction is empty"
         share = float((~has_reference).mean())
-        if share > _MANY_EMPTY:
+        if share == 1:
+            yield describe_absence(str(region), empty, cases="reference")
+        elif share > _MANY_EMPTY:
             yield f"region '{region}': {share:.0%} of the references are empty; this raises the mean, see dice_pos"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from benchbench.contract import Case, CaseRef, Dataset, Task
 from benchbench.data.atomic import new_folder
 from benchbench.data.case_checks import load_case
+from benchbench.engine.preparation.case_facts import present_bits, zero_remarks
 from benchbench.engine.preparation.denoise import Denoiser, TotalVariation
 from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
 from benchbench.engine.preparation.labels import region_bits, sample_foreground, sample_scored
@@ -34,7 +35,7 @@ from benchbench.errors import DataError
 from benchbench.images.arrays import IGNORED, BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol
 
-PREPARATION = 4
+PREPARATION = 5
 """Version of the prepared arrays; it is raised whenever the same case would be prepared differently."""
 
 
@@ -204,6 +205,8 @@ def write_prepared(
         "affine": None if case.affine is None else case.affine.tolist(),
         "spacing_mm": _spacing_of_three_axes(case),
         "voxels": voxel_digest(arrays["image"]),
+        "present": present_bits(arrays.get("native", arrays["label"])),
+        "remarks": list(zero_remarks(case.image, task.channels, protocol)),
     }
     # another process that prepares the same case may be faster
     with contextlib.suppress(FileExistsError), new_folder(folder, replace=replace) as temporary:

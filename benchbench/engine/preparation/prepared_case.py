@@ -111,6 +111,16 @@ class PreparedCase:
         """Return the SHA-256 of the prepared image, which does not depend on the names of files."""
         return str(self._description["voxels"])
 
+    @property
+    def present_bits(self) -> int:
+        """A number whose bit k is set if the case has a voxel of region k."""
+        return int(self._description["present"])
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines about the case that a user should read before training."""
+        return tuple(self._description["remarks"])
+
     def damage(self, *, of_content: bool) -> str:
         """Return a line about the first file that is not as it was written; '' where there is none.
 

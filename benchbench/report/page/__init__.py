@@ -18,6 +18,7 @@ from benchbench.report.page.sections import (
     requested_tables,
 )
 from benchbench.results.folder import ResultsFolder
+from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import PHANTOM_NOTE, Results
 
@@ -53,6 +54,7 @@ def benchmark_page(
         "figures": figures,
         "facts": facts(results),
         "failures": failures(results),
+        "region_notes": absent_region_notes(results),
         "model_costs": model_costs,
         "run_costs": run_costs,
         "reproductions": reproduction_sections(results, reproductions),
