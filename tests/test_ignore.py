@@ -31,6 +31,7 @@ from benchbench.launch.network_checks import network_problems
 from benchbench.metrics.scores import measure_regions
 from benchbench.plan.problems import label_problems
 from benchbench.spec.inference import Postprocess
+from benchbench.spec.loss import Loss
 from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def test_logits_of_ignored_voxels_change_neither_loss_nor_gradient(loss: str) ->
     losses, gradients = [], []
     for content in (-3.0, 5.0):
         changed = torch.where(ignored, content, logits).requires_grad_()
-        value = compute_loss(loss, changed, labels)
+        value = compute_loss(Loss(name=loss), changed, labels)
         value.backward()
         losses.append(value.item())
         gradients.append(changed.grad)
@@ -80,7 +81,7 @@ def test_a_batch_of_ignored_voxels_has_a_cross_entropy_of_0() -> None:
     labels = torch.full((1, 2, 2), IGNORED, dtype=torch.uint8)
     for loss, channels in (("bce", 1), ("ce", 2)):
         logits = torch.ones(1, channels, 2, 2, requires_grad=True)
-        value = compute_loss(loss, logits, labels)
+        value = compute_loss(Loss(name=loss), logits, labels)
         value.backward()
         assert value.item() == 0
         assert not logits.grad.any()
@@ -89,7 +90,10 @@ def test_a_batch_of_ignored_voxels_has_a_cross_entropy_of_0() -> None:
 def test_ignored_voxels_stay_ignored_at_coarser_heads() -> None:
     labels = torch.tensor([[1, 1, IGNORED, IGNORED]], dtype=torch.uint8)
     fine = torch.zeros(1, 1, 4)
-    losses = [deep_supervision_loss("bce", [fine, torch.tensor([[[1.0, value]]])], labels) for value in (-5, 5)]
+    losses = [
+        deep_supervision_loss(Loss(name="bce"), [fine, torch.tensor([[[1.0, value]]])], labels)
+        for value in (-5, 5)
+    ]
     assert losses[0] == losses[1]
 
 

@@ -16,6 +16,7 @@ from benchbench.engine.network.network import (
     forward_with_loss,
     geometry_for,
 )
+from benchbench.spec.loss import Loss
 from benchbench.spec.protocol import Protocol
 
 
@@ -92,7 +93,9 @@ def test_padding_of_every_head_is_cropped_before_the_loss() -> None:
     fine = model.eval()(images)
     coarse = nn.functional.avg_pool2d(fine, 2)
     assert torch.equal(logits, fine)
-    assert loss.item() == pytest.approx(deep_supervision_loss("bce", [fine, coarse], labels).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(
+        deep_supervision_loss(Loss(name="bce"), [fine, coarse], labels).item(), rel=1e-5
+    )
 
 
 def test_the_loss_of_a_model_gets_masks_of_the_padded_size_and_the_criterion_of_the_protocol() -> None:
@@ -108,4 +111,4 @@ def test_the_loss_of_a_model_gets_masks_of_the_padded_size_and_the_criterion_of_
     labels[0, 0, 0] = 3  # in both regions
     loss, logits = forward_with_loss(model, images, labels, protocol(), regions=2)
     assert logits.shape == (2, 2, 20, 36)
-    assert loss.item() == pytest.approx(2 + compute_loss("bce", model(images), labels).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(2 + compute_loss(Loss(name="bce"), model(images), labels).item(), rel=1e-5)

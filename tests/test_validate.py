@@ -15,6 +15,7 @@ from benchbench.engine.inference.counting import count_logits
 from benchbench.engine.network.losses import compute_loss
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.validate import validate
+from benchbench.spec.loss import Loss
 from benchbench.spec.protocol import Protocol
 
 CPU = torch.device("cpu")
@@ -51,7 +52,7 @@ def test_a_volume_is_validated_as_a_whole_for_any_windows(tmp_path: Path) -> Non
     entropies, voxels = 0.0, 0
     for (image, label), case_counts in zip(made, counts, strict=True):
         logits, reference = Sharp()(torch.from_numpy(image).float())[None], torch.from_numpy(label)[None]
-        entropies += compute_loss("bce", logits, reference).item() * label.size
+        entropies += compute_loss(Loss(name="bce"), logits, reference).item() * label.size
         voxels += label.size
         predicted = image[0] > 0.5
         tp, fp, fn = (
@@ -77,7 +78,7 @@ def test_slices_are_counted_by_case_and_cross_entropy_is_the_mean_over_voxels(tm
     assert counts[:, 0, 0].tolist() == [label.sum() for label in labels], "every labelled voxel is predicted"
     logits = Sharp()(torch.from_numpy(np.concatenate(images)).float() / 255)
     assert loss == pytest.approx(
-        compute_loss("bce", logits, torch.from_numpy(np.concatenate(labels))).item(), rel=1e-5
+        compute_loss(Loss(name="bce"), logits, torch.from_numpy(np.concatenate(labels))).item(), rel=1e-5
     )
 
 
@@ -106,9 +107,13 @@ def part(folder: Path, *, order: Sequence[int], reverse: bool) -> list[PreparedC
     return [cases[number] for number in order]
 
 
-@pytest.mark.parametrize("loss", ["bce+dice", "ce+dice", "dice", "focal+dice", "bce", "ce"])
-def test_the_validation_loss_depends_on_no_order_and_no_batch(tmp_path: Path, loss: str) -> None:
-    model = Logits(3 if loss.startswith("ce") else 2)
+@pytest.mark.parametrize("per_image", [False, True])
+@pytest.mark.parametrize("name", ["bce+dice", "ce+dice", "dice", "focal+dice", "ce+generalized_dice", "tversky"])
+def test_the_validation_loss_depends_on_no_order_and_no_batch(
+    tmp_path: Path, name: str, *, per_image: bool
+) -> None:
+    model = Logits(3 if name.startswith("ce") else 2)
+    loss = {"name": name, "per_image": per_image}
     losses = []
     for batch, order, reverse in (
         (1, (0, 1, 2), False),
@@ -120,6 +125,15 @@ def test_the_validation_loss_depends_on_no_order_and_no_batch(tmp_path: Path, lo
         cases = part(tmp_path / f"{batch}", order=order, reverse=reverse)
         losses.append(validate(model, open_source(cases, settings, device=CPU), settings, regions=2).loss)
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-6)
+
+
+def test_the_dice_of_each_image_is_validated_by_slices(tmp_path: Path) -> None:
+    settings = protocol(32, 32, batch=4, loss={"name": "dice", "per_image": True})
+    cases = part(tmp_path, order=(0, 1, 2), reverse=False)
+    loss = validate(Logits(2), open_source(cases, settings, device=CPU), settings, regions=2).loss
+    images = torch.cat([torch.from_numpy(case.image()).float() / 255 for case in cases])
+    labels = torch.cat([torch.from_numpy(case.label()) for case in cases])
+    assert loss == pytest.approx(compute_loss(settings.loss, Logits(2)(images), labels).item(), rel=1e-5)
 
 
 def test_the_dice_of_a_validation_is_that_of_each_case_then_the_mean(tmp_path: Path) -> None:

@@ -50,23 +50,25 @@ def _label_problems(benchmark: Benchmark, variant: Variant, registry: Registry) 
 def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
     """Yield what the protocol demands of regions that those of a dataset do not fulfil."""
     protocol = variant.protocol
-    if protocol.activation == "sigmoid" and protocol.postprocess is None:
-        return
     loss_place = benchmark.document.where(("protocol", "loss"))
     rules_place = benchmark.document.where(("protocol", "postprocess"))
     for entry in variant.datasets:
         regions = _task_of(entry, registry).regions
         if protocol.activation == "softmax" and _do_overlap(regions):
             yield (
-                f"{loss_place}: protocol.loss: found '{protocol.loss}', a softmax of one class per voxel, but the"
-                f" regions of '{entry.name}' overlap ({', '.join(regions)}); choose 'bce+dice', 'dice' or the like"
+                f"{loss_place}: protocol.loss: found '{protocol.loss.name}', a softmax of one class per voxel, but"
+                f" the regions of '{entry.name}' overlap ({', '.join(regions)}); choose 'bce+dice', 'dice' or the"
+                " like"
             )
+        yield from (
+            f"{loss_place}: {problem} (dataset '{entry.name}')" for problem in _weight_problems(protocol, regions)
+        )
         for problem in _rule_problems(protocol, regions):
             yield f"{rules_place}: protocol.postprocess.{problem} (dataset '{entry.name}')"
     if protocol.postprocess is not None and protocol.activation == "softmax":
         yield (
-            f"{rules_place}: protocol.postprocess: its thresholds need a sigmoid, but loss '{protocol.loss}' uses"
-            " a softmax; choose 'bce+dice' or the like, or leave postprocess out"
+            f"{rules_place}: protocol.postprocess: its thresholds need a sigmoid, but loss '{protocol.loss.name}'"
+            " uses a softmax; choose 'bce+dice' or the like, or leave postprocess out"
         )
 
 
@@ -85,6 +87,14 @@ def _do_overlap(regions: Regions) -> bool:
 
 def _rule_problems(protocol: Protocol, regions: Regions) -> list[str]:
     return protocol.postprocess.check_regions(regions) if protocol.postprocess is not None else []
+
+
+def _weight_problems(protocol: Protocol, regions: Regions) -> Iterator[str]:
+    weights = protocol.loss.class_weights
+    expected = len(regions) + protocol.loss.is_softmax
+    if weights is not None and len(weights) != expected:
+        classes = "classes, background first" if protocol.loss.is_softmax else "regions"
+        yield f"protocol.loss.class_weights: found {len(weights)}, expected {expected} for the {classes}"
 
 
 def _ensemble_problems(benchmark: Benchmark, variant: Variant) -> Iterator[str]:

@@ -12,12 +12,12 @@ from pydantic import Field, model_validator
 
 from benchbench.spec.augmentation import AugmentStep
 from benchbench.spec.inference import Inference, Postprocess
+from benchbench.spec.loss import Loss
 from benchbench.spec.metric_names import Metric
 from benchbench.spec.optimisation import Constant, EarlyStopping, Optimizer, Schedule
 from benchbench.spec.strict import Count, Positive, Probability, Strict
 
 EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
-Loss = Literal["bce+dice", "ce+dice", "bce", "ce", "dice", "focal+dice"]
 Activation = Literal["sigmoid", "softmax"]
 SliceAxis = Literal["axial", "coronal", "sagittal"]
 Intensity = Literal["unit", "zscore", "zscore_nonzero", "percentile"]
@@ -63,11 +63,9 @@ class Protocol(Strict):
     schedule: Schedule = Constant(name="constant")
     """Change of the learning rate: { name = "constant" | "cosine" | "warmup_cosine" | "plateau", ... }."""
     loss: Loss
-    """Training loss of the logits; parts joined by + are added with equal weights. bce: binary cross-entropy of
-    each region; ce: cross-entropy of mutually exclusive classes, background included; focal: focal loss with gamma
-    2; dice: soft Dice over the whole batch. ce and ce+dice use a softmax and need regions that do not overlap; all
-    others use a sigmoid for each region. The inner validation takes Dice over each case, then the mean over cases,
-    and the other parts over the voxels of all cases: no order and no batch size changes its loss."""
+    """Training loss of the logits: a name such as "bce+dice", or a table { name = "ce+dice", squared = true }. The
+    inner validation takes Dice over each case, or each slice with `per_image`, then the mean, and the other parts
+    over the voxels of all cases: no order and no batch size changes its loss."""
     crop: Literal["none", "nonzero"] = "none"
     """nonzero: crop each case to the smallest box that contains every voxel that is not 0 in some channel. Scores
     are always computed on the whole case."""
@@ -134,7 +132,7 @@ class Protocol(Strict):
     @property
     def activation(self) -> Activation:
         """The function that turns logits into probabilities; it follows from the loss."""
-        return "softmax" if self.loss.startswith("ce") else "sigmoid"
+        return "softmax" if self.loss.is_softmax else "sigmoid"
 
     @model_validator(mode="after")
     def _patch_has_ndim_axes(self) -> Protocol:

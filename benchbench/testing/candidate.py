@@ -16,6 +16,7 @@ from benchbench.contract import Geometry, ModelPlugin
 from benchbench.engine.network.network import forward_with_loss
 from benchbench.engine.network.regions import masks_of_logits, region_masks
 from benchbench.errors import IncompatibleError
+from benchbench.spec.loss import Loss
 from benchbench.spec.optimisation import Adam
 from benchbench.spec.protocol import Protocol
 
@@ -85,7 +86,7 @@ class Candidate:
             epochs=1,
             batch=2,
             optimizer=Adam(name="adam", lr=_LEARNING_RATES[0]),
-            loss="bce+dice",
+            loss=Loss(name="bce+dice"),
         )
 
     @cached_property

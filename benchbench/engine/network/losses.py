@@ -7,20 +7,31 @@ several processes share.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
 from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
-from benchbench.spec.protocol import Loss
+from benchbench.spec.loss import Loss
 
 SumOverBatch = Callable[[Tensor], Tensor]
 """Returns sums over the whole batch for sums over the samples of this process."""
 
-_SMOOTH = 1.0
 _FOCAL_GAMMA = 2.0
 _NO_CLASS = -100  # of a voxel that is not scored
+
+
+class _Overlaps(NamedTuple):
+    """Sums over the voxels of samples or cases, each (N, K)."""
+
+    product: Tensor
+    """Σpq of probabilities p and masks q."""
+    prediction: Tensor
+    """Σp, or Σp² with squares."""
+    reference: Tensor
+    """Σq, which is Σq² as well."""
 
 
 def whole_batch_is_here(sums: Tensor) -> Tensor:
@@ -29,70 +40,54 @@ def whole_batch_is_here(sums: Tensor) -> Tensor:
 
 
 def compute_loss(
-    name: Loss, logits: Tensor, labels: Tensor, *, sum_over_batch: SumOverBatch = whole_batch_is_here
+    loss: Loss, logits: Tensor, labels: Tensor, *, sum_over_batch: SumOverBatch = whole_batch_is_here
 ) -> Tensor:
     """Return a loss of the protocol, a scalar, computed in float32.
 
     logits (B, K, *space) for sigmoid losses, (B, 1 + K, *space) with background first for softmax losses; labels
     (B, *space), bit masks. Ignored voxels have no part in it.
 
-    The terms of a sum have equal weights. Dice is soft and takes its sums over the whole batch, so that a batch
-    without foreground has a gradient that is neither zero nor unbounded.
-
-    Source: Dice loss of Milletari et al. 2016, arXiv:1606.04797, denominator without squares, smoothed by 1 as in
-    Buda et al. 2019; focal loss of Lin et al. 2017, arXiv:1708.02002, gamma 2, without alpha.
+    Dice is soft. Unless it is that of each image, it takes its sums over the whole batch, so that a batch without
+    foreground has a gradient that is neither zero nor unbounded.
     """
-    sums = loss_sums(name, logits, labels).sum(0)
-    return loss_of_cases(name, sum_over_batch(sums)[None])
+    sums = loss_sums(loss, logits, labels)
+    if loss.per_image:
+        return _combine(loss, sum_over_batch(_totals(loss, sums)))
+    return loss_of_cases(loss, sum_over_batch(sums.sum(0))[None])
 
 
-def loss_sums(name: Loss, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the sums over voxels that a loss is computed from, (B, 2), or (B, 2 + 2 K) with Dice.
+def loss_sums(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the sums over voxels that a loss is computed from, (B, 2), or (B, 2 + 3 K) with Dice of K classes.
 
-    They are, for each sample, the sum of the cross-entropy (or focal loss), the number of its terms, and for Dice
-    the K sums of probability times mask, then the K sums of both. Sums of the parts of a case add up to those of
-    the case. logits and labels are those of `compute_loss`.
+    They are, for each sample, the sum of the cross-entropy (or focal loss), the sum of the weights of its terms,
+    and for Dice the K sums of probability times mask, of probabilities and of masks. Sums of the parts of a case
+    add up to those of the case. logits and labels are those of `compute_loss`.
     """
     logits = logits.float()
-    softmax = name.startswith("ce")
-    regions = logits.shape[1] - softmax
+    regions = logits.shape[1] - loss.is_softmax
     masks = region_masks(labels, regions)
     scored = scored_voxels(labels, regions)
-    if softmax:
-        entropy = _class_entropy(logits, masks, scored)
-        terms = scored.flatten(1).sum(1)
+    if loss.is_softmax:
+        entropy, weights = _class_entropy(loss, logits, masks, scored)
     else:
-        entropy = _region_entropy(name, logits, masks.float(), scored[:, None])
-        terms = scored.flatten(1).sum(1) * regions
-    sums = torch.stack([entropy.flatten(1).sum(1), terms.float()], 1)
-    if "dice" not in name:
+        entropy, weights = _region_entropy(loss, logits, masks.float(), scored[:, None])
+    sums = torch.stack([entropy.flatten(1).sum(1), weights], 1)
+    if loss.overlap is None:
         return sums
-    probabilities = logits.softmax(1)[:, 1:] if softmax else logits.sigmoid()
-    probabilities = probabilities * scored[:, None]
-    overlap = (probabilities * masks).flatten(2).sum(2)
-    total = probabilities.flatten(2).sum(2) + masks.flatten(2).sum(2)
-    return torch.cat([sums, overlap, total], 1)
+    return torch.cat([sums, *_overlap_sums(loss, logits, masks, scored)], 1)
 
 
-def loss_of_cases(name: Loss, sums: Tensor) -> Tensor:
-    """Return the loss of cases, a scalar, for the sums (N, 2 or 2 + 2 K) over the voxels of each case.
+def loss_of_cases(loss: Loss, sums: Tensor) -> Tensor:
+    """Return the loss of cases, a scalar, for the sums (N, 2 or 2 + 3 K) over the voxels of each case.
 
     Cross-entropy and focal loss are means over the voxels of all cases together. Dice is that of each case and
-    region, then the mean over them.
+    class, then the mean over them.
     """
-    terms = []
-    if name != "dice":
-        entropy, count = sums[:, 0].sum(), sums[:, 1].sum()
-        terms.append(entropy / count.clamp(min=1))
-    if "dice" in name:
-        overlap, total = sums[:, 2:].chunk(2, dim=1)
-        dice = (2 * overlap + _SMOOTH) / (total + _SMOOTH)
-        terms.append((1 - dice).mean())
-    return torch.stack(terms).sum()
+    return _combine(loss, _totals(loss, sums))
 
 
 def deep_supervision_loss(
-    name: Loss,
+    loss: Loss,
     heads: Sequence[Tensor],
     labels: Tensor,
     *,
@@ -106,7 +101,7 @@ def deep_supervision_loss(
     terms = []
     for weight, head in zip(weights, heads, strict=True):
         resized = _resized(labels, head.shape[2:])
-        terms.append(weight * compute_loss(name, head, resized, sum_over_batch=sum_over_batch))
+        terms.append(weight * compute_loss(loss, head, resized, sum_over_batch=sum_over_batch))
     return torch.stack(terms).sum() / sum(weights)
 
 
@@ -117,18 +112,98 @@ def _resized(labels: Tensor, size: torch.Size) -> Tensor:
     return resized[:, 0].to(labels.dtype)
 
 
-def _class_entropy(logits: Tensor, masks: Tensor, scored: Tensor) -> Tensor:
-    """Return the cross-entropy (B, *space) of logits (B, 1 + K, *space), 0 in voxels that are not scored."""
+def _totals(loss: Loss, sums: Tensor) -> Tensor:
+    """Return (4,): cross-entropy, sum of its weights, sum of the overlap losses of the rows, number of rows."""
+    overlap_loss = sums.new_zeros(())
+    if loss.overlap is not None:
+        overlap_loss = _overlap_losses(loss, _Overlaps(*sums[:, 2:].chunk(3, dim=1))).sum()
+    rows = sums.new_tensor(len(sums))
+    return torch.stack([sums[:, 0].sum(), sums[:, 1].sum(), overlap_loss, rows])
+
+
+def _combine(loss: Loss, totals: Tensor) -> Tensor:
+    """Return the loss for the four sums of `_totals`."""
+    entropy, weight, overlap_loss, rows = totals
+    terms = []
+    if loss.entropy is not None:
+        terms.append(entropy / weight.clamp(min=torch.finfo(weight.dtype).tiny))
+    if loss.overlap is not None:
+        terms.append(overlap_loss / rows)
+    weighted = [factor * term for factor, term in zip(loss.weights, terms, strict=False)]
+    return torch.stack(weighted).sum()
+
+
+def _overlap_losses(loss: Loss, sums: _Overlaps) -> Tensor:
+    """Return 1 - Dice (N,) of each row, its mean over classes or that of all classes together."""
+    product, prediction, reference = sums
+    if loss.overlap == "generalized_dice":
+        weight = _size_weights(reference)
+        product, prediction, reference = (part * weight for part in sums)
+    if loss.joint or loss.overlap == "generalized_dice":
+        product, prediction, reference = (part.sum(1, keepdim=True) for part in (product, prediction, reference))
+    if loss.overlap == "tversky":
+        denominator = product + loss.alpha * (prediction - product) + loss.beta * (reference - product)
+        score = (product + loss.smooth) / (denominator + loss.smooth)
+    else:
+        score = (2 * product + loss.smooth) / (prediction + reference + loss.smooth)
+    return (1 - score).mean(1)
+
+
+def _size_weights(reference: Tensor) -> Tensor:
+    """Return 1 / (Σq)² of each class (N, K); without reference, it is the largest weight of the others, or 1."""
+    weights = 1 / reference.square()
+    finite = weights.masked_fill(weights.isinf(), 0)
+    largest = finite.max(1, keepdim=True).values
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return torch.where(weights.isinf(), largest, weights)
+
+
+def _overlap_sums(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> _Overlaps:
+    if not loss.is_softmax:
+        probabilities = logits.sigmoid()
+    elif loss.background:
+        probabilities, masks = logits.softmax(1), with_background(masks)
+    else:
+        probabilities = logits.softmax(1)[:, 1:]
+    probabilities = probabilities * scored[:, None]
+    masks = masks & scored[:, None]
+    squares = probabilities.square() if loss.squared else probabilities
+    return _Overlaps(
+        product=(probabilities * masks).flatten(2).sum(2),
+        prediction=squares.flatten(2).sum(2),
+        reference=masks.flatten(2).sum(2).to(probabilities.dtype),
+    )
+
+
+def _class_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross-entropy (B, *space) of logits (B, 1 + K, *space) and the sums (B,) of its weights.
+
+    It is 0 in voxels that are not scored.
+    """
     classes = with_background(masks).to(torch.uint8).argmax(1)
+    weight = None
+    weights = scored.flatten(1).sum(1).float()
+    if loss.class_weights is not None:
+        weight = logits.new_tensor(loss.class_weights)
+        weights = (weight[classes] * scored).flatten(1).sum(1)
     classes = classes.masked_fill(~scored, _NO_CLASS)
-    return F.cross_entropy(logits, classes, ignore_index=_NO_CLASS, reduction="none")
+    entropy = F.cross_entropy(logits, classes, weight=weight, ignore_index=_NO_CLASS, reduction="none")
+    return entropy, weights
 
 
-def _region_entropy(name: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> Tensor:
-    """Return the binary cross-entropy, or the focal loss, (B, K, *space); 0 in voxels that are not scored."""
-    if name == "dice":
-        return torch.zeros_like(logits[:, :1])
+def _region_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the binary cross-entropy, or the focal loss, (B, K, *space) and the sums (B,) of its weights.
+
+    It is 0 in voxels that are not scored.
+    """
+    voxels = scored.flatten(1).sum(1).float()
+    if loss.entropy is None:
+        return torch.zeros_like(logits[:, :1]), voxels
     entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
-    if "focal" in name:
+    if loss.entropy == "focal":
         entropy = (1 - torch.exp(-entropy)) ** _FOCAL_GAMMA * entropy
-    return entropy * scored
+    if loss.class_weights is None:
+        return entropy * scored, voxels * logits.shape[1]
+    weight = logits.new_tensor(loss.class_weights)
+    by_region = weight.view(-1, *[1] * (logits.ndim - 2))
+    return entropy * scored * by_region, voxels * weight.sum()

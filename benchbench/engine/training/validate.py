@@ -22,7 +22,8 @@ class Validation(NamedTuple):
     """The result of an inner validation."""
 
     loss: float
-    """Cross-entropy over the voxels of all cases together; Dice of each case, then the mean over cases.
+    """Cross-entropy over the voxels of all cases together; Dice of each case, or slice if the loss is that of each
+    image, then the mean.
 
     It depends on the weights and the cases alone: neither their order nor the size of a batch changes it.
     """
@@ -49,8 +50,9 @@ def validate(model: nn.Module, source: Source, protocol: Protocol, *, regions: i
 def _validate_slices(
     model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
+    """Return sums of the loss (N, ...) float64 of each case, or slice, and counts (N, K, 4) of each case."""
     cases = len(slices.cases)
+    rows = len(slices) if protocol.loss.per_image else cases
     counts = torch.zeros(cases, counted_classes(protocol, regions), 4, dtype=torch.int64, device=slices.device)
     sums: Tensor | None = None
     for numbers in ordered_batches(len(slices), batch=protocol.batch):
@@ -60,8 +62,9 @@ def _validate_slices(
         case_of = slices.case_of[numbers].to(slices.device)
         slice_sums = loss_sums(protocol.loss, logits, labels).double()
         if sums is None:
-            sums = slice_sums.new_zeros(cases, slice_sums.shape[1])
-        sums.index_add_(0, case_of, slice_sums)
+            sums = slice_sums.new_zeros(rows, slice_sums.shape[1])
+        row_of = numbers.to(slices.device) if protocol.loss.per_image else case_of
+        sums.index_add_(0, row_of, slice_sums)
         counts.index_add_(0, case_of, count_logits(logits, labels, protocol, regions=regions))
     assert sums is not None, "a validation has slices"
     return sums, counts
