@@ -72,7 +72,7 @@ def test_logits_of_ignored_voxels_change_neither_loss_nor_gradient(loss: str) ->
     assert torch.equal(*gradients)
     assert not gradients[0][ignored.expand_as(gradients[0])].any()
     scored = compute_loss(
-        loss, logits.flatten(2)[..., [0, 1, 2, 3, 6, 7]], labels.flatten(1)[:, [0, 1, 2, 3, 6, 7]]
+        Loss(name=loss), logits.flatten(2)[..., [0, 1, 2, 3, 6, 7]], labels.flatten(1)[:, [0, 1, 2, 3, 6, 7]]
     )
     assert losses[0] == pytest.approx(scored.item()), "it is the loss of the other voxels alone"
 

@@ -199,7 +199,7 @@ def test_a_wrong_value_in_the_rehearsal_of_a_variant_is_reported_with_its_line(t
 def test_overrides_replace_values_of_file_and_rehearsal(tmp_path: Path) -> None:
     overrides = ["protocol.epochs=9", "models.plain.width = 6", "protocol.loss=bce+dice", "protocol.epochs=11"]
     (variant,) = read(tmp_path, VALID + REHEARSE, rehearse=True, overrides=overrides).variants
-    assert (variant.protocol.epochs, variant.protocol.loss) == (11, "bce+dice")
+    assert (variant.protocol.epochs, variant.protocol.loss.name) == (11, "bce+dice")
     assert variant.protocol.optimizer.lr == 0.5
     assert variant.models[0].params == {"width": 6}
 

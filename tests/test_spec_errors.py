@@ -50,7 +50,7 @@ def problems(tmp_path: Path, text: str, **options: Any) -> list[str]:
         ('"adam"', '"adma"', "b.toml:10: protocol.optimizer: no such name 'adma'; did you mean 'adam'?"),
         ('name = "adam",', "", "b.toml:10: protocol.optimizer: name missing; known: adam, adamw, sgd"),
         ('"dice"', '"bce"\nschedule = "cosine"', "b.toml:10: protocol.schedule: input should be an object, found 'cosine'"),
-        ('"dice"', '"L1"', "b.toml:9: protocol.loss: found 'L1', expected 'bce+dice', 'ce+dice', 'bce', 'ce', 'dice' or 'focal+dice'"),
+        ('"dice"', '"L1"', "b.toml:9: protocol.loss: found 'L1', expected 'bce+dice', 'ce+dice', 'bce', 'ce', 'dice', 'focal+dice', 'bce+generalized_dice', 'ce+generalized_dice', 'generalized_dice', 'bce+tversky', 'ce+tversky' or 'tversky'"),
         ('[{ name = "discs" }]', "3", "b.toml:2: datasets: input should be a valid array, found 3"),
         ('[{ name = "discs" }]', '["discs"]', "b.toml:2: datasets.0: input should be an object, found 'discs'"),
         ('[{ name = "discs" }]', "[{}]", "b.toml:2: datasets.0.name: missing; this key must be given"),
