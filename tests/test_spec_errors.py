@@ -181,7 +181,7 @@ def test_two_variants_with_one_label_are_refused(tmp_path: Path, sweep: str, exp
 @pytest.mark.parametrize("name", ["rehearsal.toml", "Upper.toml", "sp ace.toml", "-x.toml"])
 def test_a_file_name_that_is_no_valid_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(VALID)
-    with pytest.raises(SpecError, match="names the results folder; use lower-case letters"):
+    with pytest.raises(SpecError, match="names the results folder; use at most 60 lower-case letters"):
         read_benchmark(tmp_path / name, check=lambda *_: ())
 
 
