@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from carry import Recorder, carry, tables
 from commands import benchbench
 from toy_benchmark import PAIR, Finished, write_benchmark, write_data
 
+from benchbench import CaseRef
+from benchbench.data.folds import PARTS, make_folds
 from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecError
 from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
@@ -44,7 +48,7 @@ def test_a_benchmark_writes_all_files(finished: Finished) -> None:
     run = folder.run(FIRST).path
     left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
     tables = {"cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"}
-    assert left == tables | {"run.json", "history.csv", "best.safetensors", "previews"}
+    assert left == tables | {"run.json", "split.csv", "history.csv", "best.safetensors", "previews"}
     assert {path.name for path in (run / "previews").iterdir()} == {"best.png", "median.png", "worst.png"}
     cases = pd.read_parquet(run / "cases.parquet")
     slices = pd.read_parquet(run / "slices.parquet")
@@ -291,7 +295,7 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
     assert not (run.path / "resume.pt").exists()
 
 
-LISTED = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "history.csv")
+LISTED = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "split.csv", "history.csv")
 
 
 @pytest.mark.parametrize("name", [*LISTED, "best.safetensors"])
@@ -311,6 +315,38 @@ def test_a_changed_byte_of_a_finished_run_is_noticed_by_run_report_and_merge(
         write_report(copy.folder)
     with pytest.raises(IntegrityError, match=message):
         merge([copy.folder], ResultsFolder(tmp_path / "merged"))
+
+
+def test_the_split_of_every_fold_is_a_file_that_the_trust_box_links_to(finished: Finished) -> None:
+    split = pd.read_csv(finished.folder.path / "split.csv")
+    assert list(split) == ["dataset", "variant", "case", "patient", "fold", "part", "data"]
+    for fold in make_folds([CaseRef(f"patient0{n}-a", f"patient0{n}") for n in range(4)], folds=2, validation=0.2):
+        of_fold = split[split["fold"] == fold.number]
+        for part in PARTS:
+            cases = of_fold[of_fold["part"] == part]
+            assert list(zip(cases["case"], cases["patient"], strict=True)) == list(fold.part(part))
+        assert sorted(of_fold["case"]) == [f"patient0{n}-a" for n in range(4)]
+    cases = pd.read_parquet(finished.folder.run(FIRST).path / "cases.parquet")
+    tested = split[(split["fold"] == 0) & (split["part"] == "test")]
+    assert set(cases["case"]) == set(tested["case"])
+    page = (finished.folder.path / "index.html").read_text()
+    assert '<a href="split.csv">split.csv</a> has the fold and part of every case and patient' in page
+
+
+def test_a_forged_split_is_refused_although_its_digest_was_corrected(finished: Finished, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path)
+    run = copy.folder.run(FIRST)
+    text = (run.path / "split.csv").read_text()
+    record = record_of(copy)
+    for forged, problem in (
+        (text.replace("test", "train"), "not the split of which run.json has the digest"),
+        (text.replace("test", "seen"), "not a list of cases"),
+        ("case\n1\n", "not a list of cases"),
+    ):
+        run.write("split.csv", forged.encode())
+        run.write_record(replace(record, files={**record.files, "split.csv": run.digest_of("split.csv")}))
+        with pytest.raises(IntegrityError, match=rf"split\.csv: {re.escape(problem)}"):
+            write_report(copy.folder)
 
 
 def test_weights_that_were_deleted_to_save_space_are_no_change(finished: Finished, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,8 +35,13 @@ class Fold:
     @property
     def digest(self) -> str:
         """SHA-256 of the cases of every part."""
-        parts = [[list(case) for case in self.part(name)] for name in PARTS]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return split_digest({name: self.part(name) for name in PARTS})
+
+
+def split_digest(cases: Mapping[Part, Sequence[CaseRef]]) -> str:
+    """Return the SHA-256 of the cases of every part of a fold."""
+    parts = [[list(case) for case in cases[name]] for name in PARTS]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> list[Fold]:

@@ -17,6 +17,7 @@ from benchbench.report.page.index import CARD, card
 from benchbench.report.reproduction_page import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.split import SPLIT_NAME
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
@@ -25,6 +26,7 @@ from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results, verify_runs
+from benchbench.tables.splits import split_table
 from benchbench.tables.summaries import summary_table
 
 
@@ -55,6 +57,7 @@ def write_tables(folder: ResultsFolder) -> Results:
 
 def _write_tables(folder: ResultsFolder, results: Results) -> None:
     folder.write("folds.csv", to_csv(fold_table(results)))
+    folder.write(SPLIT_NAME, to_csv(split_table(folder, results)))
     folder.write("summary.csv", to_csv(summary_table(results)))
     folder.write("cost.csv", to_csv(cost_table(results)))
     folder.write("cost_summary.csv", to_csv(cost_summary(results)))

@@ -8,6 +8,7 @@
         ceiling.parquet      counts of the reference resized to the network's input and back, where that applies
         predictions.parquet  predicted masks of the test cases, from which further metrics can be measured
         pictures.parquet     the slice, or the planes, of each test case that galleries show, with its reference
+        split.csv            every case of the fold with its patient and part: train, validation or test
         history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far
                              (is_best) and, under early stopping, validations since (validations_without_gain)
         best.safetensors     weights of the epoch that the inner validation chose; best_2 and so on for the next

@@ -21,6 +21,7 @@ from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.results.run_folder import RunFolder
+from benchbench.results.split import SPLIT_NAME, write_split
 from benchbench.run.assignment import Assignment
 from benchbench.run.count_tables import case_table, slice_table
 from benchbench.run.gallery_pictures import picture_rows
@@ -28,7 +29,10 @@ from benchbench.run.predictions import Distances, Row, measure_distances, pack_c
 from benchbench.run.resampling_bound import write_resampling_bound
 from benchbench.spec.inference import Postprocess
 
-SCORED_FILES = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet")
+SCORED_FILES = (
+    *("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet"),
+    SPLIT_NAME,
+)
 """Files from which tables and pages are made."""
 
 
@@ -50,11 +54,20 @@ class Evaluation:
 
 
 def evaluate(assignment: Assignment, predictor: Predictor | Ensemble, device: torch.device) -> Evaluation:
-    """Predict and score the test cases, and write their tables and pictures."""
+    """Predict and score the test cases, and write their tables and pictures and the split of all cases."""
     postprocess = _choose_postprocess(assignment, predictor)
     clock = CaseClock(device)
     class_scores = _score_test_cases(assignment, predictor, postprocess, clock)
     write_resampling_bound(assignment)
+    write_split(
+        assignment.folder,
+        assignment.key.fold,
+        {
+            "train": [prepared.case for prepared in assignment.train],
+            "validation": [prepared.case for prepared in assignment.validation],
+            "test": [prepared.case for prepared in assignment.test],
+        },
+    )
     return Evaluation(class_scores=class_scores, postprocess=postprocess, clock=clock)
 
 

@@ -25,7 +25,7 @@ from benchbench.tables.results import PHANTOM_NOTE, Results
 _FILES = (
     *("leaderboard.md", "leaderboard.csv", "leaderboard.tex"),
     *("standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"),
-    *("folds.csv", "summary.csv", "cost.csv", "cost_summary.csv"),
+    *("folds.csv", "split.csv", "summary.csv", "cost.csv", "cost_summary.csv"),
 )
 _REPRODUCTION_FILES = ("reproduction.md", "reproduction.csv")
 

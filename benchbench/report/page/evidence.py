@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
+from benchbench.results.split import SPLIT_NAME
 from benchbench.tables.results import Results, lines_of_runs, mixed_data
 from benchbench.tables.rows import rows_of
 from benchbench.words import are, count
@@ -29,6 +30,8 @@ class Fact(NamedTuple):
     text: str
     is_good: bool | None = None
     """None for information that cannot pass or fail."""
+    file: str = ""
+    """File with more, relative to the page; '' for a fact without one."""
 
 
 def facts(results: Results) -> list[Fact]:
@@ -72,7 +75,8 @@ def _dataset_facts(results: Results, dataset: str) -> Iterator[Fact]:
     yield _data(results, dataset, records)
     splits = sorted({(record.fold, record.split_digest[:12]) for record in records})
     listed = [f"fold {fold}: {digest}" for fold, digest in splits]
-    yield Fact(f"Splits, {dataset}", ", ".join(listed))
+    file = SPLIT_NAME if any(SPLIT_NAME in record.files for record in records) else ""
+    yield Fact(f"Splits, {dataset}", ", ".join(listed), file=file)
     yield _leakage(results, dataset)
 
 
