@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,6 +17,7 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, Scans, end, key, plan
 from PIL import Image
 
 from benchbench.cli.report import report_command
+from benchbench.errors import IntegrityError
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import pack
 from benchbench.plan.run import RunKey
@@ -66,7 +68,42 @@ def end_with_pictures(folder: ResultsFolder, run: RunKey, scans: Scans, planes: 
     for name, rows in tables.items():
         folder.run(run).write_table(name, pa.Table.from_pylist(rows))
     digests = {name: folder.run(run).digest_of(name) for name in tables}
-    end(folder, run, scans, pictures=digests)
+    end(folder, run, with_all_slices(scans), pictures=digests)
+
+
+def with_all_slices(scans: Scans) -> Scans:
+    """Return counts with as many slices as the masks have; voxels that are not counted are ignored ones."""
+    filled: dict[str, dict[str, list[tuple[int, int, int, int]]]] = {}
+    for case, regions in scans.items():
+        filled[case] = {}
+        for region, counts in regions.items():
+            filled[case][region] = [*counts, *[(0, 0, 0, 0)] * (SHAPE[0] - len(counts))]
+    return filled
+
+
+@pytest.mark.usefixtures("svg_only")
+@pytest.mark.parametrize("change", ["add", "remove", "cut"])
+def test_masks_that_do_not_have_the_recorded_counts_are_refused_although_their_digest_was_corrected(
+    tmp_path: Path, change: str
+) -> None:
+    folder = plan(tmp_path, [key("grand", 0)])
+    run = folder.run(key("grand", 0))
+    size = SHAPE[1] * SHAPE[2]
+    mask = disc(5)
+    counts = [(int(part.sum()), 0, 0, size - int(part.sum())) for part in mask]
+    end_with_pictures(folder, key("grand", 0), {case: {"disc": counts} for case in ("a", "b", "c")})
+    assert len(galleries(folder)) == 1
+    forged = {"add": disc(6), "remove": disc(4), "cut": mask[:-1]}[change]
+    rows = [{"case": case, "region": "disc", **pack(forged)} for case in ("a", "b", "c")]
+    run.write_table("predictions.parquet", pa.Table.from_pylist(rows))
+    record = run.read_record()
+    assert record is not None
+    files = {**record.files, "predictions.parquet": run.digest_of("predictions.parquet")}
+    run.write_record(replace(record, files=files))
+    with pytest.raises(
+        IntegrityError, match=r"predictions\.parquet: case [abc], region disc: differs from slices"
+    ):
+        galleries(folder)
 
 
 def with_pictures(

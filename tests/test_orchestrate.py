@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from carry import Recorder, carry, tables
 from commands import benchbench
@@ -22,6 +23,7 @@ from benchbench import CaseRef
 from benchbench.data.folds import PARTS, make_folds
 from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecError
 from benchbench.launch import RunEvent
+from benchbench.metrics.masks import pack, unpack
 from benchbench.plan.run import RunKey
 from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
@@ -347,6 +349,23 @@ def test_a_forged_split_is_refused_although_its_digest_was_corrected(finished: F
         run.write_record(replace(record, files={**record.files, "split.csv": run.digest_of("split.csv")}))
         with pytest.raises(IntegrityError, match=rf"split\.csv: {re.escape(problem)}"):
             write_report(copy.folder)
+
+
+@records_only
+def test_forged_masks_are_noticed_when_they_are_opened_although_their_digest_was_corrected(
+    finished: Finished, tmp_path: Path
+) -> None:
+    copy = finished.copy(tmp_path)
+    run, record = copy.folder.run(FIRST), record_of(copy)
+    rows = run.read_table("predictions.parquet", record).to_pylist()
+    mask = unpack(rows[0])
+    mask[0] = np.roll(mask[0], 5, axis=0)  # as many voxels in another place
+    mask[0, 0] = ~mask[0, 0]
+    run.write_table("predictions.parquet", pa.Table.from_pylist([{**rows[0], **pack(mask)}, *rows[1:]]))
+    files = {**record.files, "predictions.parquet": run.digest_of("predictions.parquet")}
+    run.write_record(replace(record, files=files))
+    with pytest.raises(IntegrityError, match=r"predictions\.parquet: case patient0\d-a: differs from slices"):
+        carry(copy.file, copy.data, tmp_path, 'protocol.metrics=["dice", "hd95"]', only=["fold=0"])
 
 
 def test_weights_that_were_deleted_to_save_space_are_no_change(finished: Finished, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchbench.engine.inference.export import label_nifti
+from benchbench.engine.inference.predict import count_case
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.errors import IntegrityError
 from benchbench.images.arrays import Mask
 from benchbench.metrics.masks import pack, unpack
-from benchbench.metrics.scores import measure_regions
+from benchbench.metrics.scores import Counts, measure_regions
 from benchbench.results.provenance import code_state, versions
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
@@ -103,8 +105,22 @@ def _complete(row: Mapping[str, Any], columns: Sequence[str]) -> Row:
 
 
 def _saved_masks(assignment: Assignment, record: Record) -> Iterator[tuple[PreparedCase, Mask]]:
-    """Yield each test case with its masks (S, K, H, W)."""
-    table = assignment.folder.read_table("predictions.parquet", record)
+    """Yield each test case with its masks (S, K, H, W), whose voxels are counted again.
+
+    Raises:
+        IntegrityError: a table was changed since it was written, or the masks do not have the recorded counts.
+    """
+    folder = assignment.folder
+    table = folder.read_table("predictions.parquet", record)
+    slices = folder.read_table("slices.parquet", record)
     for prepared in assignment.test:
-        packed = table.filter(pc.field("case") == prepared.case.id).to_pylist()
-        yield prepared, np.stack([unpack(row) for row in packed], axis=1)
+        is_of_case = pc.field("case") == prepared.case.id
+        masks = np.stack([unpack(row) for row in table.filter(is_of_case).to_pylist()], axis=1)
+        recorded = slices.filter(is_of_case).select(Counts._fields).to_pandas().to_numpy()
+        counts = count_case(prepared, masks)  # (S, K, 4), in the order of the rows
+        if not np.array_equal(counts.reshape(-1, len(Counts._fields)), recorded):
+            path = folder.path / "predictions.parquet"
+            raise IntegrityError(
+                f"{path}: case {prepared.case.id}: differs from slices.parquet; delete the folder to run again"
+            )
+        yield prepared, masks

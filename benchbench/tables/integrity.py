@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchbench.errors import IntegrityError
+from benchbench.images.arrays import Mask
 from benchbench.metrics.scores import Counts
 from benchbench.plan.run import KEYS, RunKey
 
@@ -32,6 +34,27 @@ def check_counts(path: Path, table: pd.DataFrame, key: RunKey) -> None:
     are_integers = all(np.issubdtype(dtype, np.integer) for dtype in counts.dtypes)
     if not are_integers or (counts < 0).to_numpy().any():
         raise IntegrityError(f"{path}: {', '.join(COUNTS)} are not counts of voxels; {_REMEDY}")
+
+
+def check_masks(path: Path, masks: Mapping[tuple[str, str], Mask], slices: pd.DataFrame) -> None:
+    """Refuse predicted masks that do not have the voxels of which slices.parquet has the counts.
+
+    `masks` has the mask (S, H, W) of each case and region. Ignored voxels are in no count: a mask may have them or
+    not.
+
+    Raises:
+        IntegrityError: a mask has more or fewer voxels in a slice than were counted.
+    """
+    by_place = slices.sort_values("slice").groupby(_PLACE)
+    for place, mask in masks.items():
+        counts = by_place.get_group(place) if place in by_place.groups else slices.iloc[:0]
+        predicted = mask.sum(axis=(1, 2))
+        least = (counts["tp"] + counts["fp"]).to_numpy()
+        ignored = mask[0].size - counts[COUNTS].sum(axis=1).to_numpy()
+        if len(predicted) == len(least) and (least <= predicted).all() and (predicted <= least + ignored).all():
+            continue
+        case, region = place
+        raise IntegrityError(f"{path}: case {case}, region {region}: differs from slices.parquet; {_REMEDY}")
 
 
 def check_sums(path: Path, cases: pd.DataFrame, slices: pd.DataFrame) -> None:

@@ -18,7 +18,8 @@ from benchbench.report.figures.mask_overlay import fill_colours
 from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
 from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, PictureGrid
 from benchbench.results.folder import ResultsFolder
-from benchbench.tables.results import Results
+from benchbench.tables.integrity import check_masks
+from benchbench.tables.results import Results, lines_of_run
 from benchbench.tables.rows import name_for
 from benchbench.words import count
 
@@ -117,7 +118,26 @@ def _read_pictures(folder: ResultsFolder, results: Results, choice: GalleryChoic
         planes.setdefault(place, []).append(_case_plane(row))
     for place, row in _read_rows(folder, results, choice, PREDICTIONS):
         predictions.setdefault(place, {})[row["region"]] = unpack(row)
+    _recount(folder, results, choice, predictions)
     return Pictures(planes, predictions)
+
+
+def _recount(
+    folder: ResultsFolder,
+    results: Results,
+    choice: GalleryChoice,
+    predictions: Mapping[Place, Mapping[str, Mask]],
+) -> None:
+    """Compare the voxels of the masks with the counts from which the scores are computed.
+
+    Raises:
+        IntegrityError: they differ.
+    """
+    for (model, case), masks in predictions.items():
+        run = choice.runs[model][case]
+        slices = lines_of_run(results.slices, run)
+        of_case = {(case, region): mask for region, mask in masks.items()}
+        check_masks(folder.run(run).path / PREDICTIONS, of_case, slices)
 
 
 def _read_rows(
