@@ -12,6 +12,7 @@ from commands import benchbench
 from handmade import FOLD_0, end, key, plan
 
 from benchbench import CaseRef
+from benchbench.comparison import compare_results
 from benchbench.data.folds import Fold
 from benchbench.data.region_presence import absent_region_remarks, rare_region_remarks
 from benchbench.report import write_report
@@ -60,6 +61,15 @@ def test_the_effect_is_that_of_the_rule_for_empty_masks(tmp_path: Path, empty: s
     end(folder, key("plain", 0), {case: {**regions, "core": EMPTY} for case, regions in FOLD_0.items()})
     (note,) = absent_region_notes(read_results(folder))
     assert note.endswith(effect)
+
+
+def test_compare_names_the_region(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, 0) for model in ("plain", "grand")])
+    for model in ("plain", "grand"):
+        end(folder, key(model, 0), {case: {**regions, "core": EMPTY} for case, regions in FOLD_0.items()})
+    (outcome,) = compare_results("plain", "grand", results=folder.path, metrics=["dice"])
+    assert NOTE in outcome.notes
+    assert absent_region_notes(read_results(folder), dataset="rings") == []
 
 
 def test_a_region_that_a_case_has_gets_no_note(tmp_path: Path) -> None:

@@ -215,6 +215,22 @@ def test_slices_that_are_ignored_whole_are_no_training_samples(tmp_path: Path) -
     assert torch.equal(source.batch(torch.tensor([4]))[1][0], torch.from_numpy(case.label()[1]))
 
 
+def test_slices_in_the_memory_of_a_gpu_are_those_with_a_scored_voxel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, label = images_and_labels(0)
+    whole = keep_slices(tmp_path / "whole", image, np.where(label == IGNORED, 0, label))
+    part = keep_slices(tmp_path / "part", image, label, scored=np.array([0, 2], np.int32))
+    batches = []
+    for is_resident in (False, True):
+        monkeypatch.setattr("benchbench.engine.batches.sampling.fits_on", lambda *_, fits=is_resident: fits)
+        source = Slices([whole, part], device=CPU, scored_only=True)
+        assert len(source) == 6
+        batches.append(source.batch(torch.arange(6)))
+    for one, other in zip(*batches, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_patches_of_a_case_with_ignored_voxels_hold_a_voxel_that_is_not(tmp_path: Path) -> None:
     label = np.full((12, 12, 12), IGNORED, np.uint8)
     label[6, 6, 6] = 0

@@ -10,6 +10,7 @@ import click
 from benchbench.cli.terminal import Column, print_table, print_text
 from benchbench.report.page.index import read_card
 from benchbench.results.folder import ResultsFolder
+from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
@@ -27,6 +28,8 @@ def print_summary(folder: ResultsFolder) -> None:
         print_text(f"{_describe_row(results, row)}{note}")
     for verdict in read_card(folder).verdicts:
         print_text(f"{verdict}{note}")
+    for absence in absent_region_notes(results):
+        print_text(f"note: {absence}")
     # paths are not wrapped, so that they can be copied
     click.echo(f"page: {folder.path / 'index.html'}")
     click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")

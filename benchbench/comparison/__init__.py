@@ -18,6 +18,7 @@ from benchbench.errors import IncompatibleError, UsageError
 from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.statistics import Comparison, Panel, Unknown, adjust, compare, family_of, make_panel
+from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.tables.summaries import columns_of
 from benchbench.words import are
@@ -186,3 +187,4 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
         yield f"seeds differ: {list(one.seeds)} and {list(other.seeds)}; each case counts with its mean over seeds"
     if one.empty != other.empty:
         yield f"rules for empty masks differ; '{one.empty}' is applied to both"
+    yield from absent_region_notes(one.results, dataset=one.dataset)

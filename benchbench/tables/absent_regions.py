@@ -17,14 +17,19 @@ _EFFECTS: dict[EmptyPolicy, str] = {
 }
 
 
-def absent_region_notes(results: Results) -> list[str]:
-    """Return a sentence for each region of a dataset that no scored case has, and each rule for empty masks."""
+def absent_region_notes(results: Results, *, dataset: str | None = None) -> list[str]:
+    """Return a sentence for each region of a dataset that no scored case has, and each rule for empty masks.
+
+    With `dataset`, only regions of that dataset are named.
+    """
     policies: dict[EmptyPolicy, None] = {}
     for variant in results.manifest.scores:
         policies[results.empty(variant)] = None
     notes = []
-    for dataset, region in _absent_regions(results):
-        place = f"{dataset}: "
+    for name, region in _absent_regions(results):
+        if dataset not in {None, name}:
+            continue
+        place = f"{name}: "
         notes += [describe_absence(region, policy, place=place, cases="scored case") for policy in policies]
     return notes
 
