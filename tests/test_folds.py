@@ -107,10 +107,28 @@ def test_the_digest_depends_on_the_part_of_every_case() -> None:
 @pytest.mark.parametrize(("count", "folds"), [(0, 2), (1, 2), (2, 2), (3, 2), (4, 5)])
 def test_too_few_patients_are_refused(count: int, folds: int) -> None:
     cases = [CaseRef(f"{number}-{scan}", str(number)) for number in range(count) for scan in range(9)]
-    with pytest.raises(
-        DataError, match=rf"found {count} patients for {folds} folds; .* lower protocol\.folds or add"
-    ):
+    remedy = "add patients" if folds == 2 else "lower protocol.folds or add patients"
+    noun = "patient" if count == 1 else "patients"
+    with pytest.raises(DataError, match=rf"found {count} {noun} for {folds} folds; .*: {remedy}$"):
         make_folds(cases, folds=folds, validation=0.2)
+
+
+def test_a_hold_out_split_has_the_parts_that_are_asked_for_and_whole_patients() -> None:
+    cases = [CaseRef(f"{patient}-{scan}", str(patient)) for patient in range(100) for scan in (1, 2)]
+    (fold,) = make_folds(cases, folds=1, validation=0.2, test=0.1)
+    assert [len(patients(fold, part)) for part in PARTS] == [72, 18, 10]
+    assert len(fold.test) == 20
+    # the tested patients are the first of the order that cross-validation cuts into folds
+    assert patients(fold, "test") == patients(make_folds(cases, folds=10, validation=0.2)[0], "test")
+
+
+@pytest.mark.parametrize(("count", "test"), [(2, 0.5), (4, 0.9)])
+def test_a_hold_out_split_of_too_few_patients_is_refused(count: int, test: float) -> None:
+    cases = [CaseRef(str(number), str(number)) for number in range(count)]
+    with pytest.raises(
+        DataError, match=rf"found {count} patients, of which protocol.test takes {test}; .* change"
+    ):
+        make_folds(cases, folds=1, validation=0.2, test=test)
 
 
 @pytest.mark.parametrize(("count", "folds"), [(4, 2), (3, 3)])

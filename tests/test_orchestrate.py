@@ -253,6 +253,18 @@ def test_a_byte_that_changed_in_the_cache_changes_no_score(
     assert caplog.text.count("damaged in the cache, prepared again") == 4
 
 
+@pytest.mark.usefixtures("without_figures")
+def test_a_hold_out_split_tests_each_patient_of_its_part_once(
+    pair_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    sets = ["protocol.folds=1", "protocol.test=0.5", "protocol.epochs=1"]
+    folder, records, _ = carry(pair_file, squares, tmp_path, *sets, only=["model=plain", "model=plain_too"])
+    assert [(record.fold, record.status) for record in records if record] == [(0, "done")] * 2
+    folds = pd.read_csv(folder.path / "folds.csv")
+    assert folds.loc[folds["model"] == "plain", "n_cases"].tolist() == [2]
+    assert "plain_too" in (folder.path / "leaderboard.md").read_text()
+
+
 def test_rehearsals_have_a_folder_of_their_own_and_are_marked(benchmark_file: Path, tmp_path: Path) -> None:
     folder, _, _ = carry(benchmark_file, None, tmp_path, rehearse=True)
     assert folder.path == tmp_path / "results" / "rehearsal" / "squares"

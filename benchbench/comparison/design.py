@@ -24,5 +24,8 @@ def test_over_train(record: Record, *, folds: int) -> float:
     protocol = record.resolved.get("protocol", {})
     n_folds = int(protocol.get("folds", folds))
     validation = float(protocol.get("validation", 0.0))
+    tested = protocol.get("test")
+    if tested is not None:
+        return float(tested) / ((1 - float(tested)) * (1 - validation))
     n_train_folds = max(n_folds - 1, 1) * (1 - validation)
     return 1 / n_train_folds

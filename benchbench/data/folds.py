@@ -44,8 +44,12 @@ def split_digest(cases: Mapping[Part, Sequence[CaseRef]]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> list[Fold]:
+def make_folds(
+    cases: Sequence[CaseRef], *, folds: int, validation: float, test: float | None = None
+) -> list[Fold]:
     """Return the folds of a cross-validation grouped by patient; every patient is tested in exactly one fold.
+
+    One fold is a hold-out split: the fraction `test` of the patients, rounded and at least one, is tested.
 
     Patients are ordered by a hash of their name, not by a random generator, whose stream could change between
     releases. The folds are therefore the same for every model, seed, machine and order of the cases, and adding a
@@ -59,19 +63,38 @@ def make_folds(cases: Sequence[CaseRef], *, folds: int, validation: float) -> li
     if repeated:
         raise DataError(f"case '{repeated[0]}' is listed twice; every case needs an id of its own")
     patients = sorted({case.patient for case in cases}, key=lambda patient: _rank("test", patient))
-    largest_test = -(-len(patients) // folds)
-    if len(patients) < folds or len(patients) - largest_test < 2:
-        raise DataError(
-            f"found {count(len(patients), 'patient')} for {folds} folds; each fold needs one patient to test and"
-            f" two to train and select on: lower protocol.folds or add patients"
+    tested = _tested(patients, folds, test)
+    made = []
+    for number, names in enumerate(tested):
+        if not names or len(patients) - len(names) < 2:
+            raise DataError(_too_few(len(patients), folds, test))
+        made.append(_fold(sorted(cases), patients, set(names), number=number, validation=validation))
+    return made
+
+
+def _tested(patients: Sequence[str], folds: int, test: float | None) -> list[Sequence[str]]:
+    """Return the patients that are tested in each fold."""
+    n_patients = len(patients)
+    if folds == 1:
+        assert test is not None, "the protocol has it"
+        return [patients[: max(1, round(test * n_patients))]]
+    return [patients[number * n_patients // folds : (number + 1) * n_patients // folds] for number in range(folds)]
+
+
+def _too_few(patients: int, folds: int, test: float | None) -> str:
+    needed = "one patient to test and two to train and select on"
+    if folds == 1:
+        return (
+            f"found {count(patients, 'patient')}, of which protocol.test takes {test:g}; a split needs {needed}:"
+            " change protocol.test or add patients"
         )
-    cases = sorted(cases)
-    return [_fold(cases, patients, number=number, folds=folds, validation=validation) for number in range(folds)]
+    remedy = "lower protocol.folds or add patients"
+    if folds == 2:
+        remedy = "add patients"
+    return f"found {count(patients, 'patient')} for {folds} folds; each fold needs {needed}: {remedy}"
 
 
-def _fold(cases: list[CaseRef], patients: list[str], *, number: int, folds: int, validation: float) -> Fold:
-    start, stop = number * len(patients) // folds, (number + 1) * len(patients) // folds
-    tested = set(patients[start:stop])
+def _fold(cases: list[CaseRef], patients: list[str], tested: set[str], *, number: int, validation: float) -> Fold:
     others = sorted(set(patients) - tested, key=lambda patient: _rank(f"validation {number}", patient))
     count = min(max(1, round(validation * len(others))), len(others) - 1)
     validated = set(others[:count])

@@ -138,7 +138,7 @@ class Preparation:
         opened = self._opened[key]
         protocol = run.protocol
         # before the cases are prepared, which takes long, because there may be too few patients
-        folds = make_folds(opened.cases, folds=protocol.folds, validation=protocol.validation)
+        folds = make_folds(opened.cases, folds=protocol.folds, validation=protocol.validation, test=protocol.test)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
         preparation = CasePreparation(
             dataset=opened.dataset,
@@ -189,5 +189,5 @@ def _dataset_key(chosen: Chosen) -> str:
 def _preparation_key(run: Run) -> str:
     """Return text that is equal for runs with the same prepared data and folds."""
     protocol = run.protocol
-    settings = (preparation_settings(protocol), protocol.folds, protocol.validation)
+    settings = (preparation_settings(protocol), protocol.folds, protocol.validation, protocol.test)
     return f"{_dataset_key(run.dataset)} {settings}"

@@ -36,8 +36,11 @@ class Protocol(Strict):
     """Size of the network's input in pixels, one number for each axis. In 2D whole slices are resized by one
     factor to fit the patch and padded with zeros, and predictions are resized back to the grid of the case. In 3D
     the volume keeps its resolution, and the network sees parts of it of this size."""
-    folds: Annotated[int, Field(ge=2, le=1000)] = 5
-    """Number of cross-validation folds. Patients, not slices, are split; each patient is tested in one fold."""
+    folds: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Number of cross-validation folds. Patients, not slices, are split; each patient is tested in one fold. One
+    fold is a hold-out split, in which the fraction `test` of the patients is tested."""
+    test: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Fraction of the patients that is tested if `folds` is 1; the others are in training and inner validation."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of each fold's training patients that is set aside for the inner validation, which chooses the
     checkpoint."""
@@ -133,6 +136,14 @@ class Protocol(Strict):
     def activation(self) -> Activation:
         """The function that turns logits into probabilities; it follows from the loss."""
         return "softmax" if self.loss.is_softmax else "sigmoid"
+
+    @model_validator(mode="after")
+    def _test_belongs_to_one_fold(self) -> Protocol:
+        if self.folds == 1 and self.test is None:
+            raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
+        if self.folds > 1 and self.test is not None:
+            raise ValueError(f"test is for folds = 1, found {self.folds} folds; remove one of the two")
+        return self
 
     @model_validator(mode="after")
     def _patch_has_ndim_axes(self) -> Protocol:
