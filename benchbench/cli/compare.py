@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _TESTS = ("p", "p(Holm)", "p(folds)", "rank-biserial", "better/same/worse")
 _UNKNOWN = "-"
+_LEAST_P = 0.0001  # with four decimals, smaller ones would be printed as 0
 _COLUMNS = ("difference", "95 % interval", "wins/ties/losses", *_TESTS)
 
 
@@ -66,9 +67,9 @@ def _cells(comparison: Comparison) -> list[str]:
         f"{comparison.difference:+.4f}",
         _format_interval(comparison.interval),
         f"{comparison.wins}/{comparison.ties}/{comparison.losses}",
-        _format_number(comparison.p_wilcoxon),
-        _format_number(comparison.p_holm),
-        _format_number(comparison.p_folds),
+        _format_p(comparison.p_wilcoxon),
+        _format_p(comparison.p_holm),
+        _format_p(comparison.p_folds),
         f"{comparison.rank_biserial:+.2f}",
         "/".join(f"{share:.2f}" for share in comparison.rope),
     ]
@@ -83,5 +84,9 @@ def _format_interval(interval: Interval | Unknown) -> str:
     return f"[{low:+.4f}, {high:+.4f}]"
 
 
-def _format_number(value: float | Unknown) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else _UNKNOWN
+def _format_p(value: float | Unknown) -> str:
+    if not isinstance(value, float):
+        return _UNKNOWN
+    if value < _LEAST_P:
+        return f"< {_LEAST_P}"
+    return f"{value:.4f}"
