@@ -8,6 +8,7 @@ from benchbench.contract import CaseRef
 from benchbench.data.folds import Fold
 from benchbench.data.region_presence import absent_region_remarks, rare_region_remarks
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.words import count
 
 _MOST_NAMES = 3
 
@@ -28,4 +29,4 @@ def dataset_remarks(cases: Sequence[PreparedCase], regions: Sequence[str], folds
         listed = ", ".join(names[:_MOST_NAMES])
         if len(names) > _MOST_NAMES:
             listed += " and others"
-        yield f"{remark}, in {len(names)} of {len(cases)} cases: {listed}"
+        yield f"{remark}, in {len(names)} of {count(len(cases), 'case')}: {listed}"
