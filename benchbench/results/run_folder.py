@@ -211,6 +211,7 @@ class RunFolder:
         Raises:
             IntegrityError: the folder holds a symbolic link, which could bring in any file of the machine.
         """
+        self._refuse_links()
         with other.lock(0):
             self.copy_files_to(other)
             other.write(_RECORD_NAME, (self.path / _RECORD_NAME).read_bytes())
@@ -221,12 +222,15 @@ class RunFolder:
         Raises:
             IntegrityError: the folder holds a symbolic link, which could bring in any file of the machine.
         """
-        for path in self.path.rglob("*"):
-            if path.is_symlink():
-                raise IntegrityError(f"{path}: a symbolic link; replace it by the file itself or delete it")
+        self._refuse_links()
         other.discard(_RECORD_NAME)
         other.clear(keep_resume=False)
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
             if path.is_file() and name not in {_RECORD_NAME, _LOCK_NAME, RESUME_NAME}:
                 other.write(name, path.read_bytes())
+
+    def _refuse_links(self) -> None:
+        for path in self.path.rglob("*"):
+            if path.is_symlink():
+                raise IntegrityError(f"{path}: a symbolic link; replace it by the file itself or delete it")
