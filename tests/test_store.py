@@ -19,6 +19,7 @@ from benchbench.results.history import read_history, write_history
 from benchbench.results.record import Record
 from benchbench.results.resume import read_resume, write_resume
 from benchbench.results.run_folder import RunBusyError, RunFolder
+from benchbench.results.table_columns import read_checked
 from benchbench.results.weights import weight_files, weights_digest
 from benchbench.spec.file_names import slug
 
@@ -337,6 +338,20 @@ def test_a_table_that_is_no_parquet_file_is_refused_though_its_digest_is_right(r
     record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
     with pytest.raises(IntegrityError, match=r"cases\.parquet: not a Parquet file"):
         run.read_table("cases.parquet", record)
+
+
+@pytest.mark.parametrize("name", ["cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"])
+def test_a_table_without_its_columns_is_refused_though_its_digest_is_right(run: RunFolder, name: str) -> None:
+    text = pa.table({"case": ["a"]})
+    for table, problem in (
+        (pa.table({"tp": [1]}), r"no column \w+"),
+        (text.set_column(0, "case", pa.array([[1]])), r"column case: found list|no column"),
+        (text.set_column(0, "case", pa.nulls(1, pa.string())), r"column case: found 1 empty cells|no column"),
+    ):
+        run.write_table(name, table)
+        record = replace(RECORD, files={name: run.digest_of(name)})
+        with pytest.raises(IntegrityError, match=rf"{name}: ({problem}).*; delete the folder"):
+            read_checked(run, name, record)
 
 
 def test_a_folder_with_a_symbolic_link_is_not_copied(run: RunFolder, tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def _carry_out(assignment: Assignment, report: ProgressListener) -> Record:
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and assignment.protocol.world_size > 1:
             raise  # a signal to stop
-        traceback.print_exc()
+        if not isinstance(error, BenchbenchError):  # its message says everything
+            traceback.print_exc()
         reason = _describe_failure(error)
         return assignment.record(status="failed", reason=reason, provenance=provenance_of(assignment), seconds=0)
 

@@ -22,6 +22,7 @@ from benchbench.metrics.masks import pack, unpack
 from benchbench.metrics.scores import Counts, measure_regions
 from benchbench.results.provenance import code_state, versions
 from benchbench.results.record import Record
+from benchbench.results.table_columns import read_checked
 from benchbench.run.assignment import Assignment
 from benchbench.spec.file_names import slug
 
@@ -111,16 +112,19 @@ def _saved_masks(assignment: Assignment, record: Record) -> Iterator[tuple[Prepa
         IntegrityError: a table was changed since it was written, or the masks do not have the recorded counts.
     """
     folder = assignment.folder
-    table = folder.read_table("predictions.parquet", record)
-    slices = folder.read_table("slices.parquet", record)
+    table = read_checked(folder, "predictions.parquet", record)
+    slices = read_checked(folder, "slices.parquet", record)
     for prepared in assignment.test:
         is_of_case = pc.field("case") == prepared.case.id
-        masks = np.stack([unpack(row) for row in table.filter(is_of_case).to_pylist()], axis=1)
         recorded = slices.filter(is_of_case).select(Counts._fields).to_pandas().to_numpy()
-        counts = count_case(prepared, masks)  # (S, K, 4), in the order of the rows
-        if not np.array_equal(counts.reshape(-1, len(Counts._fields)), recorded):
+        problem = "differs from slices.parquet"
+        try:
+            masks = np.stack([unpack(row) for row in table.filter(is_of_case).to_pylist()], axis=1)
+            counts = count_case(prepared, masks)  # (S, K, 4), in the order of the rows
+            is_equal = np.array_equal(counts.reshape(-1, len(Counts._fields)), recorded)
+        except (ValueError, RuntimeError) as error:  # of numpy and torch, for masks of another shape
+            is_equal, problem = False, str(error)
+        if not is_equal:
             path = folder.path / "predictions.parquet"
-            raise IntegrityError(
-                f"{path}: case {prepared.case.id}: differs from slices.parquet; delete the folder to run again"
-            )
+            raise IntegrityError(f"{path}: case {prepared.case.id}: {problem}; delete the folder to run again")
         yield prepared, masks

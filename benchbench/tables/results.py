@@ -18,6 +18,7 @@ from benchbench.results.folder import ResultsFolder
 from benchbench.results.manifest import Manifest
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
+from benchbench.results.table_columns import read_checked
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.integrity import check_counts, check_sums
 
@@ -134,7 +135,7 @@ def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
     for name in _TABLES:
         file = f"{name}.parquet"
         if file in record.files:
-            tables[name] = folder.read_table(file, record).to_pandas()
+            tables[name] = read_checked(folder, file, record).to_pandas()
             check_counts(folder.path / file, tables[name], record.key)
     if "cases" in tables and "slices" in tables:
         check_sums(folder.path / "cases.parquet", tables["cases"], tables["slices"])

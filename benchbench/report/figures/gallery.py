@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
+from PIL import Image
 
+from benchbench.errors import IntegrityError
 from benchbench.images.arrays import Mask
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import unpack
@@ -18,6 +22,7 @@ from benchbench.report.figures.mask_overlay import fill_colours
 from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
 from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, PictureGrid
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.table_columns import read_checked
 from benchbench.tables.integrity import check_masks
 from benchbench.tables.results import Results, lines_of_run
 from benchbench.tables.rows import name_for
@@ -115,11 +120,40 @@ def _read_pictures(folder: ResultsFolder, results: Results, choice: GalleryChoic
     planes: dict[Place, list[CasePlane]] = {}
     predictions: dict[Place, dict[str, Mask]] = {}
     for place, row in _read_rows(folder, results, choice, PICTURES):
-        planes.setdefault(place, []).append(_case_plane(row))
+        with _damage_named(folder, choice, place, PICTURES):
+            planes.setdefault(place, []).append(_case_plane(row))
     for place, row in _read_rows(folder, results, choice, PREDICTIONS):
-        predictions.setdefault(place, {})[row["region"]] = unpack(row)
+        with _damage_named(folder, choice, place, PREDICTIONS):
+            predictions.setdefault(place, {})[row["region"]] = unpack(row)
+    for model in choice.models:
+        for chosen in choice.cases:
+            place = (model, chosen.case)
+            for name, tables in ((PICTURES, planes), (PREDICTIONS, predictions)):
+                with _damage_named(folder, choice, place, name):
+                    tables[place]
+    for place, of_case in planes.items():
+        with _damage_named(folder, choice, place, PICTURES):
+            for plane in of_case:
+                for region in plane.regions:
+                    plane.plane.cut(predictions[place][region])
     _recount(folder, results, choice, predictions)
     return Pictures(planes, predictions)
+
+
+@contextlib.contextmanager
+def _damage_named(folder: ResultsFolder, choice: GalleryChoice, place: Place, name: str) -> Iterator[None]:
+    """Turn what a damaged row of a file raises into a line with the file and the case.
+
+    Raises:
+        IntegrityError: the row was changed together with the digest of its file.
+    """
+    model, case = place
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        path = folder.run(choice.runs[model][case]).path / name
+        problem = f"case {case}: damaged ({type(error).__name__}: {error})"
+        raise IntegrityError(f"{path}: {problem}; delete the folder to run again") from error
 
 
 def _recount(
@@ -150,13 +184,15 @@ def _read_rows(
             run = choice.runs[model][chosen.case]
             cases_of_run.setdefault(run, []).append(chosen.case)
         for run, cases in cases_of_run.items():
-            table = folder.run(run).read_table(name, results.records[run])
+            table = read_checked(folder.run(run), name, results.records[run])
             for row in table.filter(pc.field("case").isin(cases)).to_pylist():
                 yield (model, row["case"]), row
 
 
 def _case_plane(row: Mapping[str, Any]) -> CasePlane:
     regions = row["truth"]
+    with Image.open(io.BytesIO(row["image"])) as picture:
+        picture.verify()
     return CasePlane(
         plane=Plane.of(row),
         image=row["image"],
