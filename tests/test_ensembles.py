@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,10 +212,14 @@ def test_an_ensemble_is_repeated_when_a_member_changes(finished_pair: Finished, 
     carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])
     # a member has other weights, as if trained on another machine
     before = record_of(folder, "both").members
-    path = folder.run(key("plain")).path / "best.safetensors"
+    member = folder.run(key("plain"))
+    path = member.path / "best.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+    record = record_of(folder, "plain")
+    files = {**record.files, path.name: member.digest_of(path.name)}
+    member.write_record(replace(record, files=files))
     assert carry(copy.file, copy.data, tmp_path, *SHORT, only=["fold=0"])[2].todo == 1
     after = record_of(folder, "both").members
     assert [name for name in before if after[name] != before[name]] == [str(key("plain"))]
