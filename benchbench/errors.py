@@ -94,6 +94,14 @@ _REMEDIES = {
 _OTHER_REMEDY = "check the disk or the network mount, then give the same command again"
 
 
+_STORAGE_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def is_storage_failure(error: BaseException) -> bool:
+    """Return True for an error that storage alone causes, whatever code writes or reads there."""
+    return isinstance(error, OSError) and error.errno in _STORAGE_FAILURES
+
+
 def storage_error(error: OSError, path: Path | str | None = None) -> StorageError:
     """Return an error of the operating system as one line with the path and a remedy.
 

@@ -157,6 +157,21 @@ def test_the_first_failure_is_reported_although_the_tables_fail_too(
         carry(benchmark_file, squares, tmp_path)
 
 
+@pytest.mark.usefixtures("without_report")
+def test_a_run_that_fails_for_a_full_disk_has_one_line_and_no_traceback(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "events.out")
+
+    monkeypatch.setattr("benchbench.run.execute.run_model", fail)
+    _, (record, *_), _ = carry(finished.file, finished.data, tmp_path, only=["fold=0"])
+    assert record is not None
+    assert record.status == "failed"
+    assert record.reason.startswith("events.out: No space left on device; free disk space")
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
 def test_what_a_dead_process_left_in_the_results_is_removed_by_the_next(
     finished: Finished, tmp_path: Path
 ) -> None:

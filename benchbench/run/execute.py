@@ -6,7 +6,7 @@ import time
 import traceback
 from dataclasses import replace
 
-from benchbench.errors import BenchbenchError
+from benchbench.errors import BenchbenchError, is_storage_failure, storage_error
 from benchbench.results.record import Record
 from benchbench.results.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment, ProgressListener
@@ -55,14 +55,21 @@ def _carry_out(assignment: Assignment, report: ProgressListener) -> Record:
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and assignment.protocol.world_size > 1:
             raise  # a signal to stop
-        if not isinstance(error, BenchbenchError):  # its message says everything
-            traceback.print_exc()
         reason = _describe_failure(error)
+        if not _is_expected(error):
+            traceback.print_exc()
         return assignment.record(status="failed", reason=reason, provenance=provenance_of(assignment), seconds=0)
+
+
+def _is_expected(error: BaseException) -> bool:
+    """Return True for a failure of which the message says everything."""
+    return isinstance(error, BenchbenchError) or is_storage_failure(error)
 
 
 def _describe_failure(error: BaseException) -> str:
     if isinstance(error, BenchbenchError):
         return str(error)
+    if isinstance(error, OSError) and is_storage_failure(error):
+        return str(storage_error(error))
     message = str(error).strip() or "no message"
     return f"{type(error).__name__}: {message.splitlines()[0]} (see worker.log)"
