@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import nibabel
 import numpy as np
@@ -221,6 +222,28 @@ def test_label_3_in_data_of_2021_names_the_edition_to_set(patient: Path) -> None
         f"{CASE}_seg.nii.gz: found unexpected labels 3 (2 voxels), expected only 0, 1, 2, 4; "
     )
     assert "set edition = 2023" in problem
+
+
+@pytest.mark.parametrize("edition", [2021, 2023])
+def test_labels_3_and_4_together_are_those_of_2015(tmp_path: Path, edition: Literal[2021, 2023]) -> None:
+    name, names, separator = (CASE, ("flair", "t1", "t1ce", "t2"), "_")
+    if edition == 2023:
+        name, names, separator = ("BraTS-GLI-00000-000", ("t2f", "t1n", "t1c", "t2w"), "-")
+    write_patient(tmp_path / name, label=labels(0, 1, 2, 3, 4), separator=separator, names=names)
+    (problem,) = load_problems(Brats21(tmp_path, edition=edition), name)
+    assert "are those of BraTS 2012 to 2015, where 3 is non-enhancing tumour: change 3 to 1, then read" in problem
+    assert "as brats20, or as brats21 with edition = 2021" in problem
+
+
+def test_a_wrong_suffix_is_named_at_the_file_that_is_missing(tmp_path: Path) -> None:
+    name = "BraTS-GLI-00000-000"
+    write_patient(tmp_path / name, separator="-", names=("t2f", "t1n", "t1c", "t2w"))
+    (tmp_path / name / f"{name}-t2w.nii.gz").rename(tmp_path / name / f"{name}-t2W.nii.gz")
+    with pytest.raises(DataError) as caught:
+        Brats21(tmp_path, edition=2023).files(name)
+    missing, unexplained = caught.value.problems
+    assert missing.endswith(f"; the nearest name there is {name}-t2W.nii.gz: rename it if that is the file")
+    assert f"expected a name like {name}-t2w.nii.gz; rename the file" in unexplained
 
 
 def test_label_4_in_data_of_2023_names_the_edition_to_set(tmp_path: Path) -> None:

@@ -279,3 +279,21 @@ def test_info_of_acdc_is_metadata_and_a_malformed_line_is_reported(tmp_path: Pat
     info.write_text("ED: 1\n<html>\n")
     with pytest.raises(DataError, match=r"acdc: patient001/Info\.cfg: found line '<html>', expected 'key: value'"):
         Acdc(tmp_path).metadata()
+
+
+@EVERY_DATASET
+def test_a_wrong_suffix_is_named_as_the_nearest_file(
+    tmp_path: Path, open_dataset: Callable[..., Dataset], image: str, label: str
+) -> None:
+    stem = Path(image).name
+    for number in (3, 33):  # the files of another case are not the nearest
+        write(tmp_path / f"{image.replace('3', str(number))}.nii.gz")
+        write(tmp_path / f"{label.replace('3', str(number))}.nii.gz")
+    wrong = f"{stem}_sa_gt.nii.gz"
+    (tmp_path / f"{label}.nii.gz").rename(tmp_path / Path(image).parent / wrong)
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(DataError) as caught:
+        dataset.files(next(case.id for case in dataset.cases() if "33" not in case.id))
+    (problem,) = caught.value.problems
+    assert f"expected {Path(label).name}.nii.gz for it" in problem
+    assert problem.endswith(f"; the nearest name there is {wrong}: rename it if that is the file")

@@ -46,6 +46,42 @@ def test_status_describes_a_dataset(data: Run, squares: Path) -> None:
     assert "fingerprint not known" in data("status", "squares", "--data-root", squares).output
 
 
+def test_status_uses_the_fingerprint_that_verify_computed(data: Run, squares: Path) -> None:
+    verified = data("verify", "squares", "--data-root", squares, "--threads", 1)
+    digest = verified.output.strip().rpartition("fingerprint ")[2]
+    assert verified.output.startswith("squares: 4 cases (12 slices) of 4 patients are valid; ")
+    assert data("status", "squares", "--data-root", squares).output.strip().endswith(f"fingerprint {digest}")
+
+
+def test_verify_and_status_take_parameters_of_the_dataset(data: Run, tmp_path: Path) -> None:
+    from brats_patients import labels, write_patient
+
+    for visit in ("000", "001"):
+        folder = tmp_path / "brats21" / f"BraTS-GLI-00000-{visit}"
+        write_patient(folder, label=labels(1, 2, 3), separator="-", names=("t2f", "t1n", "t1c", "t2w"))
+    words = ("--data-root", tmp_path, "--set", "edition=2023")
+    assert "2 cases of 1 patient" in data("status", "brats21", *words).output
+    verified = data("verify", "brats21", *words)
+    assert "2 cases" in str(verified.exception or verified.output)
+    assert "found no folder BraTS2021_" in data("status", "brats21", "--data-root", tmp_path).output
+    for command in ("verify", "status"):
+        wrong = data(command, "brats21", "--data-root", tmp_path, "--set", "editoin=2023")
+        assert "did you mean 'edition'?" in str(wrong.exception)
+    assert "--set changes one dataset: name it" in data("status", *words).output
+
+
+def test_verify_names_files_of_no_case_and_counts_faulty_cases(data: Run, squares: Path) -> None:
+    for name in ("notes.txt", "scan1.dcm", "scan22.dcm"):
+        (squares / "squares" / name).touch()
+    (squares / "squares" / "extra" / "deep").mkdir(parents=True)
+    (squares / "squares" / "extra" / "deep" / "patient09-a.npz").touch()
+    output = data("verify", "squares", "--data-root", squares).output
+    assert "note: files of no case: extra/ (1 file), notes.txt (1 file), scan#.dcm (2 files)\n" in output
+    (squares / "squares" / "patient00-a.npz").write_bytes(b"x")
+    problems = str(data("verify", "squares", "--data-root", squares).exception).splitlines()
+    assert problems[-1] == "squares: 1 problem; 1 of 4 cases with faulty files"
+
+
 def test_status_of_all_datasets_includes_those_that_are_not_found(data: Run, squares: Path) -> None:
     lines = data("status", "--data-root", squares).output.splitlines()
     assert [line.partition(":")[0] for line in lines] == sorted(discover().datasets)

@@ -104,13 +104,16 @@ def test_the_digest_depends_on_the_part_of_every_case() -> None:
     assert fold.digest == Fold(number=0, train=(one,), validation=(two,), test=(three,)).digest
 
 
-@pytest.mark.parametrize(("count", "folds"), [(0, 2), (1, 2), (2, 2), (3, 2), (4, 5)])
-def test_too_few_patients_are_refused(count: int, folds: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "folds", "enough"), [(0, 2, None), (1, 2, None), (2, 2, None), (3, 2, 3), (4, 5, 4), (3, 9, 3)]
+)
+def test_too_few_patients_are_refused_with_what_is_enough(count: int, folds: int, enough: int | None) -> None:
     cases = [CaseRef(f"{number}-{scan}", str(number)) for number in range(count) for scan in range(9)]
-    remedy = "add patients" if folds == 2 else "lower protocol.folds or add patients"
-    noun = "patient" if count == 1 else "patients"
-    with pytest.raises(DataError, match=rf"found {count} {noun} for {folds} folds; .*: {remedy}$"):
+    remedy = "add patients" if enough is None else f"set protocol.folds to {enough} or add patients"
+    with pytest.raises(DataError, match=rf"found {count} patients? for {folds} folds; .*: {remedy}$"):
         make_folds(cases, folds=folds, validation=0.2)
+    if enough is not None:
+        assert len(make_folds(cases, folds=enough, validation=0.2)) == enough
 
 
 def test_a_hold_out_split_has_the_parts_that_are_asked_for_and_whole_patients() -> None:

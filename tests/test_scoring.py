@@ -243,6 +243,8 @@ def test_regions_are_read_from_options_and_from_files(tmp_path: Path) -> None:
         (["tumour=1", "tumour=2"], None, "region 'tumour' is given twice"),
         (["all=0,1"], None, "region 'all': found label 0, which is background"),
         ([], "{", "cannot be read"),
+        ([], '{"labels": {"0": "background", "1": "background"}}', "region 'background': found label 0"),
+        ([], "[" * 9999, "cannot be read"),
         ([], "[1]", "no table 'labels' or 'regions'"),
         ([], '{"label": {"a": 1}}', r"no table 'labels' or 'regions'; did you mean 'label'\?"),
         ([], '{"labels": {"a": "1"}}', "labels.a: found '1', expected an integer or a list of integers"),
@@ -283,3 +285,46 @@ def test_the_command_prints_a_table_and_writes_the_rest(folders: tuple[Path, Pat
 def test_an_unknown_metric_is_a_usage_error(folders: tuple[Path, Path]) -> None:
     with pytest.raises(UsageError, match=r"--metrics: 'nsd' has no tolerance; write it in mm"):
         score(folders, metrics=("dice", "nsd"))
+
+
+def test_a_dataset_json_of_nnunet_1_names_each_value(tmp_path: Path) -> None:
+    labels = {"0": "background", "1": "liver", "2": "tumour", "3": "tumour", "4": "ignore"}
+    path = tmp_path / "dataset.json"
+    path.write_text("\ufeff" + json.dumps({"labels": labels}))  # with a byte order mark, as some editors write it
+    assert read_labels([], path) == ({"liver": (1,), "tumour": (2, 3)}, frozenset({4}))
+
+
+def test_files_that_are_not_read_are_all_named(folders: tuple[Path, Path]) -> None:
+    names = ("dataset.json", "d.mha", "e.nii.gz.part", ".hidden.nii.gz", "notes.txt", "f.dcm")
+    for name in names:
+        (folders[1] / name).write_text("x")
+    (folders[0] / "sub").mkdir()
+    save(folders[0] / "sub" / "g.nii.gz", lesion())
+    scores = score(folders)
+    assert scores.unread == ("reference/sub/", *(f"prediction/{name}" for name in sorted(names)))
+    note = next(note for note in scores.notes if note.startswith("not read"))
+    assert all(name in note for name in (*names, "sub/"))
+
+
+def test_a_missing_prediction_names_the_nearest_file(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "a.nii.gz").rename(folders[1] / "a_sa_pred.nii.gz")
+    with pytest.raises(DataError) as caught:
+        score(folders)
+    nearest = "the nearest name there is a_sa_pred: give both the same name"
+    assert caught.value.problems[0] == f"a: no prediction in {folders[1]}; {nearest}"
+
+
+@pytest.mark.parametrize("region", ["[/x]", "[bold]x[/bold]", "[red]", "x[/]", "\x1b[31m"])
+def test_markup_in_the_name_of_a_region_is_text(folders: tuple[Path, Path], region: str) -> None:
+    task = folders[0].parent / "task.json"
+    task.write_text(json.dumps({"labels": {region: 1}}))
+    done = CliRunner().invoke(cli, ["score", *map(str, folders), "--task", str(task), "--metrics", "dice"])
+    assert done.exit_code == 0, done.exception
+    assert region.replace("\x1b", "\\x1b") in done.output
+
+
+def test_the_number_of_threads_changes_no_score(folders: tuple[Path, Path]) -> None:
+    words = ["score", *map(str, folders), "--labels", "tumour=1"]
+    one, two = (CliRunner().invoke(cli, [*words, "--threads", number]) for number in ("1", "2"))
+    assert one.exit_code == 0
+    assert one.output == two.output

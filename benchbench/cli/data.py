@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchbench.cli import NearestGroup
 from benchbench.cli.cache import cache_command
-from benchbench.cli.options import cache_option, data_root_option, size_limit_option
+from benchbench.cli.options import (
+    cache_option,
+    data_root_option,
+    params_option,
+    read_params,
+    size_limit_option,
+    threads_option,
+)
+from benchbench.cores import available_cores
 from benchbench.words import are, count
 
 if TYPE_CHECKING:
     from benchbench.contract import CaseRef, Dataset, DatasetPlugin
+    from benchbench.data.verify import Verification
 
 
 @click.group("data", cls=NearestGroup)
@@ -34,16 +42,31 @@ data_command.add_command(cache_command)
 @click.option(
     "--fingerprint", "compute", is_flag=True, help="Compute unknown fingerprints, which reads the files."
 )
-def status(*, names: tuple[str, ...], data_root: Path | None, cache: Path, compute: bool) -> None:
+@params_option
+@threads_option
+def status(
+    *,
+    names: tuple[str, ...],
+    data_root: Path | None,
+    cache: Path,
+    compute: bool,
+    overrides: tuple[str, ...],
+    threads: int | None,
+) -> None:
     """Print the state of all datasets, or of those named.
 
     For a dataset that is not found, the command to get it is printed.
     """
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
+    if overrides and len(names) != 1:
+        raise click.UsageError("--set changes one dataset: name it")
     registry = discover()
+    most = (threads or available_cores()) if compute else 0
     for name in names or sorted(registry.datasets):
-        state = _describe_state(registry.dataset(name), data_root, cache=cache, compute=compute)
+        plugin = registry.dataset(name)
+        params = read_params(plugin.open, overrides)
+        state = _describe_state(plugin, params, data_root, cache=cache, threads=most)
         click.echo(f"{name}: {state}")
 
 
@@ -87,6 +110,9 @@ def path(name: str | None, *, data_root: Path | None) -> None:
 @data_command.command("verify")
 @click.argument("name")
 @data_root_option
+@cache_option
+@params_option
+@threads_option
 @size_limit_option
 @click.option(
     "--folds",
@@ -95,26 +121,62 @@ def path(name: str | None, *, data_root: Path | None) -> None:
     show_default=True,
     help="Check that every region occurs in each of this many folds.",
 )
-def verify_command(name: str, *, data_root: Path | None, folds: int) -> None:
+def verify_command(
+    name: str,
+    *,
+    data_root: Path | None,
+    cache: Path,
+    overrides: tuple[str, ...],
+    threads: int | None,
+    folds: int,
+) -> None:
     """Read every file of the dataset NAME and list all problems."""
-    from benchbench.data.folder import open_dataset  # noqa: PLC0415 after --help has answered
+    from benchbench.data.fingerprint import case_states  # noqa: PLC0415 after --help has answered
+    from benchbench.data.folder import open_dataset  # noqa: PLC0415
+    from benchbench.data.unused_files import files_of_no_case  # noqa: PLC0415
     from benchbench.data.verify import verify  # noqa: PLC0415
-    from benchbench.errors import DataError  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    dataset = open_dataset(discover().dataset(name), {}, data_root=data_root)
-    with click.progressbar(length=len(dataset.cases()), label=name, hidden=not sys.stderr.isatty()) as bar:
-        checked = verify(dataset, threads=os.cpu_count() or 1, progress=lambda: bar.update(1), folds=folds)
+    plugin = discover().dataset(name)
+    dataset = open_dataset(plugin, read_params(plugin.open, overrides), data_root=data_root)
+    folder = _require_root(data_root) / name
+    cases = dataset.cases()
+    states = case_states(dataset, cases)
+    with click.progressbar(length=len(cases), label=name, hidden=not sys.stderr.isatty()) as bar:
+        most = threads or available_cores()
+        checked = verify(dataset, threads=most, progress=lambda: bar.update(1), folds=folds)
     for remark in checked.remarks:
         click.echo(f"note: {remark}")
+    if unused := files_of_no_case(dataset, cases, folder):
+        click.echo(f"note: files of no case: {', '.join(unused)}")
+    _store_digests(checked, states, dataset, folder, cache)
+    _print_verification(name, checked)
+
+
+def _store_digests(
+    checked: Verification, states: Mapping[str, str], dataset: Dataset, folder: Path, cache: Path
+) -> None:
+    """Keep the digests for `data status`; a cache that cannot be written is named and changes nothing else."""
+    from benchbench.data.fingerprint import store_fingerprint  # noqa: PLC0415 as above
+
+    try:
+        store_fingerprint(checked.digests, states, dataset, folder=folder, cache=cache)
+    except OSError as error:
+        click.echo(f"note: the fingerprint is not kept, because {cache} cannot be written ({error.strerror})")
+
+
+def _print_verification(name: str, checked: Verification) -> None:
+    from benchbench.errors import DataError  # noqa: PLC0415 as above
+
+    cases = count(len(checked.cases), "case")
     if checked.problems:
-        raise DataError(
-            *checked.problems,
-            f"{name}: {count(len(checked.problems), 'problem')} in {count(len(checked.cases), 'case')}",
-        )
+        problems = count(len(checked.problems), "problem")
+        raise DataError(*checked.problems, f"{name}: {problems}; {checked.faulty} of {cases} with faulty files")
     patients = {case.patient for case in checked.cases}
-    cases = f"{count(len(checked.cases), 'case')} of {are(len(patients), 'patient')} valid"
-    click.echo(f"{name}: {cases}; fingerprint {checked.digest}")
+    slices = count(checked.slices, "slice")
+    click.echo(
+        f"{name}: {cases} ({slices}) of {are(len(patients), 'patient')} valid; fingerprint {checked.digest}"
+    )
 
 
 @data_command.command("phantom")
@@ -164,7 +226,10 @@ def _echo_progress(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _describe_state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Path, compute: bool) -> str:
+def _describe_state(
+    plugin: DatasetPlugin, params: Mapping[str, Any], data_root: Path | None, *, cache: Path, threads: int
+) -> str:
+    """Return the state of a dataset; unknown fingerprints are computed with `threads`, unless that is 0."""
     from benchbench.data.folder import open_dataset  # noqa: PLC0415 as above
     from benchbench.data.phantom import is_phantom  # noqa: PLC0415
     from benchbench.errors import DataError  # noqa: PLC0415
@@ -173,7 +238,7 @@ def _describe_state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Pat
         return f"not found; to get it: benchbench data get {plugin.name} --data-root {data_root or 'DIR'}"
     folder = data_root / plugin.name
     try:
-        dataset = open_dataset(plugin, {}, data_root=data_root)
+        dataset = open_dataset(plugin, params, data_root=data_root)
         cases = dataset.cases()
         patients = {case.patient for case in cases}
         with_metadata = len(patients & set(dataset.metadata()))
@@ -182,7 +247,7 @@ def _describe_state(plugin: DatasetPlugin, data_root: Path | None, *, cache: Pat
     completeness = _describe_completeness(len(patients), plugin.download.patients)
     if is_phantom(folder):
         completeness = "phantom data"
-    known = _describe_fingerprint(plugin.name, dataset, cases, folder, cache=cache, compute=compute)
+    known = _describe_fingerprint(plugin.name, dataset, cases, folder, cache=cache, threads=threads)
     counts = f"{count(len(cases), 'case')} of {count(len(patients), 'patient')}, {with_metadata} with metadata"
     return f"{completeness}: {counts}; fingerprint {known}"
 
@@ -198,15 +263,15 @@ def _describe_completeness(patients: int, published: int | None) -> str:
 
 
 def _describe_fingerprint(
-    name: str, dataset: Dataset, cases: Sequence[CaseRef], folder: Path, *, cache: Path, compute: bool
+    name: str, dataset: Dataset, cases: Sequence[CaseRef], folder: Path, *, cache: Path, threads: int
 ) -> str:
     from benchbench.data.fingerprint import fingerprint, known_fingerprint  # noqa: PLC0415 as above
     from benchbench.errors import DataError  # noqa: PLC0415
 
-    if not compute:
+    if not threads:
         known = known_fingerprint(dataset, cases, folder=folder, cache=cache)
         return known or "not known: add --fingerprint"
     try:
-        return fingerprint(dataset, cases, folder=folder, cache=cache, threads=os.cpu_count() or 1)
+        return fingerprint(dataset, cases, folder=folder, cache=cache, threads=threads)
     except DataError as error:
         return f"none, because of {count(len(error.problems), 'problem')}: benchbench data verify {name}"

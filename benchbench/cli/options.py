@@ -47,6 +47,11 @@ cache_option = click.option(
     default=default_cache,
     help="Folder for prepared and phantom data; default: BENCHBENCH_CACHE, or the user's cache.",
 )
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Cases that are read at the same time; default: the number of cores of this process.",
+)
 size_limit_option = click.option(
     "--size-limit",
     "size_limit",

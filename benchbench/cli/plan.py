@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.options import benchmark_options, file_argument, results_option
+from benchbench.cli.options import F, benchmark_options, file_argument, results_option
 
 if TYPE_CHECKING:
     from benchbench.plan.run import Run
@@ -18,10 +18,25 @@ if TYPE_CHECKING:
 _TO_DO = "to do"
 
 
+_IGNORED = ("--data-root", "--cache", "--device", "--devices", "--jobs", "--size-limit")
+_IGNORED_FLAGS = ("--compress-cache", "--save-predictions", "--no-pictures")
+
+
+def _options_of_run(command: F) -> F:
+    """Add the options of `run` that change no plan, so that its command line works here, too."""
+    for name in _IGNORED:
+        is_hidden = name != "--data-root"
+        command = click.option(name, expose_value=False, hidden=is_hidden, help="Not used here.")(command)
+    for name in _IGNORED_FLAGS:
+        command = click.option(name, expose_value=False, hidden=True, is_flag=True)(command)
+    return command
+
+
 @click.command("plan")
 @file_argument
 @benchmark_options
 @results_option
+@_options_of_run
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan_command(
     file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool, results: Path, as_json: bool

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from benchbench.cli.options import size_limit_option
+from benchbench.cli.options import size_limit_option, threads_option
 from benchbench.spec.metric_names import CHALLENGES
 from benchbench.spec.protocol import EmptyPolicy
 
@@ -65,6 +65,7 @@ _COLUMNS = (*_KEYS, *_NUMBERS)
     type=click.Choice(CHALLENGES),
     help="Also score every lesion by the rules of this BraTS 2023 challenge.",
 )
+@threads_option
 @size_limit_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for cases.csv, cases.parquet, summary.csv.")
 def score_command(reference: Path, prediction: Path, *, out: Path | None, **options: Any) -> None:
@@ -87,7 +88,9 @@ def score_command(reference: Path, prediction: Path, *, out: Path | None, **opti
     )
     cases = _count_cases(reference)
     with click.progressbar(length=cases, label="cases", hidden=cases < 2 or not sys.stderr.isatty()) as bar:
-        scores = score_paths(reference, prediction, scoring, progress=lambda: bar.update(1))
+        scores = score_paths(
+            reference, prediction, scoring, threads=options["threads"], progress=lambda: bar.update(1)
+        )
     _print(scores, scoring.empty)
     if out is not None:
         _write(scores, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchbench.contract import CaseRef, Dataset
@@ -38,7 +38,7 @@ def fingerprint(dataset: Dataset, cases: Sequence[CaseRef], *, folder: Path, cac
     stored = _read_stored(folder, cache)
     current: StoredDigests = {}
     changed: list[CaseRef] = []
-    states = {case.id: _state(dataset, case.id) for case in cases}
+    states = case_states(dataset, cases)
     for case in cases:
         state, digest = stored.get(case.id, ("", ""))
         if state and state == states[case.id]:
@@ -50,6 +50,23 @@ def fingerprint(dataset: Dataset, cases: Sequence[CaseRef], *, folder: Path, cac
     with contextlib.suppress(StorageError):  # a read-only cache: the next call reads the files again
         write_atomic(_stored_file(folder, cache), json.dumps(current).encode())
     return dataset_digest({case_id: digest for case_id, (_, digest) in current.items()})
+
+
+def case_states(dataset: Dataset, cases: Sequence[CaseRef]) -> dict[str, str]:
+    """Return case id -> digest of the names, sizes and times of its files; '' if a file is missing."""
+    return {case.id: _state(dataset, case.id) for case in cases}
+
+
+def store_fingerprint(
+    digests: Mapping[str, str], states_before: Mapping[str, str], dataset: Dataset, *, folder: Path, cache: Path
+) -> None:
+    """Store digests that were computed elsewhere, of cases whose files are as in `states_before`."""
+    stored = _read_stored(folder, cache)
+    for case_id, digest in digests.items():
+        state = states_before[case_id]
+        if state and state == _state(dataset, case_id):
+            stored[case_id] = (state, digest)
+    write_atomic(_stored_file(folder, cache), json.dumps(stored).encode())
 
 
 def _state(dataset: Dataset, case_id: str) -> str:

@@ -88,9 +88,9 @@ def _too_few(patients: int, folds: int, test: float | None) -> str:
             f"found {count(patients, 'patient')}, of which protocol.test takes {test:g}; a split needs {needed}:"
             " change protocol.test or add patients"
         )
-    remedy = "lower protocol.folds or add patients"
-    if folds == 2:
-        remedy = "add patients"
+    remedy = "add patients"
+    if patients >= 3:
+        remedy = f"set protocol.folds to {min(max(folds, 3), patients)} or add patients"
     return f"found {count(patients, 'patient')} for {folds} folds; each fold needs {needed}: {remedy}"
 
 

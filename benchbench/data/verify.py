@@ -33,6 +33,12 @@ class Verification:
     """Faults with which no benchmark can run."""
     remarks: tuple[str, ...]
     """Oddities that are allowed."""
+    digests: Mapping[str, str]
+    """Case id -> SHA-256 of its files, for the cases whose files could be read."""
+    slices: int
+    """Number of axial slices of all cases that could be read."""
+    faulty: int
+    """Number of cases with a problem of their own files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,7 @@ class _CheckedCase:
     """Digest of the files; '' if they could not be read."""
     voxel_digest: str = ""
     thumbnail: Thumbnail | None = None
+    slices: int = 0
     regions: frozenset[str] = frozenset()
     """Regions with at least one voxel."""
     problems: tuple[str, ...] = ()
@@ -72,7 +79,15 @@ def verify(
     remarks = _all_remarks(checked)
     if not problems:
         remarks += _region_remarks(checked, dataset.task, folds=folds, validation=validation)
-    return Verification(cases=cases, digest=_digest(checked), problems=tuple(problems), remarks=tuple(remarks))
+    return Verification(
+        cases=cases,
+        digest=_digest(checked),
+        problems=tuple(problems),
+        remarks=tuple(remarks),
+        digests={result.case.id: result.digest for result in checked if result.digest},
+        slices=sum(result.slices for result in checked),
+        faulty=sum(bool(result.problems) for result in checked),
+    )
 
 
 def _check(dataset: Dataset, case: CaseRef) -> _CheckedCase:
@@ -88,9 +103,18 @@ def _check(dataset: Dataset, case: CaseRef) -> _CheckedCase:
         digest=digest,
         voxel_digest=voxel_digest(loaded.image),
         thumbnail=thumbnail(loaded),
+        slices=_count_slices(loaded),
         regions=_present_regions(loaded, dataset.task),
         remarks=remarks,
     )
+
+
+def _count_slices(case: Case) -> int:
+    """Return the number of slices across the body; without an affine, along the first axis of a volume."""
+    if case.label.ndim == 2:
+        return 1
+    axis = 0 if case.affine is None else int(np.argmax(np.abs(case.affine[2, :3])))
+    return int(case.label.shape[axis])
 
 
 def _case_remarks(case: Case, task: Task) -> Iterator[str]:

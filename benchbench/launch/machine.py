@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchbench.cores import available_cores
 from benchbench.errors import UsageError
 
 Slot = tuple[str, ...]
@@ -28,13 +28,6 @@ class Machine:
     """True if runs write their predictions as NIfTI files."""
     pictures: bool = True
     """True if the report shows galleries of test cases."""
-
-
-def available_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def threads_per_run(machine: Machine, processes: int = 1) -> int:

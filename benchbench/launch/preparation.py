@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbench.contract import CaseRef, Dataset
+from benchbench.cores import available_cores
 from benchbench.data.cache import mark_used
 from benchbench.data.case_names import name_problems
 from benchbench.data.digests import case_digests, dataset_digest
@@ -14,6 +15,7 @@ from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS, Fold, make_folds
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
+from benchbench.data.unused_files import files_of_no_case
 from benchbench.engine.preparation.prepare import (
     CasePreparation,
     preparation_settings,
@@ -24,7 +26,7 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
 from benchbench.launch import Observer
 from benchbench.launch.dataset_remarks import dataset_remarks
-from benchbench.launch.machine import Machine, available_cores, threads_per_run
+from benchbench.launch.machine import Machine, threads_per_run
 from benchbench.plan.run import Chosen, Run
 from benchbench.registry.registry import Registry
 from benchbench.results.folder import ResultsFolder
@@ -165,9 +167,19 @@ class Preparation:
         problems = list(name_problems(cases))
         if problems:
             raise DataError(*problems)
+        self._name_unused_files(chosen.name, dataset, cases)
         pinned = pin(dataset, cases)
         digests = case_digests(dataset, cases, threads=available_cores())
         return _OpenedDataset(pinned, cases, digests)
+
+    def _name_unused_files(self, name: str, dataset: Dataset, cases: Sequence[CaseRef]) -> None:
+        """Print the files that look like those of cases and belong to none; phantoms have only planned files."""
+        data_root = self._machine.data_root
+        if self.is_phantom or data_root is None:
+            return
+        unused = files_of_no_case(dataset, cases, data_root / name, only_similar=True)
+        if unused:
+            self._observer.on_remark(f"{name}: files of no case: {', '.join(unused)}")
 
     def _find(self, chosen: Chosen) -> Dataset:
         """Open the dataset in the data root, or a phantom of it in a rehearsal."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from benchbench.cores import available_cores
 
 _PACKAGES = ("benchbench", "torch", "numpy", "albumentations", "opencv-python-headless", "tifffile", "nibabel")
 
@@ -38,7 +39,7 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """Return the kind of system and processor, without the name of the machine."""
-    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
+    return {"system": platform.system(), "architecture": platform.machine(), "cores": available_cores()}
 
 
 def _git(root: Path, *words: str) -> str | None:

@@ -6,7 +6,6 @@ predictions without a reference are counted, and a grid that differs from the re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchbench.cores import available_cores
 from benchbench.errors import DataError, DataNotFoundError, UsageError
 from benchbench.scoring.case import RegionMeasures, measure_case
-from benchbench.scoring.pairing import Files, pair_files
+from benchbench.scoring.pairing import Files, missing_problem, pair_files, unread_entries
 from benchbench.scoring.rules import Labels, Scoring, read_labels
 from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
@@ -27,7 +27,6 @@ from benchbench.words import count
 __all__ = ["Labels", "Scores", "Scoring", "pair_files", "read_labels", "score_paths"]
 
 _MANY_EMPTY = 0.05  # share of cases with an empty reference that deserves a note
-_MOST_NAMES = 5  # in a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,8 @@ class Scores:
     """Cases without a prediction, which are scored as the worst possible."""
     extra: tuple[str, ...]
     """Predictions without a reference, which are not scored."""
+    unread: tuple[str, ...] = ()
+    """Files and folders in the two folders that are no label maps."""
     empty: EmptyPolicy = "score"
     """The rule for empty masks that the tables follow."""
 
@@ -52,11 +53,16 @@ class Scores:
 
 
 def score_paths(
-    reference: Path, prediction: Path, scoring: Scoring, *, progress: Callable[[], None] = lambda: None
+    reference: Path,
+    prediction: Path,
+    scoring: Scoring,
+    *,
+    threads: int | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Score a file against a file, or a folder against a folder whose files are paired by name.
 
-    `progress` is called after each case.
+    `threads` cases are measured at the same time, by default one for each core; `progress` is called after each.
 
     Raises:
         DataError: with every problem of every case.
@@ -69,31 +75,35 @@ def score_paths(
     references, predictions = pair_files(reference, prediction)
     missing = sorted(references.keys() - predictions.keys())
     if missing and scoring.missing == "refuse":
-        problems = [f"{name}: no prediction in {prediction}" for name in missing]
+        extra = sorted(predictions.keys() - references.keys())
+        problems = [missing_problem(name, prediction, extra) for name in missing]
         raise DataNotFoundError(
             *problems,
             f"{len(missing)} of {count(len(references), 'case')} without a prediction; make them, or score them as"
             " the worst with --missing worst",
         )
-    measures = _measure_cases(references, predictions, scoring, progress)
+    pairs = (references, predictions)
+    measures = _measure_cases(pairs, scoring, threads=threads or available_cores(), progress=progress)
     cases = pd.DataFrame([region.columns() for region in measures])
     return Scores(
         cases=add_scores(cases, scoring),
         summary=summarise(cases, scoring),
         missing=tuple(missing),
         extra=tuple(sorted(predictions.keys() - references.keys())),
+        unread=tuple(_unread(reference, prediction)),
         empty=scoring.empty,
     )
 
 
 def _measure_cases(
-    references: Files, predictions: Files, scoring: Scoring, progress: Callable[[], None]
+    pairs: tuple[Files, Files], scoring: Scoring, *, threads: int, progress: Callable[[], None]
 ) -> list[RegionMeasures]:
     """Measure every case and return its regions, in the order of the cases' names.
 
     Raises:
         DataError: with every problem of every case.
     """
+    references, predictions = pairs
 
     def measure(name: str) -> Sequence[RegionMeasures] | DataError:
         prediction = predictions.get(name)
@@ -106,7 +116,7 @@ def _measure_cases(
 
     measures: list[RegionMeasures] = []
     problems: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and distances release the interpreter lock
+    with ThreadPoolExecutor(threads) as pool:  # decoding and distances release the interpreter lock
         for outcome in pool.map(measure, sorted(references)):
             if isinstance(outcome, DataError):
                 problems += outcome.problems
@@ -119,12 +129,23 @@ def _measure_cases(
 
 def _notes_on_files(scores: Scores) -> Iterator[str]:
     if scores.missing:
-        names = ", ".join(scores.missing[:_MOST_NAMES])
+        names = ", ".join(scores.missing)
         cases = count(len(scores.missing), "case")
         yield f"{cases} without a prediction, counted as wrong in every voxel: {names}"
     if scores.extra:
-        names = ", ".join(scores.extra[:_MOST_NAMES])
+        names = ", ".join(scores.extra)
         yield f"{count(len(scores.extra), 'prediction')} without a reference, not scored: {names}"
+
+    if scores.unread:
+        names = ", ".join(scores.unread)
+        yield f"not read, because the names are not those of label maps: {names}"
+
+
+def _unread(reference: Path, prediction: Path) -> list[str]:
+    names: list[str] = []
+    for folder in dict.fromkeys((reference, prediction)):
+        names += [f"{folder.name}/{name}" for name in unread_entries(folder)]
+    return names
 
 
 def _notes_on_regions(cases: pd.DataFrame, empty: EmptyPolicy) -> Iterator[str]:

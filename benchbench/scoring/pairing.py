@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from benchbench.errors import DataError, DataNotFoundError
@@ -40,9 +42,7 @@ def files_in(folder: Path) -> Files:
     """
     files: Files = {}
     duplicates = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.is_dir() or suffix_of(path.name) is None:
-            continue
+    for path in _label_maps(folder):
         first = files.setdefault(_case_of(path), path)
         if first != path:
             duplicates.append(f"{path}: found {first.name} as well, expected one file per case; move one away")
@@ -54,6 +54,34 @@ def files_in(folder: Path) -> Files:
             f"{folder}: found no label map, expected {suffixes}; give the folder that has them"
         )
     return files
+
+
+def unread_entries(path: Path) -> list[str]:
+    """Return the names of files and folders in a folder that are not read as label maps; [] for a single file."""
+    if not path.is_dir():
+        return []
+    read = set(_label_maps(path))
+    unread = [entry for entry in sorted(path.iterdir()) if entry not in read]
+    return [entry.name + "/" * entry.is_dir() for entry in unread]
+
+
+def missing_problem(name: str, prediction: Path, others: Sequence[str]) -> str:
+    """Return the problem of a case without a prediction, with the nearest of the predictions without a case."""
+    problem = f"{name}: no prediction in {prediction}"
+    close = get_close_matches(name, others, n=1, cutoff=0.5)
+    related = [other for other in others if name in other or other in name]
+    nearest_name = next(iter([*related, *close]), None)
+    if nearest_name is None:
+        return problem
+    return f"{problem}; the nearest name there is {nearest_name}: give both the same name"
+
+
+def _label_maps(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if _is_label_map(path)]
+
+
+def _is_label_map(path: Path) -> bool:
+    return not path.name.startswith(".") and suffix_of(path.name) is not None and not path.is_dir()
 
 
 def _case_of(path: Path) -> str:

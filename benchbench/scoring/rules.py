@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from benchbench.errors import UsageError
+from benchbench.errors import DataError, UsageError
+from benchbench.images.input_files import read_text
 from benchbench.spec.document import nearest
 from benchbench.spec.metric_names import Challenge
 from benchbench.spec.protocol import EmptyPolicy
+from benchbench.spec.toml_text import TomlFault, parse_toml
 
 Missing = Literal["refuse", "worst"]
 Regions = dict[str, tuple[int, ...]]
@@ -97,9 +98,11 @@ def _parse_assignment(assignment: str) -> tuple[str, tuple[int, ...]]:
 def _read_task(path: Path) -> Regions:
     """Return the regions of a file; ignored labels are those of the region `ignore`."""
     try:
-        text = path.read_text(encoding="utf-8")
-        content: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as error:
+        text = read_text(path, kind="a file of labels")
+        content: Any = parse_toml(text) if path.suffix == ".toml" else json.loads(text)
+    except DataError as error:
+        raise UsageError(*error.problems) from error
+    except (TomlFault, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); give a TOML or JSON file of labels") from error
     keys = list(content) if isinstance(content, dict) else []
     name = next((name for name in _TABLES if name in keys), None)
@@ -110,6 +113,8 @@ def _read_task(path: Path) -> Regions:
 
 def _regions_of(path: Path, table: Mapping[str, object], *, ignore: object) -> Regions:
     regions: Regions = {}
+    if table and all(key.isdecimal() and isinstance(name, str) for key, name in table.items()):
+        table = _exchanged(table)
     for region, values in table.items():
         # nnU-Net's dataset.json lists the background among the labels
         if values != 0:
@@ -117,6 +122,14 @@ def _regions_of(path: Path, table: Mapping[str, object], *, ignore: object) -> R
     if ignore is not None:
         regions.setdefault(_IGNORE, _label_values(path, _IGNORE, ignore))
     return regions
+
+
+def _exchanged(table: Mapping[str, object]) -> dict[str, object]:
+    """Return region -> values for a table of nnU-Net 1, which names each value: {"1": "liver"}."""
+    values: dict[str, list[int]] = {}
+    for key, name in table.items():
+        values.setdefault(str(name), []).append(int(key))
+    return {name: 0 if numbers == [0] else numbers for name, numbers in values.items()}
 
 
 def _label_values(path: Path, region: str, values: object) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchbench_datasets.case_files import (
     SUFFIXES,
     file_problem,
     natural_order,
+    nearest_name,
     read_volumes,
     second_copy_fault,
     unexpected_label_faults,
@@ -26,6 +28,11 @@ from benchbench_datasets.case_files import (
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 HIDDEN = (".", "__MACOSX")
+BRATS_2015 = (
+    "labels 3 and 4 in one file are those of BraTS 2012 to 2015, where 3 is non-enhancing tumour: change 3 to 1,"
+    " then read the files as brats20, or as brats21 with edition = 2021"
+)
+"""Advice for labels that no later edition has together."""
 
 # the whole tumour is seen as oedema around the core, and the core as necrosis around the enhancing tumour
 _NECROSIS, _OEDEMA, _ENHANCING = "#e0312b", "#3aa655", "#f7d038"
@@ -108,7 +115,11 @@ class Patients:
         present = {path.name for path in folder.glob("*") if _is_nifti(path.name)}
         names = {part: sorted(present & _with_suffixes(stems[part])) for part in stems}
         parts = [*modalities, "seg"]
-        faults = [*_missing_faults(stems, names, parts), *_unexplained_faults(stems, present)]
+        unexplained = _unexplained(stems, present)
+        faults = [
+            *_missing_faults(stems, names, parts, unexplained),
+            *_unexplained_faults(stems, names, unexplained),
+        ]
         if faults:
             raise DataError(*(self._problem(folder / name, fault) for name, fault in faults))
         return [folder / names[part][0] for part in parts]
@@ -145,7 +156,10 @@ class Patients:
         return bool((volume.voxels == self.enhancing).any())
 
     def _label_faults(self, label: Volume, *, slices: tuple[int, int] | None) -> Iterator[str]:
-        yield from unexpected_label_faults(label, allowed=(0, 1, 2, self.enhancing), advice=self.advice)
+        advice = self.advice
+        if {3, 4} <= set(np.unique(label.voxels).tolist()):
+            advice = dict.fromkeys((3, 4), BRATS_2015)
+        yield from unexpected_label_faults(label, allowed=(0, 1, 2, self.enhancing), advice=advice)
         depth = label.voxels.shape[-1]
         if slices and slices[1] > depth:
             yield f"found {depth} slices, expected at least {slices[1]}; lower the end of 'slices'"
@@ -162,24 +176,34 @@ def _with_suffixes(stems: Sequence[str]) -> set[str]:
     return {stem + suffix for stem, suffix in product(stems, SUFFIXES)}
 
 
+def _unexplained(stems: Stems, present: set[str]) -> list[str]:
+    """Return the names of NIfTI files that belong to no modality."""
+    explained = set().union(*(_with_suffixes(alternatives) for alternatives in stems.values()))
+    return sorted(present - explained)
+
+
 def _missing_faults(
-    stems: Stems, names: Mapping[str, list[str]], parts: Sequence[str]
+    stems: Stems, names: Mapping[str, list[str]], parts: Sequence[str], unexplained: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield (file name, fault) for files that are missing or there twice; a missing file has the name ""."""
     for part in parts:
         if not names[part]:
             expected = f"{' or '.join(stems[part])}{SUFFIXES[0]} or {SUFFIXES[1]}"
             remedy = f"{COPY_AGAIN}; a patient of the validation data has none" if part == "seg" else COPY_AGAIN
-            yield "", f"found no file of '{part}', expected {expected}; {remedy}"
+            nearest = nearest_name(f"{stems[part][0]}{SUFFIXES[0]}", unexplained)
+            yield "", f"found no file of '{part}', expected {expected}; {remedy}{nearest}"
         for name in names[part][1:]:
             yield name, second_copy_fault(names[part][0])
 
 
-def _unexplained_faults(stems: Stems, present: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield (file name, fault) for NIfTI files that belong to no modality."""
-    explained = set().union(*(_with_suffixes(alternatives) for alternatives in stems.values()))
-    example = f"{stems['seg'][0]}{SUFFIXES[0]}"
-    for name in sorted(present - explained):
+def _unexplained_faults(
+    stems: Stems, names: Mapping[str, list[str]], unexplained: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield (file name, fault) for NIfTI files that belong to no modality, with the nearest missing name."""
+    missing = [f"{stems[part][0]}{SUFFIXES[0]}" for part in stems if not names[part]]
+    for name in unexplained:
+        close = get_close_matches(name, missing, n=1, cutoff=0)
+        example = next(iter(close), f"{stems['seg'][0]}{SUFFIXES[0]}")
         yield name, f"found a name of no modality, expected a name like {example}; rename the file or move it away"
 
 

@@ -36,7 +36,10 @@ PLACES = (".", "MICCAI_BraTS2020_TrainingData", "BraTS2020_TrainingData/MICCAI_B
 RENAMED_SEG = {"BraTS20_Training_355": "W39_1998.09.19_Segm"}
 TABLES = {"name_mapping.csv": "BraTS_2020_subject_ID", "survival_info.csv": "Brats20ID"}
 """Metadata file -> its column with the names of the patients."""
-ADVICE = {3: "3 is enhancing tumour only from 2023 on, which brats21 reads with edition = 2023; in 2020 it is 4"}
+ADVICE = {
+    3: "3 is enhancing tumour only from 2023 on, which brats21 reads with edition = 2023; up to 2015 it is"
+    " non-enhancing tumour: change it to 1"
+}
 
 
 @dataclass(frozen=True)

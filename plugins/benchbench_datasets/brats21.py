@@ -36,7 +36,10 @@ EDITIONS = {
         pattern="BraTS2021_[0-9]*",
         endings={part: f"_{part}" for part in (*MODALITIES, "seg")},
         enhancing=4,
-        advice={3: "3 is enhancing tumour from 2023 on, but 4 in 2021: set edition = 2023 for data of 2023"},
+        advice={
+            3: "3 is enhancing tumour from 2023 on, but 4 in 2021: set edition = 2023 for data of 2023; up to 2015"
+            " it is non-enhancing tumour: change it to 1"
+        },
     ),
     2023: Edition(
         pattern="BraTS-GLI-[0-9]*",

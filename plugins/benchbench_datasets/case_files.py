@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,12 @@ def natural_order(name: str) -> tuple[list[int], str]:
 def file_problem(path: Path, fault: str, *, dataset: str, root: Path) -> str:
     """Return "<dataset>: <path from the root>: <fault>"."""
     return f"{dataset}: {path.relative_to(root).as_posix()}: {fault}"
+
+
+def nearest_name(expected: str, names: Iterable[str]) -> str:
+    """Return "; the nearest name there is <name>" for the name that is most like the expected one; '' for none."""
+    close = get_close_matches(expected, list(names), n=1, cutoff=0.7)
+    return f"; the nearest name there is {close[0]}: rename it if that is the file" if close else ""
 
 
 def second_copy_fault(name: str) -> str:

@@ -16,6 +16,7 @@ from benchbench_datasets.case_files import (
     SUFFIXES,
     file_problem,
     natural_order,
+    nearest_name,
     read_volumes,
     second_copy_fault,
     unexpected_label_faults,
@@ -55,7 +56,10 @@ class Pairs:
             DataError: one of them is missing, or is there with both suffixes.
         """
         images, labels = _with_any_suffix(image), _with_any_suffix(label)
-        faults = list(_file_faults(images, labels, expected=(image.name, label.name)))
+        others: list[str] = []
+        if not images or not labels:
+            others = _similar_names(image, {*images, *labels})
+        faults = list(_file_faults(images, labels, expected=(image.name, label.name), others=others))
         if faults:
             raise DataError(*(self._problem(path or image, fault) for path, fault in faults))
         return [*images, *labels]
@@ -109,17 +113,28 @@ def _with_any_suffix(stem: Path) -> list[Path]:
     return [path for path in paths if path.is_file() or path.is_symlink()]
 
 
+def _similar_names(image: Path, paths: set[Path]) -> list[str]:
+    """Return the names of NIfTI files that begin like a case, given its image without suffix, except `paths`."""
+    of_case = re.compile(rf"{re.escape(image.name)}(?!\d).*\.nii(\.gz)?", re.IGNORECASE)
+    names = [path.name for path in image.parent.glob("*") if path not in paths]
+    return sorted(filter(of_case.fullmatch, names))
+
+
 def _file_faults(
-    images: list[Path], labels: list[Path], *, expected: tuple[str, str]
+    images: list[Path], labels: list[Path], *, expected: tuple[str, str], others: Sequence[str]
 ) -> Iterator[tuple[Path | None, str]]:
     """Yield (file, fault) for files that are missing or there twice; the file is None where both are missing."""
     image, label = (f"{stem}{SUFFIXES[0]}" for stem in expected)
     if not images and not labels:
         yield None, f"found no file, expected {image} and {label}; copy both from the archive"
     elif not labels:
-        yield images[0], f"found no label, expected {label} for it; copy the label from the archive"
+        fault = f"found no label, expected {label} for it; copy the label from the archive"
+        fault += nearest_name(label, others)
+        yield images[0], fault
     elif not images:
-        yield labels[0], f"found no image, expected {image} for it; copy the image from the archive"
+        fault = f"found no image, expected {image} for it; copy the image from the archive"
+        fault += nearest_name(image, others)
+        yield labels[0], fault
     for paths in (images, labels):
         if len(paths) > 1:
             yield paths[0], second_copy_fault(paths[1].name)
