@@ -244,12 +244,25 @@ def in_time(text: str, path: Path, *overrides: str) -> str:
         ),
         ("1\n" + ".".join("a" * 3000) + " = 1", "found arrays or tables nested too deeply"),
         ("1\n[" + ".".join("a" * 3000) + "]", "found arrays or tables nested too deeply"),
+        ("1\n" + (" . ".join("a" * 1000) + " = 1\n") * 99, "found arrays or tables nested too deeply"),
+        ("1\n" + " . ".join(['"b"'] * 3000) + " = 1", "nested too deeply"),
         (
             "1\n" + "".join(f"k{n} = 1\n" for n in range(10_000)),
             "found 10,025 keys, expected at most 2,000; split",
         ),
     ],
-    ids=["arrays", "few arrays", "tables", "digits", "integer", "dotted key", "header", "keys"],
+    ids=[
+        "arrays",
+        "few arrays",
+        "tables",
+        "digits",
+        "integer",
+        "dotted key",
+        "header",
+        "many dotted keys",
+        "quoted",
+        "keys",
+    ],
 )
 def test_a_file_without_measure_is_refused_in_one_line_and_in_time(
     tmp_path: Path, change: str, finding: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from benchbench.contract import CaseRef, Dataset
@@ -13,7 +14,7 @@ from benchbench.data.phantom import MARKER
 from benchbench.errors import DataError
 from benchbench.words import count
 
-_OURS = {MARKER, "DOWNLOAD.json"}
+_OURS = frozenset({MARKER, "DOWNLOAD.json"})
 
 
 def unused_files(folder: Path, used: Iterable[Path], *, only_similar: bool = False) -> list[str]:
@@ -22,23 +23,14 @@ def unused_files(folder: Path, used: Iterable[Path], *, only_similar: bool = Fal
     Files that differ only in numbers are one entry with their count, and so is a folder of which no file is used.
     With `only_similar`, files that end like none of the used ones are left out.
     """
-    root = os.path.normpath(folder)
     used_paths = {os.path.normpath(path) for path in used}
-    used_folders = {str(parent) for path in used_paths for parent in Path(path).parents}
     endings = {_ending(path) for path in used_paths} if only_similar else None
     counts: Counter[str] = Counter()
-    for place, folders, names in os.walk(root):
-        for name in names:
-            path = os.path.join(place, name)  # noqa: PTH118 a hundred thousand files
-            is_ours = place == root and name in _OURS
-            if path not in used_paths and not is_ours and (endings is None or _ending(path) in endings):
-                counts[_pattern(path, root)] += 1
-        for name in sorted(folders):
-            path = os.path.join(place, name)  # noqa: PTH118
-            if path not in used_folders:
-                folders.remove(name)
-                counts[f"{_pattern(path, root)}/"] += _count_files(path, endings)
-    return [f"{pattern} ({count(number, 'file')})" for pattern, number in sorted(counts.items()) if number]
+    root = os.path.normpath(folder)
+    for path, number in _unused(root, used_paths, endings):
+        pattern = re.sub(r"\d+", "#", Path(path).relative_to(root).as_posix())
+        counts[pattern + "/" * Path(path).is_dir()] += number
+    return [f"{pattern} ({count(number, 'file')})" for pattern, number in sorted(counts.items())]
 
 
 def files_of_no_case(
@@ -54,17 +46,41 @@ def files_of_no_case(
     return unused_files(folder, used, only_similar=only_similar)
 
 
+def _unused(root: str, used: AbstractSet[str], endings: AbstractSet[str] | None) -> Iterator[tuple[str, int]]:
+    """Yield each unused file, and each folder without a used file with the number of its files."""
+    used_folders = {str(parent) for path in used for parent in Path(path).parents}
+    for place, folders, names in os.walk(root):
+        ours = _OURS if place == root else frozenset()
+        for path in _paths(place, names):
+            if path not in used and _is_counted(path, endings) and Path(path).name not in ours:
+                yield path, 1
+        unused_folders = [path for path in _paths(place, folders) if path not in used_folders]
+        yield from _counts_of(unused_folders, endings)
+        folders[:] = [name for name in folders if f"{place}{os.sep}{name}" in used_folders]  # the others are done
+
+
+def _counts_of(folders: Iterable[str], endings: AbstractSet[str] | None) -> Iterator[tuple[str, int]]:
+    for folder in folders:
+        number = _count_files(folder, endings)
+        if number:
+            yield folder, number
+
+
+def _paths(place: str, names: Iterable[str]) -> list[str]:
+    return [f"{place}{os.sep}{name}" for name in sorted(names)]
+
+
 def _ending(path: str) -> str:
     """Return the part of a file's name after the first dot."""
     return Path(path).name.lower().partition(".")[2]
 
 
-def _pattern(path: str, root: str) -> str:
-    return re.sub(r"\d+", "#", Path(path).relative_to(root).as_posix())
+def _is_counted(name: str, endings: AbstractSet[str] | None) -> bool:
+    return endings is None or _ending(name) in endings
 
 
-def _count_files(folder: str, endings: Container[str] | None) -> int:
+def _count_files(folder: str, endings: AbstractSet[str] | None) -> int:
     total = 0
     for _, _, names in os.walk(folder):
-        total += sum(endings is None or _ending(name) in endings for name in names)
+        total += sum(_is_counted(name, endings) for name in names)
     return total

@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     r"|[\[\]{}\n]",
     re.DOTALL,
 )
+_LONG_KEY = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MOST_LEVELS}}}")
 
 
 class TomlFault(Exception):  # noqa: N818 a fault of a text, which becomes an error with the name of its file
@@ -38,6 +39,9 @@ def parse_toml(text: str) -> dict[str, Any]:
         tomllib.TOMLDecodeError: the text is not TOML.
         TomlFault: it has too many keys, levels or digits.
     """
+    # before tomllib, whose time grows with the square of the parts of a key
+    if _LONG_KEY.search(_TOKEN.sub(_without_content, text)):
+        raise _too_deep()
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -83,6 +87,13 @@ def key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
             yield table, number
         elif key := _KEY.match(statement):
             yield (*table, *_keys_of(f"[{key[1]}]")), number
+
+
+def _without_content(token: re.Match[str]) -> str:
+    """Return a letter for a text, nothing for a comment, and any other token as it is."""
+    if token[0] in "[]{}\n":
+        return token[0]
+    return "" if token[0].startswith("#") else "x"
 
 
 def _too_deep() -> TomlFault:

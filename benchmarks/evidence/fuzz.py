@@ -136,6 +136,8 @@ def print_summary(kind: str, outcomes: Sequence[Outcome], *, seconds: float) -> 
 
 def fuzz(kind: str, numbers: Sequence[int], *, seed: int = 0, keep: Path | None = None) -> Iterator[Outcome]:
     """Yield the outcome of each input."""
+    if kind == "results":
+        fuzz_benchmarks.template()  # once, before processes are forked
     waiting = list(numbers)
     while waiting:
         chunk = waiting[:_REPLACED_AFTER]

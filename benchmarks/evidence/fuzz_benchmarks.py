@@ -108,7 +108,7 @@ def read_file(path: Path) -> None:
 def draw_results(rng: random.Random, folder: Path) -> Path:
     """Copy the results folder of a finished benchmark and damage one or two of its files."""
     results = folder / "results"
-    shutil.copytree(_template(), results)
+    shutil.copytree(template(), results)
     files = sorted(path for path in results.rglob("*") if path.is_file() and not path.name.startswith("."))
     for path in rng.sample(files, rng.choice((1, 1, 2))):
         _damage_result(rng, path)
@@ -138,7 +138,7 @@ def _registry() -> Registry:
 
 
 @cache
-def _template() -> Path:
+def template() -> Path:
     """Return the results of a benchmark that is run once for all inputs."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
