@@ -50,12 +50,11 @@ def _unused(root: str, used: AbstractSet[str], endings: AbstractSet[str] | None)
     """Yield each unused file, and each folder without a used file with the number of its files."""
     used_folders = {str(parent) for path in used for parent in Path(path).parents}
     for place, folders, names in os.walk(root):
-        ours = _OURS if place == root else frozenset()
-        for path in _paths(place, names):
-            if path not in used and _is_counted(path, endings) and Path(path).name not in ours:
+        ours = _paths(root, _OURS)
+        for path in sorted(set(_paths(place, names)).difference(used, ours)):
+            if _is_counted(path, endings):
                 yield path, 1
-        unused_folders = [path for path in _paths(place, folders) if path not in used_folders]
-        yield from _counts_of(unused_folders, endings)
+        yield from _counts_of(sorted(set(_paths(place, folders)) - used_folders), endings)
         folders[:] = [name for name in folders if f"{place}{os.sep}{name}" in used_folders]  # the others are done
 
 
@@ -67,7 +66,7 @@ def _counts_of(folders: Iterable[str], endings: AbstractSet[str] | None) -> Iter
 
 
 def _paths(place: str, names: Iterable[str]) -> list[str]:
-    return [f"{place}{os.sep}{name}" for name in sorted(names)]
+    return [f"{place}{os.sep}{name}" for name in names]
 
 
 def _ending(path: str) -> str:

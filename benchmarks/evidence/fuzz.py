@@ -155,15 +155,16 @@ def _in_child(kind: str, numbers: Sequence[int], *, seed: int, keep: Path | None
     child = os.fork()
     if not child:
         receiver.close()
-        _serve(kind, numbers, sender, folder, seed=seed)
+        _serve(kind, numbers, sender, folder, seed=seed, keep=keep)
     sender.close()
     try:
         for number in numbers:
             outcome = _receive(receiver, kind, number)
-            if keep and outcome.is_fault:
-                shutil.copytree(folder, keep / f"{kind}-{seed}-{number}", dirs_exist_ok=True, symlinks=True)
+            is_over = outcome.outcome in {"hang", "killed"}
+            if is_over:
+                _keep(folder, keep, f"{kind}-{seed}-{number}")
             yield outcome
-            if outcome.outcome in {"hang", "killed"}:
+            if is_over:
                 break
     finally:
         os.kill(child, signal.SIGKILL)
@@ -181,7 +182,14 @@ def _receive(receiver: Connection, kind: str, number: int) -> Outcome:
     return outcome
 
 
-def _serve(kind: str, numbers: Sequence[int], sender: Connection, folder: Path, *, seed: int) -> None:
+def _keep(folder: Path, keep: Path | None, name: str) -> None:
+    if keep is not None:
+        shutil.copytree(folder, keep / name, dirs_exist_ok=True, symlinks=True)
+
+
+def _serve(
+    kind: str, numbers: Sequence[int], sender: Connection, folder: Path, *, seed: int, keep: Path | None
+) -> None:
     """Read inputs in this process and send their outcomes; never returns."""
     errors = os.dup(2)
     try:
@@ -189,7 +197,10 @@ def _serve(kind: str, numbers: Sequence[int], sender: Connection, folder: Path, 
         for number in numbers:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            sender.send(try_input(kind, number, folder, seed=seed))
+            outcome = try_input(kind, number, folder, seed=seed)
+            if outcome.is_fault:
+                _keep(folder, keep, f"{kind}-{seed}-{number}")
+            sender.send(outcome)
         signal.pause()  # the parent ends this process once it has received everything
     except BaseException:  # noqa: BLE001 a fault of this script: it must not return into the copy of the parent
         os.write(errors, traceback.format_exc().encode())

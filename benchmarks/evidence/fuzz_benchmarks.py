@@ -27,7 +27,7 @@ from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import read_history
 from benchbench.tables.results import read_results
 
-_WITH_TABLES, _WITH_PAGE = 0.05, 0.01
+_WITH_TABLES, _WITH_PAGE = 0.02, 0.005
 """Shares of the inputs for which tables and pages are written, which takes a second."""
 _FILE = PAIR.replace(
     "[rehearse]", '[[variants]]\nname = "fast"\nchanges = { protocol = { epochs = 1 } }\n\n[rehearse]'
@@ -121,8 +121,8 @@ def read_results_folder(path: Path) -> None:
     folder = ResultsFolder(path / "squares")
     share = float((path.parent / "share").read_text())
     results = read_results(folder)
-    for key in results.records:
-        read_history(folder.run(key))
+    for key, record in results.records.items():
+        read_history(folder.run(key), record)
     write_index(path)
     if share < _WITH_TABLES:
         write_tables(folder)
