@@ -112,6 +112,9 @@ class Archive:
     """Checksum as "md5:..." or "sha256:..."; None only for a DOI, whose repository gives the checksum."""
     folder: str = ""
     """Folder below the dataset's folder that the files go to, even if the archive does not contain it."""
+    size_bytes: int | None = None
+    """Published size of the archive, or of the collection that it is part of; a download that is more than a tenth
+    larger is stopped. None stops it at 64 GiB."""
 
 
 @dataclass(frozen=True, kw_only=True)

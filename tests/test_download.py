@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -85,7 +86,7 @@ def plugin(download: Download, name: str = "squares") -> DatasetPlugin:
     return replace(discover([name if name != "squares" else "toy"]).dataset(name), download=download)
 
 
-def by_address(url: str, content: bytes, **changes: str) -> DatasetPlugin:
+def by_address(url: str, content: bytes, **changes: Any) -> DatasetPlugin:
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     archive = Archive(url=url, digest=digest, **changes)
     return plugin(Download(licence="CC0", page="https://example.org", archives=(archive,)))
@@ -198,6 +199,18 @@ def test_a_wrong_checksum_is_reported_and_the_next_attempt_starts_again(
     with pytest.raises(DataError, match=hashlib.sha256(content).hexdigest()):
         get(dataset_plugin, tmp_path / "data")
     assert not (tmp_path / "data" / "squares").exists()
+    assert get(dataset_plugin, tmp_path / "data") == 3
+
+
+def test_a_download_larger_than_published_is_stopped_and_removed(site: Web, tmp_path: Path, get: Recorder) -> None:
+    content = squares_zip(tmp_path / "made")
+    url = site.serve("/a.zip", Answer(content + bytes(5 * 2**20)), Answer(content))
+    dataset_plugin = by_address(url, content, size_bytes=len(content))
+    most = len(content) + len(content) // 10
+    with pytest.raises(DataError, match=rf"not the expected one \(more than {most:,} bytes\)") as caught:
+        get(dataset_plugin, tmp_path / "data")
+    assert len(caught.value.problems) == 1
+    assert sum(path.stat().st_size for path in tmp_path.glob("data/**/a.zip*")) == 0
     assert get(dataset_plugin, tmp_path / "data") == 3
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from benchbench.contract import Archive, Download
 from benchbench.data.retry import retry
@@ -26,6 +26,8 @@ T = TypeVar("T")
 WAITS = (1.0, 4.0, 15.0, 60.0)
 """Seconds before each further attempt; a server can ask for more."""
 LONGEST_WAIT = 300.0
+_LARGEST_BYTES = 64 * 2**30
+"""Size at which the download of an archive is stopped whose size is not published."""
 _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _PAGE_STARTS = (b"<!doctype html", b"<html", b"<head")
 _LOG_IN = "log in there with a browser and agree to what it asks"
@@ -45,6 +47,24 @@ class Fetched:
     """Version that the host reported; None if it reports none."""
     folder: str = ""
     """Folder below the dataset's folder that the files go to."""
+
+
+class _LimitedFile:
+    """A file that refuses more bytes than were published: a server may send without end."""
+
+    def __init__(self, file: BinaryIO, most_bytes: int) -> None:
+        self._file = file
+        self._most_bytes = most_bytes
+        self._written = 0
+
+    def write(self, content: bytes) -> int:
+        self._written += len(content)
+        if self._written > self._most_bytes:
+            raise ValueError(f"more than {self._most_bytes:,} bytes")
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +117,8 @@ class Fetcher:
         downloader = downloader_type(progressbar=self.progressbar, chunk_size=2**20)
 
         def download_file(url: str, file: str, client: Any) -> None:
-            downloader(url, file, client)
+            with Path(file).open("wb") as target:
+                downloader(url, _LimitedFile(target, _most_bytes(archive)), client)
             _refuse_page(Path(file))
 
         def download() -> Path:
@@ -142,6 +163,13 @@ class Fetcher:
 
     def _error(self, address: str, finding: str, advice: str) -> DataError:
         return DataError(f"{address}: {finding}, expected the files for {self.folder.parent}; {advice}")
+
+
+def _most_bytes(archive: Archive) -> int:
+    """Return the size at which a download is stopped: a tenth more than the published one."""
+    if archive.size_bytes is None:
+        return _LARGEST_BYTES
+    return archive.size_bytes + archive.size_bytes // 10
 
 
 def _refuse_page(path: Path) -> None:

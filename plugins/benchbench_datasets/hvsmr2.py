@@ -29,6 +29,9 @@ REGIONS = (
     "inferior_vena_cava",
 )
 
+SIZE_BYTES = 1_600_000_000
+"""Published size of the whole collection."""
+
 
 @dataclass(frozen=True)
 class Hvsmr2:
@@ -77,11 +80,17 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         licence="CC BY 4.0",
         page="https://doi.org/10.6084/m9.figshare.c.7074755",
         archives=(
-            Archive(url="doi:10.6084/m9.figshare.25226366/cropped.zip", digest=None, folder="cropped"),
+            Archive(
+                url="doi:10.6084/m9.figshare.25226366/cropped.zip",
+                digest=None,
+                folder="cropped",
+                size_bytes=SIZE_BYTES,
+            ),
             Archive(
                 url="doi:10.6084/m9.figshare.25226363.v2/cropped_norm.zip",
                 digest="md5:6027791717a1ecf51b03e0d84f1acee7",
                 folder="cropped_norm",
+                size_bytes=SIZE_BYTES,
             ),
         ),
         patients=60,
