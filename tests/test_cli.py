@@ -47,6 +47,19 @@ def test_a_run_prints_the_per_fold_table_and_ends_with_0(finished: Finished) -> 
 def test_a_plan_says_what_is_done_and_what_is_to_do(finished: Finished) -> None:
     planned = json.loads(benchbench("plan", finished.file, "--json", cwd=finished.root).stdout)
     assert [run["state"] for run in planned["runs"]] == ["done", "done"]
+    options = (
+        "--data-root",
+        finished.data,
+        "--jobs",
+        0,
+        "--device",
+        "cpu",
+        "--no-pictures",
+        "--cache",
+        finished.cache,
+    )
+    of_run = benchbench("plan", finished.file, "--json", *options, cwd=finished.root)
+    assert json.loads(of_run.stdout) == planned
     changed = benchbench("plan", finished.file, "--set", "protocol.epochs=9", cwd=finished.root)
     assert "2 runs, 2 to do" in changed.stdout
 

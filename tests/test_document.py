@@ -313,6 +313,14 @@ def test_many_problems_of_one_kind_are_cut(tmp_path: Path) -> None:
     assert caught.value.problems[-1] == "more than 20 problems of this kind; correct these first"
 
 
+def test_a_thousand_changes_of_a_rehearsal_are_made_in_time() -> None:
+    document = Document("f.toml", {"protocol": {f"k{n}": 0 for n in range(1000)}})
+    start = time.process_time()
+    laid = document.overlay("protocol", {f"k{n}": n for n in range(1000)}, origin="f.toml:9")
+    assert time.process_time() - start < 2
+    assert laid.data["protocol"]["k999"] == 999
+
+
 def test_a_grid_and_runs_without_measure_are_refused(tmp_path: Path) -> None:
     grid = "[grid]\n" + "".join(
         f"'protocol.{key}' = [1, 2, 3, 4]\n" for key in ("epochs", "batch", "keep", "a", "b")

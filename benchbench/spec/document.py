@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -45,29 +45,39 @@ class Document:
         Raises:
             SpecError: the path is invalid.
         """
-        data = copy.deepcopy(dict(self.data))
-        path = _resolve(data, dotted, origin)
-        # values below the path are replaced, so that their places are no longer true
-        origins = {known: place for known, place in self.origins.items() if known[: len(path)] != path}
-        table: Any = data
-        for depth, key in enumerate(path[:-1], start=1):
-            if isinstance(table, dict) and key not in table:
-                table[key] = {}
-                origins[path[:depth]] = origin
-            table = table[key]
-            is_list_of_tables = depth == 1 and isinstance(path[1], int)
-            if not isinstance(table, dict) and not is_list_of_tables:
-                raise SpecError(f"{origin}: {dotted}: '{key}' is not a table; set it as a whole")
-        table[path[-1]] = value
-        origins[path] = origin
-        return replace(self, data=data, origins=origins)
+        return self._with_all([(dotted, value)], origin=origin)
 
     def overlay(self, prefix: str, changes: Mapping[str, Any], *, origin: str) -> Document:
         """Return the document with every value of `changes` assigned below the table `prefix`."""
-        document = self
-        for dotted, value in _leaves(changes, prefix):
-            document = document.assign(dotted, value, origin=origin)
-        return document
+        return self._with_all(_leaves(changes, prefix), origin=origin)
+
+    def _with_all(self, changes: Iterable[tuple[str, Any]], *, origin: str) -> Document:
+        data = copy.deepcopy(dict(self.data))
+        origins = dict(self.origins)
+        for dotted, value in changes:
+            path = _resolve(data, dotted, origin)
+            # values below the path are replaced, so that their places are no longer true
+            for known in [known for known in origins if known[: len(path)] == path]:
+                del origins[known]
+            _set_value(data, path, value, origins=origins, where=f"{origin}: {dotted}", origin=origin)
+        return replace(self, data=data, origins=origins)
+
+
+def _set_value(
+    data: dict[str, Any], path: KeyPath, value: object, *, origins: dict[KeyPath, str], where: str, origin: str
+) -> None:
+    """Set a value in place; tables that do not exist yet are created."""
+    table: Any = data
+    for depth, key in enumerate(path[:-1], start=1):
+        if isinstance(table, dict) and key not in table:
+            table[key] = {}
+            origins[path[:depth]] = origin
+        table = table[key]
+        is_list_of_tables = depth == 1 and isinstance(path[1], int)
+        if not isinstance(table, dict) and not is_list_of_tables:
+            raise SpecError(f"{where}: '{key}' is not a table; set it as a whole")
+    table[path[-1]] = value
+    origins[path] = origin
 
 
 def read_document(path: Path) -> Document:
