@@ -128,7 +128,7 @@ def test_too_few_patients_give_no_interval_and_few_give_a_warning() -> None:
 def test_the_interval_of_two_folds_is_over_patients_and_has_a_warning() -> None:
     result = mean_interval(noisy(60, folds=2))
     assert isinstance(result, Interval)
-    assert result.warning == "2 fold(s): the noise of training is not in the interval"
+    assert result.warning == "2 folds: the noise of training is not in the interval"
     pooled = mean_interval(noisy(60, folds=1), method="percentile")
     assert result[:2] == pooled[:2]
 

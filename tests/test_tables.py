@@ -423,7 +423,7 @@ def forge(folder: ResultsFolder, name: str, **columns: Any) -> None:
         ("slices.parquet", {"tp": 3}, r"cases\.parquet: case .*: differs from the sum"),
         ("cases.parquet", {"model": "grand"}, "model is not 'plain' in every row"),
         ("cases.parquet", {"tp": -1}, "are not counts of voxels"),
-        ("slices.parquet", {"tp": 0.5}, "are not counts of voxels"),
+        ("slices.parquet", {"tp": 0.5}, "column tp: found double, expected integers"),
     ],
 )
 def test_forged_scores_are_noticed_though_their_digest_is_right(
