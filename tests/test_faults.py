@@ -173,7 +173,7 @@ COVERED: Mapping[int, tuple[str, ...]] = {
         "test_folds::test_a_case_listed_twice_is_named",
     ),
     34: (
-        "test_folds::test_too_few_patients_are_refused",
+        "test_folds::test_too_few_patients_are_refused_with_what_is_enough",
         "test_folds::test_one_patient_per_part_is_enough",
         "test_lgg_faults::test_a_folder_without_patients_is_named_in_one_line",
         "test_brats::test_the_error_of_a_folder_without_patients_names_it",

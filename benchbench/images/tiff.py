@@ -62,10 +62,11 @@ def _read(path: Path) -> Pixels:
 
 def _decode(pages: Sequence[Any], series: Sequence[Any]) -> Pixels:
     if len(series) == 1:
-        values, axes = series[0].asarray(), series[0].axes
+        # tifffile's threads cost more than they save in small planes; cases are read in parallel in any case
+        values, axes = series[0].asarray(maxworkers=1), series[0].axes
     else:
         _check_one_size(pages, series)
-        values = np.stack([page.asarray() for page in pages])
+        values = np.stack([page.asarray(maxworkers=1) for page in pages])
         axes = f"Q{pages[0].axes}"
     samples = values.shape[-1] if axes.endswith("S") else 1
     return Pixels(values, samples)

@@ -142,7 +142,7 @@ class Protocol(Strict):
         if self.folds == 1 and self.test is None:
             raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
         if self.folds > 1 and self.test is not None:
-            raise ValueError(f"test is for folds = 1, found {self.folds} folds; remove one of the two")
+            raise ValueError(f"test is for folds = 1, found folds = {self.folds}; remove one of the two")
         return self
 
     @model_validator(mode="after")
