@@ -17,7 +17,9 @@ def marks_of(name: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("options", [[], ["--rehearse"]], ids=["real", "rehearsal"])
+@pytest.mark.parametrize(
+    "options", [pytest.param([], marks=pytest.mark.slow), ["--rehearse"]], ids=["real", "rehearsal"]
+)
 def test_a_benchmark_file_can_be_planned(tmp_path: Path, name: str, options: list[str]) -> None:
     done = benchbench("plan", FOLDER / f"{name}.toml", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

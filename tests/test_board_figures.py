@@ -247,7 +247,7 @@ def hostile(path: Path, *, models: int, **options: object) -> ResultsFolder:
     return graded(path, {f"<b>{number}</b> & $x$": 0.02 * number for number in range(models)}, **options)
 
 
-@pytest.mark.parametrize("models", [3, 11])
+@pytest.mark.parametrize("models", [3, pytest.param(11, marks=pytest.mark.slow)])
 def test_every_figure_is_well_formed_and_labelled_as_phantom(tmp_path: Path, models: int, svg_only: None) -> None:
     folder = hostile(tmp_path, models=models, phantom=True)
     results = read_results(folder)

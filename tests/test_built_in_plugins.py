@@ -37,8 +37,8 @@ LARGE = {"monai_vnet", "smp_dpt"}
 """Models that no parameter makes small enough to learn a batch in a test; `benchbench check` takes the time."""
 
 
-FAST = {"monai_dynunet", "resunet", "smp_fpn", "unext_s"}
-"""Models that the fast suite checks: two written here and one of two libraries; the slow suite checks them all."""
+FAST = {"resunet", "unext_s"}
+"""Models that the fast suite checks; the slow suite checks them all."""
 
 
 def built_in(kind: str) -> list[str]:
@@ -68,6 +68,7 @@ def test_a_built_in_dataset_follows_every_rule(name: str) -> None:
     check_dataset(discover().dataset(name))
 
 
+@pytest.mark.slow
 def test_the_page_of_models_is_up_to_date() -> None:
     page = Path(__file__).parent.parent / "docs" / "models.md"
     registry = discover()

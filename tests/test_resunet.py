@@ -77,6 +77,7 @@ def test_the_shortcut_of_a_unit_with_a_stride_is_a_convolution_with_that_stride(
     torch.testing.assert_close(unit(x), expected)
 
 
+@pytest.mark.slow
 def test_narrow_networks_of_channels_last_images_corrupt_no_memory() -> None:
     script = """
 import torch
