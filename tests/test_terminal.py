@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from toy_benchmark import Finished
 
 from benchbench.cli.progress import Lines, LiveLines
-from benchbench.cli.terminal import Column, cell_width, format_table, plain
+from benchbench.cli.terminal import Column, cell_width, format_table, plain, wrap
 from benchbench.comparison import Outcome, compare_results
 from benchbench.run.assignment import Progress
 
@@ -48,6 +48,12 @@ def test_no_cell_of_a_table_is_ever_cut(rows: list[list[str]], width: int) -> No
         assert cell in text
     if all(len(cell) < 13 for cell in cells) and width >= 40:
         assert_fits(text, width)
+
+
+def test_text_is_wrapped_by_columns_and_not_by_letters() -> None:
+    assert wrap("one two 漢字 漢字", 12) == ["one two 漢字", "  漢字"]
+    assert wrap("  indented text", 10) == ["  indented", "  text"]
+    assert wrap("a_long_path_that_is_not_cut and more", 10) == ["a_long_path_that_is_not_cut", "  and more"]
 
 
 def test_a_table_that_fits_is_printed_as_it_is_and_a_pipe_has_no_limit() -> None:

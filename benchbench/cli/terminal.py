@@ -5,9 +5,9 @@ Output that goes to a file or a pipe has no limit of width.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,9 +34,16 @@ def wrap(text: str, width: int | None, *, indent: int = 2) -> list[str]:
     """Return the lines of a text, broken between words; a word that is wider than `width` stays whole."""
     if width is None or cell_width(text) <= width:
         return [text]
-    return textwrap.wrap(
-        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
+    lines = []
+    line = ""
+    # textwrap counts letters, of which some take two columns
+    for word in re.findall(r"\s*\S+", text):
+        if line.strip() and cell_width(line + word) > width:
+            lines.append(line)
+            line = " " * indent + word.lstrip()
+        else:
+            line += word
+    return [*lines, line]
 
 
 def plain(value: object) -> str:
