@@ -200,6 +200,28 @@ def test_poisoned_test_labels_do_not_change_the_weights(finished: Finished, tmp_
 
 
 @records_only
+def test_poisoned_validation_labels_change_the_validation_and_no_weights(
+    benchmark_file: Path, squares: Path, tmp_path: Path
+) -> None:
+    settings = {"only": ["fold=0"]}
+    folder, _, _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1", **settings)
+    run = folder.run(FIRST)
+    weights, history = run.digest_of("best.safetensors"), pd.read_csv(run.path / "history.csv")
+    split = pd.read_csv(run.path / "split.csv")
+    validated = split.loc[split["part"] == "validation", "case"]
+    assert len(validated)
+    for case in validated:
+        path = squares / "squares" / f"{case}.npz"
+        with np.load(path) as stored:
+            np.savez(path, image=stored["image"], label=1 - stored["label"])
+    carry(benchmark_file, squares, tmp_path, "protocol.epochs=1", **settings)
+    assert run.digest_of("best.safetensors") == weights
+    poisoned = pd.read_csv(run.path / "history.csv")
+    assert poisoned["train_loss"].tolist() == history["train_loss"].tolist()
+    assert poisoned["validation_loss"].tolist() != history["validation_loss"].tolist()
+
+
+@records_only
 def test_emptied_test_labels_leave_the_thresholds_and_component_sizes_that_were_searched(
     benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:

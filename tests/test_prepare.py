@@ -11,7 +11,7 @@ import pytest
 
 from benchbench import Case, CaseRef, DataError, Task
 from benchbench.engine.preparation.labels import region_bits
-from benchbench.engine.preparation.placement import Placement, place
+from benchbench.engine.preparation.placement import Placement, place, resize_label
 from benchbench.engine.preparation.prepare import CasePreparation, prepare_cases, verify_cases
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
@@ -86,6 +86,20 @@ def test_shrinking_averages_the_image_and_keeps_the_label_whole(tmp_path: Path) 
     assert prepared.label().sum() == 4
     assert prepared.label()[0, 2:4, 2:4].all()
     assert np.array_equal(prepared.native_label(), label)
+
+
+def test_shrinking_to_a_quarter_averages_all_pixels(tmp_path: Path) -> None:
+    image = np.zeros((1, 1, 32, 32), np.uint8)
+    image[..., ::4] = 100  # two of four columns would be read by an interpolation, and neither of them is bright
+    prepared = prepare(OneCase(image, np.zeros((1, 32, 32), np.uint8)), tmp_path)
+    assert (prepared.image() == 25).all()
+
+
+def test_shrinking_and_scaling_make_no_new_label() -> None:
+    bits = np.tile(np.array([1, 4], np.uint8), (1, 12, 6))
+    for patch in ((8, 8), (30, 30)):
+        resized = resize_label(bits, place((12, 12), patch), patch)
+        assert set(np.unique(resized)) <= {1, 4}
 
 
 def test_overlapping_regions_are_bits_of_one_mask() -> None:
@@ -173,6 +187,14 @@ def test_a_cached_case_is_reused_only_for_the_same_content_and_preparation(tmp_p
         prepare(OneCase(image, label), tmp_path, patch=(16, 16)),
     ]
     assert len({first.folder, *(other.folder for other in others)}) == 5
+
+
+def test_a_cropped_volume_has_another_key_of_the_cache(tmp_path: Path) -> None:
+    case = OneCase(*arrays(8, 8), np.eye(4))
+    settings = {"ndim": 3, "patch": (8, 8, 8)}
+    whole = prepare(case, tmp_path, **settings)
+    cropped = prepare(case, tmp_path, **settings, crop="nonzero")
+    assert whole.folder != cropped.folder
 
 
 def test_cases_that_share_a_file_are_prepared_apart(tmp_path: Path) -> None:
