@@ -17,7 +17,7 @@ from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.results import read_results
-from benchbench.tables.summaries import summary_table, unmeasured
+from benchbench.tables.summaries import MEAN_REGION, summaries, summary_table, unmeasured
 
 
 def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:
@@ -433,3 +433,17 @@ def test_forged_scores_are_noticed_though_their_digest_is_right(
     forge(folder, name, **columns)
     with pytest.raises(IntegrityError, match=problem):
         read_results(folder)
+
+
+def test_the_mean_over_regions_is_unknown_where_that_of_a_region_is() -> None:
+    identity = {"fold": 0, "seed": 0, "case": "a"}
+    cases = pd.DataFrame(
+        [
+            {**identity, "region": "disc", "tp": 2, "fp": 0, "fn": 0, "tn": 2},
+            {**identity, "region": "cup", "tp": 0, "fp": 0, "fn": 0, "tn": 4},
+        ]
+    )
+    means = {line.region: line.mean for line in summaries(cases, None, metrics=["dice"], empty="nnunet")}
+    assert means["disc"] == 1
+    assert math.isnan(means["cup"])
+    assert math.isnan(means[MEAN_REGION])
