@@ -177,7 +177,7 @@ class RunFolder:
         self.verify(name, record)
         try:
             return pq.read_table(path)
-        except (OSError, ValueError) as error:  # those of pyarrow are one or the other
+        except (OSError, ValueError, NotImplementedError) as error:  # those of pyarrow are one of them
             raise IntegrityError(
                 f"{path}: not a Parquet file ({type(error).__name__}); delete the folder to run again"
             ) from error

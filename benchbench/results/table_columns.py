@@ -54,7 +54,10 @@ def read_checked(folder: RunFolder, name: str, record: Record) -> pa.Table:
         IntegrityError: the file is missing, was changed, or lacks a column.
     """
     table = folder.read_table(name, record)
-    problem = _problem(name, table)
+    try:
+        problem = _problem(name, table)
+    except UnicodeDecodeError:  # pyarrow decodes names when they are asked for
+        problem = "a name of a column is not UTF-8"
     if problem:
         raise IntegrityError(f"{folder.path / name}: {problem}; delete the folder to run again")
     return table
