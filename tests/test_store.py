@@ -340,6 +340,29 @@ def test_a_table_that_is_no_parquet_file_is_refused_though_its_digest_is_right(r
         run.read_table("cases.parquet", record)
 
 
+def test_a_table_of_a_type_that_pyarrow_cannot_read_is_refused(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise pa.ArrowNotImplementedError("Integers with less than 8 bits not implemented")
+
+    run.write_table("cases.parquet", pa.table({"case": ["a"]}))
+    record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
+    monkeypatch.setattr("pyarrow.parquet.read_table", refuse)
+    with pytest.raises(IntegrityError, match=r"cases\.parquet: not a Parquet file \(ArrowNotImplementedError\)"):
+        run.read_table("cases.parquet", record)
+
+
+def test_a_column_whose_name_is_not_utf_8_is_refused_though_its_digest_is_right(run: RunFolder) -> None:
+    plain = pa.table({"case": ["a"], "zzzz": [1]})
+    run.write_table("cases.parquet", plain)
+    content = (run.path / "cases.parquet").read_bytes()
+    run.write("cases.parquet", content.replace(b"zzzz", b"\xbezzz").replace(b"ARROW:schema", b"arrow_schema"))
+    record = replace(RECORD, files={"cases.parquet": run.digest_of("cases.parquet")})
+    with pytest.raises(IntegrityError, match=r"cases\.parquet: .*; delete the folder to run again"):
+        read_checked(run, "cases.parquet", record)
+
+
 @pytest.mark.parametrize("name", ["cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"])
 def test_a_table_without_its_columns_is_refused_though_its_digest_is_right(run: RunFolder, name: str) -> None:
     text = pa.table({"case": ["a"]})
