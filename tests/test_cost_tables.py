@@ -9,7 +9,7 @@ import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_models
 
 from benchbench.report import write_report
-from benchbench.tables.cost_tables import cost_summary, cost_table
+from benchbench.tables.cost_tables import cost_summary, cost_table, total_gpu_hours
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.results import read_results
 
@@ -78,6 +78,7 @@ def test_the_cost_of_a_model_is_over_its_runs(tmp_path: Path) -> None:
         "peak_memory_bytes": 101,
         "energy_wh": 9.0,
         "device": "Accelerator",
+        "trained_as": "",
         "data": "real",
     }
 
@@ -106,6 +107,36 @@ def test_a_number_that_differs_or_that_a_run_lacks_is_empty(tmp_path: Path) -> N
     grand = row(cost_summary(read_results(folder)), model="grand")
     assert all(pd.isna(grand[name]) for name in ("gmacs", "gpu_hours", "energy_wh", "peak_memory_bytes"))
     assert (grand["train_seconds"], grand["device"]) == (10.0, "Accelerator, cpu")
+
+
+def test_a_training_that_two_rows_share_is_counted_once_in_sums(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    for fold, scans in enumerate((PERFECT_0, PERFECT_1)):
+        end(folder, key("plain", fold), scans, cost=COST)
+        end(folder, key("grand", fold), scans, cost=COST, trained_as=str(key("plain", fold)))
+    results = read_results(folder)
+    plain, grand = (row(cost_summary(results), model=model) for model in ("plain", "grand"))
+    assert (plain["gpu_hours"], plain["energy_wh"], plain["trained_as"]) == (1.0, 8.0, "")
+    assert (grand["gpu_hours"], grand["energy_wh"]) == (0.0, 0.0)
+    assert grand["trained_as"] == "discs/plain/default"
+    assert (grand["train_seconds"], grand["gmacs"]) == (10.0, 1.5)
+    runs = cost_table(results)
+    assert (runs["gpu_hours"].sum(), total_gpu_hours(results)) == (1.0, 1.0)
+    write_report(folder)
+    assert "All runs together took 1.00 GPU-hours" in (folder.path / "index.html").read_text()
+
+
+def test_a_training_whose_first_row_left_the_plan_is_still_counted_once(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key("grand", 0), key("large", 0)])
+    for model in ("grand", "large"):
+        end(folder, key(model, 0), PERFECT_0, cost=COST, trained_as=str(key("plain", 0)))
+    assert total_gpu_hours(read_results(folder)) == 0.5
+
+
+def test_gpu_hours_that_a_run_lacks_have_no_total(tmp_path: Path) -> None:
+    folder = two_models(tmp_path)
+    end(folder, key("plain", 0), FOLD_0, cost=COST)
+    assert total_gpu_hours(read_results(folder)) is None
 
 
 def test_failed_runs_have_a_cost_but_are_in_no_summary(tmp_path: Path) -> None:

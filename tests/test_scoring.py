@@ -229,9 +229,9 @@ def test_regions_are_read_from_options_and_from_files(tmp_path: Path) -> None:
     }
     toml, of_nnunet = tmp_path / "task.toml", tmp_path / "dataset.json"
     toml.write_text("[labels]\ntumour = 1\nwhole = [1, 2]\n")
-    of_nnunet.write_text(json.dumps({"labels": {"background": 0, "edema": [1, 2]}}))
+    of_nnunet.write_text(json.dumps({"labels": {"background": 0, "oedema": [1, 2]}}))
     assert read_labels([], toml).regions == {"tumour": (1,), "whole": (1, 2)}
-    assert read_labels(["core=3"], of_nnunet).regions == {"edema": (1, 2), "core": (3,)}
+    assert read_labels(["core=3"], of_nnunet).regions == {"oedema": (1, 2), "core": (3,)}
 
 
 @pytest.mark.parametrize(

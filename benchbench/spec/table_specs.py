@@ -70,7 +70,7 @@ class ListingSpec(Strict):
     columns: Annotated[dict[str, str], Field(min_length=1)]
     """Heading -> content of the column: an axis (`variant`), the name of the line (`metric`), a setting
     (`protocol.optimizer.lr`), whether a setting has a value (`models.unet.norm=batch`), or a value of the runs
-    (`train_loss`, `dice:edema`), in which {metric} is replaced by the line's entry in `lines`."""
+    (`train_loss`, `dice:oedema`), in which {metric} is replaced by the line's entry in `lines`."""
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:

@@ -7,7 +7,7 @@
     test_cross_entropy                        of the classes of the test cases; softmax only
     parameters, parameters_with_statistics, epochs, best_epoch, input, output
 
-A region or class follows a colon, `dice:edema`. With `_percent` before the colon, the value is multiplied by 100.
+A region or class follows a colon, `dice:oedema`. With `_percent` before the colon, the value is multiplied by 100.
 """
 
 from __future__ import annotations

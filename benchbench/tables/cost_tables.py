@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,23 +14,36 @@ from benchbench.tables.results import Results, table_of_rows, with_integers
 
 STEADY = 1.5
 """Ratio of two times of the same model up to which the machine counts as equally busy."""
+_SPENT_ONCE = ("gpu_hours", "energy_wh")
+"""Costs that are added up over runs, and so belong to one of the runs that share a training."""
 
 
 def cost_table(results: Results) -> pd.DataFrame:
     """Return one row per run that ended: its cost, and the machine; empty where a number was not measured.
 
     `seconds` is the wall time of the process that ended the run; `train_seconds` is that of all epochs, each with
-    its inner validation. `uncounted` names the modules whose work is not in the GMACs.
+    its inner validation. `uncounted` names the modules whose work is not in the GMACs. A run that shares the results
+    of another, named in `trained_as`, has 0 GPU-hours and energy: a sum over runs counts every training once.
     """
     recorded = [results.records[key] for key in results.planned if key in results.records]
-    table = table_of_rows(list(map(_row, recorded)), [*KEYS, "seconds"])
-    return _finish(results, table)
+    return _finish(results, table_of_rows(_rows(recorded), [*KEYS, "seconds"]))
+
+
+def total_gpu_hours(results: Results) -> float | None:
+    """Return the GPU-hours of all finished runs, each training counted once; None where one was not measured."""
+    done = [results.records[key] for key in results.planned if results.is_done(key)]
+    hours = [row["gpu_hours"] for row in _rows(done)]
+    known = [float(value) for value in hours if value is not None]
+    if not known or len(known) < len(hours):
+        return None
+    return sum(known)
 
 
 def cost_summary(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model and variant with a finished run.
 
-    Times are means over these runs, GPU-hours and energy are sums, memory and load are maxima. A number that one
+    Times are means over these runs, GPU-hours and energy are sums, memory and load are maxima. `trained_as` names
+    the rows whose runs were trained in place of this row's, which adds no GPU-hours and energy. A number that one
     of the runs lacks is left empty, as are parameters and GMACs that differ between runs. `ms_per_case_range` has
     the fastest and the slowest run; `unsteady` names the times that differ by more than 1.5 times between runs,
     and by how much: such a machine was busy, and the mean says little about the model.
@@ -39,14 +52,32 @@ def cost_summary(results: Results) -> pd.DataFrame:
     if not done:
         return _finish(results, pd.DataFrame(columns=[*GROUP, "runs", *_SUMMARY]))
     numbers = {name: np.float64 for name in _SUMMARY if name != "device"}
-    table = pd.DataFrame(map(_row, done)).astype(numbers)
+    table = pd.DataFrame(_rows(done)).astype(numbers)
     runs = table.groupby(GROUP, sort=True)
     summary = runs.agg(_SUMMARY)
     summary.insert(0, "runs", runs.size())
     summary["ms_per_case_range"] = runs["ms_per_case_p50"].agg(_describe_range)
     unsteady = {group: ", ".join(_unsteady_times(lines)) for group, lines in runs}
     summary["unsteady"] = pd.Series(unsteady)
+    summary["trained_as"] = runs["trained_as"].agg(_join_rows)
     return _finish(results, summary.reset_index())
+
+
+def _rows(records: Sequence[Record]) -> list[dict[str, Value]]:
+    """Return the row of each record; of those that share a training, only one has its GPU-hours and energy."""
+    recorded = {str(record.key) for record in records}
+    counted: set[str] = set()
+    rows = []
+    for record in records:
+        row = _row(record)
+        source = record.trained_as
+        if source in recorded or source in counted:
+            for name in _SPENT_ONCE:
+                row[name] = None if row[name] is None else 0.0
+        if source:
+            counted.add(source)
+        rows.append(row)
+    return rows
 
 
 def _row(record: Record) -> dict[str, Value]:
@@ -73,6 +104,7 @@ def _row(record: Record) -> dict[str, Value]:
         "threads": provenance.get("threads"),
         "precision": provenance.get("precision"),
         "peak_memory_bytes": provenance.get("peak_memory_bytes"),
+        "trained_as": record.trained_as,
     }
 
 
@@ -129,6 +161,17 @@ def _common_value(values: pd.Series) -> float:
 
 def _join_different(values: pd.Series) -> str:
     return ", ".join(values.unique())
+
+
+def _join_rows(keys: pd.Series) -> str:
+    """Return the rows of the runs with these keys, without their folds and seeds; '' where there is none."""
+    rows = dict.fromkeys(row_of(key) for key in keys if key)
+    return ", ".join(rows)
+
+
+def row_of(key: str) -> str:
+    """Return the dataset, model and variant of the text of a run's key."""
+    return "/".join(key.split("/")[:-2])
 
 
 _SUMMARY: Mapping[str, Callable[[pd.Series], float | str]] = {

@@ -19,6 +19,7 @@ from benchbench.report.page.sections import (
 )
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
+from benchbench.tables.cost_tables import total_gpu_hours
 from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import PHANTOM_NOTE, Results
 
@@ -57,6 +58,7 @@ def benchmark_page(
         "region_notes": absent_region_notes(results),
         "model_costs": model_costs,
         "run_costs": run_costs,
+        "gpu_hours": total_gpu_hours(results),
         "reproductions": reproduction_sections(results, reproductions),
         "command": command_of(results.manifest),
         "reruns": row_reruns(folder, results),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
 from benchbench.results.split import SPLIT_NAME
+from benchbench.tables.cost_tables import row_of
 from benchbench.tables.results import Results, lines_of_runs, mixed_data
 from benchbench.tables.rows import rows_of
 from benchbench.words import are, count
@@ -152,8 +153,7 @@ def _shared(results: Results) -> Iterator[Fact]:
     shared: dict[tuple[str, str], None] = {}
     for record in _done(results):
         if record.trained_as:
-            source = "/".join(record.trained_as.split("/")[:-2])
-            shared["/".join(record.key.group), source] = None
+            shared["/".join(record.key.group), row_of(record.trained_as)] = None
     for row, source in shared:
         yield Fact(
             "Equal rows", f"{row} has the settings of {source}: it was trained once, and both rows share it"
