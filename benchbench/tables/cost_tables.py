@@ -22,8 +22,8 @@ def cost_table(results: Results) -> pd.DataFrame:
     """Return one row per run that ended: its cost, and the machine; empty where a number was not measured.
 
     `seconds` is the wall time of the process that ended the run; `train_seconds` is that of all epochs, each with
-    its inner validation. `uncounted` names the modules whose work is not in the GMACs. A run that shares the results
-    of another, named in `trained_as`, has 0 GPU-hours and energy: a sum over runs counts every training once.
+    its inner validation. `uncounted` names the modules whose work is not in the GMACs. A run that shares the
+    results of another, named in `trained_as`, has 0 GPU-hours and energy: a sum counts every training once.
     """
     recorded = [results.records[key] for key in results.planned if key in results.records]
     return _finish(results, table_of_rows(_rows(recorded), [*KEYS, "seconds"]))
