@@ -10,7 +10,7 @@ from handmade import FOLD_0, FOLD_1, end, key, plan, select_on_test_set
 
 from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
-from benchbench.tables.listings import LabelledTable, listing_tables
+from benchbench.tables.listings import LabelledTable, as_text, listing_tables
 from benchbench.tables.results import read_results
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -86,6 +86,20 @@ def test_a_listing_may_include_only_some_values_of_an_axis(tmp_path: Path) -> No
     assert (points.name, points.where) == ("listing-2-fast", {"variant": "fast"})
 
 
+def test_the_best_of_a_column_is_bold_among_lines_of_the_same_metric(tmp_path: Path) -> None:
+    columns = {"variant": "variant", "metric": "metric", "train": "train_{metric}", "parameters": "parameters"}
+    spec = {**BY_METRIC, "rows": "variant", "columns": columns, "bold": "column", "decimals": 6}
+    folder = folder_of(tmp_path, spec)
+    for fold, scans in enumerate((FOLD_0, FOLD_1)):
+        better = {**VALUES, "train_loss": 0.5, "train_dice_pooled": 0.75}
+        end(folder, key("plain", fold, variant="fast"), scans, shown=better, parameters=12)
+    (table,) = tables_of(folder)
+    # lines: slow loss 1.0, slow dice 0.25, fast loss 0.5, fast dice 0.75; no size is better than another
+    assert table.style.best == {(2, 2), (3, 2)}
+    write_report(folder)
+    assert "| fast | loss | **0.500000** | 12 |" in (folder.path / "tables" / "listing-1.md").read_text()
+
+
 def test_a_value_is_empty_while_a_run_of_its_line_lacks_it(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, BY_VARIANT)
     end(folder, key("plain", 1, variant="slow"), None, status="failed", reason="out of memory")
@@ -94,6 +108,19 @@ def test_a_value_is_empty_while_a_run_of_its_line_lacks_it(tmp_path: Path) -> No
     assert pd.isna([slow["train_loss"], slow["dice_percent"], slow["parameters"]]).all()
     assert math.isnan(fast["train_loss"])
     assert fast["parameters"] == 1234
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ({"name": "plateau", "factor": 0.2, "min_lr": 1e-6}, "plateau, factor 0.2, min_lr 1e-06"),
+        ({"patience": 5}, "patience 5"),
+        (["t1ce", "flair"], "t1ce flair"),
+        (None, "none"),
+    ],
+)
+def test_a_setting_that_is_a_table_or_a_list_is_printed_in_words(setting: object, text: str) -> None:
+    assert as_text(setting) == text
 
 
 def test_selection_on_the_test_set_is_marked(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from benchbench.report.leaderboard_page import leaderboard_page
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.results import PHANTOM_NOTE, read_results
+from benchbench.tables.style import Style
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -25,7 +26,7 @@ MODEL_BY_DATASET = {**FOLD_BY_MODEL, "rows": "model", "columns": "dataset"}
 
 
 def pivots(folder: Any) -> dict[str, pd.DataFrame]:
-    return {name: table for name, _, table in pivot_tables(read_results(folder))}
+    return {pivot.name: pivot.table for pivot in pivot_tables(read_results(folder))}
 
 
 def rows(table: pd.DataFrame) -> list[list[Any]]:
@@ -55,11 +56,28 @@ def test_a_pivot_keeps_the_order_of_the_file_and_ends_with_mean_and_sd(tmp_path:
 def test_a_pivot_may_average_slices_or_pool_voxels(tmp_path: Path) -> None:
     tables = [{**FOLD_BY_MODEL, "aggregate": aggregate} for aggregate in ("slice", "pooled")]
     results = read_results(two_models(tmp_path, tables=tables))
-    (_, of_slices, slices), (name, of_voxels, pooled) = pivot_tables(results)
-    assert list(slices["plain"][:2]) == pytest.approx([7 / 9, 3 / 8])
-    assert list(pooled["plain"][:2]) == pytest.approx([12 / 16, 8 / 18])
-    assert of_slices == "T: dice (mean over slices), fold by model"
-    assert (name, of_voxels) == ("2-dice_pooled-fold-by-model", "T: dice (all voxels pooled), fold by model")
+    slices, pooled = pivot_tables(results)
+    assert list(slices.table["plain"][:2]) == pytest.approx([7 / 9, 3 / 8])
+    assert list(pooled.table["plain"][:2]) == pytest.approx([12 / 16, 8 / 18])
+    assert slices.title == "T: dice (mean over slices), fold by model"
+    assert pooled.name == "2-dice_pooled-fold-by-model"
+    assert pooled.title == "T: dice (all voxels pooled), fold by model"
+
+
+def test_the_best_value_of_a_row_or_column_is_bold_in_a_pivot(tmp_path: Path) -> None:
+    tables = [{**FOLD_BY_MODEL, "bold": "row", "decimals": 2}, {**FOLD_BY_MODEL, "bold": "column"}]
+    folder = two_models(tmp_path, tables=tables)
+    # grand is 1.0 in every fold; the standard deviation and the mean over the same folds are not compared
+    by_row, by_column = pivot_tables(read_results(folder))
+    assert by_row.style.best == {(0, 2), (1, 2), (2, 2)}
+    assert by_column.style.best == {(0, 1)}
+    write_report(folder)
+    markdown = (folder.path / "tables" / "1-dice-fold-by-model.md").read_text()
+    assert (
+        "| 0 | 0.83 | **1.00** |\n| 1 | 0.22 | **1.00** |\n| mean | 0.53 | **1.00** |\n| sd | 0.43 | 0.00 |"
+        in markdown
+    )
+    assert r"mean & 0.53 & \textbf{1.00} \\" in (folder.path / "tables" / "1-dice-fold-by-model.tex").read_text()
 
 
 def test_a_cell_is_the_mean_of_its_runs_and_empty_until_all_are_done(tmp_path: Path) -> None:
@@ -95,13 +113,11 @@ def test_an_axis_outside_the_pivot_has_a_table_for_each_value(tmp_path: Path) ->
     folder = plan(tmp_path, keys, tables=[FOLD_BY_MODEL])
     end(folder, keys[0], FOLD_0)
     end(folder, keys[1], PERFECT_0)
-    (first, plain_title, one), (second, _, other) = pivot_tables(read_results(folder))
-    assert (first, plain_title) == (
-        "1-dice-fold-by-model-lr=1",
-        "T: dice (mean over cases), fold by model, variant lr=1",
-    )
-    assert (one["plain"][0], other["plain"][0]) == (near(5 / 6), 1)
-    assert "/" not in second
+    one, other = pivot_tables(read_results(folder))
+    assert one.name == "1-dice-fold-by-model-lr=1"
+    assert one.title == "T: dice (mean over cases), fold by model, variant lr=1"
+    assert (one.table["plain"][0], other.table["plain"][0]) == (near(5 / 6), 1)
+    assert "/" not in other.name
 
 
 def test_a_column_may_have_the_name_of_an_axis_or_of_the_data_column(tmp_path: Path) -> None:
@@ -237,6 +253,16 @@ def test_markdown_is_a_pipe_table_with_numbers_aligned_right() -> None:
         "| NA |  |  |",
         "| =cmd() | 3 | -0.3333 |",
         "| a\\|b_c | 4 | 0.0000 |",
+    ]
+
+
+def test_bold_cells_and_decimals_are_those_of_the_style() -> None:
+    table = pd.DataFrame({"model": ["a|b", "c_d"], "loss": [0.25, 0.125]})
+    style = Style(decimals=6, best=frozenset({(0, 0), (1, 1)}))
+    assert to_markdown(table, style).splitlines()[2:] == ["| **a\\|b** | 0.250000 |", "| c_d | **0.125000** |"]
+    assert to_latex(table, style, caption="T").splitlines()[6:8] == [
+        r"\textbf{a|b} & 0.250000 \\",
+        r"c\_d & \textbf{0.125000} \\",
     ]
 
 

@@ -138,7 +138,14 @@ def test_the_page_has_printed_numbers_deviations_and_errors_of_the_document(tmp_
     reproduce(folder, PRINTED)
     write_report(folder)
     page = (folder.path / "reproduction.md").read_text()
-    assert "| true | train_loss | 1.0000 | 1.0500 | -0.0500 | reproduced |  |" in page
+    # lr identifies no row; it is 0.1 where 0.2 is printed
+    assert "| batch_norm | lr | train_loss | parameters |" in page
+    assert (
+        "| true | 1e-05 | 1.00 (1.05) \N{WHITE HEAVY CHECK MARK} | 1,234 (1,234) \N{WHITE HEAVY CHECK MARK} |"
+        in page
+    )
+    assert "| false | 0.1 (0.2) | 1.00 (1.20) \N{CROSS MARK} | 1,234 (1,235) \N{CROSS MARK} |" in page
+    assert "A measured number is the mean over 2 folds," in page
     assert "Within 0.1: 2 reproduced, 2 gap." in page
     assert "Error of the document: the document adds wrongly." in page
     assert "- another split\n- lr is 0.1, printed is 0.2\n- checkpoints selected on the test set" in page

@@ -27,6 +27,7 @@ from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results, verify_runs
 from benchbench.tables.splits import split_table
+from benchbench.tables.style import Style
 from benchbench.tables.summaries import summary_table
 
 
@@ -116,15 +117,17 @@ def write_figures(
 def _write_requested_tables(folder: ResultsFolder, results: Results) -> None:
     """Write the pivots and listings that the benchmark file asks for."""
     for pivot in pivot_tables(results):
-        _write_table(folder, results, pivot.name, pivot.title, pivot.table)
+        _write_table(folder, results, pivot.name, pivot.title, pivot.table, pivot.style)
     for listing in listing_tables(results):
-        _write_table(folder, results, listing.name, listing.title, listing.frame)
+        _write_table(folder, results, listing.name, listing.title, listing.frame, listing.style)
 
 
-def _write_table(folder: ResultsFolder, results: Results, name: str, title: str, table: pd.DataFrame) -> None:
+def _write_table(
+    folder: ResultsFolder, results: Results, name: str, title: str, table: pd.DataFrame, style: Style
+) -> None:
     caption = _with_note(results, title)
-    folder.write(f"tables/{name}.md", f"**{plain_markdown(caption)}**\n\n{to_markdown(table)}")
-    folder.write(f"tables/{name}.tex", to_latex(table, caption=caption))
+    folder.write(f"tables/{name}.md", f"**{plain_markdown(caption)}**\n\n{to_markdown(table, style)}")
+    folder.write(f"tables/{name}.tex", to_latex(table, style, caption=caption))
     table.insert(len(table.columns), "data", results.data, allow_duplicates=True)
     folder.write(f"tables/{name}.csv", to_csv(table))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchbench.tables.style import PLAIN, Style
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -32,14 +34,21 @@ def to_csv(table: pd.DataFrame) -> str:
     return str(safe.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return a pipe table with four decimals, numbers aligned to the right."""
+def to_markdown(table: pd.DataFrame, style: Style = PLAIN) -> str:
+    """Return a pipe table, numbers aligned to the right."""
     headings = [plain_markdown(str(name)) for name in table.columns]
     alignments = ["---:" if is_number else "---" for is_number in _are_numeric(table)]
     lines = [_pipe_row(headings), _pipe_row(alignments)]
-    for row in table.itertuples(index=False, name=None):
-        cells = [plain_markdown(_cell(value)) for value in row]
-        lines.append(_pipe_row(cells))
+    for number, row in enumerate(table.itertuples(index=False, name=None)):
+        cells = [plain_markdown(_cell(value, style)) for value in row]
+        lines.append(_pipe_row(_with_bold(cells, number, style, template="**{}**")))
+    return "".join(lines)
+
+
+def pipe_table(headings: list[str], rows: list[list[str]]) -> str:
+    """Return a pipe table of cells that are Markdown already."""
+    lines = [_pipe_row(headings), _pipe_row(["---"] * len(headings))]
+    lines += map(_pipe_row, rows)
     return "".join(lines)
 
 
@@ -51,14 +60,15 @@ def plain_markdown(text: str) -> str:
     return re.sub(r"[\\|*`\[]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
-def to_latex(table: pd.DataFrame, *, caption: str) -> str:
-    """Return a booktabs table with four decimals."""
+def to_latex(table: pd.DataFrame, style: Style = PLAIN, *, caption: str) -> str:
+    """Return a booktabs table."""
     alignments = "".join("r" if is_number else "l" for is_number in _are_numeric(table))
     headings = " & ".join(_latex(str(name)) for name in table.columns)
     body = []
-    for row in table.itertuples(index=False, name=None):
-        cells = " & ".join(_latex(_cell(value)) for value in row)
-        body.append(rf"{cells} \\")
+    for number, row in enumerate(table.itertuples(index=False, name=None)):
+        cells = [_latex(_cell(value, style)) for value in row]
+        line = " & ".join(_with_bold(cells, number, style, template=r"\textbf{{{}}}"))
+        body.append(rf"{line} \\")
     lines = [
         r"\begin{table}",
         rf"\caption{{{_latex(caption)}}}",
@@ -82,13 +92,20 @@ def _are_numeric(table: pd.DataFrame) -> list[bool]:
     return [pd.api.types.is_numeric_dtype(column) for _, column in table.items()]
 
 
-def _cell(value: object) -> str:
+def _with_bold(cells: list[str], row: int, style: Style, *, template: str) -> list[str]:
+    for number, cell in enumerate(cells):
+        if (row, number) in style.best:
+            cells[number] = template.format(cell)
+    return cells
+
+
+def _cell(value: object, style: Style) -> str:
     if value is None or value is pd.NA:
         return ""
     if isinstance(value, float):
         if math.isnan(value):
             return ""
-        return f"{value:.4f}"
+        return f"{value:.{style.decimals}f}"
     return str(value)
 
 

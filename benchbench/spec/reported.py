@@ -33,6 +33,8 @@ class Exempt(Strict):
 class ReportedTable(Strict):
     """A table as a publication printed it."""
 
+    title: str = ""
+    """Title of this table; the name of the document without it."""
     benchmark: str
     """The `reproduce` name of the benchmark whose results are compared with this table."""
     where: dict[str, str] = Field(default_factory=dict)

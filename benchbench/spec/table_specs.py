@@ -13,6 +13,8 @@ from benchbench.spec.value_names import check_value
 Axis = Literal["dataset", "model", "variant", "fold", "seed"]
 GroupAxis = Literal["dataset", "model", "variant"]
 Aggregate = Literal["case", "slice", "pooled"]
+Bold = Literal["row", "column"]
+Decimals = Annotated[int, Field(ge=0, le=9)]
 LABELS = ("dataset", "model", "variant", "metric")
 """Columns of a listing that name the line."""
 SETTINGS = ("protocol.", "models.", "datasets.")
@@ -36,6 +38,10 @@ class TableSpec(Strict):
     of all cases added up. slice and pooled exist only for metrics of voxel counts."""
     sd: bool = True
     """True to end a table whose rows are folds with their standard deviation; the mean is always there."""
+    bold: Bold | None = None
+    """Print the best value of each row, or of each column, in bold."""
+    decimals: Decimals = 4
+    """Digits after the decimal point in Markdown, LaTeX and on the page; CSV has six."""
 
     @model_validator(mode="after")
     def _axes_differ(self) -> Self:
@@ -71,6 +77,11 @@ class ListingSpec(Strict):
     """Heading -> content of the column: an axis (`variant`), the name of the line (`metric`), a setting
     (`protocol.optimizer.lr`), whether a setting has a value (`models.unet.norm=batch`), or a value of the runs
     (`train_loss`, `dice:oedema`), in which {metric} is replaced by the line's entry in `lines`."""
+    bold: Bold | None = None
+    """Print the best score or loss of each row, or of each column, in bold. A column of several `lines` has a best
+    value for each of them. Sizes and epochs have none."""
+    decimals: Decimals = 4
+    """Digits after the decimal point in Markdown, LaTeX and on the page; CSV has six."""
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:

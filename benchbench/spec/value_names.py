@@ -13,9 +13,12 @@ A region or class follows a colon, `dice:oedema`. With `_percent` before the col
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from benchbench.spec.document import nearest
-from benchbench.spec.metric_names import OVERLAPS, is_overlap, parse_metric
+from benchbench.spec.metric_names import OVERLAPS, is_lower_better, is_overlap, parse_metric
+
+Direction = Literal["lower", "higher"]
 
 _EPOCH_AGGREGATES = {"train": ("pooled", "classes"), "validation": ("pooled", "case", "classes")}
 _PERCENT = "_percent"
@@ -26,6 +29,24 @@ def split_percent(name: str) -> tuple[str, float]:
     base, colon, region = name.partition(":")
     factor = 100.0 if base.endswith(_PERCENT) else 1.0
     return f"{base.removesuffix(_PERCENT)}{colon}{region}", factor
+
+
+def better_direction(name: str) -> Direction | None:
+    """Return whether lower or higher values are better; None for values such as sizes, of which none is."""
+    base = split_percent(name)[0].partition(":")[0]
+    if base.endswith(("_loss", "_cross_entropy")):
+        return "lower"
+    for affix in ("train_", "validation_", "test_"):
+        base = base.removeprefix(affix)
+    for affix in ("_slice", "_pooled", "_case", "_classes"):
+        base = base.removesuffix(affix)
+    if is_lower_better(base):
+        return "lower"
+    try:
+        parse_metric(base)
+    except ValueError:
+        return None
+    return "higher"
 
 
 def check_value(name: str) -> None:

@@ -12,10 +12,11 @@ import pandas as pd
 from benchbench.plan.run import KEYS, Group, RunKey
 from benchbench.spec.file_names import slug
 from benchbench.spec.table_specs import LABELS, SETTINGS, GroupAxis, ListingSpec, is_label
-from benchbench.spec.value_names import split_percent
+from benchbench.spec.value_names import better_direction, split_percent
 from benchbench.tables.folds import fold_table
 from benchbench.tables.marks import insert_marks
 from benchbench.tables.results import Results
+from benchbench.tables.style import Score, Style, style_of
 
 Values = Mapping[str, Any]
 """Name of a value -> the value of a run."""
@@ -36,6 +37,7 @@ class LabelledTable(NamedTuple):
     """Columns that identify a line; the other columns were measured."""
     where: Point
     """Axis -> the value that holds for the whole table and is in none of its columns."""
+    style: Style
 
 
 def listing_tables(results: Results) -> Iterator[LabelledTable]:
@@ -55,18 +57,30 @@ def listing_tables(results: Results) -> Iterator[LabelledTable]:
             for axis, value in where.items():
                 name += f"-{slug(value)}"
                 title += f", {axis} {value}"
-            yield LabelledTable(slug(name), title, _frame(results, spec, values, where), labels, where)
+            frame = _frame(results, spec, values, where)
+            style = style_of(_scores(frame, spec), bold=spec.bold, decimals=spec.decimals)
+            yield LabelledTable(slug(name), title, frame, labels, where, style)
 
 
 def as_text(value: object) -> str:
     """Return a label as papers print it."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value is None:
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return _table_text(value)
     if isinstance(value, list | tuple):
         return " ".join(map(as_text, value))
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)
+
+
+def _table_text(settings: Mapping[str, object]) -> str:
+    """Return a table of settings as text, its name first: plateau, factor 0.2, patience 2."""
+    parts = []
+    for key, value in settings.items():
+        parts.append(as_text(value) if key == "name" else f"{key} {as_text(value)}")
+    return ", ".join(parts)
 
 
 def _values_of(results: Results, axis: GroupAxis) -> list[str]:
@@ -120,6 +134,18 @@ def _frame(results: Results, spec: ListingSpec, values: Mapping[RunKey, Values],
             groups.append(runs[0].group)
     frame = pd.DataFrame(lines, columns=list(spec.columns), dtype=object)
     return insert_marks(results, frame.apply(_as_numbers), groups)
+
+
+def _scores(frame: pd.DataFrame, spec: ListingSpec) -> Iterator[Score]:
+    """Yield the cells that are scores or losses."""
+    lines = list((spec.lines or {"": ""}).items())
+    for row, cells in enumerate(frame.itertuples(index=False, name=None)):
+        name, metric = lines[row % len(lines)]
+        for column, source in enumerate(spec.columns.values()):
+            direction = better_direction(source.replace("{metric}", metric))
+            value = cells[column]
+            if direction is not None and isinstance(value, int | float):
+                yield Score(row, column, float(value), direction, name)
 
 
 def _points(results: Results, spec: ListingSpec) -> list[Point]:

@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 from benchbench.spec.file_names import slug
+from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.table_specs import Axis, GroupAxis, TableSpec
+from benchbench.spec.value_names import Direction
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import names_with_units
 from benchbench.tables.marks import MARKS, OPTIMISTIC_NOTE
 from benchbench.tables.results import Results
+from benchbench.tables.style import Score, Style, style_of
 
 _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
 _NOTES = dict(zip(MARKS, ("ensemble", "pretrained", OPTIMISTIC_NOTE), strict=True))
@@ -29,6 +32,7 @@ class Pivot(NamedTuple):
     name: str
     title: str
     table: pd.DataFrame
+    style: Style
 
 
 def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[Pivot]:
@@ -81,7 +85,22 @@ def _pivot(
         title += f", {axis} {value}"
     if "selection" in runs and (runs["selection"] != "").all():
         title += f", {OPTIMISTIC_NOTE}"
-    return Pivot(slug(name), title, _table(runs, spec, column, orders))
+    table = _table(runs, spec, column, orders)
+    style = style_of(_scores(table, spec, metric), bold=spec.bold, decimals=spec.decimals)
+    return Pivot(slug(name), title, table, style)
+
+
+def _scores(table: pd.DataFrame, spec: TableSpec, metric: str) -> Iterator[Score]:
+    """Yield the cells that are compared: no label, no standard deviation, and no mean with its own folds."""
+    direction: Direction = "lower" if is_lower_better(metric) else "higher"
+    not_compared: set[str] = set()
+    if spec.rows == "fold":
+        not_compared = {"mean", "sd"} if spec.bold == "column" else {"sd"}
+    for row, (label, *values) in enumerate(table.itertuples(index=False, name=None)):
+        if label in not_compared:
+            continue
+        for column, value in enumerate(values, start=1):
+            yield Score(row, column, value, direction)
 
 
 def _table(runs: pd.DataFrame, spec: TableSpec, column: str, orders: Orders) -> pd.DataFrame:

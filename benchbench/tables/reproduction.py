@@ -67,10 +67,19 @@ def has_same_shape(table: LabelledTable, printed: PrintedTable) -> bool:
 
 def measured_line(table: LabelledTable, printed: PrintedTable, row: Sequence[Cell]) -> dict[str, Value] | None:
     """Return the measured line of a printed row; None if there is none."""
+    position = measured_position(table, printed, row)
+    if position is None:
+        return None
+    line = table.frame.iloc[position].to_dict()
+    return {str(name): value for name, value in line.items()}
+
+
+def measured_position(table: LabelledTable, printed: PrintedTable, row: Sequence[Cell]) -> int | None:
+    """Return the number of the measured line of a printed row; None if there is none."""
     keys = _key_columns(printed, table.labels)
-    for line in table.frame.to_dict("records"):
+    for position, line in enumerate(table.frame.to_dict("records")):
         if all(_is_same(line[name], _cell(printed, row, name)) for name in keys):
-            return {str(name): value for name, value in line.items()}
+            return position
     return None
 
 
@@ -79,7 +88,7 @@ def _measured_tables(results: Results) -> list[LabelledTable]:
     tables = list(listing_tables(results))
     for pivot in pivot_tables(results, marked=False):
         label = str(pivot.table.columns[0])
-        tables.append(LabelledTable(pivot.name, pivot.title, pivot.table, (label,), {}))
+        tables.append(LabelledTable(pivot.name, pivot.title, pivot.table, (label,), {}, pivot.style))
     return tables
 
 

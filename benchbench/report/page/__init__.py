@@ -17,6 +17,7 @@ from benchbench.report.page.sections import (
     reproduction_sections,
     requested_tables,
 )
+from benchbench.report.reproduction_page import known_deviations, means_over
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.cost_tables import total_gpu_hours
@@ -59,7 +60,9 @@ def benchmark_page(
         "model_costs": model_costs,
         "run_costs": run_costs,
         "gpu_hours": total_gpu_hours(results),
-        "reproductions": reproduction_sections(results, reproductions),
+        "reproductions": reproduction_sections(reproductions),
+        "means_over": means_over(results),
+        "deviations": known_deviations(results, reproductions),
         "command": command_of(results.manifest),
         "reruns": row_reruns(folder, results),
         "meanings": MEANINGS,

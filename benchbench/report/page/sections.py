@@ -11,9 +11,9 @@ import pandas as pd
 from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.report.board_tables import difference_table
-from benchbench.report.page.cells import PageTable, table_of
+from benchbench.report.page.cells import PageTable, planned_table, table_of
 from benchbench.report.page.standings import fold_scores, standings
-from benchbench.report.reproduction_page import reproduction_table
+from benchbench.report.reproduction_page import count_verdicts, reason_lines, title_of
 from benchbench.spec.reported import PrintedTable
 from benchbench.statistics import EQUAL_DIGITS, Friedman, friedman
 from benchbench.tables.cost_tables import cost_summary, cost_table
@@ -22,6 +22,7 @@ from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import Results
 from benchbench.tables.rows import rows_of
+from benchbench.tables.side_by_side import SideBySide, side_by_side
 from benchbench.words import count
 
 RankedChoices = tuple[Board, pd.DataFrame]
@@ -82,9 +83,13 @@ class NamedTable:
 class ReproductionSection:
     """A printed table next to the measured one."""
 
+    title: str
     printed: PrintedTable
-    deviations: Sequence[str]
-    table: PageTable
+    table: SideBySide
+    count: str
+    """The number of cells of each verdict."""
+    reasons: Sequence[str]
+    """A line for each reason why numbers are not compared."""
 
 
 def dataset_section(results: Results, ranked_choices: Sequence[RankedChoices], name: str) -> DatasetSection:
@@ -166,10 +171,12 @@ def requested_tables(results: Results) -> list[NamedTable]:
     tables = []
     for pivot in pivot_tables(results):
         caption = pivot.title.removeprefix(prefix)
-        tables.append(NamedTable(name=pivot.name, table=table_of(pivot.table, caption=caption)))
+        tables.append(NamedTable(name=pivot.name, table=planned_table(pivot.table, pivot.style, caption=caption)))
     for listing in listing_tables(results):
         caption = listing.title.removeprefix(prefix)
-        tables.append(NamedTable(name=listing.name, table=table_of(listing.frame, caption=caption)))
+        tables.append(
+            NamedTable(name=listing.name, table=planned_table(listing.frame, listing.style, caption=caption))
+        )
     return tables
 
 
@@ -180,18 +187,17 @@ def cost_tables(results: Results) -> tuple[PageTable, PageTable]:
     return table_of(models, caption="Cost of every model"), table_of(runs, caption="Cost of every run")
 
 
-def reproduction_sections(results: Results, reproductions: Sequence[Reproduction]) -> list[ReproductionSection]:
-    """Return every printed table next to the measured one."""
-    if not reproductions:
-        return []
-    numbers = reproduction_table(results, reproductions)
+def reproduction_sections(reproductions: Sequence[Reproduction]) -> list[ReproductionSection]:
+    """Return every printed table with the measured numbers."""
     sections = []
     for number, reproduction in enumerate(reproductions, start=1):
-        lines = numbers[numbers["table"] == number].drop(columns=["table", "data"])
+        table = side_by_side(reproduction)
         section = ReproductionSection(
+            title=f"Table {number}: {title_of(reproduction.printed)}",
             printed=reproduction.printed,
-            deviations=reproduction.deviations,
-            table=table_of(lines, caption=f"Table {number}: measured and printed"),
+            table=table,
+            count=count_verdicts(reproduction),
+            reasons=list(reason_lines(table)),
         )
         sections.append(section)
     return sections
