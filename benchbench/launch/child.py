@@ -1,13 +1,15 @@
-"""Calls a function in a child process, which can crash or exit without harm to this one."""
+"""Calls functions in a child process, which can crash or exit without harm to this one."""
 
 from __future__ import annotations
 
 import os
 import signal
 import warnings
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import torch
@@ -25,30 +27,51 @@ def call_in_child(function: Callable[[], T]) -> T:
     Raises:
         ChildExitError: the process ended before.
     """
+    (result,) = call_each_in_child([function])
+    if isinstance(result, ChildExitError):
+        raise result
+    return result
+
+
+def call_each_in_child(functions: Sequence[Callable[[], T]]) -> Iterator[T | ChildExitError]:
+    """Yield what each function returns in a copy of this process, in their order.
+
+    All functions share one child process, so that it imports a library only once. If the process ends before a
+    function returned, the error is yielded in place of a value, and another process does the functions after it.
+    """
+    remaining = deque(functions)
+    while remaining:
+        child, receiver = _start_child(tuple(remaining))
+        try:
+            while remaining:
+                yield receiver.recv()
+                remaining.popleft()
+        except EOFError:
+            child.join()
+            remaining.popleft()
+            yield ChildExitError(_describe_exit(child.exitcode or 0))
+        finally:
+            receiver.close()
+            child.join()
+
+
+def _start_child(functions: Sequence[Callable[[], T]]) -> tuple[BaseProcess, Connection]:
+    """Return a process that calls the functions, and the connection on which it sends their results."""
     context = get_context("fork")  # a new interpreter would import torch again, which takes seconds
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_send_result, args=(function, sender))
+    child = context.Process(target=_send_results, args=(functions, sender))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of other threads; the child uses none of them
         child.start()
     sender.close()
-    results: list[T] = []
-    try:
-        results.append(receiver.recv())
-    except EOFError:
-        pass
-    finally:
-        receiver.close()
-        child.join()
-    if not results:
-        raise ChildExitError(_describe_exit(child.exitcode or 0))
-    return results[0]
+    return child, receiver
 
 
-def _send_result(function: Callable[[], T], sender: Connection) -> None:
+def _send_results(functions: Sequence[Callable[[], T]], sender: Connection) -> None:
     torch.set_num_threads(1)  # the threads of the parent's pool do not exist here
     os.dup2(2, 1)
-    sender.send(function())
+    for function in functions:
+        sender.send(function())
 
 
 def _describe_exit(code: int) -> str:

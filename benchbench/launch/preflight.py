@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from benchbench.engine.augmentation.augment import check_patch
 from benchbench.engine.augmentation.host_augment import check_albumentations
 from benchbench.engine.network.network import geometry_for
 from benchbench.errors import IncompatibleError, PluginError, SpecError
-from benchbench.launch.child import ChildExitError, call_in_child
+from benchbench.launch.child import ChildExitError, call_each_in_child, call_in_child
 from benchbench.launch.network_checks import network_problems, smallest_part
 from benchbench.plan.run import Run, RunKey
 from benchbench.registry.faults import task_of
@@ -49,42 +49,57 @@ class BuildExitError(PluginError):
 
 
 def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) -> dict[RunKey, str]:
-    """Build each model once for each geometry that it gets, in a child process.
+    """Build each model once for each geometry that it gets, all in one child process.
 
     Returns the runs whose model ends the process that builds it, and how.
 
     Raises:
         SpecError: with every geometry that a model refuses, and the reason.
     """
+    pairings: dict[str, _Pairing] = {}
+    for run in runs:
+        if not run.members:  # an ensemble's members are runs of their own
+            _add_pairing(pairings, run, benchmark, registry)
     problems: dict[str, None] = {}  # in order, without repetition
     exits: dict[RunKey, str] = {}
-    built: dict[str, str] = {}  # pairing of a model with a geometry -> how building it ends the process, or ''
-    for run in runs:
-        if run.members:
-            continue  # an ensemble's members are runs of their own
-        task = task_of(registry.dataset(run.dataset.name), run.dataset.params)
-        geometry = _geometry(run.protocol, task)
-        pairing = f"{run.model} {geometry} {smallest_part(run.protocol)} {bool(task.ignored)}"
-        if pairing in built:
-            if built[pairing]:
-                exits[run.key] = built[pairing]
+    refusals = call_each_in_child([pairing.find_refusals for pairing in pairings.values()])
+    for pairing, result in zip(pairings.values(), refusals, strict=True):
+        if isinstance(result, ChildExitError):
+            exits.update(dict.fromkeys(pairing.runs, _describe_exit(pairing.model, result)))
             continue
-        built[pairing] = ""
+        # a model that fails in another way (None) fails only its own runs, which give the reason
+        for problem in result or ():
+            problems[f"{pairing.where}: {problem}"] = None
+    if problems:
+        raise SpecError(*problems)
+    return exits
+
+
+class _Pairing(NamedTuple):
+    """A model with a geometry that it gets."""
+
+    model: str
+    where: str
+    """Place in the benchmark file, the dataset and the variant, for messages."""
+    find_refusals: Callable[[], tuple[str, ...] | None]
+    runs: list[RunKey]
+    """The runs that build the model so."""
+
+
+def _add_pairing(pairings: dict[str, _Pairing], run: Run, benchmark: Benchmark, registry: Registry) -> None:
+    """Add the run to the pairing of its model and geometry, by the text that identifies the pairing."""
+    task = task_of(registry.dataset(run.dataset.name), run.dataset.params)
+    geometry = _geometry(run.protocol, task)
+    identity = f"{run.model} {geometry} {smallest_part(run.protocol)} {bool(task.ignored)}"
+    if identity not in pairings:
         where = f"{benchmark.document.where(('models',))}: dataset '{run.dataset.name}'"
         if run.variant != "default":
             where += f", variant '{run.variant}'"
         inspect = partial(network_problems, geometry=geometry, protocol=run.protocol, task=task)
-        # a model that fails in another way fails only its own runs, which give the reason
         plugin = registry.model(run.model.name)
-        try:
-            refusals = find_refusals(plugin, geometry, run.model.params, inspect=inspect) or ()
-        except BuildExitError as error:
-            built[pairing] = exits[run.key] = str(error)
-            continue
-        problems.update(dict.fromkeys(f"{where}: {problem}" for problem in refusals))
-    if problems:
-        raise SpecError(*problems)
-    return exits
+        check = partial(_find_refusals, plugin, geometry, run.model.params, inspect)
+        pairings[identity] = _Pairing(run.model.name, where, check, [])
+    pairings[identity].runs.append(run.key)
 
 
 def find_refusals(
@@ -105,9 +120,11 @@ def find_refusals(
     try:
         return call_in_child(partial(_find_refusals, plugin, geometry, params, inspect))
     except ChildExitError as error:
-        raise BuildExitError(
-            f"model '{plugin.name}': building it {error}; correct or uninstall its plugin"
-        ) from error
+        raise BuildExitError(_describe_exit(plugin.name, error)) from error
+
+
+def _describe_exit(model: str, error: ChildExitError) -> str:
+    return f"model '{model}': building it {error}; correct or uninstall its plugin"
 
 
 def _find_refusals(
