@@ -436,9 +436,12 @@ def test_a_worker_starts_without_the_working_folder_on_its_path(
         started.append(words)
         raise FileNotFoundError(2, "No such file or directory", "python")
 
-    monkeypatch.setattr("benchbench.launch.process.subprocess.Popen", refuse)
+    monkeypatch.setattr("benchbench.launch.worker_process._servers", {})
+    monkeypatch.setattr("benchbench.launch.worker_process.subprocess.Popen", refuse)
     _, _, recorder = carry(finished.file, finished.data, tmp_path, only=["fold=0"], jobs=1)
-    assert started == [[sys.executable, "-P", "-m", "benchbench.launch.worker"]]
+    server, worker = started  # a worker of its own where the server does not start
+    assert server[:-1] == [sys.executable, "-P", "-m", "benchbench.launch.fork_server"]
+    assert worker == [sys.executable, "-P", "-m", "benchbench.launch.worker"]
     assert "python: No such file or directory" in str(recorder.events[-1][1])
 
 
@@ -516,7 +519,7 @@ def test_the_reason_for_which_a_worker_left_no_record_is_that_of_the_run(
             stderr=subprocess.DEVNULL,
         )
 
-    monkeypatch.setattr("benchbench.launch.process._start_worker", start)
+    monkeypatch.setattr("benchbench.launch.process.start_worker", start)
     _, (record,), _ = carry(finished.file, finished.data, tmp_path, only=["fold=0"], jobs=1)
     assert record is not None
     assert (record.status, record.reason) == ("failed", "run.json: full")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +16,7 @@ from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
 from benchbench.launch.machine import Slot
 from benchbench.launch.run_queue import RunQueue
+from benchbench.launch.worker_process import WorkerProcess, start_worker
 from benchbench.results.record import Record
 from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment, Progress
@@ -39,7 +38,7 @@ class ProcessLauncher:
     """The devices of each slot; slots may share a device."""
     threads: int
     """CPU threads of a run, all of its processes together."""
-    _workers: set[subprocess.Popen[bytes]] = field(default_factory=set, compare=False)
+    _workers: set[WorkerProcess] = field(default_factory=set, compare=False)
 
     def __call__(self, assignments: Sequence[Assignment], listener: Listener) -> None:
         """Carry out the runs, each in its own process.
@@ -100,8 +99,10 @@ class ProcessLauncher:
         with assignment.folder.lock(LOCK_SECONDS):
             if not assignment.is_done_by(assignment.folder.read_record()):
                 assignment.folder.discard("run.json")
-            worker = _start_worker(assignment)
+            worker = start_worker(assignment)
         self._workers.add(worker)
+        if stopping.is_set():  # since before the worker was in the set
+            worker.terminate()
         assert worker.stdin is not None
         assert worker.stdout is not None
         reason = ""
@@ -142,29 +143,6 @@ def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
             continue
         assignment, event = message
         listener(assignment.key, event)
-
-
-def _start_worker(assignment: Assignment) -> subprocess.Popen[bytes]:
-    folder = assignment.folder.path
-    folder.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, assignment.threads // assignment.protocol.world_size))
-    environment = {
-        # threads that wait actively slow a run down several times if other runs use the same cores
-        "OMP_WAIT_POLICY": "PASSIVE",
-        **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-    }
-    with (folder / "worker.log").open("wb") as log:
-        return subprocess.Popen(
-            # -P: a file of the working folder must not be imported in place of a module
-            [sys.executable, "-P", "-m", "benchbench.launch.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches only this process, which stops the workers
-        )
 
 
 def _read_end(assignment: Assignment, code: int, reason: str) -> Record | Exception:
