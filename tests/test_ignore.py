@@ -18,9 +18,10 @@ from benchbench import Case, Geometry, Task
 from benchbench.data.case_checks import check_case
 from benchbench.engine.batches.patches import Patches
 from benchbench.engine.batches.sampling import Slices
+from benchbench.engine.inference.candidates import find_candidates
 from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import count_case
-from benchbench.engine.inference.search import Search
+from benchbench.engine.inference.search import search_rules
 from benchbench.engine.network.losses import compute_loss, deep_supervision_loss
 from benchbench.engine.preparation.labels import region_bits
 from benchbench.engine.preparation.prepare import prepare_arrays
@@ -194,9 +195,8 @@ def test_ignored_voxels_choose_no_threshold() -> None:
     probabilities = np.array([[[[0.8, 0.42, 0.5, 0.5]]]], np.float32)
     best = []
     for scored in ([True, True, False, False], [True] * 4):
-        with Search(rules, ("a",)) as search:
-            search.add(probabilities[0], reference[0], np.array([[scored]]))
-            best.append(search.best().thresholds["a"])
+        candidates = find_candidates(probabilities[0], reference[0], np.array([[scored]]), nested=False)
+        best.append(search_rules(rules, ("a",), lambda case=candidates: [case]).thresholds["a"])
     assert best == [0.4, 0.55]
 
 

@@ -318,7 +318,7 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
     file, data = finished.file, finished.data
     monkeypatch.setattr("benchbench.run.resumable_training._RESUME_SECONDS", -1.0)
     with monkeypatch.context() as patch:
-        patch.setattr("benchbench.run.model_run.evaluate", stop)
+        patch.setattr("benchbench.run.scored.evaluate", stop)
         with pytest.raises(KeyboardInterrupt):
             carry(file, data, tmp_path, *settings, only=["fold=0"])
     run = ResultsFolder(tmp_path / "results" / "squares").run(FIRST)

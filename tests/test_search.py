@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from benchbench.engine.inference.candidates import THRESHOLDS, find_candidates, read_candidates, write_candidates
 from benchbench.engine.inference.postprocess import decide
-from benchbench.engine.inference.search import SIZES, THRESHOLDS, Search, best_indices
+from benchbench.engine.inference.search import SIZES, best_indices, search_rules
 from benchbench.metrics.scores import count, overlap
-from benchbench.spec.inference import Postprocess
+from benchbench.spec.inference import Postprocess, SearchSpec
 
 Cases = list[tuple[np.ndarray, np.ndarray]]
 
@@ -44,10 +46,11 @@ def mean_dice(cases: Cases, rules: Postprocess, regions: Sequence[str]) -> float
 
 
 def search(cases: Cases, rules: Postprocess, regions: Sequence[str]) -> Postprocess:
-    with Search(rules, regions) as searching:
-        for probabilities, reference in cases:
-            searching.add(probabilities, reference, np.ones(reference.shape[1:], bool))
-        return searching.best()
+    reduced = []
+    for probabilities, reference in cases:
+        scored = np.ones(reference.shape[1:], bool)
+        reduced.append(find_candidates(probabilities, reference, scored, nested=rules.nested))
+    return search_rules(rules, regions, lambda: reduced)
 
 
 def best_by_trying(
@@ -138,13 +141,67 @@ def test_nothing_is_searched_for_regions_without_a_size() -> None:
     best_rules = search(made_up(0, regions=2, nested=False), Postprocess(totals={"a": 5}, search=True), "ab")
     assert best_rules.components == {}
     assert best_rules.totals == {"a": 5}
-    assert not best_rules.search
+    assert best_rules.search is None
 
 
 def test_among_equal_scores_the_nearest_to_the_preferred_wins() -> None:
     scores = np.array([[0.5, 0.9, 0.9], [0.9, 0.9 - 1e-15, 0.3]])
-    assert best_indices(scores, [0.3, 0.4, 0.5], preferred=[0.4, 0.4]) == [1, 1]
-    assert best_indices(scores, [0.3, 0.4, 0.5], preferred=[0.3, 0.6]) == [0, 2]
+    assert best_indices(scores, [[0.3, 0.4], [0.3, 0.4, 0.5]], preferred=[0.4, 0.4]) == [1, 1]
+    assert best_indices(scores, [[0.3, 0.4], [0.3, 0.4, 0.5]], preferred=[0.3, 0.6]) == [0, 2]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("components", [{}, {"b": 4}])
+def test_totals_are_chosen_with_the_component_size_from_all_pairs(
+    nested: bool, components: dict[str, int]
+) -> None:
+    regions, cases = "ab", made_up(1, regions=2, nested=nested, shape=(6, 6, 5), cases=2)
+    spec = SearchSpec(totals=True)
+    rules = Postprocess(nested=nested, components=components, totals={"b": 30}, sure=0.9, search=spec)
+    best_rules = search(cases, rules, regions)
+    sizes = (
+        [size for size in SIZES if size % 25 == 0 or size == best_rules.components.get("b")] if components else [0]
+    )
+    totals = [total for total in SIZES if total % 25 == 0 or total == best_rules.totals["b"]]
+    best = 0.0
+    for size, total in itertools.product(sizes, totals):
+        candidate = best_rules.model_copy(
+            update={"totals": {"b": total}, "components": {"b": size} if components else {}}
+        )
+        best = max(best, mean_dice(cases, candidate, regions))
+    assert mean_dice(cases, best_rules, regions) == pytest.approx(best, abs=1e-12)
+
+
+def test_a_total_is_the_smallest_step_that_empties_a_false_region() -> None:
+    # two components of 7 and 5 voxels in a case without reference: 12 are left, so that 13 is the nearest to 2
+    probabilities, reference = np.zeros((1, 9, 9), dtype=np.float32), np.zeros((1, 9, 9), dtype=bool)
+    probabilities[0, 0, :7] = probabilities[0, 4, :5] = 0.8
+    spec = SearchSpec(totals=True)
+    best_rules = search([(probabilities, reference)], Postprocess(totals={"a": 2}, search=spec), "a")
+    assert best_rules.totals == {"a": 13}
+    assert best_rules.components == {}
+    given = search([(probabilities, reference)], Postprocess(totals={"a": 2}, search=SearchSpec()), "a")
+    assert given.totals == {"a": 2}
+
+
+def test_candidates_are_the_same_after_a_file(tmp_path: Path) -> None:
+    cases = made_up(2, regions=3, nested=True, shape=(5, 6, 7))
+    scored = np.ones((5, 6, 7), bool)
+    scored[0] = False
+    written = [find_candidates(*case, scored, nested=True) for case in cases]
+    path = tmp_path / "candidates.bin"
+    with path.open("wb") as file:
+        for candidates in written:
+            write_candidates(file, candidates)
+    with path.open("rb") as file:
+        for _ in range(2):
+            for candidates, expected in zip(read_candidates(file), written, strict=True):
+                assert candidates.shape == expected.shape
+                for part, expected_part in zip(candidates[1:], expected[1:], strict=True):
+                    np.testing.assert_array_equal(part, expected_part)
+                    assert part.dtype.kind == expected_part.dtype.kind
+    voxels = sum(len(candidates.places) for candidates in written)
+    assert path.stat().st_size < voxels * (4 * 3 + 4 + 1) + 6 * 150 * len(cases)
 
 
 def test_thresholds_and_sizes_are_those_of_the_document() -> None:

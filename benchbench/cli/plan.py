@@ -84,7 +84,7 @@ def _print(lines: Sequence[dict[str, Any]]) -> None:
     for line in lines:
         keys = [line[name] for name in RunKey._fields]
         rows.append([*keys, line["digest"][:12], line["state"]])
-        if line["state"] in {_TO_DO, "failed"}:
+        if line["state"] in {_TO_DO, "failed", "waiting"}:
             unfinished[line["digest"]] = unfinished.get(line["digest"], 0) + 1
     print_table(columns, rows)
     text = f"{count(len(lines), 'run')}, {len(unfinished)} to do"

@@ -15,6 +15,7 @@ from benchbench.launch.inline import launch_inline
 from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
 from benchbench.launch.preparation import Preparation
 from benchbench.launch.process import ProcessLauncher
+from benchbench.launch.rounds import carry_out_in_rounds
 from benchbench.plan.run import Run, RunKey
 from benchbench.registry.registry import Registry
 from benchbench.report import write_page, write_tables
@@ -66,7 +67,7 @@ def carry_out(
         folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
         startable = _without_exits(unfinished, exits or {}, observer)
-        _launch_all(_launcher(machine, processes), startable, folder, observer)
+        _launch_all(_launcher(machine, processes), startable, assignments, folder, observer)
         results = write_tables(folder)
         # pages and pictures take long: an interrupted process ends without them
         write_page(folder, results, pictures=machine.pictures)
@@ -92,13 +93,19 @@ def _without_exits(
 
 
 def _launch_all(
-    launch: Launcher, unfinished: Sequence[Assignment], folder: ResultsFolder, observer: Observer
+    launch: Launcher,
+    unfinished: Sequence[Assignment],
+    assignments: Sequence[Assignment],
+    folder: ResultsFolder,
+    observer: Observer,
 ) -> None:
     """Carry out the runs; where that fails, write the tables of the runs that are done."""
     if not unfinished:
         return
     try:
-        launch(unfinished, partial(_on_run_event, _PeriodicTables(folder), observer))
+        carry_out_in_rounds(
+            launch, unfinished, assignments, partial(_on_run_event, _PeriodicTables(folder), observer)
+        )
     except BaseException:
         with contextlib.suppress(Exception):  # the first failure is the one to report
             write_tables(folder)

@@ -30,7 +30,7 @@ from benchbench.launch.machine import Machine, threads_per_run
 from benchbench.plan.run import Chosen, Run
 from benchbench.registry.registry import Registry
 from benchbench.results.folder import ResultsFolder
-from benchbench.run.assignment import Assignment
+from benchbench.run.assignment import Assignment, Sibling
 from benchbench.spec.benchmark import Benchmark
 
 
@@ -131,7 +131,18 @@ class Preparation:
             threads=threads_per_run(self._machine),
             save_predictions=self._machine.save_predictions,
             members=tuple(self.assign(member, folder) for member in run.members),
+            siblings=self._siblings(run, folder),
         )
+
+    def _siblings(self, run: Run, folder: ResultsFolder) -> dict[int, Sibling]:
+        """Return the runs of other folds that choose thresholds together with this one."""
+        data_digest = dataset_digest(self._opened[_dataset_key(run.dataset)].digests)
+        folds = self._prepared[_preparation_key(run)].folds
+        siblings: dict[int, Sibling] = {}
+        for sibling in run.siblings:
+            digests = (sibling.digest, data_digest, folds[sibling.fold].digest)
+            siblings[sibling.fold] = Sibling(folder.run(sibling.key), digests)
+        return siblings
 
     def _prepare(self, run: Run) -> None:
         key = _dataset_key(run.dataset)

@@ -97,7 +97,8 @@ class ProcessLauncher:
         """Carry out a run and return its end; None if the launcher is stopping."""
         # under the lock: another process may carry out this run, and its record and log must stay
         with assignment.folder.lock(LOCK_SECONDS):
-            if not assignment.is_done_by(assignment.folder.read_record()):
+            record = assignment.folder.read_record()
+            if not assignment.is_done_by(record) and not assignment.is_trained_by(record):
                 assignment.folder.discard("run.json")
             worker = start_worker(assignment)
         self._workers.add(worker)
@@ -148,6 +149,8 @@ def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
 def _read_end(assignment: Assignment, code: int, reason: str) -> Record | Exception:
     """Return the record that a worker wrote, or write one with the reason why there is none."""
     record = assignment.folder.read_record()
+    if record is not None and record.status == "waiting" and code:
+        return replace(record, reason=reason)
     if record is not None:
         return record
     if code == EXIT_BUSY:

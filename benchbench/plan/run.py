@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from benchbench.spec.benchmark_file import PhantomSize
@@ -75,6 +75,19 @@ class Run:
     @property
     def key(self) -> RunKey:
         return RunKey(self.dataset.name, self.model.name, self.variant, self.fold, self.seed)
+
+    def in_fold(self, fold: int) -> Run:
+        """Return the run of the same row and seed in another fold."""
+        members = tuple(member.in_fold(fold) for member in self.members)
+        return replace(self, fold=fold, members=members)
+
+    @property
+    def siblings(self) -> tuple[Run, ...]:
+        """The runs of the other folds whose inner validations choose thresholds together with that of this run."""
+        rules = self.protocol.postprocess
+        if rules is None or rules.search is None or rules.search.over == "fold":
+            return ()
+        return tuple(self.in_fold(fold) for fold in range(self.protocol.folds) if fold != self.fold)
 
     def resolved(self) -> dict[str, Any]:
         """Return everything that can change a number of this run, except the data."""

@@ -13,7 +13,7 @@ from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
 
 _SHARED = ("name", "title", "phantom", "scores", "ensembles", "tables", "listings", "reported")
-_RANK = {"failed": 1, "diverged": 2, "done": 2}
+_RANK = {"failed": 1, "waiting": 2, "diverged": 3, "done": 3}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, RunKey
 
-Status = Literal["done", "diverged", "failed"]
+Status = Literal["done", "diverged", "failed", "waiting"]
+"""waiting: trained, but thresholds are chosen over all folds of the row, and another fold is not trained yet."""
 Value = int | float | str | None
 """A number or text that tables can show next to scores."""
 
@@ -32,7 +33,7 @@ class Record:
     seed: int
     status: Status
     reason: str = ""
-    """Why the run failed or diverged, in one line."""
+    """Why the run failed, diverged or waits, in one line."""
     digest: str
     """SHA-256 of everything in the plan that may change a number of the run."""
     data_digest: str
@@ -69,6 +70,8 @@ class Record:
     """SHA-256 of each file that tables are made from, and of the weights."""
     members: Mapping[str, str] = field(default_factory=dict)
     """Member of an ensemble -> SHA-256 of the weights that it predicted with."""
+    searched: Mapping[str, str] = field(default_factory=dict)
+    """Fold -> SHA-256 of the candidates of its inner validation, where those of all folds chose `postprocess`."""
     replacing: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of files that are about to replace those in `files`: after a power cut, one of the two is right."""
     schema: int = RECORD_SCHEMA

@@ -11,6 +11,7 @@
         split.csv            every case of the fold with its patient and part: train, validation or test
         history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far
                              (is_best) and, under early stopping, validations since (validations_without_gain)
+        candidates.bin       voxels of the inner validation from which thresholds are chosen, if over all folds
         best.safetensors     weights of the epoch that the inner validation chose; best_2 and so on for the next
         resume.pt            state of a run that is under way
         events.out.*         TensorBoard
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 15.0
 """Time to wait for the lock of a run, which a process that is being stopped may hold for a few seconds."""
 RESUME_NAME = "resume.pt"
+CANDIDATES_NAME = "candidates.bin"
+"""Voxels of the inner validation that may be foreground, for a search over all folds of a row."""
 _RECORD_NAME = "run.json"
 _LOCK_NAME = ".lock"
 
@@ -196,13 +199,13 @@ class RunFolder:
             )
 
     def verify_all(self, record: Record) -> None:
-        """Compare the digests of all files that the record lists; weights may have been deleted to save space.
+        """Compare the digests of all files that the record lists; large files that nothing reads may be deleted.
 
         Raises:
             IntegrityError: a file is missing or was changed since it was written.
         """
         for name in record.digests:
-            if inside(self.path, name).exists() or not name.endswith(".safetensors"):
+            if inside(self.path, name).exists() or not name.endswith((".safetensors", CANDIDATES_NAME)):
                 self.verify(name, record)
 
     def copy_to(self, other: RunFolder) -> None:

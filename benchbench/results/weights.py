@@ -13,6 +13,11 @@ def weight_files(folder: RunFolder) -> list[str]:
     return sorted(names, key=lambda name: (len(name), name))
 
 
+def is_weight_file(name: str) -> bool:
+    """Return True for the name of a weight file."""
+    return name.startswith("best") and name.endswith(".safetensors")
+
+
 def weights_digest(folder: RunFolder) -> str:
     """Return the SHA-256 of all weight files; an empty string where there are none."""
     digests = [folder.digest_of(name) for name in weight_files(folder)]

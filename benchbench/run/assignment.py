@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.plan.run import RunKey
 from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
-from benchbench.results.weights import weights_digest
+from benchbench.results.run_folder import CANDIDATES_NAME, RunFolder
+from benchbench.results.weights import is_weight_file, weights_digest
 from benchbench.spec.file_names import slug
 from benchbench.spec.metric_names import UNITS, is_overlap
 from benchbench.spec.protocol import Protocol
+
+
+class Sibling(NamedTuple):
+    """The run of another fold of the same row and seed."""
+
+    folder: RunFolder
+    digests: tuple[str, str, str]
+    """Digests of its settings, of the data and of its split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,19 +65,60 @@ class Assignment:
     members: tuple[Assignment, ...] = ()
     """The members of an ensemble: the runs whose weights predict together."""
 
+    siblings: Mapping[int, Sibling] = field(default_factory=dict)
+    """Fold -> run whose inner validation chooses thresholds together with that of this run; empty where a fold
+    chooses alone."""
+
     @property
     def selection_cases(self) -> tuple[PreparedCase, ...]:
         """The cases that select the checkpoint: the inner validation, or the test cases if the protocol asks."""
         return self.test if self.protocol.select_on == "report" else self.validation
 
     def is_done_by(self, record: Record | None) -> bool:
-        """Return True if a record is of a run that did not fail with the same settings, code, data and members."""
-        if record is None or record.status == "failed":
+        """Return True if a record is of a run that ended with the same settings, data, members and siblings."""
+        if record is None or record.status in {"failed", "waiting"} or not _has_digests(record, self.digests):
             return False
-        expected = (self.digest, self.data_digest, self.split_digest)
-        if (record.digest, record.data_digest, record.split_digest) != expected:
+        if not self.member_weights().items() <= record.members.items():
             return False
-        return self.member_weights().items() <= record.members.items()
+        if record.status == "diverged" or not self.siblings:
+            return True
+        candidates = self.sibling_candidates()
+        candidates[str(record.fold)] = record.files.get(CANDIDATES_NAME, "")
+        return candidates.items() <= record.searched.items()
+
+    def is_trained_by(self, record: Record | None, folder: RunFolder | None = None) -> bool:
+        """Return True if a record, of this run or of an equal one, leaves nothing to do but choose thresholds."""
+        folder = folder or self.folder
+        if record is None or not _candidates_digest(folder, record, self.digests):
+            return False
+        has_weights = all((folder.path / name).exists() for name in record.files if is_weight_file(name))
+        return has_weights and self.member_weights() == record.members
+
+    @property
+    def digests(self) -> tuple[str, str, str]:
+        """Digests of the settings, of the data and of the split."""
+        return (self.digest, self.data_digest, self.split_digest)
+
+    def sibling_candidates(self) -> dict[str, str]:
+        """Return fold -> SHA-256 of its candidates, without siblings that are not trained yet."""
+        digests: dict[str, str] = {}
+        for fold, (folder, expected) in sorted(self.siblings.items()):
+            record = folder.read_record()
+            digest = _candidates_digest(folder, record, expected) if record is not None else ""
+            if digest:
+                digests[str(fold)] = digest
+        return digests
+
+    def awaited_folds(self) -> list[int]:
+        """Return the folds whose inner validation is still missing; those that diverged are not waited for."""
+        present = self.sibling_candidates()
+        awaited = []
+        for fold, (folder, expected) in sorted(self.siblings.items()):
+            record = folder.read_record()
+            has_diverged = record is not None and record.status == "diverged" and _has_digests(record, expected)
+            if str(fold) not in present and not has_diverged:
+                awaited.append(fold)
+        return awaited
 
     def member_weights(self) -> dict[str, str]:
         """Return member -> SHA-256 of its weights, without members whose weights do not exist."""
@@ -117,6 +166,19 @@ class Progress:
 
 ProgressListener = Callable[[Progress], None]
 """Called whenever a run progresses."""
+
+
+def _has_digests(record: Record, digests: tuple[str, str, str]) -> bool:
+    return (record.digest, record.data_digest, record.split_digest) == digests
+
+
+def _candidates_digest(folder: RunFolder, record: Record, digests: tuple[str, str, str]) -> str:
+    """Return the SHA-256 of the candidates of a trained run with these digests; '' if they are missing."""
+    if record.status not in {"waiting", "done"} or not _has_digests(record, digests):
+        return ""
+    if not (folder.path / CANDIDATES_NAME).exists():
+        return ""
+    return record.files.get(CANDIDATES_NAME, "")
 
 
 def _has_column(columns: list[str], metric: str) -> bool:

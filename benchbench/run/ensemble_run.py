@@ -7,10 +7,9 @@ import torch
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
-from benchbench.run.evaluate import SCORED_FILES, evaluate
 from benchbench.run.members import open_members, read_members
 from benchbench.run.network_geometry import describe_ends, geometry_of
-from benchbench.run.run_cost import prediction_cost
+from benchbench.run.scored import score_or_wait
 
 
 def run_ensemble(assignment: Assignment) -> Record:
@@ -36,28 +35,18 @@ def run_ensemble(assignment: Assignment) -> Record:
         )
     built = geometry_of(assignment)
     ensemble = open_members(assignment, built, device)
-    evaluation = evaluate(assignment, ensemble, device)
-    provenance = provenance_of(assignment)  # before the cost is measured, which takes memory as well
-    cost = prediction_cost(
-        assignment,
-        ensemble.members,
-        [record.cost for record in records],
-        channels=built.in_channels,
-        clock=evaluation.clock,
-    )
-    return assignment.record(
+    record = assignment.record(
         status="done",
-        provenance=provenance,
+        provenance=provenance_of(assignment),
         seconds=0.0,
         parameters=sum(record.parameters or 0 for record in records),
         parameters_with_statistics=sum(record.parameters_with_statistics or 0 for record in records),
         pretrained=_join_pretrained(records),
-        shown={**describe_ends(built), **evaluation.class_scores},
-        cost=cost,
-        postprocess=evaluation.dump_postprocess(),
-        files=assignment.folder.digests(SCORED_FILES),
+        shown={**describe_ends(built)},
         members=weights,
     )
+    counted = [member.cost for member in records]
+    return score_or_wait(record, assignment, ensemble, counted, built=built)
 
 
 def _join_pretrained(records: list[Record]) -> str:

@@ -14,8 +14,6 @@ from benchbench.engine.cost.timing import CaseClock
 from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
-from benchbench.engine.inference.search import Search
-from benchbench.engine.network.regions import region_masks, scored_voxels
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
@@ -53,9 +51,13 @@ class Evaluation:
         return self.postprocess.model_dump(mode="json")
 
 
-def evaluate(assignment: Assignment, predictor: Predictor | Ensemble, device: torch.device) -> Evaluation:
+def evaluate(
+    assignment: Assignment,
+    predictor: Predictor | Ensemble,
+    device: torch.device,
+    postprocess: Postprocess | None,
+) -> Evaluation:
     """Predict and score the test cases, and write their tables and pictures and the split of all cases."""
-    postprocess = _choose_postprocess(assignment, predictor)
     clock = CaseClock(device)
     class_scores = _score_test_cases(assignment, predictor, postprocess, clock)
     write_resampling_bound(assignment)
@@ -69,21 +71,6 @@ def evaluate(assignment: Assignment, predictor: Predictor | Ensemble, device: to
         },
     )
     return Evaluation(class_scores=class_scores, postprocess=postprocess, clock=clock)
-
-
-def _choose_postprocess(assignment: Assignment, predictor: Predictor | Ensemble) -> Postprocess | None:
-    """Return the protocol's post-processing; a search takes thresholds and sizes from the inner validation."""
-    postprocess = assignment.protocol.postprocess
-    if postprocess is None or not postprocess.search:
-        return postprocess
-    with Search(postprocess, assignment.regions) as search:
-        for prepared in assignment.validation:
-            probabilities = predictor.probabilities(prepared)
-            bits = torch.from_numpy(prepared.frame.crop(prepared.native_label()))
-            reference = region_masks(bits[None], len(assignment.regions))[0]
-            scored = scored_voxels(bits, len(assignment.regions))
-            search.add(probabilities.cpu().numpy(), reference.numpy(), scored.numpy())
-        return search.best()
 
 
 def _score_test_cases(

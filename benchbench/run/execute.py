@@ -14,6 +14,7 @@ from benchbench.run.ensemble_run import run_ensemble
 from benchbench.run.environment import provenance_of
 from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
+from benchbench.run.row_run import carry_out_in_row, without_scores
 from benchbench.run.shared_results import take_over
 
 
@@ -31,8 +32,13 @@ def execute(assignment: Assignment, report: ProgressListener) -> Record:
             record = add_missing_distances(assignment, earlier)
             export_masks(assignment, record)
             return record
-        assignment.folder.discard("run.json")
-        record = _carry_out(assignment, report)
+        trained = None
+        if assignment.siblings and earlier is not None and assignment.is_trained_by(earlier):
+            trained = without_scores(earlier)
+            assignment.folder.write_record(trained)
+        else:
+            assignment.folder.discard("run.json")
+        record = _carry_out(assignment, report, trained)
         record = replace(record, seconds=time.monotonic() - start)
         assignment.folder.write_record(record)
         export_masks(assignment, record)
@@ -41,24 +47,42 @@ def execute(assignment: Assignment, report: ProgressListener) -> Record:
     return record
 
 
-def _carry_out(assignment: Assignment, report: ProgressListener) -> Record:
-    """Return the record of the run, or that of an equal run; an exception becomes a failed run with its reason."""
+def _carry_out(assignment: Assignment, report: ProgressListener, trained: Record | None) -> Record:
+    """Return the record of the run, or that of an equal run; an exception becomes a failed run with its reason.
+
+    `trained` is the record of a run that waited for the other folds of its row; it waits again after an exception.
+    """
     try:
-        if assignment.members:
-            return run_ensemble(assignment)
         shared = take_over(assignment)
-        if shared is not None:
+        if shared is not None and shared.status != "waiting":
             return shared
-        if assignment.protocol.world_size > 1:
-            return run_model_in_processes(assignment, report, describe=_describe_failure)
-        return run_model(assignment, report)
+        if assignment.siblings:
+            trained = trained or shared
+            return carry_out_in_row(assignment, trained, lambda: _train(assignment, report))
+        return _train(assignment, report)
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and assignment.protocol.world_size > 1:
             raise  # a signal to stop
-        reason = _describe_failure(error)
         if not _is_expected(error):
             traceback.print_exc()
-        return assignment.record(status="failed", reason=reason, provenance=provenance_of(assignment), seconds=0)
+        return _record_failure(assignment, _describe_failure(error))
+
+
+def _record_failure(assignment: Assignment, reason: str) -> Record:
+    """Return the record of a run that failed; one that is trained waits, so that only its scoring is repeated."""
+    if assignment.siblings:
+        waiting = assignment.folder.read_record()
+        if waiting is not None and assignment.is_trained_by(waiting):
+            return replace(waiting, reason=reason)
+    return assignment.record(status="failed", reason=reason, provenance=provenance_of(assignment), seconds=0)
+
+
+def _train(assignment: Assignment, report: ProgressListener) -> Record:
+    if assignment.members:
+        return run_ensemble(assignment)
+    if assignment.protocol.world_size > 1:
+        return run_model_in_processes(assignment, report, describe=_describe_failure)
+    return run_model(assignment, report)
 
 
 def _is_expected(error: BaseException) -> bool:

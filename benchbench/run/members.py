@@ -52,16 +52,22 @@ def open_members(assignment: Assignment, built: Geometry, device: torch.device) 
         MemberError: a member has no weights.
         IntegrityError: the weights of a member are of another run.
     """
-    return Ensemble([_open_member(member, built, device) for member in assignment.members])
+    return Ensemble([open_network(member, built, device) for member in assignment.members])
 
 
-def _open_member(member: Assignment, built: Geometry, device: torch.device) -> Predictor:
+def open_network(member: Assignment, built: Geometry, device: torch.device) -> Predictor:
+    """Return the model of a finished run with its selected checkpoints.
+
+    Raises:
+        MemberError: the run has no weights.
+        IntegrityError: a file of the run was changed, or the weights are of another run.
+    """
     plugin = discover([member.entry_point]).model(member.key.model)
     names = weight_files(member.folder)
     if not names:
         raise MemberError(f"member {member.key}: no best.safetensors in its folder; delete it to run it again")
     record = member.folder.read_record()
-    assert record is not None, "`read_members` refuses a member without one"
+    assert record is not None, "a run without one is refused before"
     member.folder.verify_all(record)
     models: list[nn.Module] = []
     for name in names:

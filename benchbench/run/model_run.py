@@ -26,18 +26,20 @@ from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
 from benchbench.results.history import history_digest
 from benchbench.results.record import Record, Status
-from benchbench.results.weights import weight_files
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.environment import provenance_of
-from benchbench.run.evaluate import SCORED_FILES, evaluate
 from benchbench.run.network_geometry import describe_ends, geometry_of
 from benchbench.run.resumable_training import describe_batches, open_training, train
-from benchbench.run.run_cost import count_network, prediction_cost, training_cost
+from benchbench.run.run_cost import count_network, training_cost
+from benchbench.run.scored import score_or_wait
 from benchbench.run.seeds import derive_seed
 
 
 def run_model(assignment: Assignment, report: ProgressListener) -> Record:
-    """Train a model, score the test cases with its best checkpoints and return the record."""
+    """Train a model, score the test cases with its best checkpoints and return the record.
+
+    If thresholds are chosen over all folds of the row, the record waits for them, and no test case is opened.
+    """
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
     built = geometry_of(assignment)
@@ -66,33 +68,9 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         cost={**training_cost(assignment, training.spent()), **history_digest(assignment.folder)},
     )
     if training.checkpoints and processes.is_first:
-        return _add_evaluation(record, assignment, model, training, built)
+        predictor = Predictor(_load_checkpoints(model, training), assignment.protocol, device)
+        return score_or_wait(record, assignment, predictor, [count_network(model, built)], built=built)
     return record
-
-
-def _add_evaluation(
-    record: Record, assignment: Assignment, model: nn.Module, training: Training, built: Geometry
-) -> Record:
-    """Score the test cases with the best checkpoints, and return the record with the results."""
-    device = torch.device(assignment.device)
-    predictor = Predictor(_load_checkpoints(model, training), assignment.protocol, device)
-    evaluation = evaluate(assignment, predictor, device)
-    provenance = provenance_of(assignment)  # with the memory of predicting, but not that of measuring the cost
-    cost = prediction_cost(
-        assignment,
-        [predictor],
-        [count_network(model, built)],
-        channels=built.in_channels,
-        clock=evaluation.clock,
-    )
-    return replace(
-        record,
-        provenance=provenance,
-        shown={**record.shown, **evaluation.class_scores},
-        cost={**record.cost, **cost},
-        postprocess=evaluation.dump_postprocess(),
-        files=assignment.folder.digests([*SCORED_FILES, *weight_files(assignment.folder)]),
-    )
 
 
 def run_model_in_processes(

@@ -17,14 +17,21 @@ _TABLES_WITH_KEYS = ("cases.parquet", "slices.parquet", "ceiling.parquet")
 def take_over(assignment: Assignment) -> Record | None:
     """Copy the results of a finished run with the same digest and return their record; None if there is none.
 
+    A trained run that waits for the other folds of its row is copied if none is finished.
+
     Raises:
         IntegrityError: a file of that run was changed since it was written.
     """
+    waiting: tuple[RunFolder, Record] | None = None
     for source in assignment.equal_runs:
         record = source.read_record()
         if record is not None and assignment.is_done_by(record):
             return _copy(source, record, assignment)
-    return None
+        if record is not None and record.status == "waiting" and assignment.is_trained_by(record, source):
+            waiting = (source, record)
+    if waiting is None or assignment.is_trained_by(assignment.folder.read_record()):
+        return None
+    return _copy(*waiting, assignment)
 
 
 def _copy(source: RunFolder, record: Record, assignment: Assignment) -> Record:

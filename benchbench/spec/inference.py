@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer, field_validator
 
 from benchbench.spec.document import nearest
 from benchbench.spec.strict import NonNegativeCount, Probability, Strict
 
 _MOST_SEARCHED_REGIONS = 6  # each further nested region multiplies memory and time by ten
+
+
+class SearchSpec(Strict):
+    """The search for thresholds and sizes on the inner validation: `search` of [protocol.postprocess]."""
+
+    over: Literal["fold", "folds"] = "fold"
+    """Validation cases that choose the values. fold: those of a fold, for this fold alone. folds: those of all
+    folds of a row together, for all folds, each case predicted by the network of which it is the inner validation.
+    A case that one fold tests can be in the inner validation of another; its prediction as a test case never
+    chooses a value."""
+    totals: bool = False
+    """True to choose the sizes of the regions in `totals` too (0 to 100 voxels). The size of components and that
+    of the whole region are then chosen together, from all pairs."""
 
 
 class Postprocess(Strict):
@@ -35,10 +48,30 @@ class Postprocess(Strict):
     always kept."""
     sure: Probability = 0.9
     """Mean probability from which a component or region is never removed."""
-    search: bool = False
-    """True to choose the thresholds of all regions (0.3 to 0.7 in steps of 0.05), then the sizes of the regions in
-    `components` (0 to 100 voxels), by the mean Dice on the inner validation. Among equally good candidates the one
-    nearest to the values given here is chosen."""
+    search: SearchSpec | None = None
+    """The search for thresholds of all regions (0.3 to 0.7 in steps of 0.05), then for the sizes of the regions in
+    `components` (0 to 100 voxels), by the mean Dice on the inner validation: true, or a table such as { over =
+    "folds", totals = true }. Among equally good candidates the one nearest to the values given here is chosen.
+    Without it, or with false, the values given here are used."""
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _from_bool(cls, value: Any) -> Any:
+        if value is True:
+            return {}
+        return None if value is False else value
+
+    @field_serializer("search")
+    def _shortest(self, search: SearchSpec | None) -> bool | dict[str, Any]:
+        """Return true for a search with the defaults and false for none: both forms are the same protocol."""
+        if search is None or search == SearchSpec():
+            return search is not None
+        return search.model_dump()
+
+    @property
+    def searches_totals(self) -> bool:
+        """True if the sizes in `totals` are chosen too."""
+        return self.search is not None and self.search.totals
 
     def check_regions(self, regions: Mapping[str, Sequence[int]]) -> list[str]:
         """Return a line for each rule that does not fit the regions of a task, region -> label values."""
@@ -65,8 +98,13 @@ def _region_problems(rules: Postprocess, regions: Mapping[str, Sequence[int]]) -
         for region in getattr(rules, key):
             if region not in regions:
                 yield f"{key}.{region}: no such region; {nearest(region, list(regions))}"
-    if not rules.nested:
-        return
+    if rules.searches_totals and not rules.totals:
+        yield "search.totals: found true, but no region in totals; add totals = { region = 0 } or remove the key"
+    if rules.nested:
+        yield from _nesting_problems(rules, regions)
+
+
+def _nesting_problems(rules: Postprocess, regions: Mapping[str, Sequence[int]]) -> Iterator[str]:
     for outer, inner in pairwise(regions):
         if not set(regions[inner]) <= set(regions[outer]):
             yield f"nested: found '{inner}', which is not inside '{outer}'; list regions from outside to inside"

@@ -1,19 +1,19 @@
 """Finds the thresholds and component sizes with the best Dice on the validation cases.
 
-No candidate needs a prediction of its own. A case is reduced to a joint histogram of the thresholds that its
-voxels reach, and the Dice of every combination of thresholds follows from that. The voxels that reach any
-threshold are kept in a temporary file, to find the components once the thresholds are chosen.
+No value needs a prediction of its own. A case is reduced to a joint histogram of the thresholds that its voxels
+reach, and the Dice of every combination of thresholds follows from that. Once the thresholds are chosen, the cases
+are read again to find their components.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchbench.engine.inference.candidates import THRESHOLDS, Candidates
 from benchbench.engine.inference.postprocess import (
     THRESHOLD,
     Probabilities,
@@ -25,138 +25,102 @@ from benchbench.images.arrays import Floats, Integers, Mask
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.spec.inference import Postprocess
 
-THRESHOLDS = tuple(round(0.3 + 0.05 * number, 2) for number in range(9))
 SIZES = tuple(range(101))
 
-Number = TypeVar("Number", bound=np.generic)
+CaseReader = Callable[[], Iterable[Candidates]]
+"""Returns the validation cases, the same ones at every call."""
 
 _LEVELS = len(THRESHOLDS) + 1
 _TIE = 1e-12
 
 
-class _StoredCase(NamedTuple):
-    """A validation case, reduced to the voxels that reach any threshold."""
+def search_rules(rules: Postprocess, regions: Sequence[str], read_cases: CaseReader) -> Postprocess:
+    """Return the rules with the best Dice over the cases, without a search.
 
-    probabilities: Probabilities
-    """(K, *space), 0 where no threshold is reached."""
-    reference: Mask
-    """(K, *space), False where no threshold is reached."""
-    scored: Mask
-    """(*space), False where a voxel is ignored."""
-    positives: Integers
-    """(K,) voxels of the reference, whether they reach a threshold or not."""
+    First the thresholds are chosen, by the mean Dice over cases and regions before anything is removed. With these
+    a component size is chosen for each region in `rules.components`, the outermost first, by the mean Dice after
+    removal from this region and from those around it; with `search.totals` a size of the whole region too, from
+    all pairs of both. Two empty masks have a Dice of 1. Among equal candidates the nearest to `rules` wins.
 
-
-class Search:
-    """Takes the validation cases one after another and returns the best rules.
-
-    First it chooses the thresholds, by the mean Dice over cases and regions before anything is removed. With these
-    it chooses a size for each region in `rules.components`, the outermost first, by the mean Dice after removal
-    from this region and from those around it. Two empty masks have a Dice of 1. Among equal candidates the nearest
-    to `rules` wins.
-
-    Memory: one case, and 10^K numbers for nested regions. Where component sizes are chosen, a temporary file takes
-    5 K + 9 bytes for each voxel that may be foreground, until the end of the `with` block.
+    Memory: one case, and 10^K numbers for nested regions.
     """
+    values = rules.model_dump()
+    thresholds = _best_thresholds(rules, regions, read_cases)
+    best = Postprocess(**{**values, "search": False, "thresholds": thresholds, "components": {}, "totals": {}})
+    for number, region in enumerate(regions):
+        size, total = rules.components.get(region), rules.totals.get(region)
+        if size is not None or (total is not None and rules.searches_totals):
+            size, total = _best_sizes(rules, best, regions, number, read_cases)
+        if region in rules.components:
+            best = best.model_copy(update={"components": {**best.components, region: size}})
+        if region in rules.totals:
+            best = best.model_copy(update={"totals": {**best.totals, region: total}})
+    return best
 
-    def __init__(self, rules: Postprocess, regions: Sequence[str]) -> None:
-        self._rules = rules
-        self._regions = tuple(regions)
-        self._dice: list[Floats] = [np.zeros(1)] * len(self._regions)
-        self._cases = 0
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 closed by __exit__
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, probabilities: Probabilities, reference: Mask, scored: Mask) -> None:
-        """Add a case: probabilities and reference masks, both (K, *space), and the scored voxels (*space).
-
-        Ignored voxels count in no Dice. They do belong to components, because a prediction does not know them.
-        """
-        outermost = probabilities[:1] if self._rules.nested else probabilities
-        reached = (outermost >= np.float32(THRESHOLDS[0])).any(axis=0)
-        places = np.flatnonzero(reached)
-        shape, count = probabilities.shape[1:], len(self._regions)
-        reference = reference & scored
-        positives = np.count_nonzero(reference.reshape(count, -1), axis=1)
-        probabilities = probabilities.reshape(count, -1)[:, places]
-        reference = reference.reshape(count, -1)[:, places]
-        scored = scored.reshape(1, -1)[:, places]
-        counted = scored[0]
+def _best_thresholds(rules: Postprocess, regions: Sequence[str], read_cases: CaseReader) -> dict[str, float]:
+    sums: list[Floats] = [np.zeros(1)] * len(regions)
+    n_cases = 0
+    for case in read_cases():
+        counted = case.scored
         dice = dice_by_threshold(
-            probabilities[:, counted], reference[:, counted], positives, nested=self._rules.nested
+            case.probabilities[:, counted], case.reference[:, counted], case.positives, nested=rules.nested
         )
-        self._dice = [total + new for total, new in zip(self._dice, dice, strict=True)]
-        self._cases += 1
-        if self._rules.components:
-            for array in (np.array(shape), places, probabilities, reference, scored, positives):
-                np.save(self._file, array, allow_pickle=False)
+        sums = [total + new for total, new in zip(sums, dice, strict=True)]
+        n_cases += 1
+    assert n_cases, "a search needs cases"
+    preferred = [rules.thresholds.get(region, THRESHOLD) for region in regions]
+    if rules.nested:
+        candidates = [THRESHOLDS] * len(regions)
+        indices = best_indices(_joint_dice(sums) / n_cases, candidates, preferred=preferred)
+    else:
+        indices = []
+        for dice_sum, threshold in zip(sums, preferred, strict=True):
+            indices += best_indices(dice_sum / n_cases, [THRESHOLDS], preferred=[threshold])
+    return {region: THRESHOLDS[index] for region, index in zip(regions, indices, strict=True)}
 
-    def best(self) -> Postprocess:
-        """Return the rules with the best Dice over the cases added so far, with `search` set to false."""
-        assert self._cases, "a search needs cases"
-        values = self._rules.model_dump()
-        values |= {"search": False, "thresholds": self._best_thresholds(), "components": {}, "totals": {}}
-        best = Postprocess(**values)
-        for number, region in enumerate(self._regions):
-            total = self._rules.totals.get(region)
-            if region in self._rules.components:
-                size = self._best_size(best, number, total=total or 0)
-                best = best.model_copy(update={"components": {**best.components, region: size}})
-            if total is not None:
-                best = best.model_copy(update={"totals": {**best.totals, region: total}})
-        return best
 
-    def _best_thresholds(self) -> dict[str, float]:
-        preferred = [self._rules.thresholds.get(region, THRESHOLD) for region in self._regions]
-        if self._rules.nested:
-            indices = best_indices(self._joint_dice() / self._cases, THRESHOLDS, preferred=preferred)
-        else:
-            indices = []
-            for dice, threshold in zip(self._dice, preferred, strict=True):
-                indices += best_indices(dice / self._cases, THRESHOLDS, preferred=[threshold])
-        return {region: THRESHOLDS[index] for region, index in zip(self._regions, indices, strict=True)}
+def _joint_dice(sums: Sequence[Floats]) -> Floats:
+    """Return the Dice, summed over cases and regions, for the thresholds of all nested regions (9, 9, ...)."""
+    axes = len(sums)
+    joint = np.zeros((len(THRESHOLDS),) * axes)
+    for dice in sums:
+        # the Dice of a region does not depend on the thresholds of the regions inside it
+        inner = [1] * (axes - dice.ndim)
+        joint += dice.reshape(*dice.shape, *inner)
+    return joint
 
-    def _joint_dice(self) -> Floats:
-        """Return the Dice, summed over cases and regions, for the thresholds of all nested regions (9, 9, ...)."""
-        axes = len(self._regions)
-        total = np.zeros((len(THRESHOLDS),) * axes)
-        for dice in self._dice:
-            # the Dice of a region does not depend on the thresholds of the regions inside it
-            inner = [1] * (axes - dice.ndim)
-            total += dice.reshape(*dice.shape, *inner)
-        return total
 
-    def _best_size(self, rules: Postprocess, number: int, *, total: int) -> int:
-        """Return the best component size of a region; `rules` remove nothing from it or from those inside it."""
-        region = self._regions[number]
-        affected = slice(number, None) if self._rules.nested else slice(number, number + 1)
-        dice = np.zeros(len(SIZES))
-        for case in self._stored_cases():
-            masks = decide(case.probabilities, rules, regions=self._regions)
-            dice += dice_by_size(
-                case.probabilities[number],
-                masks[affected],
-                case.reference[affected],
-                case.scored,
-                case.positives[affected],
-                total=total,
-                sure=rules.sure,
-            )
-        preferred = self._rules.components[region]
-        (index,) = best_indices(dice / self._cases, SIZES, preferred=[preferred])
-        return SIZES[index]
+def _best_sizes(
+    rules: Postprocess, chosen: Postprocess, regions: Sequence[str], number: int, read_cases: CaseReader
+) -> tuple[int, int]:
+    """Return the best component size and the best total of a region; 0 where it has none in `rules`.
 
-    def _stored_cases(self) -> Iterator[_StoredCase]:
-        self._file.seek(0)
-        for _ in range(self._cases):
-            shape, places, *arrays, positives = (np.load(self._file) for _ in range(6))
-            probabilities, reference, scored = (_scatter(values, places, shape) for values in arrays)
-            yield _StoredCase(probabilities, reference, scored[0], positives)
+    `chosen` has the thresholds, and the sizes of the regions around this one.
+    """
+    region = regions[number]
+    affected = slice(number, None) if rules.nested else slice(number, number + 1)
+    sizes = SIZES if region in rules.components else (0,)
+    preferred = (rules.components.get(region, 0), rules.totals.get(region, 0))
+    totals = SIZES if region in rules.totals and rules.searches_totals else (preferred[1],)
+    dice = np.zeros((len(sizes), len(totals)))
+    n_cases = 0
+    for case in read_cases():
+        volume = case.volume()
+        masks = decide(volume.probabilities, chosen, regions=regions)
+        dice_of_case = dice_by_size(
+            volume.probabilities[number],
+            masks[affected],
+            volume.reference[affected],
+            volume.scored,
+            case.positives[affected],
+            totals=totals,
+            sure=rules.sure,
+        )
+        dice += dice_of_case[: len(sizes)]
+        n_cases += 1
+    row, column = best_indices(dice / n_cases, (sizes, totals), preferred=preferred)
+    return sizes[row], totals[column]
 
 
 def dice_by_threshold(
@@ -191,14 +155,14 @@ def dice_by_size(
     scored: Mask,
     positives: Integers,
     *,
-    total: int,
+    totals: Sequence[int],
     sure: float,
 ) -> Floats:
-    """Return the Dice at each of SIZES (101,), summed over regions, when the first loses its smaller components.
+    """Return the Dice at each of SIZES and T totals (101, T), summed over regions, when the first loses voxels.
 
-    probabilities (*space) are those of the first region. masks and reference (J, *space); the regions after the
-    first are inside it and lose the same voxels. `scored` (*space) are the voxels that count. positives (J,). The
-    first region is removed whole if fewer than `total` voxels are left of it.
+    It loses its components that are smaller than the size, and then everything if fewer voxels than the total are
+    left. probabilities (*space) are those of the first region. masks and reference (J, *space); the regions after
+    the first are inside it and lose the same voxels. `scored` (*space) are the voxels that count. positives (J,).
     """
     components = find_components(masks[0], probabilities)
     doubtful = are_doubtful(components.sizes, components.sums, smaller=len(SIZES), sure=sure)
@@ -212,36 +176,34 @@ def dice_by_size(
         return amounts.sum() - np.concatenate([[0.0], lost_up_to])
 
     voxels_left = left(components.sizes).astype(np.int64)
-    all_removed = are_doubtful(voxels_left, left(components.sums), smaller=total, sure=sure)
-    dice = np.zeros(len(SIZES))
+    sums_left = left(components.sums)
+    is_removed = [are_doubtful(voxels_left, sums_left, smaller=total, sure=sure) for total in totals]
+    all_removed = np.stack(is_removed, axis=1)  # (101, T)
+    dice = np.zeros(all_removed.shape)
     for mask, region, positive in zip(masks, reference, positives, strict=True):
         inside = mask[components.box] & scored[components.box]
         hits = inside & region[components.box]
         predicted = left(np.bincount(components.labels[inside], minlength=count))
         tp = left(np.bincount(components.labels[hits], minlength=count))
-        predicted[all_removed] = 0
-        tp[all_removed] = 0
-        dice += _dice(tp, predicted, positive)
+        dice_left = _dice(tp, predicted, positive)[:, None]
+        nothing = np.zeros(1)
+        dice += np.where(all_removed, _dice(nothing, nothing, positive), dice_left)
     return dice
 
 
-def best_indices(scores: Floats, candidates: Sequence[float], *, preferred: Sequence[float]) -> list[int]:
-    """Return the index of the highest score; each axis of `scores` runs over the candidates.
+def best_indices(
+    scores: Floats, candidates: Sequence[Sequence[float]], *, preferred: Sequence[float]
+) -> list[int]:
+    """Return the index of the highest score; each axis of `scores` has its candidates and its preferred value.
 
-    `preferred` has a value for each axis. Among equal scores the one whose candidates are nearest to it wins.
+    Among equal scores the one whose candidates are nearest to the preferred values wins.
     """
     highest = np.argwhere(scores >= scores.max() - _TIE)
-    values = np.asarray(candidates)[highest]
-    distances = np.abs(values - np.asarray(preferred)).sum(axis=1)
+    distances = np.zeros(len(highest))
+    for indices, values, value in zip(highest.T, candidates, preferred, strict=True):
+        distances += np.abs(np.asarray(values)[indices] - value)
     nearest: list[int] = highest[np.argmin(distances.round(9))].tolist()
     return nearest
-
-
-def _scatter(values: NDArray[Number], places: Integers, shape: Integers) -> NDArray[Number]:
-    """Return values (K, N) at their places in an array (K, *space) of zeros."""
-    space = np.zeros((len(values), np.prod(shape)), values.dtype)
-    space[:, places] = values
-    return space.reshape(-1, *shape)
 
 
 def _count_above(keys: Integers, shape: tuple[int, ...]) -> Integers:

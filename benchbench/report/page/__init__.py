@@ -9,6 +9,7 @@ from benchbench.report.page.evidence import facts, failures
 from benchbench.report.page.meanings import MEANINGS
 from benchbench.report.page.render import render
 from benchbench.report.page.rerun import command_of, row_reruns
+from benchbench.report.page.searched import searched_tables
 from benchbench.report.page.sections import (
     RankedChoices,
     cost_tables,
@@ -52,6 +53,7 @@ def benchmark_page(
         "boards": boards,
         "datasets": datasets,
         "over_datasets": over_datasets(boards),
+        "searched": searched_tables(results),
         "requested": requested_tables(results),
         "figures": figures,
         "facts": facts(results),
