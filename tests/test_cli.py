@@ -235,6 +235,8 @@ def test_ctrl_c_ends_with_130_and_leaves_everything_readable(benchmark_file: Pat
     assert pd.read_csv(folder / "results" / "squares" / "folds.csv")["status"].tolist() == ["not run", "not run"]
     history = next((folder / "results").rglob("history.csv"))
     assert len(pd.read_csv(history)) > 0
+    assert "0 of 2 planned runs are done" in (folder / "results" / "squares" / "index.html").read_text()
+    assert "0 of 2 runs" in (folder / "results" / "index.html").read_text()
 
 
 def wait_for(folder: Path, name: str, seconds: float = 240.0) -> Path:

@@ -139,7 +139,7 @@ def test_gpu_hours_that_a_run_lacks_have_no_total(tmp_path: Path) -> None:
     assert total_gpu_hours(read_results(folder)) is None
 
 
-def test_failed_runs_have_a_cost_but_are_in_no_summary(tmp_path: Path) -> None:
+def test_failed_runs_have_a_cost_but_are_in_no_mean(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     end(folder, key("plain", 0), FOLD_0, status="diverged", reason="loss is nan", cost={"train_seconds": 3.0})
     end(folder, key("plain", 1), FOLD_1, cost=COST)
@@ -148,14 +148,16 @@ def test_failed_runs_have_a_cost_but_are_in_no_summary(tmp_path: Path) -> None:
     results = read_results(folder)
     assert row(cost_table(results), model="plain", fold=0)["train_seconds"] == 3.0
     assert cost_table(results)["fold"].tolist() == [0, 1, 0, 1]
-    (line,) = cost_summary(results).to_dict("records")
-    assert (line["model"], line["runs"], line["train_seconds"]) == ("plain", 1, 10.0)
+    grand, plain = cost_summary(results).to_dict("records")
+    assert (plain["model"], plain["runs"], plain["train_seconds"]) == ("plain", 1, 10.0)
+    assert (grand["model"], grand["runs"], grand["device"]) == ("grand", 0, "")
+    assert math.isnan(grand["train_seconds"])
 
 
-def test_a_benchmark_without_finished_runs_has_empty_tables(tmp_path: Path) -> None:
-    results = read_results(plan(tmp_path, [key("plain", 0)]))
-    assert cost_table(results).empty
-    assert cost_summary(results).empty
+def test_planned_runs_have_their_rows_before_any_of_them_is_done(tmp_path: Path) -> None:
+    results = read_results(plan(tmp_path, [key("plain", 0), key("plain", 1), key("grand", 0)]))
+    assert cost_table(results)[["model", "fold"]].to_numpy().tolist() == [["grand", 0], ["plain", 0], ["plain", 1]]
+    assert cost_summary(results)[["model", "runs"]].to_numpy().tolist() == [["grand", 0], ["plain", 0]]
     assert {"gmacs", "data"} <= set(cost_summary(results))
 
 

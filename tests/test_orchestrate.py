@@ -331,6 +331,27 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
     assert not (run.path / "resume.pt").exists()
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_an_interrupted_benchmark_leaves_a_page_and_an_index_of_the_runs_that_are_done(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
+) -> None:
+    copy = finished.copy(tmp_path)
+    shutil.rmtree(copy.folder.run(FIRST).path)
+    (copy.folder.path / "index.html").unlink()
+    (copy.results / "index.html").write_text("of another day")
+
+    def stop(*_: object) -> None:
+        raise interruption
+
+    monkeypatch.setattr("benchbench.launch.orchestrate.launch_inline", stop)
+    with pytest.raises(interruption):
+        carry(copy.file, copy.data, tmp_path)
+    page = (copy.folder.path / "index.html").read_text()
+    assert "1 of 2 planned runs are done and scored" in page
+    assert "1 of 2 runs" in (copy.results / "index.html").read_text()
+    assert pd.read_csv(copy.folder.path / "folds.csv")["status"].tolist() == ["not run", "done"]
+
+
 LISTED = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "split.csv", "history.csv")
 
 

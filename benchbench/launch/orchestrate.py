@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from benchbench.data.cache import using
 from benchbench.errors import IntegrityError
-from benchbench.launch import Launcher, Observer, RunEvent
+from benchbench.launch import Launcher, Listener, Observer, RunEvent
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
@@ -67,11 +67,9 @@ def carry_out(
         folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
         startable = _without_exits(unfinished, exits or {}, observer)
-        _launch_all(_launcher(machine, processes), startable, assignments, folder, observer)
-        results = write_tables(folder)
-        # pages and pictures take long: an interrupted process ends without them
-        write_page(folder, results, pictures=machine.pictures)
-        write_index(machine.results)
+        listener = partial(_on_run_event, _PeriodicTables(folder), observer)
+        with _report_at_end(folder, machine, observer):
+            _launch_all(_launcher(machine, processes), startable, assignments, listener)
         return folder, [assignment.folder.read_record() for assignment in assignments]
 
 
@@ -93,23 +91,30 @@ def _without_exits(
 
 
 def _launch_all(
-    launch: Launcher,
-    unfinished: Sequence[Assignment],
-    assignments: Sequence[Assignment],
-    folder: ResultsFolder,
-    observer: Observer,
+    launch: Launcher, unfinished: Sequence[Assignment], assignments: Sequence[Assignment], listener: Listener
 ) -> None:
-    """Carry out the runs; where that fails, write the tables of the runs that are done."""
-    if not unfinished:
-        return
+    if unfinished:
+        carry_out_in_rounds(launch, unfinished, assignments, listener)
+
+
+@contextlib.contextmanager
+def _report_at_end(folder: ResultsFolder, machine: Machine, observer: Observer) -> Iterator[None]:
+    """Write the report after the runs, also where they fail or are interrupted."""
     try:
-        carry_out_in_rounds(
-            launch, unfinished, assignments, partial(_on_run_event, _PeriodicTables(folder), observer)
-        )
+        yield
     except BaseException:
         with contextlib.suppress(Exception):  # the first failure is the one to report
-            write_tables(folder)
+            observer.on_remark("stopping: tables, page and index are written")
+            _write_report(folder, machine)
         raise
+    _write_report(folder, machine)
+
+
+def _write_report(folder: ResultsFolder, machine: Machine) -> None:
+    """Write tables, page and index."""
+    results = write_tables(folder)
+    write_page(folder, results, pictures=machine.pictures)
+    write_index(machine.results)
 
 
 def _check_finished(assignments: Sequence[Assignment]) -> None:

@@ -22,6 +22,7 @@ from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.listings import listing_tables
+from benchbench.tables.one_model import without_single_model
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
@@ -65,7 +66,10 @@ def _write_tables(folder: ResultsFolder, results: Results) -> None:
     folder.write("leaderboard.md", leaderboard_page(results))
     board = with_references(leaderboard(results), results)
     folder.write("leaderboard.csv", to_csv(board.assign(data=results.data)))
-    folder.write("leaderboard.tex", to_latex(board, caption=_with_note(results, results.manifest.title)))
+    folder.write(
+        "leaderboard.tex",
+        to_latex(without_single_model(results, board), caption=_with_note(results, results.manifest.title)),
+    )
     _write_requested_tables(folder, results)
     compared = reproductions(results)
     if compared:

@@ -11,6 +11,7 @@ from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_overlap
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.leaderboard import leaderboard
+from benchbench.tables.one_model import without_single_model
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
 from benchbench.tables.results import PHANTOM_NOTE, Results, mixed_data
 from benchbench.tables.summaries import MEAN_REGION, summary_table, unmeasured
@@ -48,7 +49,7 @@ def leaderboard_page(results: Results, boards: Sequence[Board] = ()) -> str:
     if results.manifest.phantom:
         paragraphs.append(f"**{PHANTOM_NOTE}**")
     paragraphs += [plain_markdown(str(board.verdict)) for board in boards]
-    paragraphs.append(to_markdown(table).rstrip("\n"))
+    paragraphs.append(to_markdown(without_single_model(results, table)).rstrip("\n"))
     paragraphs += _tiers(boards)
     paragraphs += _explanations(results)
     labels = set(table["model"])

@@ -7,26 +7,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from benchbench.plan.run import GROUP, KEYS
+from benchbench.plan.run import GROUP
 from benchbench.results.record import Record, Value
 from benchbench.tables.marks import with_marks
-from benchbench.tables.results import Results, table_of_rows, with_integers
+from benchbench.tables.results import Results, groups_of, with_integers
 
 STEADY = 1.5
 """Ratio of two times of the same model up to which the machine counts as equally busy."""
+_TEXTS = ("device", "ms_per_case_range", "unsteady", "trained_as")
 _SPENT_ONCE = ("gpu_hours", "energy_wh")
 """Costs that are added up over runs, and so belong to one of the runs that share a training."""
 
 
 def cost_table(results: Results) -> pd.DataFrame:
-    """Return one row per run that ended: its cost, and the machine; empty where a number was not measured.
+    """Return one row per planned run: its cost, and the machine; empty where a number was not measured.
 
     `seconds` is the wall time of the process that ended the run; `train_seconds` is that of all epochs, each with
     its inner validation. `uncounted` names the modules whose work is not in the GMACs. A run that shares the
     results of another, named in `trained_as`, has 0 GPU-hours and energy: a sum counts every training once.
     """
     recorded = [results.records[key] for key in results.planned if key in results.records]
-    return _finish(results, table_of_rows(_rows(recorded), [*KEYS, "seconds"]))
+    rows = {record.key: row for record, row in zip(recorded, _rows(recorded), strict=True)}
+    planned = [rows.get(key, key._asdict()) for key in results.planned]
+    table = pd.DataFrame(planned)
+    if not rows:
+        table["seconds"] = np.nan
+    return _finish(results, table)
 
 
 def total_gpu_hours(results: Results) -> float | None:
@@ -40,7 +46,7 @@ def total_gpu_hours(results: Results) -> float | None:
 
 
 def cost_summary(results: Results) -> pd.DataFrame:
-    """Return one row per dataset, model and variant with a finished run.
+    """Return one row per dataset, model and variant, over its finished runs.
 
     Times are means over these runs, GPU-hours and energy are sums, memory and load are maxima. `trained_as` names
     the rows whose runs were trained in place of this row's, which adds no GPU-hours and energy. A number that one
@@ -50,7 +56,8 @@ def cost_summary(results: Results) -> pd.DataFrame:
     """
     done = [results.records[key] for key in results.planned if results.is_done(key)]
     if not done:
-        return _finish(results, pd.DataFrame(columns=[*GROUP, "runs", *_SUMMARY]))
+        groups = pd.DataFrame(groups_of(results), columns=GROUP).assign(runs=0)
+        return _finish(results, groups.reindex(columns=[*GROUP, "runs", *_SUMMARY]))
     numbers = {name: np.float64 for name in _SUMMARY if name != "device"}
     table = pd.DataFrame(_rows(done)).astype(numbers)
     runs = table.groupby(GROUP, sort=True)
@@ -60,6 +67,8 @@ def cost_summary(results: Results) -> pd.DataFrame:
     unsteady = {group: ", ".join(_unsteady_times(lines)) for group, lines in runs}
     summary["unsteady"] = pd.Series(unsteady)
     summary["trained_as"] = runs["trained_as"].agg(_join_rows)
+    summary = summary.reindex(pd.MultiIndex.from_tuples(groups_of(results), names=GROUP))
+    summary = summary.fillna({"runs": 0, **dict.fromkeys(_TEXTS, "")}).astype({"runs": int})
     return _finish(results, summary.reset_index())
 
 

@@ -23,7 +23,8 @@ BACKGROUND = "all background"
 """Label of a prediction without a voxel; distances to it are not measured."""
 UPPER_BOUND = "truth, resized"
 """Label of the resampling upper bound: the reference resized to the network's input and back."""
-_EVERY_VARIANT = "every variant"
+EVERY_VARIANT = "every variant"
+"""Variant of a reference row that holds for all of them."""
 
 
 class _Scored(NamedTuple):
@@ -75,7 +76,7 @@ def _rows(results: Results, dataset: str, label: str, table: pd.DataFrame) -> It
     for scores, equal_variants in by_scores.values():
         names = ", ".join(equal_variants)
         if len(equal_variants) == len(variants) > 1:
-            names = _EVERY_VARIANT
+            names = EVERY_VARIANT
         yield {"rank": None, "dataset": dataset, "model": label, "variant": names, "runs": "", **scores}
 
 

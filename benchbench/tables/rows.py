@@ -34,6 +34,11 @@ class Row:
 
 def rows_of(results: Results, dataset: str) -> list[Row]:
     """Return the rows of a dataset that have a finished run, in the order of the plan."""
+    return [row for row in planned_rows(results, dataset) if row.runs]
+
+
+def planned_rows(results: Results, dataset: str) -> list[Row]:
+    """Return the rows of a dataset in the order of the plan, also those without a finished run."""
     planned: dict[Group, list[RunKey]] = {}
     done: dict[Group, list[RunKey]] = {}
     for run in results.manifest.runs:
@@ -43,19 +48,18 @@ def rows_of(results: Results, dataset: str) -> list[Row]:
         planned.setdefault(key.group, []).append(key)
         if results.is_done(key):
             done.setdefault(key.group, []).append(key)
-    n_models = len({group.model for group in done})
-    n_variants = len({group.variant for group in done})
+    n_models = len({group.model for group in planned})
+    n_variants = len({group.variant for group in planned})
     rows = []
     for group, keys in planned.items():
-        if group in done:
-            rows.append(
-                Row(
-                    label=_label(group, has_models=n_models > 1, has_variants=n_variants > 1),
-                    group=group,
-                    runs=tuple(sorted(done[group])),
-                    is_complete=len(done[group]) == len(keys),
-                )
-            )
+        runs = tuple(sorted(done.get(group, ())))
+        row = Row(
+            label=_label(group, has_models=n_models > 1, has_variants=n_variants > 1),
+            group=group,
+            runs=runs,
+            is_complete=len(runs) == len(keys),
+        )
+        rows.append(row)
     return rows
 
 

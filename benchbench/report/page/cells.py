@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,12 +72,14 @@ def planned_table(frame: pd.DataFrame, style: Style, *, caption: str) -> PageTab
     return PageTable(caption=caption, headings=headings, rows=list(zip(*columns, strict=True)))
 
 
-def table_of(frame: pd.DataFrame, *, caption: str, muted: Sequence[bool] = ()) -> PageTable:
-    """Return a data frame as a table without its empty columns."""
+def table_of(
+    frame: pd.DataFrame, *, caption: str, muted: Sequence[bool] = (), keep: Collection[str] = ()
+) -> PageTable:
+    """Return a data frame as a table without its empty columns, apart from those in `keep`."""
     headings: list[Heading] = []
     columns: list[list[Cell]] = []
     for name, column in frame.items():
-        if _is_blank(column) and not frame.empty:
+        if _is_blank(column) and not frame.empty and name not in keep:
             continue
         cells = [cell_of(str(name), value) for value in column]
         headings.append(_heading(str(name), cells))

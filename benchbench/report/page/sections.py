@@ -12,16 +12,17 @@ from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.report.board_tables import difference_table
 from benchbench.report.page.cells import PageTable, planned_table, table_of
-from benchbench.report.page.standings import fold_scores, standings
+from benchbench.report.page.standings import fold_scores, region_scores, standings
 from benchbench.report.reproduction_page import count_verdicts, reason_lines, title_of
 from benchbench.spec.reported import PrintedTable
 from benchbench.statistics import EQUAL_DIGITS, Friedman, friedman
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.listings import listing_tables
+from benchbench.tables.one_model import without_single_model
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import Results
-from benchbench.tables.rows import rows_of
+from benchbench.tables.rows import planned_rows
 from benchbench.tables.side_by_side import SideBySide, side_by_side
 from benchbench.words import count
 
@@ -58,6 +59,8 @@ class DatasetSection:
     standings: PageTable
     folds: Sequence[PageTable]
     """A table for each metric."""
+    regions: Sequence[PageTable]
+    """A table for each metric, where the dataset has several regions or classes."""
     boards: Sequence[BoardSection]
 
 
@@ -95,9 +98,9 @@ class ReproductionSection:
 def dataset_section(results: Results, ranked_choices: Sequence[RankedChoices], name: str) -> DatasetSection:
     """Return the leaderboard, the scores of folds and the comparisons on a dataset."""
     metrics: dict[str, None] = {}
-    for row in rows_of(results, name):
+    for row in planned_rows(results, name):
         metrics.update(dict.fromkeys(results.metrics(row.group.variant)))
-    folds = [fold_scores(results, name, metric) for metric in metrics]
+    regions = [region_scores(results, name, metric) for metric in metrics]
     sections = []
     for board, choices in ranked_choices:
         if board.dataset == name and len(board.rows) > 1:
@@ -105,7 +108,8 @@ def dataset_section(results: Results, ranked_choices: Sequence[RankedChoices], n
     return DatasetSection(
         name=name,
         standings=standings(results, [board for board, _ in ranked_choices], name),
-        folds=[table for table in folds if table is not None],
+        folds=[fold_scores(results, name, metric) for metric in metrics],
+        regions=[table for table in regions if table is not None],
         boards=sections,
     )
 
@@ -182,9 +186,9 @@ def requested_tables(results: Results) -> list[NamedTable]:
 
 def cost_tables(results: Results) -> tuple[PageTable, PageTable]:
     """Return the cost of every model and that of every run."""
-    models = cost_summary(results).drop(columns="data")
-    runs = cost_table(results).drop(columns="data")
-    return table_of(models, caption="Cost of every model"), table_of(runs, caption="Cost of every run")
+    models = without_single_model(results, cost_summary(results).drop(columns="data"))
+    runs = without_single_model(results, cost_table(results).drop(columns="data"))
+    return table_of(models, caption="Cost of every row"), table_of(runs, caption="Cost of every run")
 
 
 def reproduction_sections(reproductions: Sequence[Reproduction]) -> list[ReproductionSection]:

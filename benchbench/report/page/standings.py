@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
@@ -13,14 +14,14 @@ from benchbench.report.page.cells import Cell, Heading, PageTable, Span, cell_of
 from benchbench.report.page.meanings import meaning
 from benchbench.statistics import Unknown
 from benchbench.tables.folds import fold_table
-from benchbench.tables.leaderboard import leaderboard
+from benchbench.tables.leaderboard import leaderboard, names_with_units
+from benchbench.tables.one_model import without_single_model
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
 from benchbench.tables.results import Results, lines_of_runs
-from benchbench.tables.rows import Row, rows_of
-from benchbench.tables.summaries import columns_of
+from benchbench.tables.rows import planned_rows
+from benchbench.tables.summaries import MEAN_REGION, columns_of, summary_lines
 
 _NOT_SHOWN = ["dataset", "rank"]
-_AFTER_FOLDS = ("mean", "sd", "runs", "cases")
 
 
 class _Place(NamedTuple):
@@ -49,38 +50,60 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     boards = [board for board in boards if board.dataset == dataset]
     places = _places(frame, boards)
     is_reference = frame["model"].isin([BACKGROUND, UPPER_BOUND]).tolist()
-    table = table_of(_select_columns(frame, places), caption=f"Leaderboard on {dataset}", muted=is_reference)
+    columns = _select_columns(without_single_model(results, frame), places)
+    metrics = _metric_columns(results, frame)
+    table = table_of(columns, caption=f"Leaderboard on {dataset}", muted=is_reference, keep=metrics)
     cells = list(_interval_cells(places, _ranges(boards)))
     return _insert_intervals(table, cells, after=_metric_column(table, boards))
 
 
-def fold_scores(results: Results, dataset: str, metric: str) -> PageTable | None:
-    """Return one line per row and one column per fold, the mean over its seeds; then mean and SD over folds."""
+def fold_scores(results: Results, dataset: str, metric: str) -> PageTable:
+    """Return one line per row and one column per fold, the mean over its seeds; then mean and SD over folds.
+
+    Every planned row and fold has its place, empty as long as it has no score.
+    """
     folds = fold_table(results)
+    planned_folds = sorted({key.fold for key in results.planned if key.dataset == dataset})
     lines = []
-    for row in rows_of(results, dataset):
+    for row in planned_rows(results, dataset):
+        scores = pd.Series(dtype=float)
         columns = columns_of(metric, lines_of_runs(results.cases, row.runs))
-        if len(columns) == 1:
-            lines.append(_fold_line(row, lines_of_runs(folds, row.runs), columns[0]))
-    if not lines:
-        return None
+        if row.runs and len(columns) == 1:
+            scores = lines_of_runs(folds, row.runs).groupby("fold")[columns[0]].mean()
+        line: dict[str, object] = {"row": row.label}
+        for fold in planned_folds:
+            line[f"fold {fold}"] = scores.get(fold, np.nan)
+        line |= {"mean": scores.mean(), "sd": scores.std(ddof=1), "runs": len(row.runs)}
+        lines.append({**line, "cases": _count_cases(lines_of_runs(folds, row.runs))})
     frame = pd.DataFrame(lines)
-    # rows may have different folds, and all folds come first
-    folds_first = [name for name in frame if name not in _AFTER_FOLDS]
-    frame = frame[[*folds_first, *_AFTER_FOLDS]]
-    return table_of(frame, caption=f"{metric} on {dataset}, fold by fold")
+    return table_of(frame, caption=f"{metric} on {dataset}, fold by fold", keep=list(frame))
 
 
-def _fold_line(row: Row, folds: pd.DataFrame, column: str) -> dict[str, object]:
-    values = folds.groupby("fold")[column].mean()
-    line: dict[str, object] = {"row": row.label}
-    for fold, value in values.items():
-        line[f"fold {fold}"] = value
-    line["mean"] = values.mean()
-    line["sd"] = values.std(ddof=1)
-    line["runs"] = len(row.runs)
-    line["cases"] = int(folds.drop_duplicates("fold")["n_cases"].sum())
-    return line
+def region_scores(results: Results, dataset: str, metric: str) -> PageTable | None:
+    """Return one line per row and one column per region, the mean over cases, then the mean over regions.
+
+    None for a dataset of one region, or as long as no run is done.
+    """
+    lines = []
+    regions: dict[str, None] = {}
+    for row in planned_rows(results, dataset):
+        line: dict[str, object] = {"row": row.label}
+        columns = columns_of(metric, lines_of_runs(results.cases, row.runs))
+        for summary in summary_lines(results)[row.group]:
+            if summary.aggregate == "case" and [summary.metric] == columns:
+                line[summary.region] = summary.mean
+                regions[summary.region] = None
+        lines.append(line)
+    regions.pop(MEAN_REGION, None)
+    if len(regions) < 2:
+        return None
+    frame = pd.DataFrame(lines, columns=["row", *regions, MEAN_REGION])
+    return table_of(frame, caption=f"{metric} on {dataset} by region", keep=list(frame))
+
+
+def _count_cases(folds: pd.DataFrame) -> int:
+    """Return the number of cases of these runs; those of a fold count once."""
+    return int(folds.drop_duplicates("fold")["n_cases"].sum()) if len(folds) else 0
 
 
 def _places(frame: pd.DataFrame, boards: Sequence[Board]) -> list[_Place | None]:
@@ -104,6 +127,15 @@ def _select_columns(frame: pd.DataFrame, places: Sequence[_Place | None]) -> pd.
     return columns.assign(runs=runs)
 
 
+def _metric_columns(results: Results, frame: pd.DataFrame) -> list[str]:
+    """Return the columns of the metrics of all variants, with their units."""
+    names: list[str] = []
+    for variant in results.manifest.scores:
+        for metric in results.metrics(variant):
+            names += names_with_units(metric, frame.columns)
+    return names
+
+
 def _tier(place: _Place | None) -> str:
     if place is None:
         return ""
@@ -111,13 +143,13 @@ def _tier(place: _Place | None) -> str:
 
 
 def _metric_column(table: PageTable, boards: Sequence[Board]) -> int:
-    """Return the number of the first column that a board is ordered by; of the model if there is none."""
+    """Return the number of the first column that a board is ordered by; of the row's name if there is none."""
     metrics = {board.metric for board in boards}
     names = [heading.name for heading in table.headings]
     for number, name in enumerate(names):
         if name in metrics:
             return number
-    return names.index("model")
+    return names.index("model" if "model" in names else "variant")
 
 
 def _insert_intervals(table: PageTable, cells: Sequence[Cell], *, after: int) -> PageTable:
