@@ -62,6 +62,30 @@ def test_a_plan_says_what_is_done_and_what_is_to_do(finished: Finished) -> None:
     assert json.loads(of_run.stdout) == planned
     changed = benchbench("plan", finished.file, "--set", "protocol.epochs=9", cwd=finished.root)
     assert "2 runs, 2 to do" in changed.stdout
+    assert "sizes of the parts of squares: known after a run, or with --data-root" in changed.stdout
+
+
+def test_a_plan_has_the_sizes_of_the_parts_of_finished_runs_and_of_new_ones(finished: Finished) -> None:
+    planned = json.loads(benchbench("plan", finished.file, "--json", cwd=finished.root).stdout)
+    sizes = pd.read_csv(finished.folder.path / "split_sizes.csv")
+    assert planned["splits"] == sizes.drop(columns="data").to_dict("records")
+    # two of four patients are tested in each fold, one trains and one validates; each has a case of three slices
+    assert [
+        (row["fold"], row["part"], row["patients"], row["cases"], row["slices"]) for row in planned["splits"]
+    ] == [
+        *((0, "train", 1, 1, 3), (0, "validation", 1, 1, 3), (0, "test", 2, 2, 6)),
+        *((1, "train", 1, 1, 3), (1, "validation", 1, 1, 3), (1, "test", 2, 2, 6)),
+    ]
+    options = ("--data-root", finished.data, "--set", "protocol.folds=1", "--set", "protocol.test=0.25")
+    new = json.loads(benchbench("plan", finished.file, "--json", *options, cwd=finished.root).stdout)
+    assert [(row["part"], row["patients"], row["slices"]) for row in new["splits"]] == [
+        *(("train", 2, 6), ("validation", 1, 3), ("test", 1, 3))
+    ]
+    text = benchbench("plan", finished.file, *options, cwd=finished.root).stdout
+    assert "2 / 1 / 1  6 / 3 / 3" in text
+    missing = benchbench("plan", finished.file, *options[2:], "--data-root", finished.cache, cwd=finished.root)
+    assert "sizes of the parts of squares: not known: squares: no folder" in missing.stdout
+    assert missing.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -376,7 +376,7 @@ def test_a_changed_byte_of_a_finished_run_is_noticed_by_run_report_and_merge(
 
 def test_the_split_of_every_fold_is_a_file_that_the_trust_box_links_to(finished: Finished) -> None:
     split = pd.read_csv(finished.folder.path / "split.csv")
-    assert list(split) == ["dataset", "variant", "case", "patient", "fold", "part", "data"]
+    assert list(split) == ["dataset", "variant", "case", "patient", "fold", "part", "slices", "data"]
     for fold in make_folds([CaseRef(f"patient0{n}-a", f"patient0{n}") for n in range(4)], folds=2, validation=0.2):
         of_fold = split[split["fold"] == fold.number]
         for part in PARTS:

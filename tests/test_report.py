@@ -143,10 +143,14 @@ def test_every_file_of_a_rehearsal_says_that_its_data_are_phantom_data(tmp_path:
         "ranks.csv",
         "sensitivity.csv",
         "split.csv",
+        "split_sizes.csv",
     }
     names |= {f"tables/1-dice-fold-by-model.{suffix}" for suffix in ("md", "csv", "tex")}
     assert names == phantom.keys() == real.keys()
-    assert phantom.pop("split.csv") == "dataset,variant,case,patient,fold,part,data\n"  # no run by hand has one
+    assert (
+        phantom.pop("split.csv") == "dataset,variant,case,patient,fold,part,slices,data\n"
+    )  # no run by hand has one
+    assert phantom.pop("split_sizes.csv") == "dataset,variant,fold,part,patients,cases,slices,data\n"
     assert phantom.pop("ranks.csv") == "dataset,metric,row,rank,low,high,data\n"  # six patients are too few
     for name in names & phantom.keys():
         assert PHANTOM_NOTE in phantom[name]

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.options import F, benchmark_options, file_argument, results_option
+from benchbench.cli.options import F, benchmark_options, data_root_option, file_argument, results_option
 
 if TYPE_CHECKING:
+    from benchbench.cli.plan_splits import PlannedSizes
     from benchbench.plan.run import Run
     from benchbench.results.folder import ResultsFolder
 
 _TO_DO = "to do"
 
 
-_IGNORED = ("--data-root", "--cache", "--device", "--devices", "--jobs", "--size-limit")
+_IGNORED = ("--cache", "--device", "--devices", "--jobs", "--size-limit")
 _IGNORED_FLAGS = ("--compress-cache", "--save-predictions", "--no-pictures")
 
 
 def _options_of_run(command: F) -> F:
     """Add the options of `run` that change no plan, so that its command line works here, too."""
     for name in _IGNORED:
-        is_hidden = name != "--data-root"
-        command = click.option(name, expose_value=False, hidden=is_hidden, help="Not used here.")(command)
+        command = click.option(name, expose_value=False, hidden=True)(command)
     for name in _IGNORED_FLAGS:
         command = click.option(name, expose_value=False, hidden=True, is_flag=True)(command)
     return command
@@ -36,20 +36,31 @@ def _options_of_run(command: F) -> F:
 @file_argument
 @benchmark_options
 @results_option
+@data_root_option
 @_options_of_run
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan_command(
-    file: Path, *, overrides: tuple[str, ...], only: tuple[str, ...], rehearse: bool, results: Path, as_json: bool
+    file: Path,
+    *,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    rehearse: bool,
+    results: Path,
+    data_root: Path | None,
+    as_json: bool,
 ) -> None:
-    """List the runs of the benchmark FILE with digest and state.
+    """List the runs of the benchmark FILE with digest and state, and the sizes of training, validation and test.
 
-    Here a run counts as done if a record has its digest; `run` also compares the data and the split.
+    Here a run counts as done if a record has its digest; `run` also compares the data and the split. Sizes are
+    those of finished runs, or are counted in the files of --data-root.
     """
     from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
+    from benchbench.cli.plan_splits import planned_sizes  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
-    (plan,) = read_plans([file], discover(), overrides=overrides, only=only, rehearse=rehearse)
+    registry = discover()
+    (plan,) = read_plans([file], registry, overrides=overrides, only=only, rehearse=rehearse)
     benchmark = plan.benchmark
     folders = [results_folder(results, benchmark.name, phantom=True)]
     if not rehearse:  # a data root may hold phantom data, too
@@ -57,10 +68,15 @@ def plan_command(
     lines = [
         {**run.key._asdict(), "digest": run.digest, "state": _state_of(run, folders)} for run in plan.selected
     ]
+    root = None if rehearse else data_root  # the data of a rehearsal are phantoms
+    planned = planned_sizes(plan.selected, folders, registry, data_root=root)
     if as_json:
-        click.echo(json.dumps({"benchmark": benchmark.name, "title": benchmark.title, "runs": lines}, indent=1))
+        sizes = json.loads(planned.sizes.to_json(orient="records"))
+        content = {"benchmark": benchmark.name, "title": benchmark.title, "runs": lines, "splits": sizes}
+        click.echo(json.dumps(content, indent=1))
     else:
         _print(lines)
+        _print_sizes(planned)
 
 
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
@@ -92,3 +108,16 @@ def _print(lines: Sequence[dict[str, Any]]) -> None:
     if n_shared:
         text += f", {n_shared} of equal settings to share their results"
     print_text(text)
+
+
+def _print_sizes(planned: PlannedSizes) -> None:
+    from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 as above
+    from benchbench.tables.splits import sizes_by_fold  # noqa: PLC0415 as above
+
+    sizes = sizes_by_fold(planned.sizes)
+    if len(sizes):
+        columns = [Column(name=str(name), is_key=name in {"dataset", "variant", "fold"}) for name in sizes]
+        rows = sizes.to_numpy().tolist()
+        print_table(columns, rows, title="sizes: training / inner validation / test")
+    for remark in planned.remarks:
+        print_text(remark)

@@ -95,6 +95,23 @@ def read_label(path: Path) -> Volume:
     return _with_warning(path, read_file(path, read, kind=_KIND))
 
 
+def read_grid(path: Path) -> Layout:
+    """Read the header of a .nii or .nii.gz file, which has the shape and the affine; voxels are not read.
+
+    Raises:
+        DataError: as `read_image`, for faults of the header.
+    """
+
+    def read(path: Path) -> Layout:
+        with path.open("rb") as file:
+            start = file.read(1024)
+        opened = igzip.open(path) if start.startswith(_GZIP_MAGIC) else path.open("rb")
+        with opened as stream:
+            return read_layout(stream, content=describe_content(start))
+
+    return read_file(path, read, kind=_KIND)
+
+
 def check_same_grid(volumes: Mapping[str, Volume]) -> list[str]:
     """Return a problem for each file of a case, by name, whose shape or affine differs from that of the others.
 

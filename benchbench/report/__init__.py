@@ -27,7 +27,7 @@ from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results, verify_runs
-from benchbench.tables.splits import split_table
+from benchbench.tables.splits import split_rows, split_sizes, split_table
 from benchbench.tables.style import Style
 from benchbench.tables.summaries import summary_table
 
@@ -60,6 +60,8 @@ def write_tables(folder: ResultsFolder) -> Results:
 def _write_tables(folder: ResultsFolder, results: Results) -> None:
     folder.write("folds.csv", to_csv(fold_table(results)))
     folder.write(SPLIT_NAME, to_csv(split_table(folder, results)))
+    sizes = split_sizes(split_rows(folder, results.records))
+    folder.write("split_sizes.csv", to_csv(sizes.assign(data=results.data)))
     folder.write("summary.csv", to_csv(summary_table(results)))
     folder.write("cost.csv", to_csv(cost_table(results)))
     folder.write("cost_summary.csv", to_csv(cost_summary(results)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from benchbench.contract import CaseRef
 from benchbench.data.folds import PARTS, Part, split_digest
@@ -13,19 +14,26 @@ from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
 
 SPLIT_NAME = "split.csv"
-SPLIT_COLUMNS = ("case", "patient", "fold", "part")
+SPLIT_COLUMNS = ("case", "patient", "fold", "part", "slices")
 
-Row = dict[str, str | int]
-"""A case of a fold: its id, its patient, the number of the fold and the part."""
+Row = dict[str, str | int | None]
+"""A case of a fold: its id, its patient, the number of the fold, the part, and the slices; None where unknown."""
 
 
-def write_split(folder: RunFolder, fold: int, parts: Mapping[Part, Sequence[CaseRef]]) -> None:
+class CountedCase(NamedTuple):
+    """A case and its number of slices."""
+
+    case: CaseRef
+    slices: int
+
+
+def write_split(folder: RunFolder, fold: int, parts: Mapping[Part, Sequence[CountedCase]]) -> None:
     """Write a line for each case, part after part."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SPLIT_COLUMNS)
     for part in PARTS:
-        writer.writerows([case.id, case.patient, fold, part] for case in parts[part])
+        writer.writerows([case.id, case.patient, fold, part, slices] for case, slices in parts[part])
     folder.write(SPLIT_NAME, text.getvalue().encode())
 
 
@@ -44,9 +52,10 @@ def read_split(folder: RunFolder, record: Record) -> list[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file, strict=True):
-                case, patient, fold, part = (line[name] for name in SPLIT_COLUMNS)
+                case, patient, fold, part = (line[name] for name in SPLIT_COLUMNS[:4])
                 parts[part].append(CaseRef(case, patient))  # type: ignore[index] # another text is a KeyError
-                rows.append({"case": case, "patient": patient, "fold": int(fold), "part": part})
+                slices = int(line["slices"]) if "slices" in line else None
+                rows.append({"case": case, "patient": patient, "fold": int(fold), "part": part, "slices": slices})
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise IntegrityError(f"{path}: not a list of cases ({error}); delete the folder to run again") from error
     if split_digest(parts) != record.split_digest:

@@ -19,7 +19,7 @@ from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.results.run_folder import RunFolder
-from benchbench.results.split import SPLIT_NAME, write_split
+from benchbench.results.split import SPLIT_NAME, CountedCase, write_split
 from benchbench.run.assignment import Assignment
 from benchbench.run.count_tables import case_table, slice_table
 from benchbench.run.gallery_pictures import picture_rows
@@ -65,12 +65,17 @@ def evaluate(
         assignment.folder,
         assignment.key.fold,
         {
-            "train": [prepared.case for prepared in assignment.train],
-            "validation": [prepared.case for prepared in assignment.validation],
-            "test": [prepared.case for prepared in assignment.test],
+            "train": list(map(_counted, assignment.train)),
+            "validation": list(map(_counted, assignment.validation)),
+            "test": list(map(_counted, assignment.test)),
         },
     )
     return Evaluation(class_scores=class_scores, postprocess=postprocess, clock=clock)
+
+
+def _counted(prepared: PreparedCase) -> CountedCase:
+    # the first axis of a frame is across the slices
+    return CountedCase(prepared.case, prepared.frame.shape[0])
 
 
 def _score_test_cases(

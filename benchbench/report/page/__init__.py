@@ -17,6 +17,7 @@ from benchbench.report.page.sections import (
     over_datasets,
     reproduction_sections,
     requested_tables,
+    split_size_tables,
 )
 from benchbench.report.reproduction_page import known_deviations, means_over
 from benchbench.results.folder import ResultsFolder
@@ -28,7 +29,7 @@ from benchbench.tables.results import PHANTOM_NOTE, Results
 _FILES = (
     *("leaderboard.md", "leaderboard.csv", "leaderboard.tex"),
     *("standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"),
-    *("folds.csv", "split.csv", "summary.csv", "cost.csv", "cost_summary.csv"),
+    *("folds.csv", "split.csv", "split_sizes.csv", "summary.csv", "cost.csv", "cost_summary.csv"),
 )
 _REPRODUCTION_FILES = ("reproduction.md", "reproduction.csv")
 
@@ -56,6 +57,7 @@ def benchmark_page(
         "searched": searched_tables(results),
         "requested": requested_tables(results),
         "figures": figures,
+        "split_sizes": split_size_tables(folder, results),
         "facts": facts(results),
         "failures": failures(results),
         "region_notes": absent_region_notes(results),

@@ -14,6 +14,7 @@ from benchbench.report.board_tables import difference_table
 from benchbench.report.page.cells import PageTable, planned_table, table_of
 from benchbench.report.page.standings import fold_scores, region_scores, standings
 from benchbench.report.reproduction_page import count_verdicts, reason_lines, title_of
+from benchbench.results.folder import ResultsFolder
 from benchbench.spec.reported import PrintedTable
 from benchbench.statistics import EQUAL_DIGITS, Friedman, friedman
 from benchbench.tables.cost_tables import cost_summary, cost_table
@@ -24,6 +25,7 @@ from benchbench.tables.reproduction import Reproduction
 from benchbench.tables.results import Results
 from benchbench.tables.rows import planned_rows
 from benchbench.tables.side_by_side import SideBySide, side_by_side
+from benchbench.tables.splits import sizes_by_fold, split_rows, split_sizes
 from benchbench.words import count
 
 RankedChoices = tuple[Board, pd.DataFrame]
@@ -181,6 +183,16 @@ def requested_tables(results: Results) -> list[NamedTable]:
         tables.append(
             NamedTable(name=listing.name, table=planned_table(listing.frame, listing.style, caption=caption))
         )
+    return tables
+
+
+def split_size_tables(folder: ResultsFolder, results: Results) -> list[PageTable]:
+    """Return the sizes of the parts of every fold, a table for each dataset whose splits are recorded."""
+    sizes = sizes_by_fold(split_sizes(split_rows(folder, results.records)))
+    tables = []
+    for dataset, lines in sizes.groupby("dataset", sort=False):
+        caption = f"{dataset}: training / inner validation / test"
+        tables.append(table_of(lines.drop(columns="dataset"), caption=caption))
     return tables
 
 
