@@ -47,6 +47,9 @@ def check_steps(benchmark: Benchmark) -> None:
 class BuildExitError(PluginError):
     """Building a model ends the process."""
 
+    def __init__(self, model: str, error: ChildExitError) -> None:
+        super().__init__(f"model '{model}': building it {error}; correct or uninstall its plugin")
+
 
 def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) -> dict[RunKey, str]:
     """Build each model once for each geometry that it gets, all in one child process.
@@ -65,7 +68,7 @@ def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) 
     refusals = call_each_in_child([pairing.find_refusals for pairing in pairings.values()])
     for pairing, result in zip(pairings.values(), refusals, strict=True):
         if isinstance(result, ChildExitError):
-            exits.update(dict.fromkeys(pairing.runs, _describe_exit(pairing.model, result)))
+            exits.update(dict.fromkeys(pairing.runs, str(BuildExitError(pairing.model, result))))
             continue
         # a model that fails in another way (None) fails only its own runs, which give the reason
         for problem in result or ():
@@ -120,11 +123,7 @@ def find_refusals(
     try:
         return call_in_child(partial(_find_refusals, plugin, geometry, params, inspect))
     except ChildExitError as error:
-        raise BuildExitError(_describe_exit(plugin.name, error)) from error
-
-
-def _describe_exit(model: str, error: ChildExitError) -> str:
-    return f"model '{model}': building it {error}; correct or uninstall its plugin"
+        raise BuildExitError(plugin.name, error) from error
 
 
 def _find_refusals(
