@@ -51,3 +51,12 @@ def test_opencv_may_come_from_another_distribution(tmp_path: Path, monkeypatch: 
     versions["tifffile"] = "not installed"
     done = benchbench("doctor", cwd=tmp_path)
     assert (done.returncode, "FAIL  tifffile: not installed; pip install tifffile" in done.stdout) == (1, True)
+
+
+def test_a_folder_below_a_file_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    done = benchbench("doctor", "--results", tmp_path / "notes.txt" / "results", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "results folder" in line]
+    assert line.startswith("FAIL  results folder: ")
+    assert line.endswith(f"{tmp_path / 'notes.txt'} is a file: choose another folder with --results")

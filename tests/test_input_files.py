@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,19 @@ def tiff_of(side: int, path: Path) -> Path:
         for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
             file.pages[0].tags[name].overwrite(side, dtype="I")
     return path
+
+
+@pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed and reads these files")
+@pytest.mark.parametrize(("number", "name"), [(5, "LZW"), (7, "JPEG"), (4, "CCITTFAX4"), (50000, "ZSTD")])
+def test_a_compressed_tiff_names_the_extra_that_reads_it(tmp_path: Path, number: int, name: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", LABELS, metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].tags["Compression"].overwrite(number)
+    problem = refusal(lambda: read_label_map(tmp_path / "a.tif"))
+    assert f"found pixels stored in a way ({name}) that needs the package imagecodecs" in problem
+    assert problem.endswith(
+        "expected none, zlib or packbits where it is not installed; pip install 'benchbench[tiff]'"
+    )
 
 
 def test_a_tiff_larger_than_the_limit_or_its_file_is_refused_before_it_is_decoded(

@@ -256,3 +256,25 @@ def test_a_listing_of_an_unknown_variant_is_refused(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     expected = "b.toml:17: listings.0.where.variant: no variant 'defalt'; did you mean 'default'?"
     assert problem == f"{tmp_path}/{expected}"
+
+
+def test_variants_that_differ_in_the_case_of_letters_only_are_refused(tmp_path: Path) -> None:
+    variants = ""
+    for label, epochs in (("Wide", 2), ("wide", 3)):
+        variants += f'[[variants]]\nlabel = "{label}"\nset = {{ "protocol.epochs" = {epochs} }}\n'
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, text=FILE + variants)
+    assert str(caught.value) == (
+        f"{tmp_path}/b.toml: variants 'Wide' and 'wide' have the same folder on systems that ignore the case of"
+        " letters; rename one"
+    )
+
+
+def test_a_benchmark_of_more_runs_than_anybody_can_carry_out_is_refused(tmp_path: Path) -> None:
+    seeds = str(list(range(2000))).replace("[", "").replace("]", "")
+    with pytest.raises(SpecError) as caught:
+        plan(tmp_path, text=FILE.replace("seeds = [7, 3]", f"seeds = [{seeds}]"))
+    assert str(caught.value) == (
+        f"{tmp_path}/b.toml: found 16,000 runs, expected at most 10,000; split the file, or lower folds, seeds,"
+        " models or variants"
+    )

@@ -104,7 +104,9 @@ def _check_folder(name: str, folder: Path) -> Finding:
         existing = existing.parent
     free_gib = shutil.disk_usage(existing).free / _GIB
     advice = ""
-    if free_gib < _LITTLE_SPACE_GIB:
+    if not existing.is_dir():
+        advice = f"{existing} is a file: choose another folder with --{name}"
+    elif free_gib < _LITTLE_SPACE_GIB:
         advice = f"under {_LITTLE_SPACE_GIB} GiB: free some space or choose another folder with --{name}"
     elif not os.access(existing, os.W_OK):
         advice = f"{existing} is not writable: choose another folder with --{name}"

@@ -50,7 +50,7 @@ def models_page(models: Mapping[str, Installed[ModelPlugin]]) -> str:
 
 
 class _Row(NamedTuple):
-    """What a row of the table counts."""
+    """A model and the input for which a row of the table counts."""
 
     plugin: ModelPlugin
     geometry: Geometry

@@ -41,6 +41,21 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
+def check_writable(folder: Path) -> None:
+    """Create a folder that does not exist, and a file in it that is removed again.
+
+    Raises:
+        StorageError: files cannot be written there.
+    """
+    trial = _temporary(folder / "trial")
+    try:
+        _make_folder(folder)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise storage_error(without_name(error, trial), folder) from error
+
+
 @contextmanager
 def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` when the block ends; an error leaves neither.

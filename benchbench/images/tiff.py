@@ -110,7 +110,8 @@ def _planes(series: Sequence[Any]) -> int:
 
 def _decoding_fault(error: Exception, file: Any) -> Exception:
     """Return the error, or a fault that names what to install for a compression that tifffile cannot decode."""
-    if "imagecodecs" not in str(error):
+    # an import error: tifffile tries a module of later versions of Python in place of imagecodecs
+    if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
         return error
     compression = file.pages[0].compression
     name = getattr(compression, "name", compression)

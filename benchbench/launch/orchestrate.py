@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from benchbench.data.atomic import check_writable
 from benchbench.data.cache import using
 from benchbench.errors import IntegrityError
 from benchbench.launch import Launcher, Listener, Observer, RunEvent
@@ -47,11 +48,13 @@ def carry_out(
 
     Raises:
         UsageError: a run has more processes than there are devices.
+        StorageError: the results cannot be written.
         DataError: with every problem of every dataset, before anything is trained.
         IntegrityError: a file of a finished run was changed.
     """
     processes = max((run.protocol.world_size for run in selected), default=1)
     check_processes(machine, processes)
+    check_writable(machine.results)  # before hours of preparation
     with using(machine.cache):
         preparation = Preparation(benchmark, registry, machine, observer)
         preparation.prepare_all(selected)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchbench.errors import SpecError
-from benchbench.plan.problems import pairing_problems
+from benchbench.plan.problems import case_problems, pairing_problems
 from benchbench.plan.run import Chosen, Run
 from benchbench.plan.settings import listed_settings, listing_problems
 from benchbench.registry.parameters import resolve_params
@@ -29,7 +29,7 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
         SpecError: names every combination that cannot be run, and why.
     """
     _check_count(benchmark)
-    problems: dict[str, None] = {}  # in order, without repetitions
+    problems: dict[str, None] = dict.fromkeys(case_problems(benchmark))  # in order, without repetitions
     for variant in benchmark.variants:
         problems |= dict.fromkeys(pairing_problems(benchmark, variant, registry))
     if problems:

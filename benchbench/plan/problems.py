@@ -11,6 +11,7 @@ from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.benchmark_file import Entry
+from benchbench.spec.file_names import slug
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.variants import Variant
 
@@ -23,6 +24,23 @@ def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
     yield from _region_problems(benchmark, variant, registry)
     yield from _ensemble_problems(benchmark, variant)
     yield from _dimension_problems(benchmark, variant, registry)
+
+
+def case_problems(benchmark: Benchmark) -> Iterator[str]:
+    """Yield a line for each two names of one kind that are one folder where the case of letters does not count."""
+    datasets = {entry.name for variant in benchmark.variants for entry in variant.datasets}
+    models = {entry.name for variant in benchmark.variants for entry in variant.models}
+    models |= {ensemble.name for ensemble in benchmark.ensembles}
+    variants = {variant.label for variant in benchmark.variants}
+    for kind, names in (("datasets", datasets), ("models", models), ("variants", variants)):
+        first: dict[str, str] = {}
+        for name in sorted(names):
+            other = first.setdefault(slug(name).casefold(), name)
+            if other != name:
+                yield (
+                    f"{benchmark.document.name}: {kind} '{other}' and '{name}' have the same folder on systems"
+                    " that ignore the case of letters; rename one"
+                )
 
 
 def label_problems(task: Task) -> Iterator[str]:
