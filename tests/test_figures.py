@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, key, plan
 
@@ -14,7 +15,8 @@ from benchbench.comparison.board import boards
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import figure_style
-from benchbench.report.figures.curves import curves_of, draw_curves
+from benchbench.report.figures.curve_grid import draw_curve_grids
+from benchbench.report.figures.curves import Trace, curves_of, draw_curves, draw_trace, scale_axes
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import write_history
 from benchbench.tables.results import PHANTOM_NOTE, read_results
@@ -115,6 +117,65 @@ def test_a_figure_of_phantom_data_carries_a_note(tmp_path: Path) -> None:
     (of_phantom,) = curves(trained(tmp_path / "b", ["one"], phantom=True))
     assert PHANTOM_NOTE in of_phantom.svg
     assert PHANTOM_NOTE not in real.svg
+
+
+SETTINGS = {
+    f"{norm} {lr}": {"protocol.optimizer.lr": lr, "models.plain.norm": norm}
+    for lr in (0.1, 0.01)
+    for norm in ("none", "batch")
+}
+
+
+def pairs(path: Path, *, epochs: int = 4) -> ResultsFolder:
+    """Return a model with and without normalisation at two rates, of which the last pair is not run."""
+    keys = [key("plain", 0, variant=variant) for variant in SETTINGS]
+    curves_by = {"rows": "protocol.optimizer.lr", "columns": "models.plain.norm"}
+    folder = plan(path, keys, settings=SETTINGS, curves=curves_by)
+    for run in keys[:-1]:
+        end(folder, run, PERFECT_0, best_epoch=0)
+        rows = [{"epoch": epoch, "train_loss": 1.0, "validation_loss": 2.0} for epoch in range(epochs)]
+        write_history(folder.run(run), [{**row, "validation_dice_case": 0.5} for row in rows])
+    return folder
+
+
+def texts_of(figure: Figure) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_learning_curves_by_two_settings_have_a_panel_for_each_pair(tmp_path: Path) -> None:
+    folder = pairs(tmp_path)
+    with figure_style():
+        (figure,) = draw_curve_grids(folder, read_results(folder))
+    titles = [text for text in texts_of(figure) if text.startswith("lr ")]
+    # a line of panels for each rate, without normalisation on the left
+    assert titles == ["lr 0.1, norm none", "lr 0.1, norm batch", "lr 0.01, norm none", "lr 0.01, norm batch"]
+    assert texts_of(figure).count("not run yet") == 1
+    assert {"training loss", "validation loss"} <= set(texts_of(figure))
+    assert figure.title == "Learning curves of plain on discs, by lr and norm"
+    write_report(folder)
+    assert 'id="figure-curves-by-setting"' in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_a_benchmark_without_curves_has_no_panels_by_settings(tmp_path: Path) -> None:
+    folder = trained(tmp_path, ["plain"])
+    assert list(draw_curve_grids(folder, read_results(folder))) == []
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 100])
+def test_an_axis_of_epochs_has_whole_numbers(epochs: int) -> None:
+    from matplotlib.figure import Figure as Drawing
+
+    values = np.linspace(1.0, 0.5, epochs)
+    trace = Trace(np.arange(epochs) + 1.0, values, values, values)
+    panel = Drawing().subplots()
+    draw_trace(panel, trace, "#000000", "loss")
+    scale_axes(panel, [trace], "train_loss")
+    low, high = panel.get_xlim()
+    ticks = [tick for tick in panel.get_xticks() if low <= tick <= high]
+    assert ticks
+    assert all(float(tick).is_integer() for tick in ticks)
 
 
 def test_runs_without_a_history_have_no_figure(tmp_path: Path) -> None:

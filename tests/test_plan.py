@@ -278,3 +278,27 @@ def test_a_benchmark_of_more_runs_than_anybody_can_carry_out_is_refused(tmp_path
         f"{tmp_path}/b.toml: found 16,000 runs, expected at most 10,000; split the file, or lower folds, seeds,"
         " models or variants"
     )
+
+
+@pytest.mark.parametrize(
+    ("curves", "problem"),
+    [
+        (
+            'rows = "protocol.batch"\ncolumns = "protocol.epochs"',
+            "curves: variants 'a' and 'b' both have protocol.batch 4, protocol.epochs 2, expected a panel for each",
+        ),
+        ('rows = "protocol.bach"\ncolumns = "protocol.optimizer.lr"', "'protocol.bach': run "),
+        ('rows = "protocol.batch"\ncolumns = "protocol.batch"', "rows and columns are both 'protocol.batch'"),
+        ('rows = "batch"\ncolumns = "protocol.batch"', "found 'batch', expected a setting such as"),
+    ],
+)
+def test_learning_curves_need_two_settings_that_separate_all_variants(
+    tmp_path: Path, curves: str, problem: str
+) -> None:
+    variants = "".join(
+        f'[[variants]]\nlabel = "{label}"\nset = {{ "protocol.optimizer.lr" = {lr} }}\n'
+        for label, lr in (("a", 0.1), ("b", 0.01))
+    )
+    with pytest.raises(SpecError) as error:
+        plan(tmp_path, text=f"{FILE}{variants}[curves]\n{curves}\n")
+    assert problem in str(error.value)

@@ -75,8 +75,7 @@ def plan_command(
         content = {"benchmark": benchmark.name, "title": benchmark.title, "runs": lines, "splits": sizes}
         click.echo(json.dumps(content, indent=1))
     else:
-        _print(lines)
-        _print_sizes(planned)
+        _print(lines, planned)
 
 
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
@@ -88,7 +87,7 @@ def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
     return _TO_DO
 
 
-def _print(lines: Sequence[dict[str, Any]]) -> None:
+def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes) -> None:
     from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 as above
     from benchbench.plan.run import RunKey  # noqa: PLC0415 as above
     from benchbench.words import count  # noqa: PLC0415 as above
@@ -103,6 +102,7 @@ def _print(lines: Sequence[dict[str, Any]]) -> None:
         if line["state"] in {_TO_DO, "failed", "waiting"}:
             unfinished[line["digest"]] = unfinished.get(line["digest"], 0) + 1
     print_table(columns, rows)
+    _print_sizes(planned)
     text = f"{count(len(lines), 'run')}, {len(unfinished)} to do"
     n_shared = sum(unfinished.values()) - len(unfinished)
     if n_shared:

@@ -1,8 +1,8 @@
-"""Settings of runs for the columns of listings, and listings of settings or runs that do not exist."""
+"""Settings of runs for listings and learning curves, and requests for settings or runs that do not exist."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchbench.errors import SpecError
@@ -21,10 +21,10 @@ class _Column(NamedTuple):
 
 
 def listed_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Return the settings that listings show: label of a variant -> column of a listing -> setting.
+    """Return the settings that listings and learning curves show: label of a variant -> source -> setting.
 
     Raises:
-        SpecError: a listing names a setting that a run does not have.
+        SpecError: a listing or a figure names a setting that a run does not have.
     """
     columns = list(_setting_columns(benchmark))
     settings: dict[str, dict[str, Any]] = {variant.label: {} for variant in benchmark.variants}
@@ -38,7 +38,25 @@ def listed_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict
                 raise SpecError(
                     f"{place}: '{column.source}': run {run.key} has no {error}; name a setting"
                 ) from error
+    _check_curves(benchmark, settings)
     return settings
+
+
+def _check_curves(benchmark: Benchmark, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise SpecError if two variants would have the same panel of learning curves."""
+    spec = benchmark.curves
+    if spec is None:
+        return
+    variants: dict[str, str] = {}
+    for variant, row in settings.items():
+        panel = f"{spec.rows} {row.get(spec.rows)}, {spec.columns} {row.get(spec.columns)}"
+        other = variants.setdefault(panel, variant)
+        if other != variant:
+            place = benchmark.document.where(("curves",))
+            raise SpecError(
+                f"{place}: curves: variants '{other}' and '{variant}' both have {panel}, expected a panel for"
+                " each; choose two settings that tell all variants apart"
+            )
 
 
 def listing_problems(benchmark: Benchmark, runs: Sequence[Run]) -> Iterator[str]:
@@ -58,6 +76,9 @@ def _setting_columns(benchmark: Benchmark) -> Iterator[_Column]:
         for heading, source in listing.columns.items():
             if source.startswith(SETTINGS):
                 yield _Column(("listings", number, "columns", heading), source)
+    if benchmark.curves is not None:
+        yield _Column(("curves", "rows"), benchmark.curves.rows)
+        yield _Column(("curves", "columns"), benchmark.curves.columns)
 
 
 def _setting(run: Run, source: str, *, default: Any) -> Any:

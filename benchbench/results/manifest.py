@@ -20,7 +20,7 @@ from benchbench.spec.metric_names import Metric
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.reported import PrintedTable
 from benchbench.spec.strict import Strict
-from benchbench.spec.table_specs import Axis, ListingSpec, TableSpec
+from benchbench.spec.table_specs import Axis, CurvesSpec, ListingSpec, TableSpec
 
 MANIFEST_SCHEMA = 2
 """Version of the layout of `benchmark.json`."""
@@ -67,8 +67,10 @@ class Manifest(Strict):
     """Name of an ensemble -> its members in words."""
     tables: tuple[TableSpec, ...]
     listings: tuple[ListingSpec, ...]
+    curves: CurvesSpec | None = None
+    """A figure of learning curves by two settings."""
     settings: dict[str, dict[str, Any]]
-    """Variant -> source of a listing's column -> setting."""
+    """Variant -> source of a listing's column, or of the panels of learning curves -> setting."""
     reported: tuple[PrintedTable, ...]
     """Tables of a publication, to compare with the measured ones."""
     deviations: tuple[str, ...]
@@ -111,6 +113,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         tables=benchmark.tables,
         listings=benchmark.listings,
+        curves=benchmark.curves,
         settings=listed_settings(benchmark, runs),
         reported=benchmark.reported,
         deviations=benchmark.deviations,
@@ -148,7 +151,7 @@ def read_manifest(path: Path) -> Manifest:
 def _check_consistency(path: Path, manifest: Manifest) -> None:
     """Refuse a manifest in which a variant of the runs has no scoring rules or no settings."""
     needed: dict[str, Mapping[str, Any]] = {"scores": manifest.scores}
-    if manifest.listings:
+    if manifest.listings or manifest.curves:
         needed["settings"] = manifest.settings
     for key, by_variant in needed.items():
         for run in manifest.runs:

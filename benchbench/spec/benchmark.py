@@ -13,7 +13,7 @@ from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
 from benchbench.spec.file_names import is_slug
 from benchbench.spec.reported import PrintedTable, read_reported
-from benchbench.spec.table_specs import ListingSpec, TableSpec
+from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
 from benchbench.spec.variants import Variant, expand_variants
 
 
@@ -29,6 +29,8 @@ class Benchmark:
     """Ensembles, with all their members named."""
     tables: tuple[TableSpec, ...]
     listings: tuple[ListingSpec, ...]
+    curves: CurvesSpec | None
+    """A figure of learning curves by two settings."""
     reported: tuple[PrintedTable, ...]
     """Printed tables of a publication that the results are compared with."""
     deviations: tuple[str, ...]
@@ -74,6 +76,7 @@ def read_benchmark(
         ensembles=tuple(ensemble.among(model_names) for ensemble in base.ensembles),
         tables=base.tables,
         listings=base.listings,
+        curves=base.curves,
         reported=tuple(reported),
         deviations=base.deviations,
         rehearsal=base.rehearse.data if rehearse else None,

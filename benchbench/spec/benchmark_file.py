@@ -14,7 +14,7 @@ from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.spec.messages import describe, first_problems
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.strict import Count, Strict
-from benchbench.spec.table_specs import ListingSpec, TableSpec
+from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
 
 Problem = tuple[str, str]
 """A parameter and what is wrong with it; the parameter is '' if the entry as a whole is wrong."""
@@ -90,6 +90,8 @@ class BenchmarkFile(Strict):
     """Pivot tables to print."""
     listings: tuple[ListingSpec, ...] = ()
     """Tables with freely chosen columns to print."""
+    curves: CurvesSpec | None = None
+    """A figure of learning curves by two settings, in addition to the one of all rows."""
     reproduce: str = ""
     """The `benchmark` name of the printed tables in `reported/*.toml`, next to this file, that the results are
     compared with."""

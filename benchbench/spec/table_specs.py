@@ -94,6 +94,27 @@ class ListingSpec(Strict):
         return self
 
 
+class CurvesSpec(Strict):
+    """A figure of learning curves: a panel for each pair of values of two settings, such as rate and batch.
+
+    A panel has training and validation loss. Panels of a line share their axes.
+    """
+
+    rows: str
+    """Setting with a line of panels for each of its values, such as "protocol.optimizer.lr"."""
+    columns: str
+    """Setting with a panel in each line for each of its values, such as "models.unet.norm"."""
+
+    @model_validator(mode="after")
+    def _are_two_settings(self) -> Self:
+        for source in (self.rows, self.columns):
+            if not source.startswith(SETTINGS):
+                raise ValueError(f"found '{source}', expected a setting such as 'protocol.optimizer.lr'")
+        if self.rows == self.columns:
+            raise ValueError(f"rows and columns are both '{self.rows}'; choose two settings")
+        return self
+
+
 def is_label(source: str) -> bool:
     """Return True for a column of a listing that identifies the line instead of showing a measured value."""
     return source in LABELS or source.startswith(SETTINGS)

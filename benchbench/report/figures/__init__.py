@@ -8,6 +8,7 @@ from benchbench.comparison.board import Board
 from benchbench.report.figures.board_view import BoardView, board_views
 from benchbench.report.figures.canvas import Figure, figure_style
 from benchbench.report.figures.cases import draw_cases
+from benchbench.report.figures.curve_grid import draw_curve_grids
 from benchbench.report.figures.curves import draw_curves
 from benchbench.report.figures.differences import draw_differences
 from benchbench.report.figures.gallery import draw_galleries
@@ -30,6 +31,7 @@ def draw_figures(
         for view in board_views(results, boards):
             figures += _draw_board(view, results)
         figures += draw_curves(folder, results, boards)
+        figures += draw_curve_grids(folder, results)
         if pictures:
             figures += draw_galleries(folder, results)
     return figures

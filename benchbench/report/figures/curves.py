@@ -10,7 +10,7 @@ import numpy as np
 
 from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
-from benchbench.plan.run import RunKey
+from benchbench.plan.run import Group, RunKey
 from benchbench.report.figures.canvas import (
     MUTED,
     SERIES,
@@ -35,7 +35,7 @@ _DICE = "validation_dice_case"
 TRACES = {"train_loss": "training loss", "validation_loss": "validation loss", _DICE: "validation Dice"}
 _COLUMNS = 4  # of small panels
 _LOG_RATIO = 20.0  # of the highest to the lowest loss, from which its axis is logarithmic
-_BAND = "lines are means over runs, bands cover the lowest to the highest run"
+BAND = "lines are means over runs, bands cover the lowest to the highest run"
 
 History = Sequence[Mapping[str, float]]
 """A row for each epoch of a run."""
@@ -55,6 +55,7 @@ class Curves:
     """The learning curves of a model and variant, up to the last epoch of its shortest run."""
 
     label: str
+    group: Group
     n_runs: int
     traces: Mapping[str, Trace]
     checkpoints: Sequence[tuple[int, float]]
@@ -100,6 +101,7 @@ def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator
                 checkpoints.append((epoch, history[epoch][_DICE]))
         yield Curves(
             label=row.label,
+            group=row.group,
             n_runs=len(histories),
             traces={name: _trace(list(histories.values()), name) for name in TRACES},
             checkpoints=checkpoints,
@@ -133,9 +135,9 @@ def _draw_shared(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bo
     panels = drawing.subplots(1, len(TRACES))
     for panel, (trace, title) in zip(panels, TRACES.items(), strict=True):
         for row, colour in zip(rows, SERIES, strict=False):
-            _draw_trace(panel, row.traces[trace], colour, shorten(row.label))
+            draw_trace(panel, row.traces[trace], colour, shorten(row.label))
         panel.set(title=title[0].upper() + title[1:], xlabel="epoch")
-        _scale_axes(panel, [row.traces[trace] for row in rows], trace)
+        scale_axes(panel, [row.traces[trace] for row in rows], trace)
     for row, colour in zip(rows, SERIES, strict=False):
         for epoch, dice in row.checkpoints:
             panels[-1].plot(epoch + 1, dice, "o", color=colour, markersize=3, markeredgewidth=0)
@@ -145,7 +147,7 @@ def _draw_shared(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bo
         drawing,
         name=name,
         title=f"Learning curves on {dataset}",
-        caption=f"{_count_runs(rows)}: {_BAND}; dots mark the selected checkpoints.",
+        caption=f"{_count_runs(rows)}: {BAND}; dots mark the selected checkpoints.",
         alt=f"Training loss, validation loss and validation Dice by epoch of {_labels(rows)}.",
         phantom=phantom,
     )
@@ -158,13 +160,13 @@ def _draw_dice_panels(rows: Sequence[Curves], dataset: str, *, name: str, phanto
         for other in rows:
             trace = other.traces[_DICE]
             panel.plot(trace.epochs, trace.mean, color=MUTED, linewidth=0.5, alpha=0.5)
-        _draw_trace(panel, row.traces[_DICE], SERIES[0], TRACES[_DICE])
-    _scale_axes(panels[0], [row.traces[_DICE] for row in rows], _DICE)
+        draw_trace(panel, row.traces[_DICE], SERIES[0], TRACES[_DICE])
+    scale_axes(panels[0], [row.traces[_DICE] for row in rows], _DICE)
     return export(
         drawing,
         name=f"{name}-dice",
         title=f"Learning curves on {dataset}: validation Dice",
-        caption=f"{_count_runs(rows)}: {_BAND}; grey lines are the means of the other rows.",
+        caption=f"{_count_runs(rows)}: {BAND}; grey lines are the means of the other rows.",
         alt=f"Validation Dice by epoch, in a panel for each of {_labels(rows)}.",
         phantom=phantom,
     )
@@ -176,15 +178,15 @@ def _draw_loss_panels(rows: Sequence[Curves], dataset: str, *, name: str, phanto
     drawing, panels = _small_panels(rows)
     for panel, row in zip(panels, rows, strict=True):
         for loss, colour in zip(losses, SERIES, strict=False):
-            _draw_trace(panel, row.traces[loss], colour, TRACES[loss])
+            draw_trace(panel, row.traces[loss], colour, TRACES[loss])
     traces = [row.traces[loss] for row in rows for loss in losses]
-    _scale_axes(panels[0], traces, losses[0])
+    scale_axes(panels[0], traces, losses[0])
     share_legend(drawing, panels[0])
     return export(
         drawing,
         name=f"{name}-loss",
         title=f"Learning curves on {dataset}: training and validation loss",
-        caption=f"{_count_runs(rows)}: {_BAND}.",
+        caption=f"{_count_runs(rows)}: {BAND}.",
         alt=f"Training and validation loss by epoch, in a panel for each of {_labels(rows)}.",
         phantom=phantom,
     )
@@ -206,18 +208,19 @@ def _small_panels(rows: Sequence[Curves]) -> tuple[Drawing, Sequence[Axes]]:
     return drawing, used
 
 
-def _draw_trace(panel: Axes, trace: Trace, colour: str, label: str) -> None:
+def draw_trace(panel: Axes, trace: Trace, colour: str, label: str) -> None:
+    """Draw the mean as a line and the range of all runs as a band."""
     marker = "" if len(trace.epochs) > 1 else "o"
     panel.grid(axis="y")
     panel.fill_between(trace.epochs, trace.low, trace.high, color=colour, alpha=0.2, linewidth=0)
     panel.plot(trace.epochs, trace.mean, color=colour, label=label, marker=marker)
 
 
-def _scale_axes(panel: Axes, traces: Sequence[Trace], name: str) -> None:
-    """Put ticks at whole epochs, and make the axis of a loss that falls by much logarithmic."""
+def scale_axes(panel: Axes, traces: Sequence[Trace], name: str) -> None:
+    """Put ticks at whole epochs, even at a single one; the axis of a loss that falls by much is logarithmic."""
     from matplotlib.ticker import MaxNLocator, NullFormatter  # noqa: PLC0415 as in canvas
 
-    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     known = [trace for trace in traces if len(trace.epochs)]
     low = min((float(trace.low.min()) for trace in known), default=0.0)
     high = max((float(trace.high.max()) for trace in known), default=0.0)
