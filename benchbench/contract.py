@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import pluggy
 
@@ -99,6 +99,40 @@ class Dataset(Protocol):
 
     def metadata(self) -> Mapping[str, Mapping[str, str]]:
         """Return patient -> column -> value as written; empty for a dataset without metadata."""
+        ...
+
+
+@runtime_checkable
+class ImageReader(Protocol):
+    """Optional methods of a dataset that reads images without labels, such as the validation data of a challenge.
+
+    `benchbench predict` uses them. Without them it finds only cases that have a label, and does not use it.
+    """
+
+    def image_cases(self) -> Sequence[CaseRef]:
+        """Return all cases that have an image, with or without a label, always in the same order.
+
+        Raises:
+            DataNotFoundError: the folder has no images.
+        """
+        ...
+
+    def image_files(self, case_id: str) -> Sequence[Path]:
+        """Return the files of the image, the one whose header labels should have first.
+
+        Where a file holds one slice, these are the slices in their order.
+
+        Raises:
+            DataError: a file is missing.
+        """
+        ...
+
+    def load_image(self, case_id: str) -> Case:
+        """Read and decode an image as `load` does; the label is 0 everywhere.
+
+        Raises:
+            DataError: the files cannot be decoded or contradict each other.
+        """
         ...
 
 

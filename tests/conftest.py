@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 from toy_benchmark import PAIR, Finished, run_once, run_pair_once, write_benchmark, write_data
+
+if TYPE_CHECKING:
+    from phantom_runs import PhantomRun
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
@@ -103,3 +108,29 @@ def pair_file(tmp_path: Path) -> Path:
 def finished_pair(build_once: BuildOnce) -> Finished:
     """The benchmark of `pair_file` on the data of `squares` with the settings `SHORT`, run once for the session."""
     return Finished(build_once("pair", run_pair_once))
+
+
+@pytest.fixture(scope="session")
+def slices_run(build_once: BuildOnce) -> PhantomRun:
+    """A finished run of a 2D network on LGG phantoms, trained once for the whole session."""
+    from phantom_runs import SLICES, PhantomRun, train  # imports torch
+
+    return PhantomRun(build_once("slices", lambda root: train(root, SLICES)), "lgg")
+
+
+@pytest.fixture(scope="session")
+def volumes_run(build_once: BuildOnce) -> PhantomRun:
+    """A finished run of a 3D network on BraTS phantoms, trained once for the whole session."""
+    from phantom_runs import VOLUMES, PhantomRun, train  # imports torch
+
+    return PhantomRun(build_once("volumes", lambda root: train(root, VOLUMES)), "brats21")
+
+
+@pytest.fixture
+def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that discover the plugins of `phantom_runs` alone: others take seconds to import."""
+    from phantom_runs import PLUGINS
+
+    from benchbench.registry import registry
+
+    monkeypatch.setattr(registry, "discover", functools.partial(registry.discover, PLUGINS))

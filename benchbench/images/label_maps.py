@@ -51,6 +51,11 @@ def suffix_of(name: str) -> str | None:
     return next((suffix for suffix in READERS if name.lower().endswith(suffix)), None)
 
 
+def stem_of(name: str) -> str:
+    """Return the name of a label map without its suffix; a name of an unknown format stays whole."""
+    return name[: len(name) - len(suffix_of(name) or "")]
+
+
 def _read_nifti(path: Path) -> LabelMap:
     volume = read_label(path)
     return LabelMap(volume.voxels, volume.affine, volume.spacing_mm)

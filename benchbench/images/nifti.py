@@ -81,6 +81,24 @@ def read_image(path: Path, *, room: Room = new_room) -> Volume:
     return _with_warning(path, read_file(path, read, kind=_KIND))
 
 
+def read_channels(path: Path) -> Volume:
+    """Read an image as `read_image` does, into voxels (C, X, Y, Z); an axis after the third has the channels.
+
+    Raises:
+        DataError: as `read_image`, or more than one axis after the third is longer than 1.
+    """
+
+    def read(path: Path) -> Volume:
+        volume, _ = _read(path, new_room, has_channels=True)
+        check_finite(volume.voxels)
+        return volume
+
+    volume = _with_warning(path, read_file(path, read, kind=_KIND))
+    if volume.voxels.ndim == 3:
+        return volume._replace(voxels=volume.voxels[None])
+    return volume._replace(voxels=np.moveaxis(volume.voxels, -1, 0))
+
+
 def read_label(path: Path) -> Volume:
     """Read a label as `read_image` does, into the smallest unsigned type; values up to 1e-4 off are rounded.
 
@@ -165,17 +183,19 @@ def _with_warning(path: Path, volume: Volume) -> Volume:
     return volume
 
 
-def _read(path: Path, room: Room) -> tuple[Volume, float]:
-    """Return the volume and the slope that its values are scaled with."""
+def _read(path: Path, room: Room, *, has_channels: bool = False) -> tuple[Volume, float]:
+    """Return the volume and the slope that its values are scaled with; with channels along a last axis, if any."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(1024)
     if not start.startswith(_GZIP_MAGIC):
         with path.open("rb") as file:
-            return _decode(file, room, content=describe_content(start), most_bytes=size)
+            layout = read_layout(file, content=describe_content(start), has_channels=has_channels)
+            return _decode(file, layout, room, most_bytes=size)
     try:
         with igzip.open(path) as stream:
-            return _decode(stream, room, content="a gzip of something else", most_bytes=size * COMPRESSION)
+            layout = read_layout(stream, content="a gzip of something else", has_channels=has_channels)
+            return _decode(stream, layout, room, most_bytes=size * COMPRESSION)
     except EOFError as error:
         raise FileFault(f"found a truncated gzip stream of {size:,} bytes", "a whole one", COPY_AGAIN) from error
     except (gzip.BadGzipFile, DeflateError) as error:
@@ -183,16 +203,16 @@ def _read(path: Path, room: Room) -> tuple[Volume, float]:
         raise FileFault(finding, "one that matches its checksum", COPY_AGAIN) from error
 
 
-def _decode(stream: BufferedIOBase, room: Room, *, content: str, most_bytes: int) -> tuple[Volume, float]:
+def _decode(stream: BufferedIOBase, layout: Layout, room: Room, *, most_bytes: int) -> tuple[Volume, float]:
     """Decode a stream to its end, where gzip keeps the checksum; `most_bytes` is what the file can contain."""
-    layout = read_layout(stream, content=content)
     _check_size(layout, most_bytes)
     voxels = room(layout.shape, layout.dtype)
     _read_voxels(stream, layout, voxels)
     voxels = voxels.astype(layout.dtype.newbyteorder("="), copy=False)
     if (layout.slope, layout.inter) != (1, 0):
         voxels = voxels * layout.slope + layout.inter
-    voxels = voxels.reshape(layout.shape[:3], order="F")
+    channels = tuple(length for length in layout.shape[3:] if length > 1)
+    voxels = voxels.reshape((*layout.shape[:3], *channels), order="F")
     return Volume(voxels, layout.affine, layout.spacing_mm, layout.remark), layout.slope
 
 

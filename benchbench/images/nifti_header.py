@@ -56,14 +56,16 @@ class Layout(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_layout(stream: BufferedIOBase, *, content: str) -> Layout:
+def read_layout(stream: BufferedIOBase, *, content: str, has_channels: bool = False) -> Layout:
     """Read the header at the start of a stream; `content` describes a file that turns out not to be NIfTI.
+
+    With `has_channels`, one axis after the third may be longer than 1.
 
     Raises:
         FileFault: the header is missing, unsupported or contradicts itself.
     """
-    header = _read_header(stream, content=content)
-    shape = _shape(header)
+    header = read_header(stream, content=content)
+    shape = _shape(header, has_channels=has_channels)
     dtype = _dtype(header)
     spacing_mm = _spacing_mm(header)
     slope, inter = _scaling(header)
@@ -72,8 +74,12 @@ def read_layout(stream: BufferedIOBase, *, content: str) -> Layout:
     return Layout(dtype, shape, _offset(header), slope, inter, affine, spacing_mm, remark)
 
 
-def _read_header(stream: BufferedIOBase, *, content: str) -> Nifti1Header:
-    """Return the header as stored, without nibabel's corrections."""
+def read_header(stream: BufferedIOBase, *, content: str = "another format") -> Nifti1Header:
+    """Return the header as stored, without nibabel's corrections.
+
+    Raises:
+        FileFault: the stream does not begin with a header of a single NIfTI file; `content` says what it is.
+    """
     block = stream.read(348)
     for (size, parser, magic), order in itertools.product(_KINDS, "<>"):
         if block[:4] != np.array(size, f"{order}i4").tobytes():
@@ -89,10 +95,11 @@ def _read_header(stream: BufferedIOBase, *, content: str) -> Nifti1Header:
     raise FileFault(f"found {content}", "a NIfTI file", COPY_AGAIN)
 
 
-def _shape(header: Nifti1Header) -> tuple[int, ...]:
+def _shape(header: Nifti1Header, *, has_channels: bool) -> tuple[int, ...]:
     count = int(header["dim"][0])
     shape = tuple(int(length) for length in header["dim"][1 : 1 + max(count, 0)])
-    if not 3 <= count <= 7 or min(shape) < 1 or max(shape[3:], default=1) > 1:
+    longer = [length for length in shape[3:] if length > 1]
+    if not 3 <= count <= 7 or min(shape) < 1 or len(longer) > has_channels:
         advice = _SHAPE_ADVICE.get(min(count, 4), COPY_AGAIN)
         raise FileFault(f"found shape {shape} of {count} axes", "three axes, none of them empty", advice)
     return shape

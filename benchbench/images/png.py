@@ -30,6 +30,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXPECTED = "a whole PNG file"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Colour type -> number of samples of a pixel; 0 is grey and 3 a palette."""
+_PALETTE = 3
 
 
 class _Header(NamedTuple):
@@ -38,6 +39,7 @@ class _Header(NamedTuple):
     depth: int
     """Bits of a sample."""
     samples: int
+    is_palette: bool
 
 
 def read_png(path: Path) -> NDArray[Any]:
@@ -49,14 +51,37 @@ def read_png(path: Path) -> NDArray[Any]:
     return read_file(path, _read, kind="a PNG file")
 
 
+def read_png_image(path: Path) -> NDArray[Any]:
+    """Return the grey values (H, W), or the colours (H, W, samples), of a PNG.
+
+    Raises:
+        DataError: "<path>: found ..., expected ...; what to do".
+    """
+    return read_file(path, _read_image, kind="a PNG file")
+
+
 def _read(path: Path) -> NDArray[Any]:
-    size = path.stat().st_size
-    check_size(size, f"a PNG file of {size:,} bytes")
-    content = path.read_bytes()
-    header = _check_chunks(content)
+    header = _read_checked_header(path)
     if header.samples > 1:
         advice = "save the label values, not colours"
         raise FileFault(f"found {header.samples} samples per pixel", "one", advice)
+    return _decode(path, header)
+
+
+def _read_image(path: Path) -> NDArray[Any]:
+    header = _read_checked_header(path)
+    if header.is_palette:
+        raise FileFault("found numbers of a palette", "intensities", "save the image in grey or in colours")
+    return _decode(path, header)
+
+
+def _read_checked_header(path: Path) -> _Header:
+    size = path.stat().st_size
+    check_size(size, f"a PNG file of {size:,} bytes")
+    return _check_chunks(path.read_bytes())
+
+
+def _decode(path: Path, header: _Header) -> NDArray[Any]:
     with PngImageFile(path) as image:
         values: NDArray[Any] = np.array(image)
     if image.mode == "L" and header.depth < 8:
@@ -112,4 +137,4 @@ def _read_header(data: bytes) -> _Header:
     if not width or not height or colours not in _SAMPLES:
         finding = f"found {width} x {height} pixels of colour type {colours}"
         raise FileFault(finding, "an image of a known type", COPY_AGAIN)
-    return _Header(width, height, depth, _SAMPLES[colours])
+    return _Header(width, height, depth, _SAMPLES[colours], colours == _PALETTE)

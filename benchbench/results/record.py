@@ -60,6 +60,8 @@ class Record:
     """Key of the run with the same digest whose results these are; empty for a run that was carried out itself."""
     remarks: tuple[str, ...] = ()
     """Facts about this run that a reader should know, one sentence each, such as a batch of another size."""
+    images: Mapping[str, Any] = field(default_factory=dict)
+    """Voxel sizes and orientations of the training images (`image_facts`), with which new images are compared."""
     shown: Mapping[str, Value] = field(default_factory=dict)
     """Values of the selected epoch and of the network that tables can show next to scores (`value_names`)."""
     cost: Mapping[str, Any] = field(default_factory=dict)

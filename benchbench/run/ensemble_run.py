@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from benchbench.engine.preparation.image_facts import image_facts
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
@@ -42,6 +43,7 @@ def run_ensemble(assignment: Assignment) -> Record:
         parameters=sum(record.parameters or 0 for record in records),
         parameters_with_statistics=sum(record.parameters_with_statistics or 0 for record in records),
         pretrained=_join_pretrained(records),
+        images=image_facts(assignment.train),
         shown={**describe_ends(built)},
         members=weights,
     )

@@ -72,17 +72,22 @@ def open_network(member: Assignment, built: Geometry, device: torch.device) -> P
     models: list[nn.Module] = []
     for name in names:
         model = plugin.build(built, **member.model_params)
-        model.load_state_dict(_read_weights(member, member.folder.path / name))
+        model.load_state_dict(read_weights(member.folder.path / name, record))
         models.append(move_to_device(model, device))
     return Predictor(models, member.protocol, device)
 
 
-def _read_weights(member: Assignment, path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, record: Record) -> dict[str, Tensor]:
+    """Return the weights of a file of a run.
+
+    Raises:
+        IntegrityError: the file has the digest of another run.
+    """
     with safe_open(path, "pt") as file:
         described = json.loads(file.metadata()["benchbench"])
-        if described["digest"] != member.digest:
+        if described["digest"] != record.digest:
             raise IntegrityError(
-                f"{path.name} of member {member.key} has digest {described['digest'][:12]}, expected"
-                f" {member.digest[:12]}; delete the member's folder to run it again"
+                f"{path.name} of {record.key} has digest {described['digest'][:12]}, expected"
+                f" {record.digest[:12]}; delete the folder of the run to run it again"
             )
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is not a mapping

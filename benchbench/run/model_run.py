@@ -22,6 +22,7 @@ from benchbench.engine.network.network import (
     count_parameters_with_statistics,
     move_to_device,
 )
+from benchbench.engine.preparation.image_facts import image_facts
 from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
 from benchbench.results.history import history_digest
@@ -64,6 +65,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         remarks=(*describe_batches(training),),
+        images=image_facts(assignment.train),
         shown={**training.best_scores(), **describe_ends(built)},
         cost={**training_cost(assignment, training.spent()), **history_digest(assignment.folder)},
     )

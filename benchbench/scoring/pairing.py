@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from benchbench.errors import DataError, DataNotFoundError
-from benchbench.images.label_maps import READERS, suffix_of
+from benchbench.images.label_maps import READERS, stem_of, suffix_of
 
 Files = dict[str, Path]
 """Case -> label map."""
@@ -30,7 +30,7 @@ def pair_files(reference: Path, prediction: Path) -> tuple[Files, Files]:
         )
     if reference.is_dir():
         return files_in(reference), files_in(prediction)
-    case = _case_of(reference)
+    case = stem_of(reference.name)
     return {case: reference}, {case: prediction}
 
 
@@ -43,7 +43,7 @@ def files_in(folder: Path) -> Files:
     files: Files = {}
     duplicates = []
     for path in _label_maps(folder):
-        first = files.setdefault(_case_of(path), path)
+        first = files.setdefault(stem_of(path.name), path)
         if first != path:
             duplicates.append(f"{path}: found {first.name} as well, expected one file per case; move one away")
     if duplicates:
@@ -82,8 +82,3 @@ def _label_maps(folder: Path) -> list[Path]:
 
 def _is_label_map(path: Path) -> bool:
     return not path.name.startswith(".") and suffix_of(path.name) is not None and not path.is_dir()
-
-
-def _case_of(path: Path) -> str:
-    suffix = suffix_of(path.name) or ""
-    return path.name[: len(path.name) - len(suffix)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from benchbench.contract import Case, CaseRef, Dataset
+from benchbench.contract import Case, CaseRef, Dataset, ImageReader
 from benchbench.data.case_checks import check_case
 from benchbench.errors import DataError
 from benchbench.testing.dataset_rules import Recipe
@@ -68,6 +68,7 @@ def case_rules() -> Iterator[Rule[Files]]:
     yield Rule("load", "a case agrees with the task and is the same every time", load_faults)
     yield Rule("regions", "every region occurs in the cases", region_faults)
     yield Rule("damaged", "a missing or damaged file raises a DataError", damage_faults)
+    yield Rule("images", "an image without its label is the same image", image_faults)
     yield Rule("metadata", "metadata map patient to column to text", metadata_faults)
 
 
@@ -179,6 +180,25 @@ def region_faults(files: Files) -> Iterator[str]:
         if not stored & set(values):
             finding = f"region '{name}', labels {values}, occurs in none of the cases"
             yield fault(finding, "every region", "draw it in the phantom, or correct its values")
+
+
+def image_faults(files: Files) -> Iterator[str]:
+    if not isinstance(files.dataset, ImageReader):
+        raise SkipRuleError("the dataset reads no images without labels")
+    for ref in files.decoded:
+        listed = list(files.dataset.image_files(ref.id))
+        alone = files.recipe.open(files.copy_of(listed, "images"))
+        assert isinstance(alone, ImageReader), "it is the same plugin"
+        place = f"{ref.id}: with its image files alone"
+        advice = "read the image without looking for the label"
+        if ref not in alone.image_cases():
+            yield fault(f"{place}, image_cases has {list(alone.image_cases())[:2]}", f"{ref}", advice)
+            continue
+        image = alone.load_image(ref.id)
+        if image.label.any():
+            yield fault(f"{place}, load_image gives a label", "0 everywhere", advice)
+        if not _is_same(replace(image, label=files.dataset.load(ref.id).label), files.dataset.load(ref.id)):
+            yield fault(f"{place}, load_image gives another image", "that of load", advice)
 
 
 def damage_faults(files: Files) -> Iterator[str]:

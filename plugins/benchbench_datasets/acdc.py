@@ -15,7 +15,7 @@ from pathlib import Path
 from benchbench import CaseRef, DataError, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_acdc
 from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table
-from benchbench_datasets.pairs import Pairs, find_case_ids, load_pair
+from benchbench_datasets.pairs import Pairs, find_case_ids, load_image_of_pair, load_pair
 
 FRAME = r"(patient\d+_frame\d+)(?:_gt)?"
 
@@ -34,12 +34,19 @@ class Acdc:
         frames = find_case_ids(self._folder().glob("patient*/*"), FRAME)
         return [CaseRef(id=frame, patient=frame.partition("_")[0]) for frame in frames]
 
+    image_cases = cases
+
     def files(self, case_id: str) -> list[Path]:
         """Return the image and the label."""
         image = self._folder() / case_id.partition("_")[0] / case_id
         return self.pairs.files(image=image, label=image.with_name(f"{case_id}_gt"))
 
+    def image_files(self, case_id: str) -> list[Path]:
+        """Return the image."""
+        return self.pairs.image_files(self._folder() / case_id.partition("_")[0] / case_id)
+
     load = load_pair
+    load_image = load_image_of_pair
 
     def metadata(self) -> dict[str, dict[str, str]]:
         """Return the lines of Info.cfg by patient; a patient without such lines is left out.

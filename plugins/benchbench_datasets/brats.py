@@ -104,8 +104,10 @@ class Patients:
         """Return the names of all patient folders, 2 before 10."""
         return sorted((path.name for path in self.folder.glob(f"{self.pattern}/")), key=natural_order)
 
-    def files(self, case_id: str, *, stems: Stems, modalities: Sequence[str]) -> list[Path]:
-        """Return the files of the modalities, and last the label.
+    def files(
+        self, case_id: str, *, stems: Stems, modalities: Sequence[str], has_label: bool = True
+    ) -> list[Path]:
+        """Return the files of the modalities and, with `has_label`, last the label.
 
         Raises:
             DataError: a file is missing or is there with both suffixes, or a NIfTI file has a name that no stem
@@ -114,7 +116,7 @@ class Patients:
         folder = self.folder / case_id
         present = {path.name for path in folder.glob("*") if _is_nifti(path.name)}
         names = {part: sorted(present & _with_suffixes(stems[part])) for part in stems}
-        parts = [*modalities, "seg"]
+        parts = [*modalities, "seg"] if has_label else list(modalities)
         unexplained = _unexplained(stems, present)
         faults = [
             *_missing_faults(stems, names, parts, unexplained),
@@ -144,6 +146,23 @@ class Patients:
         )
         return _case(volumes, stack, slices=slices)
 
+    def load_image(self, files: Sequence[Path], *, slices: tuple[int, int] | None = None) -> Case:
+        """Return a case as `load` does from the files of the modalities alone; its label is 0.
+
+        Raises:
+            DataError: as `load`.
+        """
+        stack = Stack(len(files))
+        readers = {path: partial(read_image, room=stack.room(i)) for i, path in enumerate(files)}
+        volumes = read_volumes(
+            readers,
+            dataset=self.dataset,
+            root=self.root,
+            label_faults=lambda volume: _depth_faults(volume, slices),
+        )
+        label = volumes[0]._replace(voxels=np.zeros(volumes[0].voxels.shape, np.uint8))
+        return _case([*volumes, label], stack, slices=slices)
+
     def has_enhancing(self, label: Path) -> bool:
         """Return True if any voxel of the label is enhancing tumour.
 
@@ -160,12 +179,16 @@ class Patients:
         if {3, 4} <= set(np.unique(label.voxels).tolist()):
             advice = dict.fromkeys((3, 4), BRATS_2015)
         yield from unexpected_label_faults(label, allowed=(0, 1, 2, self.enhancing), advice=advice)
-        depth = label.voxels.shape[-1]
-        if slices and slices[1] > depth:
-            yield f"found {depth} slices, expected at least {slices[1]}; lower the end of 'slices'"
+        yield from _depth_faults(label, slices)
 
     def _problem(self, path: Path, fault: str) -> str:
         return file_problem(path, fault, dataset=self.dataset, root=self.root)
+
+
+def _depth_faults(volume: Volume, slices: tuple[int, int] | None) -> Iterator[str]:
+    depth = volume.voxels.shape[-1]
+    if slices and slices[1] > depth:
+        yield f"found {depth} slices, expected at least {slices[1]}; lower the end of 'slices'"
 
 
 def _is_nifti(name: str) -> bool:

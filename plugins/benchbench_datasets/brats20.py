@@ -4,7 +4,8 @@ Source: Menze et al. 2015, doi:10.1109/TMI.2014.2377694; Bakas et al. 2018, arXi
 Layout: <root>/BraTS20_Training_<n>/BraTS20_Training_<n>_{flair,t1,t1ce,t2,seg}.nii or .nii.gz, also under
     MICCAI_BraTS2020_TrainingData or BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData, with name_mapping.csv
     and survival_info.csv in the same folder. In the Kaggle copy the labels of patient 355 are in
-    W39_1998.09.19_Segm.nii.
+    W39_1998.09.19_Segm.nii. Images without labels, for predictions, are in BraTS20_Validation_<n>, also under
+    MICCAI_BraTS2020_ValidationData or BraTS2020_ValidationData/MICCAI_BraTS2020_ValidationData.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -32,7 +34,10 @@ from benchbench_datasets.brats import MODALITIES, Patients, brats_task
 from benchbench_datasets.brats_phantom import write_brats20
 from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table
 
+PATTERN = "BraTS20_Training_[0-9]*"
 PLACES = (".", "MICCAI_BraTS2020_TrainingData", "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData")
+VALIDATION_PATTERN = "BraTS20_Validation_[0-9]*"
+VALIDATION_PLACES = tuple(place.replace("Training", "Validation") for place in PLACES)
 RENAMED_SEG = {"BraTS20_Training_355": "W39_1998.09.19_Segm"}
 TABLES = {"name_mapping.csv": "BraTS_2020_subject_ID", "survival_info.csv": "Brats20ID"}
 """Metadata file -> its column with the names of the patients."""
@@ -82,6 +87,19 @@ class Brats20:
             )
         return [CaseRef(id=name, patient=name) for name in names]
 
+    def image_cases(self) -> list[CaseRef]:
+        """Return the patients of the training data, if there are any, and those of the validation data."""
+        names: list[str] = []
+        missing: DataNotFoundError | None = None
+        for patients in (self._patients, self._validation):
+            try:
+                names += patients.names()
+            except DataNotFoundError as error:
+                missing = missing or error
+        if not names and missing:
+            raise missing
+        return [CaseRef(id=name, patient=name) for name in names]
+
     @cached_property
     def dropped(self) -> frozenset[str]:
         """The patients that `require` leaves out; reads the labels of all patients, once.
@@ -108,13 +126,18 @@ class Brats20:
 
     def files(self, case_id: str) -> list[Path]:
         """Return the modalities in their order, then the label."""
-        stems = {part: [f"{case_id}_{part}"] for part in (*MODALITIES, "seg")}
-        if case_id in RENAMED_SEG:
-            stems["seg"].append(RENAMED_SEG[case_id])
-        return self._patients.files(case_id, stems=stems, modalities=self.modalities)
+        return self._patients.files(case_id, stems=_stems(case_id), modalities=self.modalities)
+
+    def image_files(self, case_id: str) -> list[Path]:
+        """Return the modalities in their order."""
+        patients = self._patients_with(case_id)
+        return patients.files(case_id, stems=_stems(case_id), modalities=self.modalities, has_label=False)
 
     def load(self, case_id: str) -> Case:
         return self._patients.load(self.files(case_id), slices=self.slices)
+
+    def load_image(self, case_id: str) -> Case:
+        return self._patients_with(case_id).load_image(self.image_files(case_id), slices=self.slices)
 
     def metadata(self) -> dict[str, dict[str, str]]:
         """Return the columns of both tables by patient; a patient that is in neither table is left out.
@@ -152,10 +175,23 @@ class Brats20:
 
     @cached_property
     def _patients(self) -> Patients:
-        pattern = "BraTS20_Training_[0-9]*"
         return Patients(
-            dataset="brats20", root=self.root, places=PLACES, pattern=pattern, enhancing=4, advice=ADVICE
+            dataset="brats20", root=self.root, places=PLACES, pattern=PATTERN, enhancing=4, advice=ADVICE
         )
+
+    @cached_property
+    def _validation(self) -> Patients:
+        return replace(self._patients, places=VALIDATION_PLACES, pattern=VALIDATION_PATTERN)
+
+    def _patients_with(self, case_id: str) -> Patients:
+        return self._validation if fnmatch(case_id, VALIDATION_PATTERN) else self._patients
+
+
+def _stems(case_id: str) -> dict[str, list[str]]:
+    stems = {part: [f"{case_id}_{part}"] for part in (*MODALITIES, "seg")}
+    if case_id in RENAMED_SEG:
+        stems["seg"].append(RENAMED_SEG[case_id])
+    return stems
 
 
 @hookimpl

@@ -67,16 +67,28 @@ class Brats21:
     def cases(self) -> list[CaseRef]:
         return [CaseRef(id=name, patient=self._patient(name)) for name in self._patients.names()]
 
+    image_cases = cases
+
     def files(self, case_id: str) -> list[Path]:
         """Return FLAIR, T1, T1 after contrast, T2 and the label."""
-        stems = {part: (f"{case_id}{ending}",) for part, ending in EDITIONS[self.edition].endings.items()}
-        return self._patients.files(case_id, stems=stems, modalities=MODALITIES)
+        return self._patients.files(case_id, stems=self._stems(case_id), modalities=MODALITIES)
+
+    def image_files(self, case_id: str) -> list[Path]:
+        """Return FLAIR, T1, T1 after contrast and T2."""
+        stems = self._stems(case_id)
+        return self._patients.files(case_id, stems=stems, modalities=MODALITIES, has_label=False)
 
     def load(self, case_id: str) -> Case:
         return self._patients.load(self.files(case_id))
 
+    def load_image(self, case_id: str) -> Case:
+        return self._patients.load_image(self.image_files(case_id))
+
     def metadata(self) -> dict[str, dict[str, str]]:
         return {}
+
+    def _stems(self, case_id: str) -> dict[str, tuple[str, ...]]:
+        return {part: (f"{case_id}{ending}",) for part, ending in EDITIONS[self.edition].endings.items()}
 
     def _patient(self, name: str) -> str:
         """Return the name of a folder without the number of the visit, which the edition of 2023 appends."""

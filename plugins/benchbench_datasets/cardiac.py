@@ -2,7 +2,8 @@
 
 Source: Pace et al. 2015, doi:10.1007/978-3-319-24574-4_10
 Layout: <root>/training_axial_crop_pat<n>.nii.gz and training_axial_crop_pat<n>-label.nii.gz, n = 0 to 9, likewise
-    training_axial_full_pat<n> and training_sa_crop_pat<n>. The testing_* images have no labels and are not read.
+    training_axial_full_pat<n> and training_sa_crop_pat<n>. The images testing_axial_crop_pat<n>.nii.gz have no
+    labels and are read for predictions only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 from benchbench import CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_hvsmr_2016
-from benchbench_datasets.pairs import Pairs, find_case_ids, load_pair
+from benchbench_datasets.pairs import Pairs, find_case_ids, load_image_of_pair, load_pair
 
 GREAT_VESSELS = {
     64: "64 is the aorta: set great_vessels to 'blood_pool' or 'background'",
@@ -37,13 +38,19 @@ class Cardiac:
     task = Task(channels=("ssfp",), regions={"myocardium": (1,), "blood_pool": (2,)})
 
     def cases(self) -> list[CaseRef]:
-        stem = f"training_{self.view}_"
-        patients = find_case_ids(self.root.glob(f"{stem}pat*"), rf"{stem}(pat\d+)(?:-label)?")
+        patients = self._patients("training")
         if not patients:
             raise DataNotFoundError(
-                f"cardiac: {self.root}: found no file {stem}pat*.nii.gz, expected an image and a label for "
-                "each patient; unpack the training files there, or choose another 'view'"
+                f"cardiac: {self.root}: found no file training_{self.view}_pat*.nii.gz, expected an image and a "
+                "label for each patient; unpack the training files there, or choose another 'view'"
             )
+        return [CaseRef(id=patient, patient=patient) for patient in patients]
+
+    def image_cases(self) -> list[CaseRef]:
+        """Return the patients of the training files, then those of the testing files that have other numbers."""
+        patients = dict.fromkeys([*self._patients("training"), *self._patients("testing")])
+        if not patients:
+            return self.cases()
         return [CaseRef(id=patient, patient=patient) for patient in patients]
 
     def files(self, case_id: str) -> list[Path]:
@@ -51,7 +58,17 @@ class Cardiac:
         image = self.root / f"training_{self.view}_{case_id}"
         return self.pairs.files(image=image, label=image.with_name(f"{image.name}-label"))
 
+    def image_files(self, case_id: str) -> list[Path]:
+        """Return the image."""
+        part = "training" if case_id in self._patients("training") else "testing"
+        return self.pairs.image_files(self.root / f"{part}_{self.view}_{case_id}")
+
     load = load_pair
+    load_image = load_image_of_pair
+
+    def _patients(self, part: str) -> list[str]:
+        stem = f"{part}_{self.view}_"
+        return find_case_ids(self.root.glob(f"{stem}pat*"), rf"{stem}(pat\d+)(?:-label)?")
 
     def metadata(self) -> dict[str, dict[str, str]]:
         return {}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchbench import Archive, CaseRef, DataNotFoundError, DatasetPlugin, Download, Task, hookimpl
 from benchbench_datasets.cardiac_phantom import write_hvsmr2
-from benchbench_datasets.pairs import Pairs, find_case_ids, load_pair
+from benchbench_datasets.pairs import Pairs, find_case_ids, load_image_of_pair, load_pair
 
 REGIONS = (
     "left_ventricle",
@@ -54,13 +54,20 @@ class Hvsmr2:
             )
         return [CaseRef(id=patient, patient=patient) for patient in patients]
 
+    image_cases = cases
+
     def files(self, case_id: str) -> list[Path]:
         """Return the image and the label."""
         folder = self.root / self._kind()
         image, label = folder / f"{case_id}_{self._kind()}", folder / f"{case_id}_cropped_seg"
         return self.pairs.files(image=image, label=label)
 
+    def image_files(self, case_id: str) -> list[Path]:
+        """Return the image."""
+        return self.pairs.image_files(self.root / self._kind() / f"{case_id}_{self._kind()}")
+
     load = load_pair
+    load_image = load_image_of_pair
 
     def metadata(self) -> dict[str, dict[str, str]]:
         return {}

@@ -45,15 +45,33 @@ class Lgg:
         patients = sorted(path.name for path in self._folder().glob("TCGA_*/"))
         return [CaseRef(id=patient, patient=patient) for patient in patients]
 
+    image_cases = cases
+
     def files(self, case_id: str) -> list[Path]:
         """Return image and mask of slice 1, image and mask of slice 2, and so on."""
         folder = self._folder() / case_id
+        pairs = self._pairs(case_id, has_masks=True)
+        return [folder / name for name in chain.from_iterable(pairs)]
+
+    def image_files(self, case_id: str) -> list[Path]:
+        """Return the images of the slices; masks are allowed, and not used."""
+        folder = self._folder() / case_id
+        return [folder / image for image, _ in self._pairs(case_id, has_masks=False)]
+
+    def _pairs(self, case_id: str, *, has_masks: bool) -> list[tuple[str, str]]:
+        """Return the names (image, mask) of all slices.
+
+        Raises:
+            DataError: an image or, with `has_masks`, a mask is missing, or a TIFF file is neither.
+        """
+        folder = self._folder() / case_id
         present = {path.name for path in folder.glob("*") if TIFF.fullmatch(path.name)}
         pairs = _expected_names(case_id, last=_last_slice(case_id, present))
-        faults = [*_slice_faults(case_id, pairs, present), *_unexplained_faults(case_id, pairs, present)]
+        expected = present if has_masks else present.union(mask for _, mask in pairs)
+        faults = [*_slice_faults(case_id, pairs, expected), *_unexplained_faults(case_id, pairs, present)]
         if faults:
             raise DataError(*(self._problem(folder / name, fault) for name, fault in faults))
-        return [folder / name for name in chain.from_iterable(pairs)]
+        return pairs
 
     def load(self, case_id: str) -> Case:
         files = self.files(case_id)
@@ -62,9 +80,19 @@ class Lgg:
         problems = [self._problem(path, fault) for path, fault in zip(files, faults, strict=True) if fault]
         if problems:
             raise DataError(*problems)
-        image = np.stack([np.moveaxis(np.asarray(page), -1, 0) for page in pages[::2]], axis=1)
         label = np.stack([np.asarray(page) == 255 for page in pages[1::2]]).astype(np.uint8)
-        return Case(image=image, label=label, affine=None, spacing_mm=None)
+        return Case(image=_stacked(pages[::2]), label=label, affine=None, spacing_mm=None)
+
+    def load_image(self, case_id: str) -> Case:
+        files = self.image_files(case_id)
+        pages = [_read(path) for path in files]
+        size = _commonest_size(pages)
+        faults = {path: _image_fault(page, size=size) for path, page in zip(files, pages, strict=True)}
+        problems = [self._problem(path, fault) for path, fault in faults.items() if fault]
+        if problems:
+            raise DataError(*problems)
+        image = _stacked(pages)
+        return Case(image=image, label=np.zeros(image.shape[1:], np.uint8), affine=None, spacing_mm=None)
 
     def metadata(self) -> dict[str, dict[str, str]]:
         """Return the columns of data.csv by patient, without the first; a patient without a row is left out.
@@ -147,13 +175,22 @@ def _page_faults(pages: Sequence[Page]) -> list[str | None]:
 
     The expected size is the one that most of the pages have.
     """
-    shapes = [page.shape for page in pages if not isinstance(page, str)]
-    sizes = Counter(shape[:2] for shape in shapes if shape[2:] in {(), (3,)})
-    size = max(sizes, key=sizes.__getitem__, default=(256, 256))
+    size = _commonest_size(pages)
     faults: list[str | None] = []
     for image, mask in zip(pages[::2], pages[1::2], strict=True):
         faults += [_image_fault(image, size=size), _mask_fault(mask, size=size)]
     return faults
+
+
+def _commonest_size(pages: Sequence[Page]) -> tuple[int, ...]:
+    shapes = [page.shape for page in pages if not isinstance(page, str)]
+    sizes = Counter(shape[:2] for shape in shapes if shape[2:] in {(), (3,)})
+    return max(sizes, key=sizes.__getitem__, default=(256, 256))
+
+
+def _stacked(pages: Sequence[Page]) -> NDArray[Any]:
+    """Return images (H, W, 3) of slices as (3, S, H, W)."""
+    return np.stack([np.moveaxis(np.asarray(page), -1, 0) for page in pages], axis=1)
 
 
 def _image_fault(image: Page, *, size: tuple[int, ...]) -> str | None:

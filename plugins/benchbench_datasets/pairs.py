@@ -82,6 +82,31 @@ class Pairs:
             values[label.voxels == stored] = value
         return Case(image=image.voxels[None], label=values, affine=image.affine, spacing_mm=image.spacing_mm)
 
+    def image_files(self, image: Path) -> list[Path]:
+        """Return the image of a case, given its path without its suffix.
+
+        Raises:
+            DataError: the file is missing, or is there with both suffixes.
+        """
+        images = _with_any_suffix(image)
+        if not images:
+            expected = f"{image.name}{SUFFIXES[0]}"
+            raise DataError(self._problem(image, f"found no image, expected {expected}; copy it from the archive"))
+        if len(images) > 1:
+            raise DataError(self._problem(images[0], second_copy_fault(images[1].name)))
+        return images
+
+    def load_image(self, files: Sequence[Path]) -> Case:
+        """Return the case of an image alone; its label is 0.
+
+        Raises:
+            DataError: with the fault of the file.
+        """
+        readers = dict.fromkeys(files, read_image)
+        (volume,) = read_volumes(readers, dataset=self.dataset, root=self.root, label_faults=lambda _: ())
+        label = np.zeros(volume.voxels.shape, np.uint8)
+        return Case(image=volume.voxels[None], label=label, affine=volume.affine, spacing_mm=volume.spacing_mm)
+
     def _label_faults(self, label: Volume) -> list[str]:
         return unexpected_label_faults(label, allowed=self.values.keys(), advice=self.advice)
 
@@ -97,6 +122,8 @@ class PairedDataset(Protocol):
 
     def files(self, case_id: str) -> list[Path]: ...
 
+    def image_files(self, case_id: str) -> list[Path]: ...
+
 
 def load_pair(dataset: PairedDataset, case_id: str) -> Case:
     """Return a case of a dataset of pairs; such a dataset has this function as its method `load`.
@@ -105,6 +132,15 @@ def load_pair(dataset: PairedDataset, case_id: str) -> Case:
         DataError: with every fault of the two files.
     """
     return dataset.pairs.load(dataset.files(case_id))
+
+
+def load_image_of_pair(dataset: PairedDataset, case_id: str) -> Case:
+    """Return the image of a case; such a dataset has this function as its method `load_image`.
+
+    Raises:
+        DataError: with the fault of the file.
+    """
+    return dataset.pairs.load_image(dataset.image_files(case_id))
 
 
 def _with_any_suffix(stem: Path) -> list[Path]:

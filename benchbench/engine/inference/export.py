@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
+from benchbench.images.label_files import new_nifti
 
 
 def label_nifti(prepared: PreparedCase, masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> bytes:
@@ -18,13 +17,13 @@ def label_nifti(prepared: PreparedCase, masks: Mask, regions: Mapping[str, tuple
 
     masks (S, K, H, W), in the order of the regions. The affine is the identity where none is known.
     """
-    labels = prepared.frame.restore(region_labels(masks.swapaxes(0, 1), regions))
-    affine, unit = prepared.affine, "mm"
-    if affine is None:
-        affine, unit = np.eye(4), "unknown"
-    image = nib.nifti1.Nifti1Image(np.ascontiguousarray(labels), affine)
-    image.header.set_xyzt_units(unit)
-    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+    labels = case_labels(prepared, masks, regions)
+    return new_nifti(labels, prepared.affine)
+
+
+def case_labels(prepared: PreparedCase, masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:
+    """Return label values in the axes of the case, (X, Y, Z) or (1, H, W), for masks (S, K, H, W) of its frame."""
+    return prepared.frame.restore(region_labels(masks.swapaxes(0, 1), regions))
 
 
 def region_labels(masks: Mask, regions: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import cycle
 
 import cv2
@@ -27,29 +28,38 @@ def draw_preview(prepared: PreparedCase, masks: Mask) -> bytes:
     slice, of the cropped part.
     """
     reference = reference_masks(prepared, regions=masks.shape[1])
-    chosen = reference if reference.any() else masks
+    return _draw(prepared, [reference, masks], planes=reference if reference.any() else masks)
+
+
+def draw_prediction(prepared: PreparedCase, masks: Mask) -> bytes:
+    """Return a PNG of two panels: the image, and the image with the outlines of the predicted masks (S, K, H, W).
+
+    The planes are those of `draw_preview` for a case whose reference is empty.
+    """
+    return _draw(prepared, [masks], planes=masks)
+
+
+def _draw(prepared: PreparedCase, outlined: Sequence[Mask], *, planes: Mask) -> bytes:
+    """Return a PNG with a panel of the image and one for each of the masks, in the planes that `planes` choose."""
     rows = []
-    for plane in planes_through(prepared, chosen):
-        picture = render_plane(prepared, plane)
-        reference_plane = plane.cut(reference.swapaxes(0, 1))
-        prediction_plane = plane.cut(masks.swapaxes(0, 1))
-        rows.append(_panels(picture, reference_plane, prediction_plane, plane.sides))
+    for plane in planes_through(prepared, planes):
+        cuts = [plane.cut(masks.swapaxes(0, 1)) for masks in outlined]
+        rows.append(_panels(render_plane(prepared, plane), cuts, plane.sides))
     _, content = cv2.imencode(".png", _stacked(rows)[..., ::-1])  # OpenCV writes blue first
     return content.tobytes()
 
 
-def _panels(picture: Picture, reference: Mask, prediction: Mask, sides: tuple[str, str]) -> Picture:
-    """Return the three panels in a row, with the patient's sides at the borders; the masks are (K, H, W)."""
+def _panels(picture: Picture, outlined: Sequence[Mask], sides: tuple[str, str]) -> Picture:
+    """Return the panels in a row, with the patient's sides at the borders; each of the masks is (K, H, W)."""
     factor = max(1, _LEAST_WIDTH // picture.shape[1])
     picture = picture.repeat(factor, 0).repeat(factor, 1)
-    reference = reference.repeat(factor, 1).repeat(factor, 2)
-    prediction = prediction.repeat(factor, 1).repeat(factor, 2)
     gap = np.full((picture.shape[0], _GAP, 3), 255, np.uint8)
-    panels = [picture.copy(), _outlined(picture, reference), _outlined(picture, prediction)]
-    for panel in panels:
+    row = [picture.copy()]
+    for masks in outlined:
+        row += [gap, _outlined(picture, masks.repeat(factor, 1).repeat(factor, 2))]
+    for panel in row[::2]:
         _write_sides(panel, sides)
-    first, second, third = panels
-    return np.concatenate([first, gap, second, gap, third], axis=1)
+    return np.concatenate(row, axis=1)
 
 
 def _write_sides(panel: Picture, sides: tuple[str, str]) -> None:

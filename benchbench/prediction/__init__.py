@@ -1,0 +1,1 @@
+"""Predicts new images with finished runs of a benchmark, and writes label files."""
