@@ -6,8 +6,9 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from benchbench.engine.network.losses import compute_loss, deep_supervision_loss
-from benchbench.engine.network.regions import masks_of_logits, region_masks
+from benchbench.engine.network import losses
+from benchbench.engine.network.losses import compute_loss, deep_supervision_loss, loss_sums
+from benchbench.engine.network.regions import masks_of_logits, region_masks, scored_voxels
 from benchbench.spec.loss import Loss, LossName
 
 LOGIT = math.log(3)  # a probability of 3/4
@@ -242,3 +243,16 @@ def test_a_name_and_a_table_of_defaults_are_the_same_protocol() -> None:
 def test_a_key_without_effect_is_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Loss.model_validate(table)
+
+
+@pytest.mark.parametrize("name", ["bce+dice", "focal+dice", "ce+dice", "ce+tversky"])
+def test_voxels_that_all_count_give_the_loss_that_they_give_without_a_mask(
+    monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
+    torch.manual_seed(0)
+    labels = torch.randint(0, 2, (2, 8, 8), dtype=torch.uint8)
+    logits = torch.randn(2, 2 if name.startswith("ce") else 1, 8, 8)
+    loss = Loss(name=name)
+    without_mask = loss_sums(loss, logits, labels)
+    monkeypatch.setattr(losses, "_scored_voxels", scored_voxels)
+    torch.testing.assert_close(loss_sums(loss, logits, labels), without_mask, rtol=1e-6, atol=1e-6)

@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
 from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
+from benchbench.images.arrays import IGNORED, MOST_REGIONS
 from benchbench.spec.loss import Loss
 
 SumOverBatch = Callable[[Tensor], Tensor]
@@ -66,15 +67,33 @@ def loss_sums(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     logits = logits.float()
     regions = logits.shape[1] - loss.is_softmax
     masks = region_masks(labels, regions)
-    scored = scored_voxels(labels, regions)
+    scored = _scored_voxels(labels, regions)
     if loss.is_softmax:
         entropy, weights = _class_entropy(loss, logits, masks, scored)
     else:
-        entropy, weights = _region_entropy(loss, logits, masks.float(), scored[:, None])
+        masks = masks.float()
+        entropy, weights = _region_entropy(loss, logits, masks, scored)
     sums = torch.stack([entropy.flatten(1).sum(1), weights], 1)
     if loss.overlap is None:
         return sums
     return torch.cat([sums, *_overlap_sums(loss, logits, masks, scored)], 1)
+
+
+def _scored_voxels(labels: Tensor, regions: int) -> Tensor | None:
+    """Return bool (B, *space), False in ignored voxels; None on a CPU if there are none, which saves time.
+
+    A GPU would have to wait for the answer.
+    """
+    if labels.device.type == "cpu" and (regions == MOST_REGIONS or int(labels.max()) < IGNORED):
+        return None
+    return scored_voxels(labels, regions)
+
+
+def _count_scored(scored: Tensor | None, like: Tensor) -> Tensor:
+    """Return the number of scored voxels (B,) of each sample of logits (B, C, *space)."""
+    if scored is None:
+        return like.new_full((len(like),), like[0, 0].numel())
+    return scored.flatten(1).sum(1).float()
 
 
 def loss_of_cases(loss: Loss, sums: Tensor) -> Tensor:
@@ -158,52 +177,58 @@ def _size_weights(reference: Tensor) -> Tensor:
     return torch.where(weights.isinf(), largest, weights)
 
 
-def _overlap_sums(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> _Overlaps:
+def _overlap_sums(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | None) -> _Overlaps:
     if not loss.is_softmax:
         probabilities = logits.sigmoid()
     elif loss.background:
         probabilities, masks = logits.softmax(1), with_background(masks)
     else:
         probabilities = logits.softmax(1)[:, 1:]
-    probabilities = probabilities * scored[:, None]
-    masks = masks & scored[:, None]
+    masks = masks.float()
+    if scored is not None:
+        probabilities = probabilities * scored[:, None]
+        masks = masks * scored[:, None]
     squares = probabilities.square() if loss.squared else probabilities
     return _Overlaps(
         product=(probabilities * masks).flatten(2).sum(2),
         prediction=squares.flatten(2).sum(2),
-        reference=masks.flatten(2).sum(2).to(probabilities.dtype),
+        reference=masks.flatten(2).sum(2),
     )
 
 
-def _class_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+def _class_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the cross-entropy (B, *space) of logits (B, 1 + K, *space) and the sums (B,) of its weights.
 
     It is 0 in voxels that are not scored.
     """
     classes = with_background(masks).to(torch.uint8).argmax(1)
     weight = None
-    weights = scored.flatten(1).sum(1).float()
+    weights = _count_scored(scored, logits)
+    if scored is not None:
+        classes = classes.masked_fill(~scored, _NO_CLASS)
     if loss.class_weights is not None:
         weight = logits.new_tensor(loss.class_weights)
-        weights = (weight[classes] * scored).flatten(1).sum(1)
-    classes = classes.masked_fill(~scored, _NO_CLASS)
+        is_scored = classes != _NO_CLASS
+        weights = (weight[classes.clamp(min=0)] * is_scored).flatten(1).sum(1)
     entropy = F.cross_entropy(logits, classes, weight=weight, ignore_index=_NO_CLASS, reduction="none")
     return entropy, weights
 
 
-def _region_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+def _region_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the binary cross-entropy, or the focal loss, (B, K, *space) and the sums (B,) of its weights.
 
     It is 0 in voxels that are not scored.
     """
-    voxels = scored.flatten(1).sum(1).float()
+    voxels = _count_scored(scored, logits)
     if loss.entropy is None:
-        return torch.zeros_like(logits[:, :1]), voxels
+        return logits.new_zeros(len(logits), 1), voxels
     entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
     if loss.entropy == "focal":
         entropy = (1 - torch.exp(-entropy)) ** _FOCAL_GAMMA * entropy
+    if scored is not None:
+        entropy = entropy * scored[:, None]
     if loss.class_weights is None:
-        return entropy * scored, voxels * logits.shape[1]
+        return entropy, voxels * logits.shape[1]
     weight = logits.new_tensor(loss.class_weights)
     by_region = weight.view(-1, *[1] * (logits.ndim - 2))
-    return entropy * scored * by_region, voxels * weight.sum()
+    return entropy * by_region, voxels * weight.sum()

@@ -15,8 +15,9 @@ from benchbench.spec.protocol import Activation
 
 def region_masks(labels: Tensor, regions: int) -> Tensor:
     """Return the mask of each region, bool (B, K, *space), for bit masks (B, *space)."""
-    bits = torch.arange(regions, device=labels.device, dtype=labels.dtype)
-    return (labels.unsqueeze(1) >> _along_channels(bits, labels.ndim + 1)) & 1 > 0
+    numbers = torch.arange(regions, device=labels.device, dtype=labels.dtype)
+    bits = torch.ones_like(numbers) << numbers
+    return (labels.unsqueeze(1) & _along_channels(bits, labels.ndim + 1)) != 0
 
 
 def scored_voxels(labels: Tensor, regions: int) -> Tensor:
