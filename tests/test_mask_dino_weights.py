@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -19,6 +20,7 @@ from benchbench import DataError, DataNotFoundError, Geometry, IncompatibleError
 from benchbench.cli import cli
 from benchbench_models.mask_dino import build, convert
 from benchbench_models.mask_dino.layout import parameter_name, translate
+from benchbench_models.mask_dino.scores import SCORE_RULES
 
 SMALL: dict[str, Any] = {
     "backbone": "resnet18", "encoder_layers": 1, "decoder_layers": 2, "queries": 4, "points": 16,
@@ -137,9 +139,55 @@ def test_no_two_tensors_of_the_state_share_their_memory(tmp_path: Path) -> None:
     save_file(model.state_dict(), tmp_path / "all.safetensors")  # refuses shared memory
 
 
+def enlarge(masks: np.ndarray, size: int) -> np.ndarray:
+    """Return masks (Q, H, W) resized linearly, pixels being squares: `align_corners` is false."""
+    for axis in (1, 2):
+        before = masks.shape[axis]
+        place = np.clip((np.arange(size) + 0.5) * before / size - 0.5, 0, before - 1)
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, before - 1)
+        share = (place - low).reshape([-1 if number == axis else 1 for number in range(3)])
+        masks = masks.take(low, axis) * (1 - share) + masks.take(high, axis) * share
+    return masks
+
+
+def test_a_converted_checkpoint_gives_the_published_segmentation(tmp_path: Path) -> None:
+    geometry = Geometry(3, 5, (64, 64))
+    torch.manual_seed(0)
+    model = build(geometry, **SMALL)
+    with torch.no_grad():  # masks and classes that differ between queries
+        model.decoder.heads.to_class.weight.mul_(60)
+        model.decoder.heads.to_mask[-1].weight.mul_(20)
+    name = convert(checkpoint(tmp_path / "a.pth", published(model)))
+    converted = build(geometry, **SMALL, weights=name).eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        logits = converted(images)[0].numpy()
+        classes, _, masks = (part[0].double().numpy() for part in converted.predict(images))
+    # as the published code: softmax, the last class left out; sigmoid of the enlarged masks; sum over queries
+    shares = np.exp(classes) / np.exp(classes).sum(1, keepdims=True)
+    inside = 1 / (1 + np.exp(-enlarge(masks, 64)))
+    scores = np.einsum("qc,qhw->chw", shares[:, :-1], inside)
+    segmentation = scores.argmax(0)
+    assert len(np.unique(segmentation)) > 1, "the made-up weights have something to tell apart"
+    highest, second = np.sort(scores, 0)[:-3:-1]
+    is_certain = highest - second > 1e-5 * highest  # single precision cannot tell equal scores apart
+    assert is_certain.mean() > 0.99
+    assert (logits.argmax(0) == segmentation)[is_certain].all()
+    np.testing.assert_allclose(logits, np.log(2 * np.maximum(scores, 1e-12)), atol=1e-2)
+    asked = build(geometry, **SMALL, weights=name, scores="probability").eval()
+    with torch.no_grad():
+        assert not np.allclose(asked(images)[0].numpy(), logits)
+
+
+def test_a_network_without_published_weights_gives_probabilities() -> None:
+    for options, rule in (({}, "probability"), ({"scores": "published"}, "published")):
+        assert build(GEOMETRY, **SMALL, **options).pixel_logits is SCORE_RULES[rule]
+
+
 def test_a_converted_checkpoint_gives_the_same_logits(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = build(GEOMETRY, **SMALL).eval()
+    model = build(GEOMETRY, **SMALL, scores="published").eval()
     name = convert(checkpoint(tmp_path / "mask dino-v0.1.pth", published(model)))
     assert name.startswith("mask_dino_v0.1-")
     torch.manual_seed(1)

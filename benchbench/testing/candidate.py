@@ -30,6 +30,7 @@ LEARNED_DICE = 0.8
 
 _STEPS = 100
 _GRADIENT_STEPS = 4  # a layer that begins at zero blocks the gradient of the layers before it in the first step
+_PATIENCE = 25  # steps without gain after which the next learning rate is tried
 _LEARNING_RATES = (1e-2, 1e-3)  # suits convolutions; suits transformers
 
 
@@ -96,12 +97,11 @@ class Candidate:
         best = 0.0
         steps = 0
         for learning_rate in _LEARNING_RATES:
-            for step, (dice, names) in enumerate(self._train(steps=_STEPS, learning_rate=learning_rate), start=1):
-                steps += 1
-                best = max(best, dice)
-                reached |= names
-                if best > LEARNED_DICE and step >= _GRADIENT_STEPS:
-                    break
+            patience = _STEPS if learning_rate == _LEARNING_RATES[-1] else _PATIENCE
+            trace = self._learn(learning_rate, patience=patience)
+            reached |= trace.reached
+            best = max(best, trace.dice)
+            steps += trace.steps
             if best > LEARNED_DICE:
                 break
         for seed in (1, 2):  # with one seed, a rectifier may by chance block all gradients of a layer
@@ -110,6 +110,21 @@ class Candidate:
             for _, names in self._train(seed=seed, steps=_GRADIENT_STEPS, learning_rate=_LEARNING_RATES[0]):
                 reached |= names
         return Trace(dice=best, steps=steps, reached=frozenset(reached))
+
+    def _learn(self, learning_rate: float, *, patience: int) -> Trace:
+        """Train until the batch is learned, the Dice has not grown for some steps, or the steps are over."""
+        reached: set[str] = set()
+        highest = 0.0
+        last_gain = steps = 0
+        for dice, names in self._train(steps=_STEPS, learning_rate=learning_rate):
+            steps += 1
+            reached |= names
+            if dice > highest:
+                highest, last_gain = dice, steps
+            has_learned = highest > LEARNED_DICE and steps >= _GRADIENT_STEPS
+            if has_learned or steps - last_gain >= patience:
+                break
+        return Trace(dice=highest, steps=steps, reached=frozenset(reached))
 
     def _train(self, *, steps: int, learning_rate: float, seed: int = 0) -> Iterator[tuple[float, set[str]]]:
         """Yield, for every step, the Dice of the batch and the parameters with a gradient other than zero.

@@ -4,8 +4,8 @@ Source: Li et al. 2023, arXiv:2206.02777; as published in IDEA-Research/MaskDINO
 segmentation of ADE20K. The modules name further sources and differences of their own; for the whole network:
 Differs: no detectron2 and no compiled operator; any number of input channels; batch normalisation is trained
 unless frozen; images are prepared as the protocol says, not by the mean and deviation of ImageNet; optimiser,
-rates, clipping and augmentation are the protocol's, as for every model; scores are turned into probabilities (see
-`scores`).
+rates, clipping and augmentation are the protocol's, as for every model; without published weights, scores are
+turned into probabilities (see `scores`); an image with fewer pixels than `points` has as many points as pixels.
 Not offered: the focal loss of the class, the fourth map and the boxes of masks with inclusive edges of other
 configurations.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchbench import Geometry, ModelPlugin, hookimpl
-from benchbench_models.mask_dino.design import BackboneName, Design, Selection
+from benchbench_models.mask_dino.design import BackboneName, Design, ScoreRule, Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,7 @@ def build(
     queries: int = 100,
     selection: Selection = "learned",
     points: int = 12_544,
+    scores: ScoreRule = "auto",
     weights: str = "",
 ) -> nn.Module:
     """Return Mask DINO with one class for each output channel; it is trained by its own loss, not the protocol's.
@@ -45,7 +46,11 @@ def build(
     queries: number of masks that are predicted for an image.
     selection: queries are "learned", or selected at the places of the image where an object is most likely
         ("two_stage"), with the boxes of their masks as the first boxes ("two_stage+mask_boxes").
-    points: number of points of every mask from which costs and losses are computed.
+    points: number of points of every mask from which costs and losses are computed, at most as many as
+        the image has pixels.
+    scores: how class and mask predictions of the queries become a map for each class: "published", as the source
+        segments an image; "probability", which suits a threshold of one half (see `scores`); "auto" is published
+        with `weights`, otherwise probability.
     weights: the name that `benchbench convert mask_dino FILE` prints for a published checkpoint of three maps.
 
     Memory of training the default in fp32: 0.7 GB for parameters, gradients and Adam, and 0.7 GB of activations
@@ -56,6 +61,8 @@ def build(
         IncompatibleError: a parameter is out of its range or does not fit the patch, or the weights do not fit.
         DataError: the weights are missing, or their content differs from the digits in their name.
     """
+    if scores == "auto":
+        scores = "published" if weights else "probability"
     design = Design(
         backbone=backbone,
         frozen_batch_norm=frozen_batch_norm,
@@ -64,6 +71,7 @@ def build(
         queries=queries,
         selection=selection,
         points=points,
+        scores=scores,
     )
     design.check(geometry)
     from benchbench_models.mask_dino.model import MaskDino  # noqa: PLC0415 importing torchvision and scipy is slow

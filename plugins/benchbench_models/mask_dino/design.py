@@ -10,6 +10,7 @@ from benchbench_models.requirements import Requirements
 
 BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 Selection = Literal["learned", "two_stage", "two_stage+mask_boxes"]
+ScoreRule = Literal["auto", "probability", "published"]
 
 STRIDE = 32
 
@@ -25,6 +26,7 @@ class Design:
     queries: int
     selection: Selection
     points: int
+    scores: Literal["probability", "published"] = "probability"
 
     def check(self, geometry: Geometry) -> None:
         """Raise IncompatibleError if no such network can be built for the geometry."""

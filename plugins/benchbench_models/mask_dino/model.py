@@ -16,7 +16,7 @@ from benchbench_models.mask_dino.denoising import Noised, noise_targets
 from benchbench_models.mask_dino.design import Design
 from benchbench_models.mask_dino.heads import Prediction
 from benchbench_models.mask_dino.pixel_decoder import PixelDecoder
-from benchbench_models.mask_dino.scores import pixel_logits
+from benchbench_models.mask_dino.scores import SCORE_RULES, ScoreFunction
 from benchbench_models.mask_dino.targets import region_targets
 
 
@@ -27,6 +27,7 @@ class MaskDino(nn.Module):
         super().__init__()
         self.classes = geometry.out_channels
         self.points = design.points
+        self.pixel_logits: ScoreFunction = SCORE_RULES[design.scores]
         self.backbone = Backbone(
             design.backbone, in_channels=geometry.in_channels, frozen_batch_norm=design.frozen_batch_norm
         )
@@ -36,7 +37,7 @@ class MaskDino(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return pixel_logits(self.predict(images), (images.shape[2], images.shape[3]))
+        return self.pixel_logits(self.predict(images), (images.shape[2], images.shape[3]))
 
     def predict(self, images: Tensor) -> Prediction:
         """Return the predictions of the queries after the last layer."""
@@ -55,11 +56,12 @@ class MaskDino(nn.Module):
         """
         class_targets = region_targets(targets, classes=self.classes)
         noised = noise_targets(class_targets) if self.training else None
+        points = min(self.points, images[0, 0].numel())
         decoded = self.decode(images, noised=noised, every_layer=True)
         with torch.autocast(images.device.type, enabled=False):
-            loss = decoded_loss(decoded, class_targets, noised, points=self.points)
+            loss = decoded_loss(decoded, class_targets, noised, points=points)
         with torch.no_grad():
-            return loss, pixel_logits(decoded.predictions[-1], (images.shape[2], images.shape[3]))
+            return loss, self.pixel_logits(decoded.predictions[-1], (images.shape[2], images.shape[3]))
 
     def decode(self, images: Tensor, *, noised: Noised | None = None, every_layer: bool = False) -> Decoded:
         """Return the predictions of the queries, in fp32; only the backbone follows autocast."""

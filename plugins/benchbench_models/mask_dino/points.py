@@ -26,7 +26,7 @@ def uncertain_points(logits: Tensor, *, count: int) -> Tensor:
     masks = len(logits)
     candidates = torch.rand(masks, _CANDIDATES * count, 2, device=logits.device)
     certainty = read_points(logits[:, None], candidates)[:, 0].abs()
-    selected = certainty.topk(int(_UNCERTAIN * count), dim=1, largest=False).indices
+    selected = certainty.topk(int(_UNCERTAIN * count), dim=1, largest=False, sorted=False).indices
     uncertain = candidates.gather(1, selected[..., None].expand(-1, -1, 2))
     others = torch.rand(masks, count - selected.shape[1], 2, device=logits.device)
     return torch.cat([uncertain, others], 1)
