@@ -44,6 +44,17 @@ MODELS: dict[str, Small] = {
     "smp_unet": Small(LITTLE),
     "smp_unet_plus_plus": Small(LITTLE),
     "smp_upernet": Small(LITTLE),
+    "transunet": Small(
+        {
+            "width": 4,
+            "blocks": (1, 1, 1),
+            "hidden": 24,
+            "layers": 1,
+            "mlp": 24,
+            "heads": 2,
+            "decoder_widths": (8, 8, 8, 4, 4),
+        }
+    ),
     "unet": Small({"width": 4}),
     "unetr": Small({"width": 4, "hidden": 24, "mlp": 24, "heads": 2}),
     "unext": Small(),

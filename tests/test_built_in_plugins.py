@@ -30,6 +30,15 @@ SMALL: dict[str, dict[str, Any]] = {
     # fewer channels crash a strided 1×1 convolution of torch 2.15, channels last, on CPUs
     "resunet": {"width": 16},
     "separable_unet": {"width": 4},
+    "transunet": {
+        "width": 4,
+        "blocks": (1, 1, 1),
+        "hidden": 24,
+        "layers": 1,
+        "mlp": 24,
+        "heads": 2,
+        "decoder_widths": (8, 8, 8, 8, 8),
+    },
     "unet": {"width": 4},
     "unetr": {"width": 4, "hidden": 24, "mlp": 24, "heads": 2},
 }
