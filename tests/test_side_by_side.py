@@ -119,6 +119,19 @@ def test_a_printed_table_of_one_variant_is_headed_by_it(tmp_path: Path) -> None:
     assert "## Table 1: Scores, iteration 3\n\nDocument: D." in (folder.path / "reproduction.md").read_text()
 
 
+def test_the_document_is_described_once_for_tables_that_follow_each_other(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, LISTING)
+    first = {**PRINTED, "title": "One", "variant": {"modalities": ["t1ce", "flair"]}}
+    reproduce(folder, first, {**PRINTED, "title": "Two"}, {**PRINTED, "title": "Three", "protocol": "Q"})
+    write_report(folder)
+    markdown = (folder.path / "reproduction.md").read_text()
+    page = (folder.path / "index.html").read_text()
+    assert "## Table 1: One, modalities t1ce flair\n\nDocument: D. Protocol of the document: P.\n" in markdown
+    for text in (markdown, page):
+        assert text.count("Protocol of the document: P.") == 1
+        assert text.count("Protocol of the document: Q.") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "number", "cell"),
     [

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchbench.report.text import pipe_table, plain_markdown
 from benchbench.spec.reported import PrintedTable
+from benchbench.tables.listings import as_text
 from benchbench.tables.reproduction import COLUMNS, Reproduction, Verdict
 from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.tables.side_by_side import ComparedCell, SideBySide, side_by_side
@@ -42,8 +43,8 @@ def reproduction_page(results: Results, tables: Sequence[Reproduction]) -> str:
         )
     )
     paragraphs.append(means_over(results))
-    for number, table in enumerate(tables, start=1):
-        paragraphs += _section(number, table)
+    for number, (table, about) in enumerate(zip(tables, new_sentences(tables), strict=True), start=1):
+        paragraphs += _section(number, table, about)
     paragraphs += ["## Deviations", _list_deviations(results, tables)]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -63,8 +64,27 @@ def title_of(printed: PrintedTable) -> str:
     """Return the title of a printed table with the settings that the document varied."""
     title = printed.title or printed.document
     for name, value in printed.variant.items():
-        title += f", {name} {value}"
+        title += f", {name} {as_text(value)}"
     return title
+
+
+def about_document(printed: PrintedTable) -> str:
+    """Return the document of a printed table, its protocol and its metric, in sentences."""
+    sentences = []
+    if printed.title:
+        sentences.append(f"Document: {printed.document}.")
+    if printed.protocol:
+        sentences.append(f"Protocol of the document: {printed.protocol}.")
+    if printed.metric:
+        sentences.append(f"Metric of the document: {printed.metric}.")
+    return " ".join(sentences)
+
+
+def new_sentences(tables: Sequence[Reproduction]) -> list[str]:
+    """Return `about_document` for each table; '' where the table before has the same sentences."""
+    sentences = [about_document(table.printed) for table in tables]
+    before = ["", *sentences]
+    return ["" if text == last else text for text, last in zip(sentences, before, strict=False)]
 
 
 def means_over(results: Results) -> str:
@@ -93,19 +113,15 @@ def count_verdicts(table: Reproduction) -> str:
     return f"Within {table.printed.tolerance:g}: {', '.join(parts)}."
 
 
-def _section(number: int, table: Reproduction) -> Iterator[str]:
+def _section(number: int, table: Reproduction, about: str) -> Iterator[str]:
     printed = table.printed
     yield f"## Table {number}: {plain_markdown(title_of(printed))}"
-    if printed.title:
-        yield f"Document: {plain_markdown(printed.document)}."
+    if about:
+        yield plain_markdown(about)
     if table.measured is None:
         yield "No measured table has these rows and columns."
     else:
         yield f"Measured: {plain_markdown(table.measured.title)} (`tables/{table.measured.name}.csv`)."
-    if printed.protocol:
-        yield f"Protocol of the document: {plain_markdown(printed.protocol)}."
-    if printed.metric:
-        yield f"Metric of the document: {plain_markdown(printed.metric)}."
     compared = side_by_side(table)
     headings = [plain_markdown(name) for name in compared.columns]
     rows = [list(map(_markdown_cell, row)) for row in compared.rows]

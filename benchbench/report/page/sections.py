@@ -13,7 +13,7 @@ from benchbench.images.arrays import Floats
 from benchbench.report.board_tables import difference_table
 from benchbench.report.page.cells import PageTable, planned_table, table_of
 from benchbench.report.page.standings import fold_scores, region_scores, standings
-from benchbench.report.reproduction_page import count_verdicts, reason_lines, title_of
+from benchbench.report.reproduction_page import count_verdicts, new_sentences, reason_lines, title_of
 from benchbench.results.folder import ResultsFolder
 from benchbench.spec.reported import PrintedTable
 from benchbench.statistics import EQUAL_DIGITS, Friedman, friedman
@@ -89,6 +89,8 @@ class ReproductionSection:
     """A printed table next to the measured one."""
 
     title: str
+    about: str
+    """Sentences on the document; '' where the table before has the same ones."""
     printed: PrintedTable
     table: SideBySide
     count: str
@@ -206,10 +208,12 @@ def cost_tables(results: Results) -> tuple[PageTable, PageTable]:
 def reproduction_sections(reproductions: Sequence[Reproduction]) -> list[ReproductionSection]:
     """Return every printed table with the measured numbers."""
     sections = []
-    for number, reproduction in enumerate(reproductions, start=1):
+    pairs = zip(reproductions, new_sentences(reproductions), strict=True)
+    for number, (reproduction, about) in enumerate(pairs, start=1):
         table = side_by_side(reproduction)
         section = ReproductionSection(
             title=f"Table {number}: {title_of(reproduction.printed)}",
+            about=about,
             printed=reproduction.printed,
             table=table,
             count=count_verdicts(reproduction),
