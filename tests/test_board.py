@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from handmade import (
     FOLD_0,
@@ -21,6 +23,7 @@ from handmade import (
 )
 
 from benchbench.comparison.board import Board, boards
+from benchbench.comparison.verdict import kind_of, missing, verdict
 from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import DRAWS, Interval, Unknown
 from benchbench.tables.leaderboard import leaderboard
@@ -47,57 +50,54 @@ def test_rows_are_ordered_from_the_best_with_the_means_of_the_summary(tmp_path: 
         assert interval.low < board.means[name] < interval.high
 
 
-def test_models_that_are_not_separable_share_a_tier(tmp_path: Path) -> None:
+def test_ranks_follow_from_the_differences_that_are_shown(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "same": 0.1, "worse": 0.0}))
-    assert board.tiers == {"one": "1-2", "same": "1-2", "worse": "3"}
-    assert board.verdict.headline == "one and same are tied for the first place on discs and better than worse"
-    assert board.verdict.grounds.startswith("to same: dice +0.0000 [+0.0000, +0.0000]")
+    assert board.ranks == {"one": (1, 2), "same": (1, 2), "worse": (3, 3)}
+    assert (
+        board.verdict.headline
+        == "one has the best mean on discs: equivalent within 0.01 to same, better than worse"
+    )
+    assert board.verdict.grounds.startswith("to same: dice +0.0000 [-0.0000, +0.0000]")
     assert board.family == "Holm over 3 comparisons: the 3 pairs of models on discs by dice"
     assert "p(Holm, 3 pairs) = 1.0000" in board.verdict.grounds
 
 
-def test_the_evidence_is_of_the_best_model_that_is_not_separable_from_the_leader(tmp_path: Path) -> None:
+def test_the_evidence_is_of_the_best_model_that_is_undecided(tmp_path: Path) -> None:
     folder = graded(tmp_path, {"one": 0.2, "near": 0.2, "third": 0.2})
-    end(folder, key("near", 0), scans(0, better=0.19))
-    end(folder, key("third", 0), scans(0, better=0.18))
+    end(folder, key("near", 0), scans(0, better=0.1))
+    end(folder, key("third", 0), scans(0, better=0.0))
     board = board_of(folder)
-    assert board.verdict.headline == "one leads on discs and is not separable from near, third"
+    assert board.verdict.headline.startswith(
+        "one has the best mean on discs: undecided against near, third (near: "
+    )
+    assert "60 patients in 5 folds; " in board.verdict.headline
     assert board.verdict.grounds.startswith("to near: ")
 
 
 @pytest.mark.parametrize(
     ("models", "headline"),
     [
-        ({"a": 0.1, "b": 0.1}, "a and b are tied on discs"),
-        ({"a": 0.1, "b": 0.1, "c": 0.1}, "a, b, c are tied on discs"),
-        (
-            {"a": 0.1, "b": 0.1, "c": 0.099},
-            "a and b are tied for the first place on discs and not separable from c",
-        ),
+        ({"a": 0.1, "b": 0.1}, "a and b are equivalent within 0.01 on discs"),
+        ({"a": 0.1, "b": 0.1, "c": 0.1}, "a has the best mean on discs: equivalent within 0.01 to b, c"),
     ],
 )
-def test_equal_means_are_a_tie(tmp_path: Path, models: dict[str, float], headline: str) -> None:
-    folder = graded(tmp_path, models)
-    if models.get("c") == 0.099:
-        for fold in range(N_FOLDS):
-            end(folder, key("c", fold), scans(fold, better=0.1 if fold else 0.08))
-    board = board_of(folder)
+def test_equal_models_are_equivalent(tmp_path: Path, models: dict[str, float], headline: str) -> None:
+    board = board_of(graded(tmp_path, models))
     assert board.verdict.headline == headline
-    assert "leads" not in str(board.verdict)
 
 
-def test_scores_that_are_all_zero_are_a_tie_on_the_leaderboard_too(tmp_path: Path) -> None:
+def test_scores_that_are_all_zero_share_a_rank_on_the_leaderboard(tmp_path: Path) -> None:
     keys = [key(model, fold) for model in ("both", "plain") for fold in (0, 1)]
     folder = plan(tmp_path, keys, metrics=["dice"])
     for run in keys:
         end(folder, run, {f"{case}{run.fold}": {"disc": [(0, 0, 3, 7)]} for case in "abcd"})
     board = board_of(folder)
-    assert board.verdict.headline == "both and plain are tied on discs"
-    assert board.tiers == {"both": "1-2", "plain": "1-2"}
+    assert board.verdict.headline == "both and plain are equivalent within 0.01 on discs"
+    assert board.ranks == {"both": (1, 2), "plain": (1, 2)}
     assert list(leaderboard(read_results(folder))["rank"]) == [1, 1]
 
 
-def test_a_leader_separable_from_all_others_is_called_better(tmp_path: Path) -> None:
+def test_a_leader_shown_to_differ_from_all_others_is_called_better(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2, "two": 0.1, "three": 0.0}))
     assert board.verdict.headline == "one is better than two, three on discs"
     assert board.verdict.grounds.startswith("to two: dice +0.0")
@@ -107,8 +107,7 @@ def test_a_leader_separable_from_all_others_is_called_better(tmp_path: Path) -> 
 def test_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.2}))
     assert str(board.verdict) == "one is the only model on discs, with nothing to compare it to"
-    assert (list(board.comparisons), board.tiers) == ([], {"one": "1"})
-    assert isinstance(board.stability, Unknown)
+    assert (list(board.comparisons), board.ranks) == ([], {"one": (1, 1)})
 
 
 def test_distances_are_ranked_from_the_lowest(tmp_path: Path) -> None:
@@ -156,6 +155,51 @@ def test_cases_undefined_for_one_row_only_are_left_out_of_all_rows_and_counted(t
 def test_the_ratio_of_tested_to_trained_patients_follows_from_folds_and_validation(tmp_path: Path) -> None:
     # of five folds one is tested, and four fifths of the other four are trained on
     assert board_of(graded(tmp_path, {"one": 0.1})).test_over_train == pytest.approx(1 / (4 * 0.8))
+
+
+def test_the_smallest_difference_that_matters_is_that_of_the_benchmark_file(tmp_path: Path) -> None:
+    folder = graded(tmp_path, {"one": 0.1, "two": 0.1})
+    change_manifest(folder, delta={"dice": 0.05})
+    board = board_of(folder)
+    assert board.rope == 0.05
+    assert board.verdict.headline == "one and two are equivalent within 0.05 on discs"
+
+
+def test_a_model_that_is_not_worse_and_costs_less_is_named(tmp_path: Path) -> None:
+    folder = graded(tmp_path, {"big": 0.1, "small": 0.1})
+    for fold in range(N_FOLDS):
+        end(folder, key("big", fold), scans(fold, better=0.1, seed=3), cost={"gmacs_per_case": 40.0})
+        end(folder, key("small", fold), scans(fold, better=0.1, seed=fold), cost={"gmacs_per_case": 4.0})
+    (pair,) = board_of(folder).comparisons
+    alike = replace(pair, p_holm=0.3, p_holm_equivalent=0.2, p_first_not_worse=0.001, p_second_not_worse=0.001)
+    costs = {"big": 40.0, "small": 4.0}
+    assert board_of(folder).costs == costs
+    assert kind_of(alike, costs) == "cheaper"
+    text = verdict(alike, metric="dice", dataset="discs", seeds=1, costs=costs)
+    assert text.startswith(
+        "small is not worse than big by more than 0.01 on discs, and cheaper (4 instead of 40 GMACs per case): dice"
+    )
+    assert kind_of(alike, {"big": 4.0, "small": 4.0}) == "undecided"
+    assert kind_of(replace(alike, p_first_not_worse=0.5, p_second_not_worse=0.5), costs) == "undecided"
+
+
+def test_an_undecided_pair_says_what_would_decide_it(tmp_path: Path) -> None:
+    folder = graded(tmp_path, {"one": 0.1, "two": 0.1})
+    for fold in range(N_FOLDS):
+        end(folder, key("two", fold), scans(fold, better=0.1, seed=9))
+    (pair,) = board_of(folder).comparisons
+    wide = replace(
+        pair,
+        p=0.3,
+        p_holm=0.3,
+        p_holm_equivalent=0.3,
+        noise=replace(pair.noise, patients=np.array(0.01), folds=np.array(0.01)),
+    )
+    text = missing(wide)
+    assert text.startswith("60 patients in 5 folds; about ")
+    assert "would show a difference of 0.01" in text
+    few = replace(pair, p=Unknown("4 patients are too few for a test; 6 are the least"), p_holm=0.3)
+    assert missing(few) == "4 patients are too few for a test; 6 are the least"
 
 
 def test_many_pairs_are_resampled_less_often(tmp_path: Path) -> None:

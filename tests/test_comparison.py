@@ -15,7 +15,7 @@ from benchbench.comparison import compare_results
 from benchbench.comparison.board import boards
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.results.folder import ResultsFolder
-from benchbench.statistics import Interval, Unknown
+from benchbench.statistics import Interval
 from benchbench.tables.results import read_results
 
 
@@ -30,7 +30,7 @@ def test_a_better_model_is_named_with_all_the_evidence(tmp_path: Path) -> None:
     (outcome,) = compare_results("grand", "plain", results=folder.path)
     assert list(outcome.comparisons) == ["dice", "iou"]
     dice = outcome.comparisons["dice"]
-    assert dice.is_separable
+    assert dice.is_decided
     assert (dice.n, dice.folds, dice.wins) == (60, 5, 60)
     assert dice.difference == pytest.approx(0.1, abs=0.005)
     assert outcome.verdict.startswith("grand is better than plain on discs: dice +0.0")
@@ -83,20 +83,21 @@ def test_a_pair_has_the_same_p_in_a_comparison_as_on_the_page(tmp_path: Path) ->
         assert "p(Holm, 3 pairs) " in outcome.verdict
 
 
-def test_equal_models_are_tied_and_the_verdict_has_the_detectable_difference(tmp_path: Path) -> None:
+def test_equal_models_are_equivalent_and_the_verdict_has_the_detectable_difference(tmp_path: Path) -> None:
     folder = results(tmp_path / "b", 0.0)
     (outcome,) = compare_results("grand", "plain", results=folder.path)
-    assert outcome.verdict.startswith("grand and plain are tied on discs: dice +0.0000 [+0.0000, +0.0000]")
+    assert outcome.verdict.startswith(
+        "grand and plain are equivalent within 0.01 on discs: dice +0.0000 [-0.0000, +0.0000]"
+    )
     assert "a difference of 0.0000 would be detected with 80 % power" in outcome.verdict
     assert outcome.comparisons["dice"].ties == 60
 
 
-def test_few_patients_have_no_interval_and_no_verdict(tmp_path: Path) -> None:
+def test_few_patients_are_undecided(tmp_path: Path) -> None:
     folder = two_models(tmp_path / "b")
     (outcome,) = compare_results("grand", "plain", results=folder.path, metrics=["dice"])
-    assert isinstance(outcome.comparisons["dice"].interval, Unknown)
-    assert "not separable on discs" in outcome.verdict
-    assert "no interval: 6 patients are too few for an interval; 20 are the least" in outcome.verdict
+    assert isinstance(outcome.comparisons["dice"].interval, Interval)
+    assert outcome.verdict.startswith("grand and plain on discs: undecided: 6 patients in 2 folds; ")
 
 
 def test_the_same_model_in_two_folders_is_compared_with_its_recipe(tmp_path: Path) -> None:

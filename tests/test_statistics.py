@@ -16,7 +16,9 @@ from scipy import stats
 from benchbench.errors import IncompatibleError
 from benchbench.statistics import (
     Comparison,
+    Design,
     Interval,
+    PairTest,
     Panel,
     Unknown,
     adjust,
@@ -24,6 +26,7 @@ from benchbench.statistics import (
     compare,
     compare_all,
     corrected_t,
+    detectable_difference,
     family_of,
     friedman,
     holm,
@@ -33,12 +36,11 @@ from benchbench.statistics import (
     median_interval,
     probability_of_a_false_claim,
     rank_biserial,
-    rank_stability,
+    rank_intervals,
     resampled_means,
     sign_flips,
     standard_error,
     tau_b,
-    tiers,
     wilcoxon,
 )
 
@@ -258,7 +260,7 @@ def test_equal_models_have_no_difference() -> None:
     given = panel(np.full(60, 0.5), np.full(60, 0.5))
     result = compare(given, "a", "b", rope=0.01)
     assert (result.difference, result.wins, result.ties, result.losses, result.better) == (0, 0, 60, 0, "")
-    assert not result.is_separable
+    assert (result.is_decided, result.is_equivalent, result.p) == (False, True, 1)
 
 
 def test_too_few_pairs_give_no_test() -> None:
@@ -335,7 +337,7 @@ def test_a_clear_difference_is_separable_in_the_direction_of_the_metric() -> Non
         given.patient_means[0], given.patient_means[0] + 0.02 + np.random.default_rng(3).normal(0, 0.01, 100)
     )
     result = compare(shifted, "b", "a", rope=0.01)
-    assert result.is_separable
+    assert result.is_decided
     assert (result.better, result.n, result.folds) == ("b", 100, 5)
     assert result.wins + result.ties + result.losses == 100
     assert result.wins > 90
@@ -350,7 +352,7 @@ def test_exchanging_the_models_changes_only_signs() -> None:
     given = noisy(60, models=2)
     there, back = compare(given, "a", "b", rope=0.01), compare(given, "b", "a", rope=0.01)
     assert there.difference == -back.difference
-    assert (there.p_wilcoxon, there.p_folds) == (back.p_wilcoxon, back.p_folds)
+    assert (there.p, there.p_wilcoxon, there.p_folds) == (back.p, back.p_wilcoxon, back.p_folds)
     assert (there.wins, there.losses) == (back.losses, back.wins)
     assert there.smallest_detectable == pytest.approx(back.smallest_detectable)
     assert isinstance(there.interval, Interval)
@@ -358,11 +360,11 @@ def test_exchanging_the_models_changes_only_signs() -> None:
     assert there.interval[:2] == pytest.approx((-back.interval.high, -back.interval.low), abs=0.003)
 
 
-def test_the_smallest_detectable_difference_has_a_power_of_80_percent() -> None:
+def test_the_smallest_detectable_difference_is_that_of_the_design() -> None:
     given = noisy(100, models=2)
-    error = (given.fold_means[0] - given.fold_means[1]).std(ddof=1) / math.sqrt(5)
-    expected = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) * error
-    assert compare(given, "a", "b", rope=0.01, draws=500).smallest_detectable == pytest.approx(expected)
+    result = compare(given, "a", "b", rope=0.01, draws=500)
+    expected = detectable_difference(result.components, Design(100, 5, 1))
+    assert result.smallest_detectable == pytest.approx(expected)
 
 
 def test_one_fold_with_the_opposite_sign_prevents_a_claim() -> None:
@@ -370,39 +372,103 @@ def test_one_fold_with_the_opposite_sign_prevents_a_claim() -> None:
     result = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01)
     assert isinstance(result.p_wilcoxon, float)
     assert result.p_wilcoxon < 0.001
-    assert not result.is_separable
+    assert not result.is_decided
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"interval": Interval(-0.01, 0.2)},
-        {"interval": Unknown("few patients")},
-        {"p_holm": 0.05},
-        {"p_holm": Unknown("few patients")},
-        {"p_folds": 0.05},
-        {"p_folds": Unknown("one fold")},
-    ],
-)
-def test_a_claim_needs_interval_adjusted_test_and_test_over_folds(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"p_holm": 0.05}, {"p_holm": Unknown("few patients")}, {"difference": 0.0}])
+def test_a_claim_needs_a_difference_and_a_small_adjusted_p(change: dict[str, Any]) -> None:
     claim = compare(shifted(0.9, 0.8), "a", "b", rope=0.01, draws=500)
-    assert claim.is_separable
-    assert not replace(claim, **change).is_separable
+    assert claim.is_decided
+    assert not replace(claim, **change).is_decided
 
 
-def test_a_difference_that_overlapping_training_sets_can_explain_is_not_claimed() -> None:
-    # between folds the standard deviation is 0.019: t is 3.5, and 2.3 once corrected; 2.8 is needed
-    by_fold = np.repeat([0.005, 0.055, 0.02, 0.04, 0.03], 40)
-    difference = by_fold + np.random.default_rng(0).normal(0, 0.002, 200)
-    comparison = compare(panel(difference, np.zeros(200)), "a", "b", rope=0.01, draws=2000)
-    assert isinstance(comparison.interval, Interval)
-    assert comparison.interval.low > 0
-    assert comparison.p_holm < 0.001  # type: ignore[operator]
-    assert comparison.p_folds == pytest.approx(0.08, abs=0.01)
-    assert not comparison.is_separable
+def test_twelve_wins_of_twelve_by_a_large_difference_are_a_claim() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(0.85, 0.05, 12), generator.normal(0.45, 0.05, 12)
+    for folds in (1, 2, 3, 5):
+        result = compare(panel(first, second, folds=folds), "a", "b", rope=0.01, draws=500)
+        assert (result.wins, result.is_decided, result.better) == (12, True, "a")
 
 
-# families and tiers
+def test_five_patients_decide_nothing() -> None:
+    result = compare(panel([0.9] * 5, [0.1] * 5), "a", "b", rope=0.01, draws=500)
+    assert result.p == Unknown("5 patients are too few for a test; 6 are the least")
+    assert not result.is_decided
+    assert isinstance(result.interval, Unknown)
+    assert isinstance(result.smallest_detectable, Unknown)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.004, 0.012])
+def test_equivalence_is_two_one_sided_tests_as_in_statsmodels(shift: float) -> None:
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    difference = np.random.default_rng(1).normal(0, 0.02, 60)
+    difference += shift - difference.mean()
+    folds = np.sort(np.arange(60) % 5)
+    spread = difference - np.array([difference[folds == fold].mean() for fold in range(5)])[folds] + shift
+    result = compare(panel(0.8 + spread, np.full(60, 0.8)), "a", "b", rope=0.01, draws=500)
+    p, lower, upper = DescrStatsW(spread.round(9)).ttost_mean(-0.01, 0.01)
+    assert result.p_equivalent == pytest.approx(p, rel=1e-5)
+    assert (result.p_first_not_worse, result.p_second_not_worse) == pytest.approx((lower[1], upper[1]), rel=1e-5)
+    assert result.is_equivalent == (shift < 0.01)
+
+
+def test_a_model_is_not_worse_in_the_direction_of_the_metric() -> None:
+    better = np.random.default_rng(2).normal(0.05, 0.01, 60)
+    as_score = compare(panel(0.8 + better, np.full(60, 0.8)), "a", "b", rope=0.01, draws=500)
+    assert as_score.not_worse == ("a",)
+    as_distance = compare(panel(0.8 + better, np.full(60, 0.8), lower=True), "a", "b", rope=0.01, draws=500)
+    assert as_distance.not_worse == ("b",)
+
+
+def test_the_probability_of_a_win_on_a_new_patient_has_wilson_s_interval() -> None:
+    signs = np.array([1.0] * 15 + [-1.0] * 5)[np.random.default_rng(1).permutation(20)]
+    result = compare(panel(0.5 + 0.1 * signs, np.full(20, 0.5), folds=1), "a", "b", rope=0.01, draws=500)
+    assert result.p_new_patient == 0.75
+    # 15 of 20 by Wilson: [0.531, 0.888]; the t distribution of 19 degrees of freedom makes it wider
+    assert isinstance(result.new_patient, Interval)
+    assert result.new_patient.low == pytest.approx(0.531, abs=0.03)
+    assert result.new_patient.high == pytest.approx(0.888, abs=0.03)
+
+
+def test_seeds_that_agree_add_evidence() -> None:
+    generator = np.random.default_rng(0)
+    patients = generator.normal(0, 0.02, 60)
+    folds = np.sort(np.arange(60) % 5)
+
+    def seeds(n: int) -> Panel:
+        noise = np.random.default_rng(5).normal(0, 0.02, (n, 5))[:, folds]
+        values = np.stack([0.8 + patients + noise, np.full((n, 60), 0.79)], axis=1)
+        return replace(panel(*values.mean(0)), by_seed=values)
+
+    widths = []
+    for n in (2, 10):
+        result = compare(seeds(n), "a", "b", rope=0.01, draws=500)
+        assert result.design.seeds == n
+        assert isinstance(result.interval, Interval)
+        widths.append(result.interval.high - result.interval.low)
+    assert widths[1] < 0.6 * widths[0]
+
+
+def test_a_panel_keeps_the_seeds_of_every_model() -> None:
+    rows = [
+        row(model, fold, patient, 0.1 * seed + (model == "b"), seed=seed, case=f"{patient}{number}")
+        for model, seeds in (("a", (0, 1)), ("b", (3, 4)))
+        for seed in seeds
+        for fold, patient in ((0, "x"), (1, "y"))
+        for number in range(2)
+    ]
+    result = make_panel(pd.DataFrame(rows))
+    # two cases a patient: seeds 0 and 1 of a, 3 and 4 of b
+    assert result.seed_sums[:, 0, 0].tolist() == pytest.approx([0.0, 0.2])
+    assert result.seed_sums[:, 1, 0].tolist() == pytest.approx([2.6, 2.8])
+    assert result.seed_sums.mean(axis=0) == pytest.approx(result.sums)
+    assert result.of(["b"]).seed_sums[:, 0] == pytest.approx(result.seed_sums[:, 1])
+    uneven = [line for line in rows if line["seed"] != 4]
+    assert make_panel(pd.DataFrame(uneven)).by_seed is None
+
+
+# families and ranks
 
 
 def test_holm_equals_hand_computed_values() -> None:
@@ -422,7 +488,7 @@ def test_all_pairs_by_one_metric_are_one_family() -> None:
     assert [(pair.first, pair.second) for pair in result["dice"]] == [("b", "c"), ("b", "a"), ("c", "a")]
     assert [(pair.first, pair.second) for pair in result["hd95_mm"]] == [("a", "c"), ("a", "b"), ("c", "b")]
     for pairs in result.values():
-        plain: list[Any] = [pair.p_wilcoxon for pair in pairs]
+        plain: list[Any] = [pair.p for pair in pairs]
         adjusted: list[Any] = [pair.p_holm for pair in pairs]
         assert adjusted == pytest.approx(holm(plain))
         assert {pair.family_size for pair in pairs} == {3}
@@ -432,9 +498,10 @@ def test_all_pairs_by_one_metric_are_one_family() -> None:
 
 def test_pairs_that_are_not_compared_belong_to_the_family_too() -> None:
     pair = compare(shifted(0.8, 0.81, n=20), "a", "b", rope=0.01, draws=100)
-    p = pair.p_wilcoxon
+    p = pair.p
     assert isinstance(p, float)
-    (adjusted,) = adjust([pair], others=[0.9, Unknown("few patients"), 0.8])
+    few = Unknown("few patients")
+    (adjusted,) = adjust([pair], others=[PairTest(0.9, 1.0), PairTest(few, few), PairTest(0.8, 1.0)])
     assert (adjusted.p_holm, adjusted.family_size) == (pytest.approx(3 * p), 4)
     (alone,) = adjust([pair])
     assert (alone.p_holm, alone.family_size) == (p, 1)
@@ -453,30 +520,23 @@ def test_means_that_only_a_rounding_error_separates_are_equal() -> None:
     pair = compare(panel(values, np.array(values) + 1e-16), "a", "b", rope=0.01, draws=100)
     assert (pair.better, pair.ties, pair.p_wilcoxon) == ("", 30, 1.0)
     assert compare(panel(values, shuffled), "a", "b", rope=0.01, draws=100).better == ""
-    stability = rank_stability(panel(values, np.array(values) - 1e-16), draws=100)
-    assert not isinstance(stability, Unknown)
-    assert stability.ranks == (1, 1)
 
 
-def comparison(first: str, second: str, *, separable: bool) -> Comparison:
-    given = shifted(0.9, 0.8 if separable else 0.9)
+def comparison(first: str, second: str, *, differ: bool) -> Comparison:
+    given = shifted(0.9, 0.8 if differ else 0.9)
     result = compare(given, "a", "b", rope=0.01, draws=500)
-    assert result.is_separable == separable
+    assert result.is_decided == differ
     return Comparison(**{**vars(result), "first": first, "second": second})
 
 
-def test_models_not_separable_from_the_best_share_its_tier() -> None:
-    order = shifted(0.9, 0.89, 0.8, 0.79, n=20)
+def test_a_model_ranks_below_all_shown_better_and_above_all_shown_worse() -> None:
     apart = {("a", "c"), ("a", "d"), ("b", "d")}
-    pairs = [comparison(*pair, separable=pair in apart) for pair in itertools.combinations("abcd", 2)]
-    assert tiers(order, pairs) == {"a": "1-2", "b": "1-2", "c": "3-4", "d": "3-4"}
-    assert tiers(order, [comparison(*pair, separable=True) for pair in itertools.combinations("abcd", 2)]) == {
-        "a": "1",
-        "b": "2",
-        "c": "3",
-        "d": "4",
-    }
-    assert tiers(order, []) == dict.fromkeys("abcd", "1-4")
+    pairs = [comparison(*pair, differ=pair in apart) for pair in itertools.combinations("abcd", 2)]
+    # a beats c and d, b beats d: a 1 to 4 - 2, b 1 to 4 - 1, c 1 + 1 to 4, d 1 + 2 to 4
+    assert rank_intervals("abcd", pairs) == {"a": (1, 2), "b": (1, 3), "c": (2, 4), "d": (3, 4)}
+    all_apart = [comparison(*pair, differ=True) for pair in itertools.combinations("abcd", 2)]
+    assert [str(ranks) for ranks in rank_intervals("abcd", all_apart).values()] == ["1", "2", "3", "4"]
+    assert [str(ranks) for ranks in rank_intervals("abcd", []).values()] == ["1-4"] * 4
 
 
 # several datasets
@@ -505,37 +565,6 @@ def test_friedman_needs_five_datasets_and_three_models() -> None:
 
 
 # ranks
-
-
-def test_ranks_of_clearly_different_models_are_certain() -> None:
-    result = rank_stability(shifted(0.7, 0.9, 0.8))
-    assert not isinstance(result, Unknown)
-    assert result.models == ("b", "c", "a")
-    assert result.ranks == result.low == result.high == (1, 2, 3)
-    assert result.shares.tolist() == np.eye(3).tolist()
-    assert (result.p_same_winner, result.tau) == (1, (1, 1, 1))
-
-
-def test_either_of_two_equal_models_may_win() -> None:
-    result = rank_stability(noisy(100, models=2, seed=5))
-    assert not isinstance(result, Unknown)
-    assert 0.4 < result.p_same_winner < 0.999
-    assert (result.low, result.high) == ((1, 1), (2, 2))
-    assert result.shares.sum(1).tolist() == pytest.approx([1, 1])
-    equal = rank_stability(panel(*[np.random.default_rng(0).normal(size=30)] * 2))
-    assert not isinstance(equal, Unknown)
-    assert (equal.models, equal.ranks, equal.p_same_winner) == (("a", "b"), (1, 1), 1)
-
-
-def test_the_model_with_the_lowest_distance_is_first() -> None:
-    result = rank_stability(shifted(7, 9, 8, lower=True))
-    assert not isinstance(result, Unknown)
-    assert result.models == ("a", "c", "b")
-
-
-def test_few_patients_or_one_model_give_no_rank_stability() -> None:
-    assert isinstance(rank_stability(noisy(19, models=2)), Unknown)
-    assert isinstance(rank_stability(noisy(60)), Unknown)
 
 
 @settings(deadline=None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchbench.statistics import Comparison, Interval, Unknown
 
 
-_TESTS = ("p", "p(Holm)", "p(folds)", "rank-biserial", "better/same/worse")
+_TESTS = ("p", "p(Holm)", "p(equivalent)", "rank-biserial", "better/same/worse")
 _UNKNOWN = "-"
 _LEAST_P = 0.0001  # with four decimals, smaller ones would be printed as 0
 _COLUMNS = ("difference", "95 % interval", "wins/ties/losses", *_TESTS)
@@ -67,9 +67,9 @@ def _cells(comparison: Comparison) -> list[str]:
         f"{comparison.difference:+.4f}",
         _format_interval(comparison.interval),
         f"{comparison.wins}/{comparison.ties}/{comparison.losses}",
-        _format_p(comparison.p_wilcoxon),
+        _format_p(comparison.p),
         _format_p(comparison.p_holm),
-        _format_p(comparison.p_folds),
+        _format_p(comparison.p_holm_equivalent),
         f"{comparison.rank_biserial:+.2f}",
         "/".join(f"{share:.2f}" for share in comparison.rope),
     ]

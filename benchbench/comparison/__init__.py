@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchbench.comparison.case_scores import case_scores
-from benchbench.comparison.design import rope_of, test_over_train
+from benchbench.comparison.design import costs_of, test_over_train
 from benchbench.comparison.other_pairs import OtherPairs
 from benchbench.comparison.recipes import Difference, differences
 from benchbench.comparison.sides import Pair, Side, match_sides
@@ -17,7 +17,8 @@ from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_lower_better
-from benchbench.statistics import Comparison, Panel, Unknown, adjust, compare, family_of, make_panel
+from benchbench.spec.statistics import delta_of
+from benchbench.statistics import Comparison, PairTest, Panel, adjust, compare, family_of, make_panel
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.tables.summaries import columns_of
@@ -45,6 +46,8 @@ class Outcome:
     seeds: int
     """Seeds of each fold; those of the side that has fewer."""
     notes: tuple[str, ...]
+    costs: Mapping[str, float]
+    """Model -> billions of multiply-adds for a case, where they are known."""
     recipe: tuple[Difference, ...]
     """Differences between the recipes of the two sides."""
 
@@ -52,7 +55,7 @@ class Outcome:
     def verdict(self) -> str:
         """The verdict by the first metric, in one line."""
         metric, comparison = next(iter(self.comparisons.items()))
-        return verdict(comparison, metric=metric, dataset=self.dataset, seeds=self.seeds)
+        return verdict(comparison, metric=metric, dataset=self.dataset, seeds=self.seeds, costs=self.costs)
 
 
 def compare_results(
@@ -98,6 +101,7 @@ def _outcomes(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> Iterat
                 family=_describe_family(one.dataset, by_pair[number]),
                 seeds=min(len(one.seeds), len(other.seeds)),
                 notes=tuple(_notes(one, other)),
+                costs=costs_of({one.label: one.records, other.label: other.records}),
                 recipe=tuple(differences(one.records, other.records)),
             )
 
@@ -108,11 +112,17 @@ def _compare(pairs: Sequence[Pair], panels: Mapping[PanelKey, Panel]) -> dict[Pa
     for one, _ in pairs:
         ratios.append(test_over_train(one.records[0], folds=len(one.folds)))
     families: dict[Question, dict[PanelKey, Comparison]] = {}
-    others: dict[Question, list[float | Unknown]] = {}
+    others: dict[Question, list[PairTest]] = {}
     find_others = OtherPairs()
     for (number, column), panel in panels.items():
         one, other = pairs[number]
-        comparison = compare(panel, one.label, other.label, rope=rope_of(column), test_over_train=max(ratios))
+        comparison = compare(
+            panel,
+            one.label,
+            other.label,
+            rope=delta_of(column, one.results.manifest.delta),
+            test_over_train=max(ratios),
+        )
         p_values = find_others.p_values(one, other, column)
         # pairs that share no board are compared with each other only
         question = (one.dataset, column, -1 if p_values is None else number)

@@ -10,24 +10,24 @@ from typing import NamedTuple
 import pandas as pd
 
 from benchbench.comparison.case_scores import case_scores, keep_common_cases
-from benchbench.comparison.design import rope_of, test_over_train
+from benchbench.comparison.design import costs_of, test_over_train
 from benchbench.comparison.verdict import Verdict, board_verdict
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.protocol import EmptyPolicy
+from benchbench.spec.statistics import delta_of
 from benchbench.statistics import (
     DRAWS,
     EQUAL_DIGITS,
     Comparison,
     Interval,
     Panel,
-    RankStability,
+    RankInterval,
     Unknown,
     compare_all,
     family_of,
     make_panel,
     mean_interval,
-    rank_stability,
-    tiers,
+    rank_intervals,
 )
 from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.rows import Row, rows_of
@@ -54,6 +54,10 @@ class Board:
     """The scores of the rows, in the same order."""
     seeds: int
     """Seeds of the row with the fewest."""
+    rope: float
+    """The smallest difference that matters in practice, in the metric's own unit."""
+    costs: Mapping[str, float]
+    """Label -> billions of multiply-adds for a case, where they are known."""
     test_over_train: float
     """Ratio of tested to trained patients in one fold."""
     notes: tuple[str, ...]
@@ -63,11 +67,6 @@ class Board:
     def means(self) -> Mapping[str, float]:
         """Label -> mean over all cases."""
         return dict(zip(self.panel.models, self.panel.means.tolist(), strict=True))
-
-    @property
-    def rope(self) -> float:
-        """The largest difference that does not matter in practice, in the metric's own unit."""
-        return rope_of(self.metric)
 
     @property
     def draws(self) -> int:
@@ -100,20 +99,20 @@ class Board:
         return family_of(len(self.comparisons), metric=self.metric, dataset=self.dataset)
 
     @cached_property
-    def tiers(self) -> Mapping[str, str]:
-        """Label -> the places of its tier, such as 1-3."""
-        return tiers(self.panel, self.comparisons)
-
-    @cached_property
-    def stability(self) -> RankStability | Unknown:
-        """The ranks that other patients and folds would have given."""
-        return rank_stability(self.panel)
+    def ranks(self) -> Mapping[str, RankInterval]:
+        """Label -> the ranks that it may have; all intervals hold together with a probability of 95 %."""
+        return rank_intervals(list(self.rows), self.comparisons)
 
     @property
     def verdict(self) -> Verdict:
         """The verdict on the first row."""
         return board_verdict(
-            list(self.rows), self.comparisons, metric=self.metric, dataset=self.dataset, seeds=self.seeds
+            list(self.rows),
+            self.comparisons,
+            metric=self.metric,
+            dataset=self.dataset,
+            seeds=self.seeds,
+            costs=self.costs,
         )
 
 
@@ -207,6 +206,8 @@ def _make_board(
         rows={label: rows_by_label[label] for label in order},
         panel=panel.of(order),
         seeds=min(row.n_seeds for row in rows),
+        rope=delta_of(basis.metric, results.manifest.delta),
+        costs=costs_of({row.label: row.records(results) for row in rows}),
         test_over_train=max(ratios),
         notes=tuple(notes),
     )

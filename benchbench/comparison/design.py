@@ -1,19 +1,12 @@
-"""Inputs to the statistics that follow from the metric and from the design of the benchmark."""
+"""Inputs to the statistics that follow from the design of the benchmark."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
 from benchbench.results.record import Record
-from benchbench.spec.metric_names import is_lower_better
-
-_ROPE = 0.01
-_ROPE_DISTANCE = 1.0  # mm or pixels
-
-
-def rope_of(metric: str) -> float:
-    """Return half the width of the region of practical equivalence, in the metric's own unit."""
-    if is_lower_better(metric):
-        return _ROPE_DISTANCE
-    return _ROPE
 
 
 def test_over_train(record: Record, *, folds: int) -> float:
@@ -29,3 +22,14 @@ def test_over_train(record: Record, *, folds: int) -> float:
         return float(tested) / ((1 - float(tested)) * (1 - validation))
     n_train_folds = max(n_folds - 1, 1) * (1 - validation)
     return 1 / n_train_folds
+
+
+def costs_of(records: Mapping[str, Sequence[Record]]) -> dict[str, float]:
+    """Return label -> billions of multiply-adds for a case, the mean over its runs; unknown ones are left out."""
+    costs: dict[str, float] = {}
+    for label, of_label in records.items():
+        per_run = [record.cost.get("gmacs_per_case") for record in of_label]
+        known = [cost for cost in per_run if cost is not None]
+        if known and len(known) == len(per_run):
+            costs[label] = float(np.mean(known))
+    return costs

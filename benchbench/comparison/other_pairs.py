@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from benchbench.comparison.board import Board, boards, panel_of
 from benchbench.comparison.sides import Side
-from benchbench.statistics import Panel, Unknown, patient_differences, wilcoxon
+from benchbench.spec.statistics import delta_of
+from benchbench.statistics import PairTest, Panel, quick_test
 from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.summaries import columns_of
 
@@ -19,8 +20,8 @@ class OtherPairs:
         self._boards: dict[int, list[Board]] = {}
         """Identity of the results -> boards."""
 
-    def p_values(self, one: Side, other: Side, metric: str) -> list[float | Unknown] | None:
-        """Return p of the signed-rank test of every other pair on the board; None if the sides share no board."""
+    def p_values(self, one: Side, other: Side, metric: str) -> list[PairTest] | None:
+        """Return the p-values of every other pair on the board; None if the sides share no board."""
         if one.results is not other.results:
             return None
         board = self._find_board(one, other)
@@ -28,7 +29,8 @@ class OtherPairs:
             return None
         labels = {label for label, row in board.rows.items() if row.group in {one.group, other.group}}
         panel = _panel(one.results, board, metric)
-        return [] if panel is None else list(_p_values(panel, labels))
+        delta = delta_of(metric, one.results.manifest.delta)
+        return [] if panel is None else list(_p_values(panel, labels, delta=delta))
 
     def _find_board(self, one: Side, other: Side) -> Board | None:
         results = one.results
@@ -57,7 +59,7 @@ def _panel(results: Results, board: Board, metric: str) -> Panel | None:
     return panel
 
 
-def _p_values(panel: Panel, labels: set[str]) -> Iterator[float | Unknown]:
+def _p_values(panel: Panel, labels: set[str], *, delta: float) -> Iterator[PairTest]:
     for pair in itertools.combinations(panel.models, 2):
         if set(pair) != labels:
-            yield wilcoxon(patient_differences(panel.of(pair)))
+            yield quick_test(panel, *pair, delta=delta)

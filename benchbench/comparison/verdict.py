@@ -1,15 +1,17 @@
-"""The verdict of a comparison in one line."""
+"""The verdict of a comparison in one line: better, equivalent, not worse and cheaper, or undecided."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from benchbench.spec.metric_names import is_lower_better
-from benchbench.statistics import Comparison, Unknown
+from benchbench.statistics import Comparison, Unknown, needed_designs
 from benchbench.words import count
 
 _MOST_LABELS = 4  # in a headline
+_CHEAPER = 0.9  # share of the multiply-adds of the other model
+Kind = Literal["better", "equivalent", "cheaper", "undecided"]
 
 
 class Verdict(NamedTuple):
@@ -25,22 +27,32 @@ class Verdict(NamedTuple):
         return self.headline
 
 
-def verdict(comparison: Comparison, *, metric: str, dataset: str, seeds: int) -> str:
-    """Return which model is better, or that the two are not separable, with the evidence."""
-    first, second = comparison.first, comparison.second
-    if comparison.is_separable:
-        better = comparison.better
-        worse = second if better == first else first
-        headline = f"{better} is better than {worse} on {dataset}"
-    elif not comparison.better:
-        headline = f"{first} and {second} are tied on {dataset}"
-    else:
-        headline = f"{first} and {second} are not separable on {dataset}"
-    return f"{headline}: {grounds(comparison, metric=metric, seeds=seeds)}"
+def kind_of(comparison: Comparison, costs: Mapping[str, float]) -> Kind:
+    """Return the verdict on a pair in one word; `costs` has the multiply-adds of models where they are known."""
+    if comparison.is_decided:
+        return "better"
+    if comparison.is_equivalent:
+        return "equivalent"
+    if _cheaper(comparison, costs):
+        return "cheaper"
+    return "undecided"
+
+
+def verdict(
+    comparison: Comparison, *, metric: str, dataset: str, seeds: int, costs: Mapping[str, float] | None = None
+) -> str:
+    """Return the verdict on a pair, with the evidence."""
+    return f"{_describe_pair(comparison, dataset, costs or {})}: {grounds(comparison, metric=metric, seeds=seeds)}"
 
 
 def board_verdict(
-    labels: Sequence[str], comparisons: Sequence[Comparison], *, metric: str, dataset: str, seeds: int
+    labels: Sequence[str],
+    comparisons: Sequence[Comparison],
+    *,
+    metric: str,
+    dataset: str,
+    seeds: int,
+    costs: Mapping[str, float] | None = None,
 ) -> Verdict:
     """Return the verdict on the first of the labels, which are ordered from the best mean.
 
@@ -50,65 +62,112 @@ def board_verdict(
     if not others:
         return Verdict(f"{leader} is the only model on {dataset}, with nothing to compare it to", "")
     against = {comparison.second: comparison for comparison in comparisons if comparison.first == leader}
-    tied = [label for label in others if not against[label].better]
-    if tied:
-        headline = _describe_tie([leader, *tied], others, comparisons, dataset)
-        decisive = tied[0]
+    by_kind: dict[Kind, list[str]] = {}
+    for label in others:
+        by_kind.setdefault(kind_of(against[label], costs or {}), []).append(label)
+    unclear = [*by_kind.get("undecided", []), *by_kind.get("cheaper", []), *by_kind.get("equivalent", [])]
+    decisive = (*unclear, *others)[0]
+    if len(others) == 1:
+        headline = _describe_pair(against[decisive], dataset, costs or {})
     else:
-        unclear = [label for label in others if not against[label].is_separable]
-        headline = _describe_leader(leader, others, unclear, dataset)
-        decisive = (*unclear, *others)[0]
+        headline = _describe_leader(leader, by_kind, against, dataset)
     evidence = grounds(against[decisive], metric=metric, seeds=seeds)
     if len(others) > 1:
         evidence = f"to {decisive}: {evidence}"
     return Verdict(headline, evidence)
 
 
-def _describe_leader(leader: str, others: Sequence[str], unclear: Sequence[str], dataset: str) -> str:
-    """Return the statement about the row with the best mean; `unclear` has those not separable from it."""
-    if not unclear:
-        return f"{leader} is better than {_join(others)} on {dataset}"
-    if len(others) == 1:
-        return f"{leader} and {unclear[0]} are not separable on {dataset}"
-    return f"{leader} leads on {dataset} and is not separable from {_join(unclear)}"
+def _describe_pair(comparison: Comparison, dataset: str, costs: Mapping[str, float]) -> str:
+    first, second = comparison.first, comparison.second
+    kind = kind_of(comparison, costs)
+    if kind == "better":
+        better = comparison.better
+        worse = second if better == first else first
+        return f"{better} is better than {worse} on {dataset}"
+    if kind == "equivalent":
+        return f"{first} and {second} are equivalent within {comparison.delta:g} on {dataset}"
+    if kind == "cheaper":
+        cheaper = _cheaper(comparison, costs)
+        other = second if cheaper == first else first
+        return (
+            f"{cheaper} is not worse than {other} by more than {comparison.delta:g} on {dataset}, and cheaper"
+            f" ({costs[cheaper]:.3g} instead of {costs[other]:.3g} GMACs per case)"
+        )
+    return f"{first} and {second} on {dataset}: undecided: {missing(comparison)}"
 
 
-def _describe_tie(
-    leaders: Sequence[str], others: Sequence[str], comparisons: Sequence[Comparison], dataset: str
+def _describe_leader(
+    leader: str, by_kind: Mapping[Kind, Sequence[str]], against: Mapping[str, Comparison], dataset: str
 ) -> str:
-    """Return the statement about several rows with the best mean."""
-    worse = [label for label in others if label not in leaders]
-    names = _join(leaders)
-    if len(leaders) == 2:
-        names = " and ".join(leaders)
-    if not worse:
-        return f"{names} are tied on {dataset}"
-    headline = f"{names} are tied for the first place on {dataset}"
-    unclear = [label for label in worse if not _are_separable(leaders, label, comparisons)]
-    if unclear:
-        return f"{headline} and not separable from {_join(unclear)}"
-    return f"{headline} and better than {_join(worse)}"
+    """Return the statement about the row with the best mean of more than two."""
+    if list(by_kind) == ["better"]:
+        return f"{leader} is better than {_join(by_kind['better'])} on {dataset}"
+    parts: list[str] = []
+    for kind, labels in by_kind.items():
+        delta = against[labels[0]].delta
+        parts.append(_KINDS[kind].format(labels=_join(labels), delta=delta))
+    text = f"{leader} has the best mean on {dataset}: {', '.join(parts)}"
+    undecided = by_kind.get("undecided")
+    if undecided:
+        text += f" ({undecided[0]}: {missing(against[undecided[0]])})"
+    return text
 
 
-def _are_separable(leaders: Sequence[str], label: str, comparisons: Sequence[Comparison]) -> bool:
-    """Return True if every leader is separable from the row of this label."""
-    for comparison in comparisons:
-        is_asked = comparison.first in leaders and comparison.second == label
-        if is_asked and not comparison.is_separable:
-            return False
-    return True
+_KINDS: Mapping[Kind, str] = {
+    "better": "better than {labels}",
+    "equivalent": "equivalent within {delta:g} to {labels}",
+    "cheaper": "better by at most {delta:g} than the cheaper {labels}",
+    "undecided": "undecided against {labels}",
+}
+
+
+def _cheaper(comparison: Comparison, costs: Mapping[str, float]) -> str:
+    """Return the model that costs less and is not worse by a difference that matters; '' if none is."""
+    for model in comparison.not_worse:
+        other = comparison.second if model == comparison.first else comparison.first
+        if model in costs and other in costs and costs[model] <= _CHEAPER * costs[other]:
+            return model
+    return ""
+
+
+def missing(comparison: Comparison) -> str:
+    """Return what a decision needs: the numbers of patients, seeds or folds that would show the difference."""
+    if isinstance(comparison.p, Unknown):
+        return comparison.p.reason
+    target = max(abs(comparison.difference), comparison.delta)
+    options = list(_needs(comparison, target))
+    have = f"{count(comparison.n, 'patient')} in {count(comparison.folds, 'fold')}"
+    if not options:
+        return f"{have}; no number of patients, seeds or folds alone would show a difference of {target:.2g}"
+    return f"{have}; {', or '.join(options)}, would show a difference of {target:.2g}"
+
+
+def _needs(comparison: Comparison, target: float) -> Iterator[str]:
+    designs = needed_designs(
+        comparison.components,
+        comparison.design,
+        target,
+        assumed_sd=comparison.noise.assumed_sd,
+        comparisons=comparison.family_size,
+    )
+    for what, number in designs:
+        if what == "patients":
+            yield f"about {number} patients"
+        else:
+            more = number - getattr(comparison.design, what)
+            noun = what.removesuffix("s")
+            yield f"{more} more {noun}" if more == 1 else f"{more} more {what}"
 
 
 def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
-    """Return difference, interval and tests, the data they are computed from, and the detectable difference."""
+    """Return difference, interval and tests, the data they come from, and the detectable difference."""
     parts = [
         f"{metric} {_signed(comparison.difference)}{_interval(comparison)}",
         f"p(Holm, {count(comparison.family_size, 'pair')}) {_probability(comparison.p_holm)}",
-        f"p(folds) {_probability(comparison.p_folds)}",
-        f"P(false claim) {_probability(comparison.false_claim)}",
+        f"p(equivalent within {comparison.delta:g}) {_probability(comparison.p_holm_equivalent)}",
     ]
     detectable = comparison.smallest_detectable
-    if not comparison.is_separable and not isinstance(detectable, Unknown):
+    if not comparison.is_decided and not isinstance(detectable, Unknown):
         parts.append(f"a difference of {detectable:.4f} would be detected with 80 % power")
     text = f"{', '.join(parts)}; {_basis(comparison, seeds)}"
     if is_lower_better(metric):
@@ -129,6 +188,8 @@ def _basis(comparison: Comparison, seeds: int) -> str:
     text = f"{count(comparison.n, 'patient')}, {folds} x {count(seeds, 'seed')}"
     if seeds == 1 and comparison.folds > 1:
         text += ", training noise estimated from folds only"
+    if comparison.folds == 1:
+        text += f", training noise assumed (SD {comparison.noise.assumed_sd:g})"
     return text
 
 

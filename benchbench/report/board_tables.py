@@ -8,8 +8,9 @@ from typing import TypedDict
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.comparison.verdict import Kind, kind_of
 from benchbench.results.record import Value
-from benchbench.statistics import Comparison, Interval, Unknown
+from benchbench.statistics import EQUAL_DIGITS, Comparison, Interval, Unknown
 from benchbench.tables.results import table_of_rows
 
 _RANK_COLUMNS = ("dataset", "metric", "row", "rank", "low", "high")
@@ -32,33 +33,41 @@ class _Difference(TypedDict):
     difference: float
     low: float | None
     high: float | None
-    separable: str
+    verdict: str
     wins: int
     ties: int
     losses: int
     p: float | None
+    p_wilcoxon: float | None
     p_holm: float | None
     holm_pairs: int
+    p_equivalent: float | None
     p_folds: float | None
     p_permutation: float | None
     rank_biserial: float
+    new_patient: float
+    new_patient_low: float | None
+    new_patient_high: float | None
     p_better: float
     p_same: float
     p_worse: float
     false_claim: float | None
     smallest_detectable: float | None
+    sd_patients: float
+    sd_folds: float
+    sd_seeds: float
     patients: int
     folds: int
     note: str
 
 
 def standing_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """Return one line per row of a board, best first: its tier, its mean and the 95 % interval."""
+    """Return one line per row of a board, best first: its ranks, its mean and the 95 % interval."""
     lines = []
     for board in boards:
         for label, mean in board.means.items():
             ends = _ends(board.intervals[label])
-            line = {**_basis(board), "tier": board.tiers[label], "row": label, "mean": mean}
+            line = {**_basis(board), "ranks": str(board.ranks[label]), "row": label, "mean": mean}
             lines.append({**line, **ends, "patients": len(board.panel.patients)})
     return pd.DataFrame(lines)
 
@@ -68,16 +77,27 @@ def difference_table(boards: Sequence[Board]) -> pd.DataFrame:
     lines = []
     for board in boards:
         basis = _basis(board)
-        lines += [{**basis, **_difference(comparison)} for comparison in board.comparisons]
+        lines += [{**basis, **_difference(pair, kind_of(pair, board.costs))} for pair in board.comparisons]
     return table_of_rows(lines, ["dataset", "metric"])
 
 
 def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """Return one line per row of a board: its rank, the range of 95 % of the resamplings, every rank's share."""
+    """Return one line per row of a board: its rank by the mean, and the lowest and highest rank it may have."""
     lines: list[dict[str, Value]] = []
     for board in boards:
-        lines += _ranks(board)
+        basis = {"dataset": board.dataset, "metric": board.metric}
+        for rank, label in ranked(board):
+            low, high = board.ranks[label]
+            lines.append({**basis, "row": label, "rank": rank, "low": low, "high": high})
     return table_of_rows(lines, _RANK_COLUMNS)
+
+
+def ranked(board: Board) -> Iterator[tuple[int, str]]:
+    """Yield the rank and the label of every row, best first; equal means share the better rank."""
+    means = board.panel.means.round(EQUAL_DIGITS).tolist()
+    for place, (label, mean) in enumerate(zip(board.panel.models, means, strict=True), start=1):
+        first = means.index(mean) + 1
+        yield min(place, first), label
 
 
 def choice_table(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -104,29 +124,38 @@ def _ends(interval: Interval | Unknown) -> _Ends:
     return _Ends(low=interval.low, high=interval.high, note=interval.warning)
 
 
-def _difference(comparison: Comparison) -> _Difference:
-    ends = _ends(comparison.interval)
+def _difference(comparison: Comparison, kind: Kind) -> _Difference:
+    ends, new_patient = _ends(comparison.interval), _ends(comparison.new_patient)
+    parts = comparison.components
     return _Difference(
         first=comparison.first,
         second=comparison.second,
         difference=comparison.difference,
         low=ends["low"],
         high=ends["high"],
-        separable="yes" if comparison.is_separable else "no",
+        verdict=kind,
         wins=comparison.wins,
         ties=comparison.ties,
         losses=comparison.losses,
-        p=_known(comparison.p_wilcoxon),
+        p=_known(comparison.p),
+        p_wilcoxon=_known(comparison.p_wilcoxon),
         p_holm=_known(comparison.p_holm),
         holm_pairs=comparison.family_size,
+        p_equivalent=_known(comparison.p_holm_equivalent),
         p_folds=_known(comparison.p_folds),
         p_permutation=_known(comparison.p_permutation),
         rank_biserial=comparison.rank_biserial,
+        new_patient=comparison.p_new_patient,
+        new_patient_low=new_patient["low"],
+        new_patient_high=new_patient["high"],
         p_better=comparison.rope.better,
         p_same=comparison.rope.same,
         p_worse=comparison.rope.worse,
         false_claim=_known(comparison.false_claim),
         smallest_detectable=_known(comparison.smallest_detectable),
+        sd_patients=parts.patients,
+        sd_folds=parts.folds,
+        sd_seeds=parts.seeds,
         patients=comparison.n,
         folds=comparison.folds,
         note=ends["note"],
@@ -137,21 +166,3 @@ def _known(value: float | Unknown) -> float | None:
     if isinstance(value, Unknown):
         return None
     return value
-
-
-def _ranks(board: Board) -> Iterator[dict[str, Value]]:
-    stability = board.stability
-    if isinstance(stability, Unknown):
-        return
-    for number, label in enumerate(stability.models):
-        line: dict[str, Value] = {
-            "dataset": board.dataset,
-            "metric": board.metric,
-            "row": label,
-            "rank": stability.ranks[number],
-            "low": stability.low[number],
-            "high": stability.high[number],
-        }
-        for rank, share in enumerate(stability.shares[number], start=1):
-            line[f"share_{rank}"] = float(share)
-        yield line

@@ -29,9 +29,9 @@ _DISTANCES = (
     " of the two masks is empty, the distance is the diagonal of the case, and nsd is 0: `n_penalised` in"
     " `summary.csv` counts these values, which change the median less than the mean."
 )
-_TIERS = (
-    "Rows of a tier are not separable from its best row: interval, adjusted test and test over folds do not all"
-    " show a difference. `differences.csv` has every pair of rows."
+_RANKS = (
+    "`ranks` are the places that a row may have: below every row shown to be better, above every row shown to be"
+    " worse. All of them hold together with a probability of 95 %. `differences.csv` has every pair of rows."
 )
 _REFERENCES = {
     BACKGROUND: "`all background` is an empty prediction: a model that finds nothing has these scores.",
@@ -43,14 +43,14 @@ _REFERENCES = {
 
 
 def leaderboard_page(results: Results, boards: Sequence[Board] = ()) -> str:
-    """Return the page in Markdown; without boards it has neither verdicts nor tiers."""
+    """Return the page in Markdown; without boards it has neither verdicts nor ranks."""
     table = with_references(leaderboard(results), results)
     paragraphs = [f"# {plain_markdown(results.manifest.title)}"]
     if results.manifest.phantom:
         paragraphs.append(f"**{PHANTOM_NOTE}**")
     paragraphs += [plain_markdown(str(board.verdict)) for board in boards]
     paragraphs.append(to_markdown(without_single_model(results, table)).rstrip("\n"))
-    paragraphs += _tiers(boards)
+    paragraphs += _ranks(boards)
     paragraphs += _explanations(results)
     labels = set(table["model"])
     paragraphs += [text for label, text in _REFERENCES.items() if label in labels]
@@ -58,12 +58,12 @@ def leaderboard_page(results: Results, boards: Sequence[Board] = ()) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _tiers(boards: Sequence[Board]) -> Iterator[str]:
+def _ranks(boards: Sequence[Board]) -> Iterator[str]:
     if not boards:
         return
-    yield "## Tiers"
+    yield "## Ranks"
     yield to_markdown(standing_table(boards)).rstrip("\n")
-    yield _TIERS
+    yield _RANKS
     compared = [board for board in boards if board.comparisons]
     if compared:
         yield "\n".join(f"{board.dataset}: {plain_markdown(board.family)}." for board in compared)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import Run, RunKey
@@ -71,6 +71,8 @@ class Manifest(Strict):
     """A figure of learning curves by two settings."""
     settings: dict[str, dict[str, Any]]
     """Variant -> source of a listing's column, or of the panels of learning curves -> setting."""
+    delta: dict[str, float] = Field(default_factory=dict)
+    """Metric -> the smallest difference that matters; defaults are not listed."""
     reported: tuple[PrintedTable, ...]
     """Tables of a publication, to compare with the measured ones."""
     deviations: tuple[str, ...]
@@ -114,6 +116,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         tables=benchmark.tables,
         listings=benchmark.listings,
         curves=benchmark.curves,
+        delta=dict(benchmark.delta),
         settings=listed_settings(benchmark, runs),
         reported=benchmark.reported,
         deviations=benchmark.deviations,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Benchmark:
     listings: tuple[ListingSpec, ...]
     curves: CurvesSpec | None
     """A figure of learning curves by two settings."""
+    delta: Mapping[str, float]
+    """Metric -> the smallest difference that matters; defaults are not listed."""
     reported: tuple[PrintedTable, ...]
     """Printed tables of a publication that the results are compared with."""
     deviations: tuple[str, ...]
@@ -77,6 +79,7 @@ def read_benchmark(
         tables=base.tables,
         listings=base.listings,
         curves=base.curves,
+        delta=base.statistics.delta,
         reported=tuple(reported),
         deviations=base.deviations,
         rehearsal=base.rehearse.data if rehearse else None,

@@ -13,6 +13,7 @@ from benchbench.spec.document import Document
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.spec.messages import describe, first_problems
 from benchbench.spec.protocol import Protocol
+from benchbench.spec.statistics import StatisticsTable
 from benchbench.spec.strict import Count, Strict
 from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
 
@@ -92,6 +93,8 @@ class BenchmarkFile(Strict):
     """Tables with freely chosen columns to print."""
     curves: CurvesSpec | None = None
     """A figure of learning curves by two settings, in addition to the one of all rows."""
+    statistics: StatisticsTable = StatisticsTable()
+    """Differences that matter, for the verdicts."""
     reproduce: str = ""
     """The `benchmark` name of the printed tables in `reported/*.toml`, next to this file, that the results are
     compared with."""

@@ -1,15 +1,25 @@
 """Statistics of scores beyond their means: intervals, tests and ranks, or the reason why there is none.
 
 Everything is computed from a `Panel` of per-case values, is reproducible by its seed, and reads no file. The unit
-is the patient. A model is called better than another only if three results agree: the interval of the difference,
-the signed-rank test adjusted for all comparisons of the family, and the test over folds, which includes the noise
-of training.
+is the patient. A model is called better than another if the difference is larger than its noise, that of patients
+and of training, at a level adjusted for all comparisons of the family.
 """
 
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
-from benchbench.statistics.family import Friedman, adjust, compare_all, family_of, friedman, holm, tiers
+from benchbench.statistics.detectable import detectable_difference, needed_designs
+from benchbench.statistics.family import (
+    Friedman,
+    RankInterval,
+    adjust,
+    compare_all,
+    family_of,
+    friedman,
+    holm,
+    rank_intervals,
+)
 from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
-from benchbench.statistics.paired import Comparison, compare, patient_differences, smallest_detectable
+from benchbench.statistics.noise import Components, Design, Noise, components, measure_noise
+from benchbench.statistics.paired import Comparison, PairTest, compare, quick_test
 from benchbench.statistics.paired_tests import (
     corrected_t,
     probability_of_a_false_claim,
@@ -18,40 +28,46 @@ from benchbench.statistics.paired_tests import (
     wilcoxon,
 )
 from benchbench.statistics.panel import EQUAL_DIGITS, Panel, make_panel
-from benchbench.statistics.ranks import RankStability, leave_one_out, rank_stability, tau_b
+from benchbench.statistics.ranks import leave_one_out, tau_b
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 __all__ = [
     "DRAWS",
     "EQUAL_DIGITS",
     "Comparison",
+    "Components",
+    "Design",
     "Friedman",
     "Interval",
+    "Noise",
+    "PairTest",
     "Panel",
-    "RankStability",
+    "RankInterval",
     "Rope",
     "Unknown",
     "adjust",
     "bayesian_signed_rank",
     "compare",
     "compare_all",
+    "components",
     "corrected_t",
+    "detectable_difference",
     "family_of",
     "friedman",
     "holm",
     "leave_one_out",
     "make_panel",
     "mean_interval",
+    "measure_noise",
     "median_interval",
-    "patient_differences",
+    "needed_designs",
     "probability_of_a_false_claim",
+    "quick_test",
     "rank_biserial",
-    "rank_stability",
+    "rank_intervals",
     "resampled_means",
     "sign_flips",
-    "smallest_detectable",
     "standard_error",
     "tau_b",
-    "tiers",
     "wilcoxon",
 ]

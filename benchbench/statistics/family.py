@@ -1,11 +1,11 @@
-"""Comparisons of several models: p-values adjusted for all of them, tiers, and a test over datasets."""
+"""Comparisons of several models: p-values adjusted for all of them, ranks, and a test over datasets."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -13,7 +13,7 @@ from scipy import stats
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.intervals import Unknown
-from benchbench.statistics.paired import Comparison, compare
+from benchbench.statistics.paired import Comparison, PairTest, compare
 from benchbench.statistics.panel import EQUAL_DIGITS, Panel
 from benchbench.words import are, count
 
@@ -50,21 +50,28 @@ def compare_all(
     return comparisons
 
 
-def adjust(comparisons: Sequence[Comparison], *, others: Sequence[float | Unknown] = ()) -> list[Comparison]:
+def adjust(comparisons: Sequence[Comparison], *, others: Sequence[PairTest] = ()) -> list[Comparison]:
     """Return the comparisons of a family with their p-values adjusted.
 
-    `others` has the p-values of the signed-rank tests of further pairs of the family. A pair without a p-value
-    is not counted.
+    `others` has the p-values of further pairs of the family. A pair without a p-value is not counted.
     """
-    p_values = [comparison.p_wilcoxon for comparison in comparisons] + list(others)
+    differ = [comparison.p for comparison in comparisons] + [other.p for other in others]
+    equal = [comparison.p_equivalent for comparison in comparisons] + [other.p_equivalent for other in others]
+    adjusted, adjusted_equal = _holm_known(differ), _holm_known(equal)
+    result: list[Comparison] = []
+    for place, comparison in enumerate(comparisons):
+        line = replace(
+            comparison, p_holm=adjusted[place], p_holm_equivalent=adjusted_equal[place], family_size=len(differ)
+        )
+        result.append(line)
+    return result
+
+
+def _holm_known(p_values: Sequence[float | Unknown]) -> list[float | Unknown]:
+    """Return the p-values adjusted; unknown ones stay as they are."""
     known = [p for p in p_values if not isinstance(p, Unknown)]
     adjusted = iter(holm(known))
-    result = []
-    for comparison in comparisons:
-        p = comparison.p_wilcoxon
-        p_holm = p if isinstance(p, Unknown) else next(adjusted)
-        result.append(replace(comparison, p_holm=p_holm, family_size=len(p_values)))
-    return result
+    return [p if isinstance(p, Unknown) else next(adjusted) for p in p_values]
 
 
 def family_of(pairs: int, *, metric: str, dataset: str) -> str:
@@ -86,21 +93,35 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def tiers(panel: Panel, comparisons: Sequence[Comparison]) -> dict[str, str]:
-    """Return model -> its places, such as 1-3, shared with the best model that it is not separable from."""
-    separable = {
-        frozenset((comparison.first, comparison.second)) for comparison in comparisons if comparison.is_separable
-    }
-    places: dict[str, str] = {}
-    remaining = _by_mean(panel)
-    while remaining:
-        best = remaining[0]
-        tier = [model for model in remaining if model == best or frozenset((best, model)) not in separable]
-        first, last = len(places) + 1, len(places) + len(tier)
-        label = str(first) if first == last else f"{first}-{last}"
-        places |= dict.fromkeys(tier, label)
-        remaining = [model for model in remaining if model not in tier]
-    return places
+class RankInterval(NamedTuple):
+    """The ranks that a model may have among all."""
+
+    low: int
+    """1 and the number of models shown to be better."""
+    high: int
+    """The number of models less those shown to be worse."""
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return str(self.low)
+        return f"{self.low}-{self.high}"
+
+
+def rank_intervals(models: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, RankInterval]:
+    """Return the ranks that each model may have; all of them hold together with a probability of 95 %.
+
+    A false rank needs a false claim about some pair, and the adjustment of p-values limits the chance of any.
+
+    Source: Mohamad, van Zwet, Solari and Goeman 2021, doi:10.1111/biom.13365 (simultaneous ranks from all pairs).
+    """
+    better, worse = dict.fromkeys(models, 0), dict.fromkeys(models, 0)
+    for comparison in comparisons:
+        if comparison.is_decided:
+            winner = comparison.better
+            loser = comparison.second if winner == comparison.first else comparison.first
+            better[loser] += 1
+            worse[winner] += 1
+    return {model: RankInterval(1 + better[model], len(models) - worse[model]) for model in models}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,15 @@ class Panel:
     """(M, P) number of those cases."""
     is_lower_better: bool = False
     """True for metrics such as distances."""
+    by_seed: Floats | None = None
+    """(S, M, P) sums under each seed; None where patients are not scored under the same number of seeds."""
+
+    @property
+    def seed_sums(self) -> Floats:
+        """(S, M, P) sums under each seed, or (1, M, P) sums of the means over seeds."""
+        if self.by_seed is None:
+            return self.sums[None]
+        return self.by_seed
 
     @property
     def means(self) -> Floats:
@@ -61,7 +70,9 @@ class Panel:
     def of(self, models: Sequence[str]) -> Panel:
         """Return the panel of some of the models, in this order."""
         rows = [self.models.index(model) for model in models]
-        return replace(self, models=tuple(models), sums=self.sums[rows], counts=self.counts[rows])
+        by_seed = None if self.by_seed is None else self.by_seed[:, rows]
+        sums, counts = self.sums[rows], self.counts[rows]
+        return replace(self, models=tuple(models), sums=sums, counts=counts, by_seed=by_seed)
 
 
 def make_panel(cases: pd.DataFrame, *, is_lower_better: bool = False) -> Panel:
@@ -90,7 +101,30 @@ def make_panel(cases: pd.DataFrame, *, is_lower_better: bool = False) -> Panel:
         sums=sums.to_numpy(dtype=np.float64).T,
         counts=np.tile(n_cases, (len(means.columns), 1)),
         is_lower_better=is_lower_better,
+        by_seed=_sums_by_seed(cases, means.index, list(means.columns)),
     )
+
+
+def _sums_by_seed(cases: pd.DataFrame, defined: pd.Index, models: Sequence[str]) -> Floats | None:
+    """Return (S, M, P) sums under each seed; None with a single seed, or where their number differs between runs.
+
+    The first seed of one model is compared with the first of another, and so on: seeds of different models have
+    nothing in common, so that any order of them would do.
+    """
+    seeds_of_run = cases.groupby(["model", "fold"], sort=True)["seed"]
+    n_seeds = int(seeds_of_run.nunique().min())
+    if n_seeds < 2 or n_seeds != int(seeds_of_run.nunique().max()):
+        return None
+    place = seeds_of_run.rank(method="dense").astype(int)
+    keys = ["fold", "patient", "case"]
+    values = cases.assign(place=place).pivot_table(index=keys, columns=["place", "model"], values="value")
+    by_patient = values.loc[defined].groupby(level=["fold", "patient"], sort=True).sum(min_count=1)
+    if by_patient.isna().to_numpy().any():
+        return None
+    columns = pd.MultiIndex.from_product([range(1, n_seeds + 1), models])
+    sums = by_patient[columns].to_numpy(dtype=np.float64)
+    by_seed: Floats = sums.T.reshape(n_seeds, len(models), -1)
+    return by_seed
 
 
 def _check_same_cases(means: pd.DataFrame, sizes: pd.DataFrame) -> None:

@@ -26,7 +26,7 @@ class Gap(NamedTuple):
     model: str
     difference: float
     interval: Interval
-    is_separable: bool
+    is_decided: bool
     patients: Floats
     """(P,) difference of each patient."""
 
@@ -44,7 +44,7 @@ def gaps_of(view: BoardView) -> list[Gap]:
         # a comparison is leader minus model
         interval = Interval(-comparison.interval.high, -comparison.interval.low)
         differences = patients - leader_patients
-        gaps.append(Gap(model, -comparison.difference, interval, comparison.is_separable, differences))
+        gaps.append(Gap(model, -comparison.difference, interval, comparison.is_decided, differences))
     return gaps
 
 
@@ -83,7 +83,7 @@ def _draw_gap(axes: Axes, gap: Gap, at: int, view: BoardView) -> None:
     )
     ends = [gap.interval.low, gap.interval.high]
     axes.plot(ends, [at, at], color=INK, linewidth=1.6, solid_capstyle="butt")
-    fill = INK if gap.is_separable else PAPER
+    fill = INK if gap.is_decided else PAPER
     axes.plot([gap.difference], [at], "o", color=INK, markerfacecolor=fill, markersize=5, markeredgewidth=1)
     metric = view.board.metric
     mean = format_value(metric, gap.difference, sign=True)
@@ -119,6 +119,6 @@ def _caption(view: BoardView, *, n_outside: int) -> str:
     return (
         "Mean paired difference with its 95 % interval; faint points are patients."
         f" Further to the {worse} is worse. Differences in the grey band, ±{view.board.rope:g}, do not matter in"
-        " practice. A filled circle marks a model that is separable from the leader"
+        " practice. A filled circle marks a model that is shown to be worse than the leader"
         f" ({view.board.family}).{outside}"
     )

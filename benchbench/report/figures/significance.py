@@ -1,4 +1,4 @@
-"""A map of all pairs of models that shows which of them are separable."""
+"""A map of all pairs of models that shows which of them differ."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def draw_significance(view: BoardView) -> Figure | None:
     axes.tick_params(length=0)
     axes.set(xlim=(-0.5, len(models) - 1.5), aspect="equal", anchor="W")
     axes.spines[:].set_visible(False)
-    n_separable = sum(comparison.is_separable for comparison in comparisons)
+    n_decided = sum(comparison.is_decided for comparison in comparisons)
     return view.export(
         drawing,
         "significance",
-        title=f"Separable models by {view.metric}",
+        title=f"Differences shown by {view.metric}",
         caption=_caption(view),
-        alt=f"{n_separable} of {are(len(comparisons), 'pair')} separable: {join_names(models)}.",
+        alt=f"{n_decided} of {are(len(comparisons), 'pair')} shown to differ: {join_names(models)}.",
     )
 
 
@@ -76,12 +76,13 @@ def _draw_cell(axes: Axes, comparison: Comparison, column: int, row: int, *, is_
     from matplotlib.patches import Rectangle  # noqa: PLC0415 as in canvas
 
     p = _format_p(comparison.p_holm)
-    if comparison.is_separable:
+    if comparison.is_decided:
         fill, opacity = SERIES[0], 1.0
         text, colour = p, PAPER
     else:
         fill, opacity = MUTED, 0.15
-        text, colour = f"≈\n{p}" if is_roomy else "≈", INK
+        sign = "=" if comparison.is_equivalent else "?"
+        text, colour = f"{sign}\n{p}" if is_roomy else sign, INK
     corner = (column - 0.47, row - 0.47)
     axes.add_patch(Rectangle(corner, 0.94, 0.94, linewidth=0, facecolor=fill, alpha=opacity))
     size = 6.5 if is_roomy else 5
@@ -96,13 +97,8 @@ def _format_p(p: float | Unknown) -> str:
 
 
 def _caption(view: BoardView) -> str:
-    p = view.board.comparisons[0].p_folds
-    without_folds = ""
-    if isinstance(p, Unknown):
-        without_folds = f" Here there is no test over folds ({p.reason}), so no pair is blue."
     return (
         "Each row compared with each column, models ordered from the best mean. Blue: the row's model is better."
-        " Grey (≈): the two are not separable. Numbers are p-values of the signed-rank test"
-        f" ({view.board.family}). A blue cell also needs an interval of the difference that excludes 0 and a test"
-        f" over folds with p below .05.{without_folds}"
+        f" Grey: no difference is shown; = marks models that are equivalent within {view.board.rope:g}, ? the"
+        f" undecided ones. Numbers are p-values of the difference ({view.board.family})."
     )

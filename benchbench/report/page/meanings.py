@@ -5,8 +5,8 @@ from __future__ import annotations
 from benchbench.spec.metric_names import without_unit
 
 MEANINGS = {
-    "rank": "Order of the means among comparable rows. It says nothing about significance: see the tier.",
-    "tier": "Places that a row shares with all rows that are not separable from the best row of its tier.",
+    "rank": "Order of the means among comparable rows. It says nothing about significance: see the ranks.",
+    "ranks": "Places that the row may have: below all rows shown better, above all shown worse.",
     "dice": "2 TP / (2 TP + FP + FN) of each case as a whole volume, then the mean over cases.",
     "iou": "TP / (TP + FP + FN) of each case, then the mean over cases.",
     "accuracy": "Share of correct voxels. Background dominates it: an empty mask scores high.",
@@ -52,12 +52,20 @@ MEANINGS = {
     "difference": "First minus second, the mean over cases.",
     "low": "Lower end of the 95 % interval.",
     "high": "Upper end of the 95 % interval.",
-    "separable": "Yes if interval, adjusted test and test over folds all show a difference.",
+    "verdict": "better, equivalent, cheaper (and not worse) or undecided; of a printed number: reproduced or not.",
     "wins": "Patients with a better score under the first model.",
     "ties": "Patients with equal scores.",
     "losses": "Patients with a better score under the second model.",
-    "p": "Two-sided Wilcoxon signed-rank test over patients (zeros as in Pratt), not adjusted.",
-    "p_holm": "The same test, adjusted by Holm for all pairs of rows by this metric on this dataset.",
+    "p": "Two-sided test of the mean difference with the noise of patients and of training, not adjusted.",
+    "p_wilcoxon": "Wilcoxon signed-rank test over patients (zeros as in Pratt); without the noise of training.",
+    "p_equivalent": "Two one-sided tests that the difference is smaller than what matters, adjusted as p_holm.",
+    "new_patient": "Probability that the first model is better on a new patient; equal scores count half.",
+    "new_patient_low": "Lower end of the 95 % interval of that probability.",
+    "new_patient_high": "Upper end of the 95 % interval of that probability.",
+    "sd_patients": "SD of the difference between patients of a fold.",
+    "sd_folds": "SD of the difference between folds that patients do not explain: noise of training.",
+    "sd_seeds": "SD of the difference between seeds of a fold that patients do not explain.",
+    "p_holm": "The test p, adjusted by Holm for all pairs of rows by this metric on this dataset.",
     "holm_pairs": "Number of pairs that p_holm is adjusted for.",
     "p_folds": "Test over folds, corrected for overlapping training sets (Nadeau and Bengio).",
     "p_permutation": "Sign-flip permutation test over patients, as a check.",
@@ -75,7 +83,6 @@ MEANINGS = {
     "tau": "Kendall's tau-b with the order of the board: 1 for the same order, -1 for the reverse.",
     "note": "Why the choice could not change the order; such choices are not counted.",
     "moved": "The most places that any row moves.",
-    "verdict": "reproduced: within the tolerance of the printed number; gap: not within; not comparable: see why.",
 }
 """Heading without its unit or tolerance -> its meaning."""
 

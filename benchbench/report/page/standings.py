@@ -1,4 +1,4 @@
-"""The leaderboard of a page: tier, mean with its interval, further scores, and the scores of every fold."""
+"""The leaderboard of a page: ranks, mean with its interval, further scores, and the scores of every fold."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Range(NamedTuple):
 
 
 def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTable:
-    """Return every row of a dataset from the best, then the reference rows; boards give tiers and intervals."""
+    """Return every row of a dataset from the best, then the reference rows; boards give ranks and intervals."""
     frame = with_references(leaderboard(results), results)
     frame = frame[frame["dataset"] == dataset]
     boards = [board for board in boards if board.dataset == dataset]
@@ -117,10 +117,10 @@ def _places(frame: pd.DataFrame, boards: Sequence[Board]) -> list[_Place | None]
 
 
 def _select_columns(frame: pd.DataFrame, places: Sequence[_Place | None]) -> pd.DataFrame:
-    """Return the columns of the page: with the tier, and with the runs at the end."""
-    tiers = [_tier(place) for place in places]
+    """Return the columns of the page: with the ranks, and with the runs at the end."""
+    ranks = [_ranks(place) for place in places]
     columns = frame.drop(columns=_NOT_SHOWN)
-    columns.insert(1, "tier", tiers)
+    columns.insert(1, "ranks", ranks)
     if (columns["variant"] == "default").all():
         columns = columns.drop(columns="variant")
     runs = columns.pop("runs")
@@ -136,10 +136,10 @@ def _metric_columns(results: Results, frame: pd.DataFrame) -> list[str]:
     return names
 
 
-def _tier(place: _Place | None) -> str:
+def _ranks(place: _Place | None) -> str:
     if place is None:
         return ""
-    return place.board.tiers[place.label]
+    return str(place.board.ranks[place.label])
 
 
 def _metric_column(table: PageTable, boards: Sequence[Board]) -> int:
