@@ -92,7 +92,8 @@ def test_scores_that_are_all_zero_share_a_rank_on_the_leaderboard(tmp_path: Path
     for run in keys:
         end(folder, run, {f"{case}{run.fold}": {"disc": [(0, 0, 3, 7)]} for case in "abcd"})
     board = board_of(folder)
-    assert board.verdict.headline == "both and plain are equivalent within 0.01 on discs"
+    few = "8 patients are too few for a test; 10 are the least"
+    assert board.verdict.headline == f"both and plain on discs: undecided: {few}"
     assert board.ranks == {"both": (1, 2), "plain": (1, 2)}
     assert list(leaderboard(read_results(folder))["rank"]) == [1, 1]
 
@@ -198,8 +199,8 @@ def test_an_undecided_pair_says_what_would_decide_it(tmp_path: Path) -> None:
     text = missing(wide)
     assert text.startswith("60 patients in 5 folds; about ")
     assert "would show a difference of 0.01" in text
-    few = replace(pair, p=Unknown("4 patients are too few for a test; 6 are the least"), p_holm=0.3)
-    assert missing(few) == "4 patients are too few for a test; 6 are the least"
+    few = replace(pair, p=Unknown("4 patients are too few for a test; 10 are the least"), p_holm=0.3)
+    assert missing(few) == "4 patients are too few for a test; 10 are the least"
 
 
 def test_many_pairs_are_resampled_less_often(tmp_path: Path) -> None:

@@ -107,9 +107,10 @@ def test_the_caption_of_the_cases_gives_the_patients_and_explains_a_missing_inte
 
 
 @pytest.mark.usefixtures("styled", "svg_only")
-def test_too_few_patients_give_no_running_median(tmp_path: Path) -> None:
+def test_too_few_patients_give_no_figure(tmp_path: Path) -> None:
     results = read_results(two_models(tmp_path))
-    assert draw_volume(view_of(results), results) is None
+    few = view_of(results)
+    assert (draw_differences(few), draw_ranks(few), draw_volume(few, results)) == (None, None, None)
 
 
 @pytest.mark.usefixtures("styled", "svg_only")

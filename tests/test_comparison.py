@@ -15,7 +15,7 @@ from benchbench.comparison import compare_results
 from benchbench.comparison.board import boards
 from benchbench.errors import IncompatibleError, UsageError
 from benchbench.results.folder import ResultsFolder
-from benchbench.statistics import Interval
+from benchbench.statistics import Interval, Unknown
 from benchbench.tables.results import read_results
 
 
@@ -96,8 +96,8 @@ def test_equal_models_are_equivalent_and_the_verdict_has_the_detectable_differen
 def test_few_patients_are_undecided(tmp_path: Path) -> None:
     folder = two_models(tmp_path / "b")
     (outcome,) = compare_results("grand", "plain", results=folder.path, metrics=["dice"])
-    assert isinstance(outcome.comparisons["dice"].interval, Interval)
-    assert outcome.verdict.startswith("grand and plain on discs: undecided: 6 patients in 2 folds; ")
+    assert isinstance(outcome.comparisons["dice"].interval, Unknown)
+    assert outcome.verdict.startswith("grand and plain on discs: undecided: 6 patients are too few for a test; ")
 
 
 def test_the_same_model_in_two_folders_is_compared_with_its_recipe(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_every_score_of_the_page_recomputes_from_the_cases(written: ResultsFolde
     cases = raw_cases(written)
     board = tables["Leaderboard on discs"]
     assert [line["model"] for line in board] == ["high", "middle", "low", BACKGROUND]
-    assert (board[3]["tier"], board[3]["dice"], board[3]["runs"]) == ("", "0.0000", "")
+    assert (board[3]["ranks"], board[3]["dice"], board[3]["runs"]) == ("", "0.0000", "")
     for line in board[:3]:
         of_model = cases[cases.model == line["model"]]
         by_fold = of_model.groupby("fold").dice.mean()

@@ -331,7 +331,7 @@ def test_practical_differences_and_practical_equality_are_distinguished() -> Non
     assert sum(same) == pytest.approx(1)
 
 
-def test_a_clear_difference_is_separable_in_the_direction_of_the_metric() -> None:
+def test_a_clear_difference_is_a_claim_in_the_direction_of_the_metric() -> None:
     given = noisy(100, models=2)
     shifted = panel(
         given.patient_means[0], given.patient_means[0] + 0.02 + np.random.default_rng(3).normal(0, 0.01, 100)
@@ -390,9 +390,9 @@ def test_twelve_wins_of_twelve_by_a_large_difference_are_a_claim() -> None:
         assert (result.wins, result.is_decided, result.better) == (12, True, "a")
 
 
-def test_five_patients_decide_nothing() -> None:
-    result = compare(panel([0.9] * 5, [0.1] * 5), "a", "b", rope=0.01, draws=500)
-    assert result.p == Unknown("5 patients are too few for a test; 6 are the least")
+def test_nine_patients_decide_nothing() -> None:
+    result = compare(panel([0.9] * 9, [0.1] * 9), "a", "b", rope=0.01, draws=500)
+    assert result.p == Unknown("9 patients are too few for a test; 10 are the least")
     assert not result.is_decided
     assert isinstance(result.interval, Unknown)
     assert isinstance(result.smallest_detectable, Unknown)

@@ -24,7 +24,7 @@ from benchbench.statistics.rope import Rope, bayesian_signed_rank
 from benchbench.words import are
 
 ALPHA = 0.05
-FEWEST_PATIENTS = 6
+FEWEST_PATIENTS = 10
 """Number of patients below which nothing is said about two models."""
 ASSUMED_NOISE = 2.0
 """SD of the noise of training that is assumed for a single fold, in units of the difference that matters."""

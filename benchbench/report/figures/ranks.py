@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from benchbench.report.figures.board_view import BoardView, line_per_model
 from benchbench.report.figures.canvas import INK, Figure, join_names
+from benchbench.statistics import Unknown
 
 _HEIGHT = 0.34  # inches of a line
 
 
 def draw_ranks(view: BoardView) -> Figure | None:
-    """Draw the interval of the rank of each model; None with one model."""
+    """Draw the interval of the rank of each model; None with one model, or with too few patients for a test."""
     ranks = view.board.ranks
-    if len(ranks) < 2:
+    is_tested = any(not isinstance(pair.p, Unknown) for pair in view.board.comparisons)
+    if not is_tested:
         return None
     models = list(ranks)
     drawing, axes = line_per_model(models, height=_HEIGHT)
