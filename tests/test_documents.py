@@ -86,6 +86,12 @@ def test_every_choice_of_a_protocol_and_every_deviation_has_a_row(name: str) -> 
         assert any(deviation.startswith(quote) for quote in quotes), deviation
 
 
+@pytest.mark.parametrize("name", OF_DOCUMENTS)
+def test_deviations_hold_for_any_number_of_folds(name: str) -> None:
+    for deviation in FILES[name]["deviations"]:
+        assert not re.search(r"(two|three|four|five|ten|\d) folds", deviation), deviation
+
+
 def test_the_deviations_that_must_be_named_are_lines_of_the_benchmark_files() -> None:
     expected = {
         "brats21_architectures": ("every 10 epochs", "a batch has 2 patches"),

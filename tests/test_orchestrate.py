@@ -20,6 +20,7 @@ from commands import benchbench
 from toy_benchmark import PAIR, Finished, write_benchmark, write_data
 
 from benchbench import CaseRef
+from benchbench.cli import _TerminatedError
 from benchbench.data.folds import PARTS, make_folds
 from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecError
 from benchbench.launch import RunEvent
@@ -331,7 +332,7 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
     assert not (run.path / "resume.pt").exists()
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, RuntimeError])
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, _TerminatedError, RuntimeError])
 def test_an_interrupted_benchmark_leaves_a_page_and_an_index_of_the_runs_that_are_done(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
 ) -> None:

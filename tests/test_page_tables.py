@@ -130,6 +130,13 @@ def test_reference_rows_of_some_variants_name_them_where_the_model_has_no_column
     assert [row["variant"] for row in board[2:]] == ["all background (slow)", "all background (fast)"]
 
 
+def test_deviations_are_on_the_page_without_printed_tables_too(tmp_path: Path) -> None:
+    page = page_of(two_models(tmp_path, deviations=["Slices are rotated."]))
+    assert "<dt>Known deviation</dt>" in page
+    assert "Slices are rotated." in page
+    assert 'id="reproduction"' not in page
+
+
 def test_two_models_keep_their_column(tmp_path: Path) -> None:
     folder = two_models(tmp_path)
     board = tables_of(page_of(folder))["Leaderboard on discs"]
