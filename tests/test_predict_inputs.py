@@ -82,6 +82,8 @@ def test_a_brats_patient_needs_no_label(
 def test_a_folder_can_be_the_data_of_one_patient_or_above(tmp_path: Path, place: str) -> None:
     write_patient(tmp_path / "kaggle_3m", slices=2)
     write_patient(tmp_path / "other" / "kaggle_3m", slices=2)
+    twice = find("lgg", tmp_path / "kaggle_3m", tmp_path / "kaggle_3m" / PATIENT, tmp_path / "kaggle_3m")
+    assert (list(listed(twice)), twice.errors) == ([PATIENT], [])
     selection = find("lgg", tmp_path / place)
     assert listed(selection) == {PATIENT: [f"{PATIENT}_1.tif", f"{PATIENT}_2.tif"]}
     assert selection.cases[0].has_plane_files

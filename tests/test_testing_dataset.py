@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -166,6 +166,34 @@ class OtherPatients(Discs):
         return {"patient 1": {"age": "7"}}
 
 
+class WithImages(Discs):
+    def image_cases(self) -> list[CaseRef]:
+        return self.cases()
+
+    def image_files(self, case_id: str) -> list[Path]:
+        return self.files(case_id)
+
+    def load_image(self, case_id: str) -> Case:
+        case = self.load(case_id)
+        return replace(case, label=np.zeros_like(case.label))
+
+
+class ForgetsImages(WithImages):
+    def image_cases(self) -> list[CaseRef]:
+        return self.cases()[1:]
+
+
+class KeepsTheLabel(WithImages):
+    def load_image(self, case_id: str) -> Case:
+        return self.load(case_id)
+
+
+class ChangesTheImage(WithImages):
+    def load_image(self, case_id: str) -> Case:
+        case = super().load_image(case_id)
+        return replace(case, image=case.image + 1)
+
+
 @pytest.mark.parametrize(
     ("opened", "rule", "message"),
     [
@@ -209,6 +237,13 @@ class OtherPatients(Discs):
             "damaged",
             "p0.npy cut short: load gives a case, expected a DataError; check what was read",
         ),
+        (ForgetsImages, "images", "p0: with its image files alone, image_cases has ["),
+        (
+            KeepsTheLabel,
+            "images",
+            "load_image gives a label, expected 0 everywhere; read the image without looking",
+        ),
+        (ChangesTheImage, "images", "load_image gives another image, expected that of load"),
         (NumbersAsMetadata, "metadata", "p0: [('age', 7)] is not text, expected values as written"),
         (
             OtherPatients,
@@ -269,6 +304,7 @@ def test_repeated_ids_are_reported() -> None:
 
 def test_a_dataset_that_follows_every_rule_passes_on_a_phantom_and_on_its_files(tmp_path: Path) -> None:
     check_dataset(plugin())
+    check_dataset(plugin(WithImages))
     write_discs(tmp_path, patients=2, size=32, seed=0)
     before = sorted(tmp_path.iterdir())
     report = examine_dataset(plugin(), tmp_path)

@@ -197,10 +197,11 @@ def _load_files(files: Sequence[Path], channels: Sequence[str]) -> Case:
 
 
 def _without_duplicates(selection: Selection) -> Selection:
-    """Refuse cases whose label files would have one name."""
-    counts = Counter(slug(case.id).casefold() for case in selection.cases)
+    """Refuse cases whose label files would have one name; an image that was named twice counts once."""
+    cases = list({tuple(path.absolute() for path in case.files): case for case in selection.cases}.values())
+    counts = Counter(slug(case.id).casefold() for case in cases)
     unique: list[ImageCase] = []
-    for case in selection.cases:
+    for case in cases:
         if counts[slug(case.id).casefold()] == 1:
             unique.append(case)
             continue
