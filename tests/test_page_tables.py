@@ -46,6 +46,8 @@ def test_planned_rows_and_columns_stay_on_the_page_without_their_runs(tmp_path: 
     assert tables["Losses"] == [{"model": "plain", "loss": ""}, {"model": "grand", "loss": ""}]
     assert [(row["model"], row["runs"]) for row in tables["Cost of every row"]] == [("grand", "0"), ("plain", "1")]
     assert len(tables["Cost of every run"]) == 4
+    page = (folder.path / "index.html").read_text()
+    assert "--only dataset=discs,model=grand</pre>" in page  # the command of a row that is not run yet
 
 
 def test_a_benchmark_without_a_run_has_its_planned_tables_on_the_page(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchbench.plan.run import RunKey
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.manifest import Manifest
 from benchbench.tables.results import Results
-from benchbench.tables.rows import Row, rows_of
+from benchbench.tables.rows import Row, planned_rows
 
 _FILES = {"run.json": "recipe", "history.csv": "history", "worker.log": "log", "cases.parquet": "cases"}
 """File of a run -> text of its link."""
@@ -40,10 +40,10 @@ class RowRerun(NamedTuple):
 
 
 def row_reruns(folder: ResultsFolder, results: Results) -> list[RowRerun]:
-    """Return command and files of every row that has a finished run."""
+    """Return command and files of every planned row."""
     reruns = []
     for dataset in results.manifest.datasets:
-        for row in rows_of(results, dataset):
+        for row in planned_rows(results, dataset):
             runs = [_run_files(folder, key) for key in row.runs]
             reruns.append(RowRerun(row.label, dataset, command_of(results.manifest, row), runs))
     return reruns
