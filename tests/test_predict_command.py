@@ -189,7 +189,7 @@ def test_a_fault_of_one_image_stops_no_other(tmp_path: Path, slices_run: Phantom
         f"error: {tmp_path / 'grey.png'}",
         f"error: {tmp_path / 'damaged.png'}",
     ]
-    assert "found files of channels 0000, 0001, expected 0000, 0001, 0002 or pre_contrast, flair," in done.stderr
+    assert "found half_0000.png, half_0001.png, expected one file, or the channels 0000, 0001, 0002" in done.stderr
     assert done.stdout.splitlines()[-1].endswith("labels of 1 case written, 4 not predicted")
 
 
@@ -238,10 +238,17 @@ def test_an_existing_label_is_neither_replaced_nor_lost_unless_asked(
     )
     skipped = predict(slices_run.folder.path, image, "--existing", "skip", into=out)
     assert skipped.returncode == 0
-    assert "note: a: its label files exist, so it is skipped" in skipped.stdout
+    assert "note: a: its files exist, so it is skipped" in skipped.stdout
     assert (out / "a.png").read_bytes() == b"mine"
     assert predict(slices_run.folder.path, image, "--existing", "overwrite", into=out).returncode == 0
     assert (out / "a.png").read_bytes() != b"mine"
+    (out / "a.png").unlink()
+    (out / "pictures").mkdir()
+    (out / "pictures" / "a.png").write_bytes(b"mine")
+    assert predict(slices_run.folder.path, image, "--pictures", into=out).returncode == 2
+    assert not (out / "a.png").exists()
+    assert predict(slices_run.folder.path, image, "--pictures", "--existing", "skip", into=out).returncode == 0
+    assert (out / "a.png").exists()
 
 
 def test_an_image_is_never_overwritten_with_its_label(tmp_path: Path, slices_run: PhantomRun) -> None:

@@ -117,7 +117,8 @@ def test_patients_in_two_folders_are_an_error_and_not_a_search_for_files(tmp_pat
     for place in ("a", "b"):
         touch(tmp_path / place / "BraTS2021_00001", "BraTS2021_00001_flair.nii.gz")
     selection = find("brats21", tmp_path)
-    assert "found patients in a, b, expected them in one folder" in str(selection.errors[0])
+    (error,) = selection.errors
+    assert "found patients in a, b, expected them in one folder" in str(error)
 
 
 def test_a_dataset_without_a_reader_of_images_gives_its_labelled_cases(tmp_path: Path) -> None:
@@ -175,7 +176,8 @@ def test_a_number_is_no_channel_without_the_first_one(tmp_path: Path) -> None:
     assert listed(find("cardiac", folder)) == {"slice_0001": ["slice_0001.png"], "slice_0002": ["slice_0002.png"]}
     touch(folder, "slice_0000.png")
     (error,) = find("cardiac", folder).errors
-    assert "x/slice: found files of channels 0000, 0001, 0002, expected 0000 or ssfp" in str(error)
+    names = "slice_0000.png, slice_0001.png, slice_0002.png"
+    assert f"x/slice: found {names}, expected one file, or the channels 0000 or ssfp, each once;" in str(error)
     (tmp_path / "y").mkdir()
     touch(tmp_path / "y", "one_0000.png")
     assert listed(find("cardiac", tmp_path / "y")) == {"one": ["one_0000.png"]}
@@ -184,9 +186,13 @@ def test_a_number_is_no_channel_without_the_first_one(tmp_path: Path) -> None:
 def test_an_incomplete_case_and_a_folder_without_images_are_named(tmp_path: Path) -> None:
     touch(tmp_path / "x", "a_flair.nii.gz", "a_t1.nii.gz")
     (error,) = find("brats21", tmp_path / "x").errors
-    assert "x/a: found files of channels flair, t1, expected 0000, 0001, 0002, 0003 or flair, t1, t1ce, t2" in str(
-        error
+    assert str(error) == (
+        f"{tmp_path / 'x' / 'a'}: found a_flair.nii.gz, a_t1.nii.gz, expected one file, or the channels 0000, 0001,"
+        " 0002, 0003 or flair, t1, t1ce, t2, each once; give a file for each channel"
     )
+    touch(tmp_path / "twice", "a.nii", "a.nii.gz")  # neither is left out silently
+    (error,) = find("cardiac", tmp_path / "twice").errors
+    assert "twice/a: found a.nii, a.nii.gz, expected one file" in str(error)
     touch(tmp_path / "empty", "notes.txt")
     (error,) = find("brats21", tmp_path / "empty").errors
     assert isinstance(error, DataNotFoundError)

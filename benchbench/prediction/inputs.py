@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,14 @@ class ImageCase:
         return self.is_of_dataset and len(self.files) > 1 and are_planes
 
 
+class ChannelFile(NamedTuple):
+    """A file that may have one channel of a case."""
+
+    channel: str
+    """Number or name of the channel; "" for a file with all of them."""
+    path: Path
+
+
 @dataclass(frozen=True)
 class Selection:
     """The images that a command predicts, and the errors of others."""
@@ -67,7 +76,7 @@ def find_images(paths: Sequence[Path], trained: Trained) -> Selection:
         else:
             selection.errors.append(DataNotFoundError(f"{path}: no such file or folder; correct the path"))
     for group in _groups(files, trained.task.channels):
-        _add_group(group, trained, selection)
+        _add_group(*group, trained, selection)
     return _without_duplicates(selection)
 
 
@@ -75,14 +84,15 @@ def _search_folder(folder: Path, trained: Trained, selection: Selection) -> list
     """Add the cases of a folder in the dataset's layout; otherwise return its image files."""
     name = trained.dataset.name
     for root in (folder, folder / name):
-        images, cases = _open(root, trained, selection)
+        try:
+            images, cases = _cases_in(root, trained)
+        except DataError as error:
+            selection.errors.append(error)
+            return []
         if cases:
             _add_cases(images, cases, selection)
             return []
-    images, cases = _open(folder.absolute().parent, trained, Selection())
-    inside = [case for case in cases if case.id == folder.absolute().name]
-    if inside:
-        _add_cases(images, inside, selection)
+    if _add_patient(folder.absolute(), trained, selection):
         return []
     files = [path for path in sorted(folder.iterdir()) if _is_image(path)]
     if not files:
@@ -96,21 +106,35 @@ def _search_folder(folder: Path, trained: Trained, selection: Selection) -> list
     return files
 
 
+def _add_patient(folder: Path, trained: Trained, selection: Selection) -> bool:
+    """Add the case that the folder has the name and the files of; return False where there is none."""
+    try:
+        images, cases = _cases_in(folder.parent, trained)
+    except DataError:  # the folder above was not asked for
+        return False
+    for case in cases:
+        if case.id == folder.name:
+            _add_cases(images, [case], selection)
+            return True
+    return False
+
+
 def _is_image(path: Path) -> bool:
     return suffix_of(path.name) is not None and not path.name.startswith(".") and not path.is_dir()
 
 
-def _open(root: Path, trained: Trained, selection: Selection) -> tuple[Images, Sequence[CaseRef]]:
-    """Return the dataset in a folder and its cases; no cases if the folder has another layout."""
+def _cases_in(root: Path, trained: Trained) -> tuple[Images, Sequence[CaseRef]]:
+    """Return the dataset in a folder and its cases; no cases if the folder has another layout.
+
+    Raises:
+        DataError: the folder has the layout and a fault, or the plugin failed.
+    """
     name = trained.dataset.name
     with plugin_faults(name, "open()", DataError):
         images = Images(name, trained.dataset.open(root, **trained.dataset_params))
     try:
         return images, images.cases()
     except DataNotFoundError:
-        return images, []
-    except DataError as error:
-        selection.errors.append(error)
         return images, []
 
 
@@ -125,13 +149,13 @@ def _add_cases(images: Images, cases: Sequence[CaseRef], selection: Selection) -
         selection.cases.append(ImageCase(id=case.id, files=files, load=load, is_of_dataset=True))
 
 
-def _groups(files: Sequence[Path], channels: Sequence[str]) -> Iterator[tuple[str, dict[str, Path]]]:
-    """Yield the name of each case and channel -> file; the channel is "" for a file with all channels.
+def _groups(files: Sequence[Path], channels: Sequence[str]) -> Iterator[tuple[str, list[ChannelFile]]]:
+    """Yield the name of each case and its files.
 
     The channels of a case are named <case>_0000, <case>_0001 and so on, or <case>_<channel>.
     """
     stems = {(path.parent, stem_of(path.name)) for path in files}
-    groups: dict[tuple[Path, str], dict[str, Path]] = {}
+    groups: dict[tuple[Path, str], list[ChannelFile]] = {}
     for path in files:
         stem = stem_of(path.name)
         numbered = _NUMBERED.fullmatch(stem)
@@ -140,13 +164,13 @@ def _groups(files: Sequence[Path], channels: Sequence[str]) -> Iterator[tuple[st
             case, channel = numbered[1], numbered[2]
         elif len(channels) > 1:
             case, channel = _named_channel(stem, channels)
-        groups.setdefault((path.parent, case), {})[channel] = path
-    for (_, case), by_channel in groups.items():
-        if len(by_channel) == 1 and len(channels) > 1:  # one file, whatever it is called
-            (path,) = by_channel.values()
-            yield stem_of(path.name), {"": path}
+        groups.setdefault((path.parent, case), []).append(ChannelFile(channel, path))
+    for (_, case), group in groups.items():
+        if len(group) == 1 and len(channels) > 1:  # one file, whatever it is called
+            path = group[0].path
+            yield stem_of(path.name), [ChannelFile("", path)]
         else:
-            yield case, by_channel
+            yield case, group
 
 
 def _named_channel(stem: str, channels: Sequence[str]) -> tuple[str, str]:
@@ -158,11 +182,10 @@ def _named_channel(stem: str, channels: Sequence[str]) -> tuple[str, str]:
     return stem, ""
 
 
-def _add_group(group: tuple[str, dict[str, Path]], trained: Trained, selection: Selection) -> None:
-    case_id, by_channel = group
+def _add_group(case_id: str, group: Sequence[ChannelFile], trained: Trained, selection: Selection) -> None:
     channels = trained.task.channels
     try:
-        files = _in_order(case_id, by_channel, channels)
+        files = _in_order(case_id, group, channels)
     except DataError as error:
         selection.errors.append(error)
         return
@@ -170,23 +193,23 @@ def _add_group(group: tuple[str, dict[str, Path]], trained: Trained, selection: 
     selection.cases.append(ImageCase(id=case_id, files=files, load=load, is_of_dataset=False))
 
 
-def _in_order(case_id: str, by_channel: dict[str, Path], channels: Sequence[str]) -> tuple[Path, ...]:
+def _in_order(case_id: str, group: Sequence[ChannelFile], channels: Sequence[str]) -> tuple[Path, ...]:
     """Return the files of all channels in the order of the task, or the one file that has them all.
 
     Raises:
-        DataError: a channel is missing, or there are others.
+        DataError: a channel is missing or there twice, or there are others.
     """
+    path_of = {file.channel: file.path for file in group}
     numbers = [f"{number:04}" for number in range(len(channels))]
-    for expected in ([""], numbers, list(channels)):
-        if set(by_channel) == set(expected):
-            return tuple(by_channel[channel] for channel in expected)
-    place = next(iter(by_channel.values())).parent / case_id
-    endings = ", ".join(sorted(filter(None, by_channel)))
-    plain = [path.name for channel, path in by_channel.items() if not channel]
-    also = f" and {plain[0]}" if plain else ""
+    if len(path_of) == len(group):
+        for expected in ([""], numbers, list(channels)):
+            if set(path_of) == set(expected):
+                return tuple(path_of[channel] for channel in expected)
+    place = group[0].path.parent / case_id
+    names = ", ".join(sorted(file.path.name for file in group))
     raise DataError(
-        f"{place}: found files of channels {endings}{also}, expected {', '.join(numbers)} or"
-        f" {', '.join(channels)}; give a file for each channel"
+        f"{place}: found {names}, expected one file, or the channels {', '.join(numbers)} or"
+        f" {', '.join(channels)}, each once; give a file for each channel"
     )
 
 

@@ -49,6 +49,15 @@ class Output:
             return [self._path(_slice_name(case, path), path) for path in case.files]
         return [self._path(slug(case.id), case.files[0])]
 
+    def other_paths(self, case: ImageCase) -> list[Path]:
+        """Return the further files of a case that are asked for."""
+        paths = []
+        if self.pictures:
+            paths.append(self.picture_path(case))
+        if self.probabilities:
+            paths.append(self.probability_path(case))
+        return paths
+
     def picture_path(self, case: ImageCase) -> Path:
         return self.into / "pictures" / f"{slug(case.id)}.png"
 
@@ -60,7 +69,7 @@ class Output:
 
 
 def existing_files(paths: Sequence[Path], case: ImageCase, existing: Existing) -> list[Path]:
-    """Return the label files that exist, which may be kept or overwritten.
+    """Return the files that exist, which may be kept or overwritten.
 
     Raises:
         UsageError: they exist and may not, or one is a file of the image itself.

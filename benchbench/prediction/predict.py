@@ -65,9 +65,10 @@ def predict_images(cases: Sequence[ImageCase], trained: Trained, output: Output)
 def _predict(case: ImageCase, trained: Trained, output: Output) -> Outcome:
     loaded = _load(case, trained)
     paths = output.label_paths(case, loaded.label.shape)
-    present = existing_files(paths, case, output.existing)
-    if output.existing == "skip" and len(present) == len(paths):
-        return Outcome(case=case, remarks=("its label files exist, so it is skipped",))
+    planned = [*paths, *output.other_paths(case)]
+    present = existing_files(planned, case, output.existing)
+    if output.existing == "skip" and len(present) == len(planned):
+        return Outcome(case=case, remarks=("its files exist, so it is skipped",))
     with tempfile.TemporaryDirectory(prefix="benchbench-") as scratch:
         folder = Path(scratch) / "case"
         write_prepared(loaded, trained.task, trained.protocol, folder)

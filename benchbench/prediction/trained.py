@@ -52,7 +52,8 @@ def open_trained(runs: Sequence[FinishedRun], registry: Registry, device: torch.
 
     Raises:
         PluginError: a plugin is missing, or cannot be opened with the recorded parameters.
-        IntegrityError: weights are missing or were changed, or the runs have different protocols.
+        UsageError: a run has no weights.
+        IntegrityError: weights were changed, or the runs have different protocols.
     """
     first = runs[0].record
     protocol = _protocol_of(runs)
