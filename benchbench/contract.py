@@ -171,6 +171,13 @@ class Download:
     """Number of patients in the whole dataset; None if it is not published."""
 
 
+OWN_FILES = Download(
+    licence="that of your files",
+    page="your own files",
+    steps=("name the dataset in a benchmark file, with this layout", "put its files into a folder of that name"),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetPlugin:
     """A dataset that benchbench can open, and imitate with phantom data."""
@@ -181,10 +188,13 @@ class DatasetPlugin:
     """open(root, **params) returns the dataset in the folder `root`; it reads no voxels."""
     source: str
     """Paper or page that defines the data."""
-    download: Download
-    """Where the files come from."""
     phantom: Callable[..., None]
-    """phantom(root, *, patients, size, seed) writes made-up cases in the layout of the real files."""
+    """phantom(root, *, patients, size, seed) writes made-up cases in the layout of the real files.
+
+    If it has parameters of `open` as well, it gets those that a benchmark gives a dataset of this layout.
+    """
+    download: Download = OWN_FILES
+    """Where the files come from; by default the user has them."""
 
 
 class Geometry(NamedTuple):

@@ -79,7 +79,7 @@ def _rows_of_fold(run: Run, registry: Registry, data_root: Path, known: dict[str
     splitting = (protocol.folds, protocol.validation, protocol.test, protocol.ndim, protocol.slice_axis)
     settings = f"{run.dataset.name} {dict(run.dataset.params)} {splitting}"
     if settings not in known:
-        dataset = open_dataset(registry.dataset(run.dataset.name), run.dataset.params, data_root=data_root)
+        dataset = open_dataset(registry.named_dataset(run.dataset), run.dataset.params, data_root=data_root)
         known[settings] = list(_rows_of(dataset, protocol))
     place = {"dataset": run.key.dataset, "variant": run.key.variant}
     return [{**place, **row} for row in known[settings] if row["fold"] == run.key.fold]

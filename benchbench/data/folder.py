@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbench.contract import Dataset, DatasetPlugin
+from benchbench.contract import OWN_FILES, Dataset, DatasetPlugin
 from benchbench.data.guarded import Guarded
 from benchbench.errors import DataError, DataNotFoundError
 from benchbench.registry.faults import plugin_faults
@@ -32,6 +32,8 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
 
 def where_to_get(plugin: DatasetPlugin) -> str:
     """Return one sentence on how to get the data, or how to try phantom data instead."""
+    if plugin.download is OWN_FILES:
+        return f"put the files of '{plugin.name}' there, or add --rehearse to try phantom data"
     return (
         f"get '{plugin.name}' from {plugin.download.page} ({plugin.download.licence}) with 'benchbench data get"
         f" {plugin.name} --data-root DIR', or add --rehearse to try phantom data"

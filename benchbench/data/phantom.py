@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 from benchbench.contract import DatasetPlugin
@@ -53,6 +54,8 @@ def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Pa
         StorageError: the cache cannot be written.
     """
     recipe = f"{plugin.name} {source_digest(plugin.phantom)} {size.model_dump_json()}"
+    if isinstance(plugin.phantom, partial):  # of a dataset that a benchmark describes
+        recipe += f" {plugin.phantom.keywords}"
     root = cache / "phantoms" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     folder = root / plugin.name
     damage = ""

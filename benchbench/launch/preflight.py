@@ -91,7 +91,7 @@ class _Pairing(NamedTuple):
 
 def _add_pairing(pairings: dict[str, _Pairing], run: Run, benchmark: Benchmark, registry: Registry) -> None:
     """Add the run to the pairing of its model and geometry, by the text that identifies the pairing."""
-    task = task_of(registry.dataset(run.dataset.name), run.dataset.params)
+    task = task_of(registry.named_dataset(run.dataset), run.dataset.params)
     geometry = _geometry(run.protocol, task)
     identity = f"{run.model} {geometry} {smallest_part(run.protocol)} {bool(task.ignored)}"
     if identity not in pairings:

@@ -194,7 +194,7 @@ class Preparation:
 
     def _find(self, chosen: Chosen) -> Dataset:
         """Open the dataset in the data root, or a phantom of it in a rehearsal."""
-        plugin = self._registry.dataset(chosen.name)
+        plugin = self._registry.named_dataset(chosen)
         root = self._machine.data_root
         if self._benchmark.rehearsal is not None:
             root = phantom_root(plugin, self._benchmark.rehearsal, cache=self._machine.cache)

@@ -65,7 +65,10 @@ def _order(run: Run) -> tuple[int, int]:
 
 
 def _trained_runs(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[Run]:
-    datasets = [_choose(entry, registry.dataset(entry.name).open) for entry in variant.datasets]
+    datasets: list[Chosen] = []
+    for dataset_entry in variant.datasets:
+        factory = registry.named_dataset(dataset_entry).open
+        datasets.append(_choose(dataset_entry, factory)._replace(layout=dataset_entry.layout))
     models: list[Chosen] = []
     for entry in variant.models:
         plugin = registry.model(entry.name)

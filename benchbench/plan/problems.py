@@ -10,7 +10,7 @@ from benchbench.registry.faults import task_of
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark
-from benchbench.spec.benchmark_file import Entry
+from benchbench.spec.benchmark_file import DatasetEntry
 from benchbench.spec.file_names import slug
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.variants import Variant
@@ -90,8 +90,8 @@ def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
         )
 
 
-def _task_of(entry: Entry, registry: Registry) -> Task:
-    plugin = registry.dataset(entry.name)
+def _task_of(entry: DatasetEntry, registry: Registry) -> Task:
+    plugin = registry.named_dataset(entry)
     # opening reads no voxels and, before `cases`, no folder
     return task_of(plugin, resolve_params(plugin.open, entry.params))
 

@@ -48,6 +48,15 @@ class Chosen(NamedTuple):
     name: str
     params: Mapping[str, Any]
     source_digest: str
+    layout: str = ""
+    """Name of the plugin of a dataset that has a name of its own."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what can change a number."""
+        fields = self._asdict()
+        if not self.layout:
+            del fields["layout"]  # the digests of earlier versions stay
+        return fields
 
 
 KEYS = list(RunKey._fields)
@@ -93,8 +102,8 @@ class Run:
         """Return everything that can change a number of this run, except the data."""
         return {
             "schema": RECORD_SCHEMA,
-            "dataset": self.dataset._asdict(),
-            "model": self.model._asdict(),
+            "dataset": self.dataset.resolved(),
+            "model": self.model.resolved(),
             "protocol": self.protocol.model_dump(mode="json", exclude=_TABLE_FIELDS),
             "fold": self.fold,
             "seed": self.seed,

@@ -37,4 +37,4 @@ def task_of(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Task:
         PluginError: the plugin failed.
     """
     with plugin_faults(plugin.name, "open() or task", PluginError):
-        return plugin.open(Path(), **params).task
+        return plugin.open(Path(plugin.name), **params).task

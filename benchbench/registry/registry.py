@@ -6,17 +6,18 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pluggy
 
 from benchbench import contract
 from benchbench.contract import DatasetPlugin, ModelPlugin
 from benchbench.errors import PluginError
-from benchbench.registry.parameters import check_params
+from benchbench.registry.parameters import check_params, keyword_parameters, resolve_params
 from benchbench.spec.document import nearest
 from benchbench.spec.file_names import is_slug
 
@@ -60,6 +61,22 @@ class Broken:
     """True if it only needs an extra that is not installed."""
 
 
+class NamedDataset(Protocol):
+    """A dataset as a benchmark names it."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder below the data root."""
+
+    @property
+    def layout(self) -> str:
+        """The name of its plugin, if that has another."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of the plugin that the benchmark gives."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registry:
     """All installed plugins by name."""
@@ -77,6 +94,20 @@ class Registry:
         if name not in self.datasets:
             raise PluginError(self._missing("dataset", name, self.datasets))
         return self.datasets[name].plugin
+
+    def named_dataset(self, chosen: NamedDataset) -> DatasetPlugin:
+        """Return the plugin of a dataset of a benchmark, with the name and the phantom of this dataset.
+
+        Raises:
+            PluginError: the plugin is missing or broken.
+        """
+        if not chosen.layout:
+            return self.dataset(chosen.name)
+        plugin = self.dataset(chosen.layout)
+        params = resolve_params(plugin.open, chosen.params)
+        accepted = keyword_parameters(plugin.phantom)
+        phantom = partial(plugin.phantom, **{key: value for key, value in params.items() if key in accepted})
+        return replace(plugin, name=chosen.name, phantom=phantom)
 
     def model(self, name: str) -> ModelPlugin:
         """Return the model plugin of this name.

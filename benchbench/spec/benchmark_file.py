@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchbench.errors import SpecError
 from benchbench.spec.document import Document
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
+from benchbench.spec.file_names import is_slug
 from benchbench.spec.messages import describe, first_problems
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.statistics import StatisticsTable
@@ -24,7 +25,7 @@ EntryCheck = Callable[[str, str, Mapping[str, Any]], Sequence[Problem]]
 
 
 class Entry(BaseModel):
-    """A dataset or a model of the benchmark. Every key except `name` is a parameter of the plugin."""
+    """A dataset or a model of the benchmark. Every key that is not listed here is a parameter of the plugin."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -34,6 +35,14 @@ class Entry(BaseModel):
     @property
     def params(self) -> Mapping[str, Any]:
         return self.model_extra or {}
+
+
+class DatasetEntry(Entry):
+    """A dataset of the benchmark."""
+
+    layout: str = ""
+    """Name of the dataset plugin that reads the folder `name` below the data root, such as "folders" for your own
+    images; by default the plugin is the one called `name`."""
 
 
 class VariantTable(Strict):
@@ -74,7 +83,7 @@ class BenchmarkFile(Strict):
 
     title: str
     """Title of the benchmark, for reports."""
-    datasets: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    datasets: Annotated[tuple[DatasetEntry, ...], Field(min_length=1)]
     """Datasets; every model is trained on each of them."""
     models: Annotated[tuple[Entry, ...], Field(min_length=1)]
     """Models that are compared."""
@@ -129,6 +138,7 @@ def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
 def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterator[str]:
     """Yield what is wrong with the entries of a list; entries that the schema refuses are skipped."""
     names: set[str] = set()
+    own_keys = (DatasetEntry if kind == "datasets" else Entry).model_fields
     for number, entry in enumerate(_named_entries(document.data.get(kind))):
         if entry is None:
             continue
@@ -136,8 +146,14 @@ def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterato
         if name in names:
             yield f"{document.where((kind, number))}: {kind}: '{name}' is listed twice; use [[variants]]"
         names.add(name)
-        params = {key: value for key, value in entry.items() if key != "name"}
-        for key, message in check(kind, name, params):
+        params = {key: value for key, value in entry.items() if key not in own_keys}
+        plugin = entry.get("layout", name) if kind == "datasets" else name
+        if kind == "datasets" and not is_slug(name):
+            place = document.where((kind, number, "name"))
+            yield f"{place}: datasets: found '{name}', expected letters, digits and _ . - for a folder; rename it"
+        if not isinstance(plugin, str):
+            continue  # the schema refuses it
+        for key, message in check(kind, plugin, params):
             place = document.where((kind, number, key or "name"))
             path = f"{kind}.{name}.{key}" if key else f"{kind}.{name}"
             yield f"{place}: {path}: {message}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from benchbench.errors import SpecError
-from benchbench.spec.benchmark_file import BenchmarkFile, Entry, EntryCheck, validate
+from benchbench.spec.benchmark_file import BenchmarkFile, DatasetEntry, Entry, EntryCheck, validate
 from benchbench.spec.document import Document, nearest
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.toml_text import KeyPath
@@ -24,7 +24,7 @@ class Variant:
     label: str
     """Name of the variant; "default" if the file has neither variants nor grid."""
     protocol: Protocol
-    datasets: tuple[Entry, ...]
+    datasets: tuple[DatasetEntry, ...]
     models: tuple[Entry, ...]
 
 

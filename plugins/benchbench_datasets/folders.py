@@ -1,0 +1,281 @@
+"""Own images and masks in folders, found by patterns of their names; a benchmark file describes them.
+
+Layout: files below <root> in NIfTI, NRRD, TIFF or PNG, named as the patterns say.
+Source: the user's files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Task, hookimpl
+from benchbench_datasets.case_files import natural_order
+from benchbench_datasets.folder_files import CaseFiles, FoundFiles, find_files, missing_files
+from benchbench_datasets.folder_masks import RegionMasks, ValueMasks, Values
+from benchbench_datasets.folder_phantom import write_phantom
+from benchbench_datasets.folder_table import Row, read_rows
+from benchbench_datasets.folder_voxels import Voxels, read_image, read_label
+from benchbench_datasets.name_pattern import NamePattern
+
+T = TypeVar("T")
+Patterns = dict[str, str]
+"""Region -> pattern of its mask files."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """One case per name, the image (C, *space) of all its files; slices are stacked along the first axis.
+
+    Cases with an image and no mask can be predicted, and are refused in training.
+    """
+
+    root: Path
+    _: KW_ONLY
+    images: str | tuple[str, ...] = "images/{case}.png"
+    """Pattern of the image files, or a pattern for each channel; its fields are {case}, {patient} and {slice}, and
+    * is any text. The slices of a case are stacked."""
+    masks: str | Patterns = "masks/{case}.png"
+    """Pattern of the mask files, or region -> pattern where each region has a file of its own."""
+    regions: dict[str, Values] | None = None
+    """Region -> its value or values in the mask: numbers, or colours like "#ff0000"; by default one region,
+    "foreground", of value 255. Not used where each region has a file of its own."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels; by default one for each pattern of `images`."""
+    background: Values = ()
+    """Values of the mask, in addition to 0 or black, that belong to no region."""
+    ignore: Values = ()
+    """Values of the mask whose voxels are neither trained on nor scored."""
+    spacing_mm: tuple[float, ...] = ()
+    """Size of a voxel in mm along each axis, for files that do not say it; by default it is not known."""
+    table: str = ""
+    """A CSV file below the folder with a row for each case or patient."""
+    case_column: str = "case"
+    """Column of the table with the name of the case, or of the patient if `patient_column` is not given."""
+    patient_column: str = ""
+    """Column of the table with the patient of each case; by default a patient is {patient}, or else the case."""
+
+    def __post_init__(self) -> None:
+        problems = [f"{self.root.name}: {key}: {problem}" for key, problem in self._problems()]
+        if problems:
+            raise DataError(*dict.fromkeys(problems))
+
+    @cached_property
+    def task(self) -> Task:
+        masks = self._masks
+        return Task(
+            channels=self.channels or _channel_names(self._image_patterns),
+            regions=masks.task_regions,
+            ignore=masks.task_ignored,
+        )
+
+    def cases(self) -> list[CaseRef]:
+        """Return the cases that have a mask.
+
+        Raises:
+            DataNotFoundError: there are none.
+            DataError: a file can belong to two cases, or a case has no patient in the table.
+        """
+        labelled = [case for case in self._refs if self._has(case.id, self._mask_patterns)]
+        if not labelled:
+            raise DataNotFoundError(self._nothing_found())
+        return labelled
+
+    def files(self, case_id: str) -> list[Path]:
+        """Return the images and the masks, slice by slice."""
+        return self._files(case_id, [*self._image_patterns, *self._mask_patterns])
+
+    def load(self, case_id: str) -> Case:
+        self.files(case_id)  # refuses a case that is not complete
+        image = self._read_image(case_id)
+        label = self._guard(read_label, self._planes(case_id, self._mask_patterns), self._masks, like=image)
+        return Case(image=image.values, label=label, affine=image.affine, spacing_mm=image.spacing_mm)
+
+    def image_cases(self) -> list[CaseRef]:
+        """Return all cases that have an image."""
+        imaged = [case for case in self._refs if self._has(case.id, self._image_patterns)]
+        if not imaged:
+            raise DataNotFoundError(self._nothing_found())
+        return imaged
+
+    def image_files(self, case_id: str) -> list[Path]:
+        return self._files(case_id, self._image_patterns)
+
+    def load_image(self, case_id: str) -> Case:
+        image = self._read_image(case_id)
+        label = np.zeros(image.values.shape[1:], np.uint8)
+        return Case(image=image.values, label=label, affine=image.affine, spacing_mm=image.spacing_mm)
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        """Return the other columns of the table by patient; of several cases, those in which all are equal."""
+        columns: dict[str, dict[str, str]] = {}
+        for case in self._refs:
+            row = self._row(case)
+            if row is None:
+                continue
+            values = {
+                name: value for name, value in row.items() if name not in {self.case_column, self.patient_column}
+            }
+            known = columns.setdefault(case.patient, values)
+            columns[case.patient] = dict(known.items() & values.items())
+        return columns
+
+    @cached_property
+    def _image_patterns(self) -> list[NamePattern]:
+        texts = [self.images] if isinstance(self.images, str) else self.images
+        return [NamePattern(text) for text in texts]
+
+    @cached_property
+    def _mask_patterns(self) -> list[NamePattern]:
+        texts = [self.masks] if isinstance(self.masks, str) else self.masks.values()
+        return [NamePattern(text) for text in texts]
+
+    @cached_property
+    def _masks(self) -> ValueMasks | RegionMasks:
+        if isinstance(self.masks, str):
+            regions = {"foreground": 255} if self.regions is None else self.regions
+            return ValueMasks(regions=regions, background=self.background, ignore=self.ignore)
+        return RegionMasks(names=tuple(self.masks))
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """Yield (parameter, problem) for parameters that contradict each other."""
+        patterns = [("images", pattern) for pattern in self._image_patterns]
+        patterns += [("masks", pattern) for pattern in self._mask_patterns]
+        if not self._image_patterns:
+            yield "images", "found no pattern, expected at least one"
+        for key, pattern in patterns:
+            if problem := pattern.problem():
+                yield key, f"'{pattern.text}': {problem}"
+        texts = Counter(pattern.text for _, pattern in patterns)
+        for text, number in texts.items():
+            if number > 1:
+                yield "masks", f"found '{text}' twice, expected a pattern for each kind of file"
+        fields = {pattern.fields for _, pattern in patterns}
+        if len(fields) > 1:
+            yield "masks", "found patterns with different fields, expected the same in all, to match the files"
+        if len(self._image_patterns) > 1 and self.channels and len(self.channels) != len(self._image_patterns):
+            yield (
+                "channels",
+                f"found {len(self.channels)}, expected {len(self._image_patterns)}, one for each pattern",
+            )
+        if not isinstance(self.masks, str) and (self.regions or self.ignore):
+            yield (
+                "regions",
+                "found values, but each region has a file of its own; leave `regions` and `ignore` out",
+            )
+        if self.patient_column and not self.table:
+            yield "patient_column", "found a column without a table; give `table`"
+        yield from self._masks.problems()
+
+    @cached_property
+    def _found(self) -> FoundFiles:
+        return find_files(self.root, [*self._image_patterns, *self._mask_patterns])
+
+    @cached_property
+    def _by_id(self) -> dict[str, CaseFiles]:
+        """Case id -> its files; the id is {case}, with {patient} before it where cases share a name."""
+        if self._found.problems:
+            raise DataError(*(f"{self.root.name}: {problem}" for problem in self._found.problems))
+        counts = Counter(case or patient for patient, case in self._found.cases)
+        by_id: dict[str, CaseFiles] = {}
+        for (patient, case), files in self._found.cases.items():
+            name = case or patient
+            by_id[name if counts[name] == 1 else f"{patient}_{case}"] = files
+        return by_id
+
+    @cached_property
+    def _refs(self) -> list[CaseRef]:
+        """All cases, 2 before 10."""
+        refs = [CaseRef(name, files.values.get("patient", name)) for name, files in self._by_id.items()]
+        refs.sort(key=lambda case: natural_order(case.id))
+        if not self.patient_column:
+            return refs
+        rows = {case.id: self._rows.get(case.id) for case in refs}
+        missing = [name for name, row in rows.items() if row is None]
+        if missing:
+            listed = ", ".join(missing[:5]) + f" and {len(missing) - 5} more" * (len(missing) > 5)
+            raise DataError(
+                f"{self.root.name}: {self.table}: found no row for {listed}, expected one for each case"
+            )
+        return [CaseRef(name, row[self.patient_column]) for name, row in rows.items() if row is not None]
+
+    @cached_property
+    def _rows(self) -> dict[str, Row]:
+        columns = [self.case_column, *([self.patient_column] if self.patient_column else [])]
+        return read_rows(self.root, self.table, columns=columns, dataset=self.root.name)
+
+    def _row(self, case: CaseRef) -> Row | None:
+        return self._rows.get(case.id if self.patient_column else case.patient, self._rows.get(case.id))
+
+    def _has(self, case_id: str, patterns: Sequence[NamePattern]) -> bool:
+        return any(pattern in self._by_id[case_id].paths for pattern in patterns)
+
+    def _files(self, case_id: str, patterns: Sequence[NamePattern]) -> list[Path]:
+        """Return the files of a case for these patterns, slice by slice.
+
+        Raises:
+            DataError: with every file that is missing.
+        """
+        case = self._by_id[case_id]
+        kinds = ["image" if pattern in self._image_patterns else "mask" for pattern in patterns]
+        problems = list(missing_files(case, patterns, kinds, self._file_names))
+        if problems:
+            raise DataError(*(f"{self.root.name}: {problem}" for problem in problems))
+        return [self.root / case.paths[pattern][name] for name in case.slices() for pattern in patterns]
+
+    @cached_property
+    def _file_names(self) -> list[str]:
+        """The paths of all files of cases below the root."""
+        return [
+            path for case in self._by_id.values() for by_slice in case.paths.values() for path in by_slice.values()
+        ]
+
+    def _planes(self, case_id: str, patterns: Sequence[NamePattern]) -> list[list[Path]]:
+        """Return, for each slice of a case, the files of the patterns; one entry where files are no slices."""
+        files = self._files(case_id, patterns)
+        step = len(patterns)
+        return [files[start : start + step] for start in range(0, len(files), step)]
+
+    def _read_image(self, case_id: str) -> Voxels:
+        """Return the channels (C, *space) of a case."""
+        planes = self._planes(case_id, self._image_patterns)
+        return self._guard(read_image, planes, self.task.channels, spacing_mm=self.spacing_mm or None)
+
+    def _guard(self, read: Callable[..., T], *arguments: object, **options: object) -> T:
+        """Return what a reader returns; its errors get the name of the dataset and paths below the root."""
+        try:
+            return read(*arguments, **options)
+        except DataError as error:
+            problems = [problem.replace(f"{self.root}/", "", 1) for problem in error.problems]
+            raise DataError(*(f"{self.root.name}: {problem}" for problem in problems)) from error
+
+    def _nothing_found(self) -> str:
+        expected = [pattern.text for pattern in (*self._image_patterns, *self._mask_patterns)]
+        return (
+            f"{self.root.name}: {self.root}: found no case, expected files like {' and '.join(expected)}; correct"
+            " `images`, `masks` or the data root"
+        )
+
+
+def _channel_names(patterns: Sequence[NamePattern]) -> tuple[str, ...]:
+    """Return a name for the channel of each pattern: the words in which its file names differ from the others."""
+    if len(patterns) == 1:
+        return ("image",)
+    names: list[str] = []
+    for number, pattern in enumerate(patterns):
+        literal = re.sub(r"\{\w*\}|\*|\.[a-z.]+$", "", pattern.text.rpartition("/")[2])
+        name = literal.strip("_- .") or f"channel_{number}"
+        names.append(name if name not in names else f"channel_{number}")
+    return tuple(names)
+
+
+@hookimpl
+def benchbench_datasets() -> list[DatasetPlugin]:
+    return [DatasetPlugin(name="folders", open=Folders, source="your own files", phantom=write_phantom)]
