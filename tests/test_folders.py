@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
-from benchbench_datasets.folder_writers import write_image
-from benchbench_datasets.folders import Folders
-from benchbench_datasets.lgg import Lgg
 from commands import benchbench
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchbench import CaseRef, DataError, DataNotFoundError
 from benchbench.data.folds import make_folds
+from benchbench.registry.parameters import resolve_params
+from benchbench_datasets.folder_writers import write_image
+from benchbench_datasets.folders import Folders
+from benchbench_datasets.lgg import Lgg
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "lgg"
 RNG = np.random.default_rng(0)
@@ -38,11 +39,9 @@ def save(path: Path, values: NDArray[Any]) -> None:
 
 def refusal(dataset: Folders, case_id: str = "") -> str:
     """Return the problems of a case, or of finding cases."""
+    read = partial(dataset.load, case_id) if case_id else dataset.cases
     with pytest.raises(DataError) as caught:
-        if case_id:
-            dataset.load(case_id)
-        else:
-            dataset.cases()
+        read()
     return str(caught.value)
 
 
@@ -154,7 +153,7 @@ def test_the_patient_is_before_the_case_where_two_patients_have_a_case_of_one_na
     save(root / "p2" / "second.png", IMAGES[0])
     save(root / "p2" / "second_mask.png", CUP[0].astype(np.uint8) * 255)
     dataset = Folders(root, images="{patient}/{case}.png", masks="{patient}/{case}_mask.png")
-    assert dataset.cases() == [CaseRef("p1_first", "p1"), CaseRef("p2_first", "p2"), CaseRef("second", "p2")]
+    assert dataset.cases() == [CaseRef("second", "p2"), CaseRef("p1_first", "p1"), CaseRef("p2_first", "p2")]
 
 
 def test_slices_are_stacked_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -163,19 +162,18 @@ def test_slices_are_stacked_in_the_order_of_their_numbers(tmp_path: Path) -> Non
         save(root / f"p_{number}.png", IMAGES[number - 8])
         save(root / f"p_{number}_mask.png", CUP[0].astype(np.uint8) * number)
     regions: dict[str, Any] = {"lesion": (8, 9, 10, 11)}
-    dataset = Folders(root, images="{case}_{slice}.png", masks="{case}_{slice}_mask.png", regions=regions)
-    case = dataset.load("p")
+    patterns: dict[str, Any] = {"images": "{case}_{slice}.png", "masks": "{case}_{slice}_mask.png"}
+    case = Folders(root, **patterns, regions=regions).load("p")
     assert np.array_equal(case.image[0], IMAGES[:4])
     assert case.label[:, 4, 5].tolist() == [8, 9, 10, 11]
     (root / "p_10.png").unlink()
-    assert refusal(dataset, "p") == (
+    assert refusal(Folders(root, **patterns, regions=regions), "p") == (
         "stacks: p_10_mask.png: found no image for it, expected p_10.png; add it or move the file away"
         "; the nearest name there is p_11.png: rename it if that is the file"
     )
     (root / "p_10_mask.png").unlink()
-    dataset = Folders(root, images="{case}_{slice}.png", masks="{case}_{slice}_mask.png", regions=regions)
-    assert refusal(dataset, "p") == (
-        "stacks: p_8.png: found no slice 10 of its case, expected every slice; add the files"
+    assert refusal(Folders(root, **patterns, regions=regions), "p") == (
+        "stacks: p_11.png: found no slice 10 of its case, expected every slice; add the files"
     )
 
 
@@ -247,10 +245,26 @@ def test_a_folder_without_cases_names_the_patterns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mask", "options", "problem"),
     [
-        (np.full((16, 24), 7, np.uint8), VALUES, "found values 7 (384 px), expected only 0, 255, 128; name them in"),
-        (np.arange(384).reshape(16, 24).astype(np.uint8), VALUES, "more, expected only 0, 255, 128; save masks with"),
-        (np.zeros((16, 24, 3), np.uint8), VALUES, "found 3 samples per pixel, expected one; save the label values"),
-        (np.zeros((16, 23), np.uint8), VALUES, "found shape (16, 23), expected (16, 24) like its image; correct one"),
+        (
+            np.full((16, 24), 7, np.uint8),
+            VALUES,
+            "found values 7 (384 px), expected only 0, 255, 128; name them in",
+        ),
+        (
+            np.arange(384).reshape(16, 24).astype(np.uint8),
+            VALUES,
+            "more, expected only 0, 255, 128; save masks with",
+        ),
+        (
+            np.zeros((16, 24, 3), np.uint8),
+            VALUES,
+            "found 3 samples per pixel, expected one; save the label values",
+        ),
+        (
+            np.zeros((16, 23), np.uint8),
+            VALUES,
+            "found shape (16, 23), expected (16, 24) like its image; correct one",
+        ),
         (
             np.full((16, 24, 3), (1, 2, 3), np.uint8),
             {"regions": {"cup": "#ff0000"}},
@@ -268,7 +282,7 @@ def test_a_mask_with_other_values_is_refused(
 def test_a_colour_image_says_which_channels_to_name(eyes: Path) -> None:
     save(eyes / "images" / "eye1.png", np.stack([IMAGES[0]] * 3, axis=-1))
     assert refusal(Folders(eyes, **VALUES), "eye1") == (
-        "eyes: images/eye1.png: found 3 channels, expected 1 (image); set channels = [\"red\", \"green\", \"blue\"]"
+        'eyes: images/eye1.png: found 3 channels, expected 1 (image); set channels = ["red", "green", "blue"]'
         " for the dataset in the benchmark file"
     )
     coloured = Folders(eyes, **VALUES, channels=("red", "green", "blue"))
@@ -278,11 +292,23 @@ def test_a_colour_image_says_which_channels_to_name(eyes: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"images": "{id}.png"}, "images: '{id}.png': found '{id}', expected the fields {patient}, {case} and {slice}"),
-        ({"masks": "images/{case}.png"}, "masks: found 'images/{case}.png' twice, expected a pattern for each kind"),
-        ({"masks": "masks/{patient}.png"}, "masks: found patterns with different fields, expected the same in all"),
+        (
+            {"images": "{id}.png"},
+            "images: '{id}.png': found '{id}', expected the fields {patient}, {case} and {slice}",
+        ),
+        (
+            {"masks": "images/{case}.png"},
+            "masks: found 'images/{case}.png' twice, expected a pattern for each kind",
+        ),
+        (
+            {"masks": "masks/{patient}.png"},
+            "masks: found patterns with different fields, expected the same in all",
+        ),
         ({"regions": {}}, "regions: found no region, expected at least one with its value in the mask"),
-        ({"regions": {"a": 0}}, "regions: found 0 or black for 'a', which is the background; choose another value"),
+        (
+            {"regions": {"a": 0}},
+            "regions: found 0 or black for 'a', which is the background; choose another value",
+        ),
         ({"regions": {"a": "red"}}, "regions: found 'red', expected a number or a colour like \"#ff0000\""),
         ({"regions": {"a": "#ff0000", "b": 1}}, "regions: found numbers and colours, expected one of the two"),
         ({"patient_column": "person"}, "patient_column: found a column without a table; give `table`"),
@@ -301,8 +327,8 @@ datasets = [{ name = "eyes", layout = "folders", regions = { cup = 255, disc = 1
 models = [{ name = "unet", width = 4 }]
 [protocol]
 patch = [32, 32]
-folds = 2
 epochs = 1
+batch = 4
 loss = "bce+dice"
 optimizer = { name = "adam", lr = 1e-3 }
 """
@@ -311,7 +337,18 @@ optimizer = { name = "adam", lr = 1e-3 }
 def test_own_images_are_benchmarked_with_nine_lines(eyes: Path, tmp_path: Path) -> None:
     (tmp_path / "eyes.toml").write_text(BENCHMARK)
     assert len(BENCHMARK.splitlines()) == 9
-    done = benchbench("run", "eyes.toml", "--data-root", tmp_path, "--jobs", 0, "--no-pictures", cwd=tmp_path)
+    done = benchbench(
+        "run",
+        "eyes.toml",
+        "--data-root",
+        tmp_path,
+        "--jobs",
+        0,
+        "--no-pictures",
+        "--set",
+        "protocol.folds=2",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     folds = (tmp_path / "results" / "eyes" / "folds.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in folds[1:3]] == ["eyes", "eyes"]
@@ -320,7 +357,9 @@ def test_own_images_are_benchmarked_with_nine_lines(eyes: Path, tmp_path: Path) 
 
 def test_own_images_can_be_rehearsed_without_files(tmp_path: Path) -> None:
     (tmp_path / "eyes.toml").write_text(BENCHMARK)
-    done = benchbench("run", "eyes.toml", "--rehearse", "--jobs", 0, "--no-pictures", cwd=tmp_path)
+    done = benchbench(
+        "run", "eyes.toml", "--rehearse", "--jobs", 0, "--no-pictures", "--only", "fold=0", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "results" / "rehearsal" / "eyes" / "folds.csv").exists()
 
@@ -346,14 +385,24 @@ LGG: dict[str, Any] = {
 def test_real_lgg_patients_give_the_cases_and_folds_of_their_own_plugin() -> None:
     if not REAL.is_dir():
         pytest.skip("no real LGG patients")
-    own, built_in = Folders(REAL, **LGG), Lgg(REAL)
+    by_patterns, built_in = Folders(REAL, **LGG), Lgg(REAL)
     cases = built_in.cases()
-    assert sorted(own.cases()) == sorted(cases)
+    assert sorted(by_patterns.cases()) == sorted(cases)
     folds = {"folds": 5, "validation": 0.2, "test": None}
-    assert [fold.digest for fold in make_folds(own.cases(), **folds)] == [
+    assert [fold.digest for fold in make_folds(by_patterns.cases(), **folds)] == [
         fold.digest for fold in make_folds(cases, **folds)
     ]
     for case in cases[:3]:
-        first, second = own.load(case.id), built_in.load(case.id)
+        first, second = by_patterns.load(case.id), built_in.load(case.id)
         assert np.array_equal(first.image, second.image)
         assert np.array_equal(first.label == 255, second.label == 1)
+
+
+def test_the_examples_of_the_documentation_can_be_opened() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    entries = [entry for block in blocks for entry in tomllib.loads(block).get("datasets", [])]
+    assert [entry["name"] for entry in entries] == ["eyes", "lesions", "heads", "stacks"]
+    for entry in entries:
+        params = {key: value for key, value in entry.items() if key not in {"name", "layout"}}
+        assert Folders(Path(entry["name"]), **resolve_params(Folders, params)).task.regions

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from benchbench_datasets.name_pattern import NamePattern
 
 from benchbench import DataError
+from benchbench_datasets.name_pattern import NamePattern
 
 
 @pytest.mark.parametrize(

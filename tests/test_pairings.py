@@ -19,6 +19,7 @@ from prepared_phantoms import open_phantom, prepare
 from small_models import MODELS
 
 from benchbench import Dataset
+from benchbench.contract import OWN_FILES
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.export import region_labels
 from benchbench.engine.inference.predict import Predictor, count_case
@@ -112,7 +113,9 @@ def built_in(kind: str) -> list[str]:
 
 
 def pairings() -> list[Pairing]:
-    models, datasets = discover().models, built_in("datasets")
+    models = discover().models
+    # the images of a layout are those of its user: its phantoms have one size and tests of their own
+    datasets = [name for name in built_in("datasets") if discover().dataset(name).download is not OWN_FILES]
     return [
         Pairing(model, dataset, ndim)
         for model in built_in("models")

@@ -41,17 +41,24 @@ def read_image_files(files: Sequence[Path], *, channels: Sequence[str]) -> Store
         DataError: a file cannot be read, has another number of channels, or is on another grid than the first.
     """
     if len(files) == 1:
-        stored = _read(files[0], pages_as_channels=len(channels))
+        stored = read_image_file(files[0], pages_as_channels=len(channels))
         _check_count(files[0], stored, channels)
         return stored
-    images = [_read(path, pages_as_channels=1) for path in files]
+    images = [read_image_file(path, pages_as_channels=1) for path in files]
     for path, name, image in zip(files, channels, images, strict=True):
         _check_count(path, image, [name])
         _check_grid(path, image, images[0], like=files[0])
     return images[0]._replace(channels=np.concatenate([image.channels for image in images]))
 
 
-def _read(path: Path, *, pages_as_channels: int) -> StoredImage:
+def read_image_file(path: Path, *, pages_as_channels: int) -> StoredImage:
+    """Read all channels of a file.
+
+    Pages of a TIFF file whose pixels have one value are channels if there are `pages_as_channels` of them.
+
+    Raises:
+        DataError: the file cannot be read, or has not two or three axes in space.
+    """
     suffix = suffix_of(path.name)
     if suffix is None:
         known = ", ".join(LABEL_READERS)

@@ -17,6 +17,7 @@ from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.network.network import geometry_for, move_to_device
 from benchbench.engine.preparation.image_facts import merged_facts
 from benchbench.errors import IntegrityError, PluginError, UsageError
+from benchbench.plan.run import Chosen
 from benchbench.prediction.runs import FinishedRun, members_of
 from benchbench.registry.faults import plugin_faults, task_of
 from benchbench.registry.parameters import check_params, resolve_params
@@ -57,7 +58,7 @@ def open_trained(runs: Sequence[FinishedRun], registry: Registry, device: torch.
     """
     first = runs[0].record
     protocol = _protocol_of(runs)
-    dataset = registry.dataset(first.dataset)
+    dataset = _dataset_of(runs[0], registry)
     params = _params(dataset.name, dataset.open, first.resolved["dataset"]["params"])
     task = task_of(dataset, params)
     members: list[FinishedRun] = []
@@ -153,6 +154,10 @@ def _open_models(run: FinishedRun, plugin: ModelPlugin, built: Geometry, device:
     return models
 
 
+def _dataset_of(run: FinishedRun, registry: Registry) -> DatasetPlugin:
+    return registry.named_dataset(Chosen(**run.record.resolved["dataset"]))
+
+
 def _parts(runs: Sequence[FinishedRun]) -> dict[str, str]:
     """Return the cases that were not tested in every one of the runs, with the first part that they had."""
     words = {"train": "trained on", "validation": "used to choose the checkpoint"}
@@ -170,7 +175,7 @@ def _remarks(runs: Sequence[FinishedRun], members: Sequence[FinishedRun], regist
     for run in runs:
         if run.record.resolved["phantom"]:
             yield "the network was trained on phantom data: its predictions mean nothing on patients"
-        plugin = registry.dataset(run.record.dataset)
+        plugin = _dataset_of(run, registry)
         yield from _source_remarks(plugin.name, source_digest(plugin.open), run.record.resolved["dataset"])
     for member in members:
         model = registry.model(member.record.model)

@@ -138,7 +138,6 @@ def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
 def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterator[str]:
     """Yield what is wrong with the entries of a list; entries that the schema refuses are skipped."""
     names: set[str] = set()
-    own_keys = (DatasetEntry if kind == "datasets" else Entry).model_fields
     for number, entry in enumerate(_named_entries(document.data.get(kind))):
         if entry is None:
             continue
@@ -146,17 +145,29 @@ def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterato
         if name in names:
             yield f"{document.where((kind, number))}: {kind}: '{name}' is listed twice; use [[variants]]"
         names.add(name)
-        params = {key: value for key, value in entry.items() if key not in own_keys}
-        plugin = entry.get("layout", name) if kind == "datasets" else name
-        if kind == "datasets" and not is_slug(name):
+        yield from _plugin_problems(document, kind, number, entry, check)
+
+
+def _plugin_problems(
+    document: Document, kind: str, number: int, entry: Mapping[str, Any], check: EntryCheck
+) -> Iterator[str]:
+    """Yield what is wrong with the name and the parameters of an entry."""
+    name = entry["name"]
+    schema = Entry
+    plugin = name
+    if kind == "datasets":
+        schema = DatasetEntry
+        plugin = entry.get("layout", name)
+        if not is_slug(name):
             place = document.where((kind, number, "name"))
             yield f"{place}: datasets: found '{name}', expected letters, digits and _ . - for a folder; rename it"
-        if not isinstance(plugin, str):
-            continue  # the schema refuses it
-        for key, message in check(kind, plugin, params):
-            place = document.where((kind, number, key or "name"))
-            path = f"{kind}.{name}.{key}" if key else f"{kind}.{name}"
-            yield f"{place}: {path}: {message}"
+    if not isinstance(plugin, str):
+        return  # the schema refuses it
+    params = {key: value for key, value in entry.items() if key not in schema.model_fields}
+    for key, message in check(kind, plugin, params):
+        place = document.where((kind, number, key or "name"))
+        path = f"{kind}.{name}.{key}" if key else f"{kind}.{name}"
+        yield f"{place}: {path}: {message}"
 
 
 def _named_entries(entries: object) -> Iterator[Mapping[str, Any] | None]:

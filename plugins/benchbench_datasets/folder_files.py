@@ -41,15 +41,15 @@ class FoundFiles:
 
 def find_files(root: Path, patterns: Sequence[NamePattern]) -> FoundFiles:
     """Return the cases of a folder; of several patterns that fit a file, the one with the longest text counts."""
-    found = FoundFiles({}, [])
+    grouped = FoundFiles({}, [])
     # a file name may fit the pattern of images and that of masks: x_mask.png fits {case}.png
     by_length = sorted(patterns, key=lambda pattern: -pattern.literal_length)
     for path in _paths(root):
         try:
-            _add(found.cases, path, by_length)
+            _add(grouped.cases, path, by_length)
         except DataError as error:
-            found.problems += error.problems
-    return found
+            grouped.problems.extend(error.problems)
+    return grouped
 
 
 def _paths(root: Path) -> Iterator[str]:

@@ -38,20 +38,23 @@ class ValueMasks:
         """Yield (parameter, problem) for parameters that contradict each other."""
         if not self.regions:
             yield "regions", "found no region, expected at least one with its value in the mask"
-        values = [value for entry in (*self.regions.values(), self.ignore) for value in listed(entry)]
-        for value in dict.fromkeys([*values, *listed(self.background)]):
+        for value in dict.fromkeys([*self._all_values, *listed(self.background)]):
             if isinstance(value, str) and not _COLOUR.fullmatch(value):
                 yield "regions", f"found '{value}', expected a number or a colour like \"#ff0000\""
-        kinds = {type(value) for value in values}
-        if len(kinds) > 1:
+        if len({type(value) for value in self._all_values}) > 1:
             yield "regions", "found numbers and colours, expected one of the two"
         for name, entry in self.regions.items():
-            if 0 in listed(entry) or "#000000" in listed(entry):
+            if not {0, "#000000"}.isdisjoint(listed(entry)):
                 yield "regions", f"found 0 or black for '{name}', which is the background; choose another value"
 
     @property
+    def _all_values(self) -> list[Value]:
+        """The values of all regions and of ignored voxels."""
+        return [value for entry in (*self.regions.values(), self.ignore) for value in listed(entry)]
+
+    @property
     def has_colours(self) -> bool:
-        return any(isinstance(value, str) for entry in self.regions.values() for value in listed(entry))
+        return any(isinstance(value, str) for value in self._all_values)
 
     @cached_property
     def task_regions(self) -> dict[str, tuple[int, ...]]:
@@ -88,8 +91,7 @@ class ValueMasks:
     @cached_property
     def _numbered(self) -> tuple[Value, ...]:
         """All values of regions and of ignored voxels, each once."""
-        values = [value for entry in (*self.regions.values(), self.ignore) for value in listed(entry)]
-        return tuple(dict.fromkeys(_normal(value) for value in values))
+        return tuple(dict.fromkeys(_normal(value) for value in self._all_values))
 
     def _label(self, value: Value) -> int:
         return value if isinstance(value, int) else 1 + self._numbered.index(_normal(value))

@@ -169,7 +169,9 @@ def _draw_channel(rng: Generator, blobs: Sequence[Mask]) -> NDArray[np.uint8]:
 def _smooth(rng: Generator, shape: tuple[int, ...], *, width: float) -> Floats:
     """Return a random field of mean 0 and SD 1."""
     field: Floats = ndimage.gaussian_filter(rng.standard_normal(shape), (width, width, 0))
-    return (field - field.mean()) / (field.std() or 1)
+    field -= field.mean()
+    field /= field.std() or 1
+    return field
 
 
 def _table(rows: Sequence[tuple[str, str]], case_column: str, patient_column: str) -> str:

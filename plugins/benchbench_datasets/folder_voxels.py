@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from benchbench.images.image_files import StoredImage, read_image_file
 from numpy.typing import NDArray
 
 from benchbench import DataError
 from benchbench.images.arrays import Floats
+from benchbench.images.image_files import StoredImage, read_image_file
 from benchbench.images.input_files import FileFault
 from benchbench.images.label_maps import LabelMap, read_label_map
 from benchbench_datasets.folder_masks import Labels, RegionMasks, ValueMasks

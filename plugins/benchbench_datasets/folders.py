@@ -146,25 +146,10 @@ class Folders:
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         """Yield (parameter, problem) for parameters that contradict each other."""
-        patterns = [("images", pattern) for pattern in self._image_patterns]
-        patterns += [("masks", pattern) for pattern in self._mask_patterns]
-        if not self._image_patterns:
-            yield "images", "found no pattern, expected at least one"
-        for key, pattern in patterns:
-            if problem := pattern.problem():
-                yield key, f"'{pattern.text}': {problem}"
-        texts = Counter(pattern.text for _, pattern in patterns)
-        for text, number in texts.items():
-            if number > 1:
-                yield "masks", f"found '{text}' twice, expected a pattern for each kind of file"
-        fields = {pattern.fields for _, pattern in patterns}
-        if len(fields) > 1:
-            yield "masks", "found patterns with different fields, expected the same in all, to match the files"
-        if len(self._image_patterns) > 1 and self.channels and len(self.channels) != len(self._image_patterns):
-            yield (
-                "channels",
-                f"found {len(self.channels)}, expected {len(self._image_patterns)}, one for each pattern",
-            )
+        yield from self._pattern_problems()
+        count = len(self._image_patterns)
+        if count > 1 and self.channels and len(self.channels) != count:
+            yield "channels", f"found {len(self.channels)}, expected {count}, one for each pattern"
         if not isinstance(self.masks, str) and (self.regions or self.ignore):
             yield (
                 "regions",
@@ -173,6 +158,20 @@ class Folders:
         if self.patient_column and not self.table:
             yield "patient_column", "found a column without a table; give `table`"
         yield from self._masks.problems()
+
+    def _pattern_problems(self) -> Iterator[tuple[str, str]]:
+        if not self._image_patterns:
+            yield "images", "found no pattern, expected at least one"
+        for key, patterns in (("images", self._image_patterns), ("masks", self._mask_patterns)):
+            for pattern in patterns:
+                if problem := pattern.problem():
+                    yield key, f"'{pattern.text}': {problem}"
+        every_pattern = [*self._image_patterns, *self._mask_patterns]
+        for text, number in Counter(pattern.text for pattern in every_pattern).items():
+            if number > 1:
+                yield "masks", f"found '{text}' twice, expected a pattern for each kind of file"
+        if len({pattern.fields for pattern in every_pattern}) > 1:
+            yield "masks", "found patterns with different fields, expected the same in all, to match the files"
 
     @cached_property
     def _found(self) -> FoundFiles:
