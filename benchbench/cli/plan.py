@@ -55,7 +55,9 @@ def plan_command(
     those of finished runs, or are counted in the files of --data-root.
     """
     from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
-    from benchbench.cli.plan_splits import planned_sizes  # noqa: PLC0415
+    from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415
+    from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
@@ -70,12 +72,20 @@ def plan_command(
     ]
     root = None if rehearse else data_root  # the data of a rehearsal are phantoms
     planned = planned_sizes(plan.selected, folders, registry, data_root=root)
+    is_whole = len(plan.selected) == len(plan.runs)  # patients of other folds are not counted
+    counted = count_tested(planned.sizes) if is_whole else {}
+    floors = planned_floors(plan.runs, registry, results, deltas=benchmark.delta, patients=counted)
     if as_json:
         sizes = json.loads(planned.sizes.to_json(orient="records"))
         content = {"benchmark": benchmark.name, "title": benchmark.title, "runs": lines, "splits": sizes}
+        content["floors"] = [
+            {"dataset": floor.dataset, "metric": floor.metric, "difference": floor.difference} for floor in floors
+        ]
         click.echo(json.dumps(content, indent=1))
     else:
         _print(lines, planned)
+        for floor in floors:
+            print_text(str(floor))
 
 
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:

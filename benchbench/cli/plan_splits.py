@@ -32,6 +32,17 @@ class PlannedSizes(NamedTuple):
     """A line for each dataset whose sizes are not known, with the reason."""
 
 
+def count_tested(sizes: pd.DataFrame) -> dict[str, int]:
+    """Return dataset -> number of tested patients over all folds, of the first variant with known sizes."""
+    numbers: dict[str, int] = {}
+    if sizes.empty:
+        return numbers
+    tested = sizes[sizes["part"] == "test"]
+    for (dataset, _), lines in tested.groupby(["dataset", "variant"], sort=False):
+        numbers.setdefault(str(dataset), int(lines["patients"].sum()))
+    return numbers
+
+
 def planned_sizes(
     runs: Sequence[Run], folders: Sequence[ResultsFolder], registry: Registry, *, data_root: Path | None
 ) -> PlannedSizes:

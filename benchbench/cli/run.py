@@ -123,9 +123,13 @@ def _describe_done(runs: int) -> str:
 def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
     from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
     from benchbench.cli.summary import print_summary  # noqa: PLC0415
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415
+    from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
     from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
     from benchbench.words import are  # noqa: PLC0415
 
+    for floor in planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta):
+        print_text(str(floor))
     with progress_display(is_terminal=sys.stdout.isatty()) as observer:
         folder, records = carry_out(
             plan.benchmark,

@@ -19,7 +19,7 @@ from benchbench.statistics.family import (
 )
 from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
 from benchbench.statistics.noise import Components, Design, Noise, components, measure_noise
-from benchbench.statistics.paired import Comparison, PairTest, compare, quick_test
+from benchbench.statistics.paired import ASSUMED_NOISE, FEWEST_PATIENTS, Comparison, PairTest, compare, quick_test
 from benchbench.statistics.paired_tests import (
     corrected_t,
     probability_of_a_false_claim,
@@ -32,8 +32,10 @@ from benchbench.statistics.ranks import leave_one_out, tau_b
 from benchbench.statistics.rope import Rope, bayesian_signed_rank
 
 __all__ = [
+    "ASSUMED_NOISE",
     "DRAWS",
     "EQUAL_DIGITS",
+    "FEWEST_PATIENTS",
     "Comparison",
     "Components",
     "Design",

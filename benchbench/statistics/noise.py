@@ -20,8 +20,8 @@ from scipy import stats
 from benchbench.images.arrays import Floats, Integers
 from benchbench.statistics.pooling import fold_correlation, inflation, pooling_level, pooling_limit
 
-_CAUTION = 1.5  # SD of the noise of two trainings, in units of that assumed for one
-_RARE = 6.6  # a difference between two trainings that has a probability of 1 %, in variances
+_CAUTION = 1.5  # SD of the noise of two folds, in units of that assumed for one
+_RARE = 6.6  # a difference between two folds that has a probability of 1 %, in variances
 _TINY = 1e-30  # variance of values that are all equal; keeps ratios finite
 
 
@@ -98,14 +98,14 @@ class Noise:
         return Estimate(total, np.square(total) / uncertainty)
 
     @property
-    def over_two_trainings(self) -> Estimate:
-        """The variance of two trainings, which say little about their noise, with a cautious assumption about it.
+    def over_two_folds(self) -> Estimate:
+        """The variance of two folds, which say little about their noise, with a cautious assumption about it.
 
         It is infinite where the two differ by more than the assumption allows, or where there is none.
         """
         n = self.design.patients
         of_training = (_CAUTION * self.assumed_sd) ** 2
-        base = np.maximum(self.patients, _TINY)
+        base = self._within_folds
         total = base / n + of_training / 2
         is_possible = self.folds <= _RARE * (base + n / 2 * of_training)
         variance = np.where(is_possible & (of_training > 0), total, np.inf)
@@ -151,8 +151,8 @@ def p_values(noise: Noise, distance: Floats) -> Floats:
         p = np.minimum(p, _p(noise.over_trainings, distance))
         p = np.maximum(p, pooling_level(design.folds - 1, noise.fold_ratio, noise.correlation))
     p = np.minimum(p, _p(noise.over_folds, distance))
-    if design.trainings == 2:
-        p = np.minimum(p, _p(noise.over_two_trainings, distance))
+    if design.folds == 2:
+        p = np.minimum(p, _p(noise.over_two_folds, distance))
     return p
 
 
@@ -164,13 +164,13 @@ def half_width(noise: Noise, level: float) -> Floats:
     limit = pooling_limit(design.trainings - 1, level, _correlation_of_trainings(noise))
     without_noise = _width(noise.over_patients, level)
     over_folds = _width(noise.over_folds, level)
-    if design.trainings == 2:
-        over_folds = np.minimum(over_folds, _width(noise.over_two_trainings, level))
+    if design.folds == 2:
+        over_folds = np.minimum(over_folds, _width(noise.over_two_folds, level))
     if design.seeds == 1:
         return np.where(noise.training_ratio < limit, without_noise, over_folds)
     width = np.where(noise.training_ratio < limit, without_noise, _width(noise.over_trainings, level))
     limit = pooling_limit(design.folds - 1, level, noise.correlation)
-    return np.where(noise.fold_ratio < limit, width, over_folds)
+    return np.where(noise.fold_ratio < limit, np.minimum(width, over_folds), over_folds)
 
 
 def measure_noise(values: Floats, folds: Integers, *, assumed_sd: float = 0.0) -> Noise:
