@@ -59,6 +59,13 @@ def test_a_cell_is_the_measured_number_with_the_printed_one_in_the_decimals_of_t
     ]
 
 
+def test_every_column_of_fractions_has_the_decimals_of_the_longest_number(tmp_path: Path) -> None:
+    printed = {**PRINTED, "columns": ["metric", "train", "validation"], "where": {"variant": "slow"}}
+    (table,) = reproduce(folder_of(tmp_path, BY_METRIC), {**printed, "rows": [["loss", 0.7512, 1.0]]})
+    # a printed 1.0000 is 1.0 in the file
+    assert [cell.text for cell in side_by_side(table).rows[0]] == ["loss", "1.0000 (0.7512)", "0.7500 (1.0000)"]
+
+
 def test_numbers_without_a_measured_one_keep_their_cells(tmp_path: Path) -> None:
     printed = {**PRINTED, "rows": [*PRINTED["rows"], ["more", 0.3, 0.5, 7]]}
     (table,) = reproduce(folder_of(tmp_path, LISTING), printed)

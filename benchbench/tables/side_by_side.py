@@ -113,17 +113,17 @@ def _decimals(printed: PrintedTable, labels: Sequence[str]) -> dict[str, int]:
     A file of printed tables does not keep zeros at the end of a number, so that all other columns have the digits
     of the longest number of the table.
     """
-    by_column: dict[str, int] = {}
+    longest = 0
+    with_fractions: set[str] = set()
     for name, cells in zip(printed.columns, zip(*printed.rows, strict=True), strict=True):
-        if name not in labels:
-            by_column[name] = max(map(_digits, cells))
-    longest = max(by_column.values(), default=0)
-    return {name: longest if digits else 0 for name, digits in by_column.items()}
+        fractions = [cell for cell in cells if isinstance(cell, float)]
+        if fractions and name not in labels:
+            with_fractions.add(name)
+            longest = max(longest, *map(_digits, fractions))
+    return {name: longest if name in with_fractions else 0 for name in printed.columns}
 
 
-def _digits(cell: Cell) -> int:
-    if not isinstance(cell, float):
-        return 0
+def _digits(cell: float) -> int:
     return len(f"{cell:.{_MOST_DECIMALS}f}".rstrip("0").partition(".")[2])
 
 
