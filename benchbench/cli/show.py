@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.options import params_option, read_params
+from benchbench.cli.options import cache_option, data_root_option, params_option, read_params
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, ModelPlugin
     from benchbench.registry.registry import Registry
+
+
+_PHANTOM_SIZE = 128
+_PNG = ".png"
 
 
 @click.command("show")
@@ -21,15 +26,45 @@ if TYPE_CHECKING:
 @click.option(
     "--regions", type=click.IntRange(min=1), default=1, show_default=True, help="Models: channels of the output."
 )
-def show_command(name: str, *, overrides: tuple[str, ...], text: str | None, regions: int) -> None:
-    """Show the dataset or model NAME: parameters, source, licence; for a model, its cost and fitting datasets."""
+@click.option("--picture", type=click.Path(path_type=Path), help="Datasets: draw a case and its label as PNG.")
+@click.option(
+    "--augmentations",
+    type=click.Path(path_type=Path),
+    help="Benchmark files: draw random augmentations of an image as PNG.",
+)
+@click.option("--draws", type=click.IntRange(1, 20), default=5, show_default=True, help="Random augmentations.")
+@click.option("--case", default="", help="Case to draw; default: the first.")
+@click.option("--rehearse", is_flag=True, help="Draw phantom data.")
+@data_root_option
+@cache_option
+def show_command(
+    name: str,
+    *,
+    overrides: tuple[str, ...],
+    text: str | None,
+    regions: int,
+    picture: Path | None,
+    augmentations: Path | None,
+    draws: int,
+    **source: Any,
+) -> None:
+    """Show the dataset or model NAME: parameters, source, licence; for a model, its cost and fitting datasets.
+
+    With --picture, draw a case of the dataset NAME; with --augmentations, an image of the benchmark file NAME.
+    """
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
     from benchbench.registry.descriptions import about  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     registry = discover()
+    if augmentations is not None:
+        _draw_augmentations(Path(name), augmentations, registry, overrides, draws=draws, **source)
+        return
     installed = registry.find(name)
     plugin = installed.plugin
+    if picture is not None:
+        _draw_case(plugin, picture, overrides, **source)
+        return
     if isinstance(plugin, DatasetPlugin):
         params = read_params(plugin.open, overrides)
         click.echo(f"{name}, a dataset from {installed.origin}")
@@ -43,6 +78,66 @@ def show_command(name: str, *, overrides: tuple[str, ...], text: str | None, reg
     _echo(_parameter_lines(plugin.build))
     _echo(_cost_and_fit_lines(plugin, params, registry, text, regions=regions))
     _echo(["", *about(plugin.build).splitlines()])
+
+
+def _draw_case(
+    plugin: DatasetPlugin | ModelPlugin,
+    file: Path,
+    overrides: tuple[str, ...],
+    *,
+    case: str,
+    rehearse: bool,
+    data_root: Path | None,
+    cache: Path,
+) -> None:
+    from benchbench.contract import DatasetPlugin  # noqa: PLC0415 as above
+    from benchbench.errors import UsageError  # noqa: PLC0415
+    from benchbench.launch.show_pictures import PictureSource, picture_of_case  # noqa: PLC0415
+    from benchbench.spec.benchmark_file import PhantomSize  # noqa: PLC0415
+
+    _check_name("--picture", file)
+    if not isinstance(plugin, DatasetPlugin):
+        raise UsageError(f"--picture: '{plugin.name}' is a model, which has no cases; name a dataset")
+    phantom = PhantomSize(patients=3, size=_PHANTOM_SIZE) if rehearse else None
+    params = read_params(plugin.open, overrides)
+    source = PictureSource(data_root=data_root, cache=cache, phantom=phantom, case=case)
+    _write(file, picture_of_case(plugin, params, source))
+
+
+def _draw_augmentations(
+    benchmark_file: Path,
+    file: Path,
+    registry: Registry,
+    overrides: tuple[str, ...],
+    *,
+    draws: int,
+    case: str,
+    rehearse: bool,
+    data_root: Path | None,
+    cache: Path,
+) -> None:
+    from benchbench.launch.show_pictures import PictureSource, picture_of_augmentations  # noqa: PLC0415 as above
+    from benchbench.spec.benchmark import read_benchmark  # noqa: PLC0415
+
+    _check_name("--augmentations", file)
+    benchmark = read_benchmark(benchmark_file, check=registry.check, overrides=overrides, rehearse=rehearse)
+    source = PictureSource(data_root=data_root, cache=cache, phantom=benchmark.rehearsal, case=case)
+    _write(file, picture_of_augmentations(benchmark, registry, source, draws=draws))
+
+
+def _check_name(option: str, file: Path) -> None:
+    """Raise UsageError unless the name of a picture says that it is a PNG."""
+    from benchbench.errors import UsageError  # noqa: PLC0415 as above
+
+    if file.suffix.lower() != _PNG:
+        raise UsageError(f"{option} {file}: expected a name that ends with {_PNG}")
+
+
+def _write(file: Path, content: bytes) -> None:
+    from benchbench.data.atomic import write_atomic  # noqa: PLC0415 as above
+
+    write_atomic(file, content)
+    click.echo(f"wrote {file}")
 
 
 def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator[str]:

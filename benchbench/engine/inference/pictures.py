@@ -20,6 +20,8 @@ from benchbench.images.planes import Plane
 
 Picture = NDArray[np.uint8]
 """(H, W, 3): red, green, blue."""
+_BRIGHTEST = 0.999  # quantile that is white
+_ALL = slice(None)
 _NAMES = ("axial", "coronal", "sagittal")
 _SIDES = {0: ("R", "L"), 1: ("A", "P")}
 """World axis that runs from left to right in a picture -> the patient's sides at its borders."""
@@ -51,13 +53,13 @@ def planes_through(prepared: PreparedCase, masks: Mask) -> list[Plane]:
     return [_volume_plane(prepared, axis, index) for axis, index in enumerate(indices)]
 
 
-def render_plane(prepared: PreparedCase, plane: Plane) -> Picture:
-    """Return the pixels of a plane; the cropped margin of a slice is black."""
+def render_plane(prepared: PreparedCase, plane: Plane, *, channels: slice = _ALL) -> Picture:
+    """Return the pixels of a plane, of all channels or of some; the cropped margin of a slice is black."""
     if prepared.placement:
-        return _render_slice(prepared, prepared.placement, plane)
+        return _render_slice(prepared, prepared.placement, plane, channels)
     start, _ = prepared.frame.box[plane.axis]
-    channels = prepared.image().take(plane.at - start, axis=1 + plane.axis)
-    return to_rgb(plane.turn(channels))
+    values = prepared.image()[channels].take(plane.at - start, axis=1 + plane.axis)
+    return to_rgb(plane.turn(values))
 
 
 def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:
@@ -67,13 +69,31 @@ def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:
 
 
 def to_rgb(channels: NDArray[Any]) -> Picture:
-    """Return channels (C, H, W) in 8 bits: three as red, green and blue; otherwise the first one in grey."""
+    """Return channels (C, H, W) in 8 bits: three as red, green and blue; otherwise the first one in grey.
+
+    Voxels that are 0 in all channels are black, also where standardised tissue has values below 0.
+    """
+    values = shown_channels(channels)
+    picture = to_bytes(values, window_of(values))
+    picture[(values == 0).all(0)] = 0
+    return picture
+
+
+def shown_channels(channels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the channels (3, H, W) that a picture has as red, green and blue."""
     values = np.asarray(channels, np.float32)
-    if len(values) != 3:
-        values = np.repeat(values[:1], 3, axis=0)
-    low, high = values.min(), np.quantile(values, 0.999)
-    span = max(float(high - low), 1e-6)
-    scaled = np.clip((values - low) / span, 0, 1) * 255
+    return values if len(values) == 3 else np.repeat(values[:1], 3, axis=0)
+
+
+def window_of(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the values that are black and white in a picture."""
+    return float(values.min()), float(np.quantile(values, _BRIGHTEST))
+
+
+def to_bytes(values: NDArray[np.float32], window: tuple[float, float]) -> Picture:
+    """Return values (3, H, W) in 8 bits, (H, W, 3)."""
+    low, high = window
+    scaled = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
     return np.ascontiguousarray(scaled.transpose(1, 2, 0)).astype(np.uint8)
 
 
@@ -126,13 +146,13 @@ def _aspect(prepared: PreparedCase, axes: Sequence[int]) -> float:
     return float(down / across)
 
 
-def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane) -> Picture:
+def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane, shown: slice) -> Picture:
     """Return a slice of the whole case on its own grid."""
     (top, left), (height, width) = placement.offset, placement.scaled
     (start, stop), (first_row, last_row), (first_column, last_column) = prepared.frame.box
     picture = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
     if start <= plane.at < stop:
-        channels = prepared.image()[plane.at - start]
+        channels = prepared.image()[plane.at - start][shown]
         channels = channels[:, top : top + height, left : left + width]
         native = cv2.resize(to_rgb(channels), placement.native[::-1])
         picture[first_row:last_row, first_column:last_column] = native

@@ -12,7 +12,7 @@ from benchbench.engine.inference.pictures import Picture, planes_through, refere
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
 
-_COLOURS = ((80, 200, 80), (60, 120, 240), (240, 160, 60), (200, 80, 200))  # red, green, blue of each region
+COLOURS = ((80, 200, 80), (60, 120, 240), (240, 160, 60), (200, 80, 200))  # red, green, blue of each region
 _GAP = 4
 _LEAST_WIDTH = 192  # of a panel: smaller ones are enlarged by a whole factor
 _WHITE = (255, 255, 255)
@@ -45,7 +45,7 @@ def _draw(prepared: PreparedCase, outlined: Sequence[Mask], *, planes: Mask) -> 
     for plane in planes_through(prepared, planes):
         cuts = [plane.cut(masks.swapaxes(0, 1)) for masks in outlined]
         rows.append(_panels(render_plane(prepared, plane), cuts, plane.sides))
-    _, content = cv2.imencode(".png", _stacked(rows)[..., ::-1])  # OpenCV writes blue first
+    _, content = cv2.imencode(".png", stack_rows(rows)[..., ::-1])  # OpenCV writes blue first
     return content.tobytes()
 
 
@@ -56,13 +56,13 @@ def _panels(picture: Picture, outlined: Sequence[Mask], sides: tuple[str, str]) 
     gap = np.full((picture.shape[0], _GAP, 3), 255, np.uint8)
     row = [picture.copy()]
     for masks in outlined:
-        row += [gap, _outlined(picture, masks.repeat(factor, 1).repeat(factor, 2))]
+        row += [gap, outline(picture, masks.repeat(factor, 1).repeat(factor, 2))]
     for panel in row[::2]:
-        _write_sides(panel, sides)
+        write_sides(panel, sides)
     return np.concatenate(row, axis=1)
 
 
-def _write_sides(panel: Picture, sides: tuple[str, str]) -> None:
+def write_sides(panel: Picture, sides: tuple[str, str]) -> None:
     """Write a letter at the left and right border, half way down, with a dark edge."""
     height, width = panel.shape[:2]
     for letter, left in zip(sides, (2, width - _LETTER_WIDTH), strict=True):
@@ -71,7 +71,7 @@ def _write_sides(panel: Picture, sides: tuple[str, str]) -> None:
             cv2.putText(panel, letter, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, thickness, cv2.LINE_AA)
 
 
-def _stacked(rows: list[Picture]) -> Picture:
+def stack_rows(rows: list[Picture]) -> Picture:
     """Return rows of any width one below the other; narrower ones are continued in white."""
     width = max(row.shape[1] for row in rows)
     padded = [
@@ -82,9 +82,10 @@ def _stacked(rows: list[Picture]) -> Picture:
     return stack
 
 
-def _outlined(picture: Picture, masks: Mask) -> Picture:
+def outline(picture: Picture, masks: Mask) -> Picture:
+    """Return the picture with the outlines of masks (K, H, W)."""
     drawn = picture.copy()
-    for mask, colour in zip(masks, cycle(_COLOURS), strict=False):
+    for mask, colour in zip(masks, cycle(COLOURS), strict=False):
         outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(drawn, outlines, -1, colour, 1)
     return drawn
