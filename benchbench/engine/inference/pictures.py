@@ -146,13 +146,13 @@ def _aspect(prepared: PreparedCase, axes: Sequence[int]) -> float:
     return float(down / across)
 
 
-def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane, shown: slice) -> Picture:
+def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane, selection: slice) -> Picture:
     """Return a slice of the whole case on its own grid."""
     (top, left), (height, width) = placement.offset, placement.scaled
     (start, stop), (first_row, last_row), (first_column, last_column) = prepared.frame.box
     picture = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
     if start <= plane.at < stop:
-        channels = prepared.image()[plane.at - start][shown]
+        channels = prepared.image()[plane.at - start][selection]
         channels = channels[:, top : top + height, left : left + width]
         native = cv2.resize(to_rgb(channels), placement.native[::-1])
         picture[first_row:last_row, first_column:last_column] = native
