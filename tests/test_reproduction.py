@@ -133,6 +133,17 @@ def test_a_pivot_of_folds_is_compared_with_a_printed_one(tmp_path: Path) -> None
     assert [verdict for _, _, verdict, _ in verdicts(table)] == ["reproduced", "gap", "reproduced", "reproduced"]
 
 
+def test_the_page_has_the_probability_that_the_best_column_of_the_document_is_not_the_best(tmp_path: Path) -> None:
+    pivot = {"rows": "fold", "columns": "variant", "value": "dice", "aggregate": "case"}
+    printed = {**PRINTED, "columns": ["fold", "slow", "fast"], "rows": [["0", 0.8, 0.7], ["1", 0.8, 0.5]]}
+    folder = folder_of(tmp_path)
+    reproduce(folder, printed, tables=[pivot])
+    write_report(folder)
+    page = (folder.path / "reproduction.md").read_text()
+    # differences 0.1 and 0.3: t = 0.2 / sqrt((1/2 + 1) 0.02) = 1.155 with one degree of freedom
+    assert "Best row of the document: slow before fast: P(false claim) 0.227 (2 folds, corrected" in page
+
+
 def test_the_page_has_printed_numbers_deviations_and_errors_of_the_document(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, LISTING, optimistic="fast")
     reproduce(folder, PRINTED)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchbench.report.text import pipe_table, plain_markdown
 from benchbench.spec.reported import PrintedTable
+from benchbench.tables.claims import ASSUMED_CORRELATION, claims_of
 from benchbench.tables.listings import as_text
 from benchbench.tables.reproduction import COLUMNS, Reproduction, Verdict
 from benchbench.tables.results import PHANTOM_NOTE, Results
@@ -128,6 +129,8 @@ def _section(number: int, table: Reproduction, about: str) -> Iterator[str]:
     yield pipe_table(headings, rows).rstrip("\n")
     yield count_verdicts(table)
     yield from map(plain_markdown, reason_lines(compared))
+    for claim in claims_of(printed, correlation=ASSUMED_CORRELATION):
+        yield f"Best row of the document: {plain_markdown(str(claim))}."
     if printed.note:
         yield f"Error of the document: {plain_markdown(printed.note)}."
 

@@ -47,6 +47,8 @@ class ReportedTable(Strict):
     """Column headings; the first column identifies the row."""
     rows: Annotated[tuple[tuple[Cell, ...], ...], Field(min_length=1)]
     """Rows of cells, one cell for each column."""
+    n: Annotated[int, Field(ge=2)] | None = None
+    """Number of patients that the printed means and SD are computed over."""
     tolerance: NonNegative
     """Largest difference between a measured and a printed number that counts as reproduced."""
     exempt: tuple[Exempt, ...] = ()
@@ -96,7 +98,7 @@ def read_reported(folder: Path, benchmark: str) -> list[PrintedTable]:
     tables: list[PrintedTable] = []
     names: set[str] = set()
     for path in sorted(folder.glob("*.toml")):
-        file = _read(path)
+        file = read_file(path)
         names.update(table.benchmark for table in file.table)
         tables += _tables_of(file, benchmark)
     if not tables:
@@ -112,7 +114,12 @@ def _tables_of(file: ReportedFile, benchmark: str) -> Iterator[PrintedTable]:
             yield PrintedTable(**fields, document=file.document, metric=file.metric)
 
 
-def _read(path: Path) -> ReportedFile:
+def read_file(path: Path) -> ReportedFile:
+    """Read a file of printed tables.
+
+    Raises:
+        SpecError: the file cannot be read or is invalid.
+    """
     try:
         # strict JSON mode reads TOML's arrays as tuples
         text = read_text(path, kind="a file of printed tables")

@@ -22,6 +22,8 @@ from benchbench.statistics.noise import Components, Design, Noise, components, m
 from benchbench.statistics.paired import ASSUMED_NOISE, FEWEST_PATIENTS, Comparison, PairTest, compare, quick_test
 from benchbench.statistics.paired_tests import (
     corrected_t,
+    p_from_folds,
+    p_from_printed,
     probability_of_a_false_claim,
     rank_biserial,
     sign_flips,
@@ -63,6 +65,8 @@ __all__ = [
     "measure_noise",
     "median_interval",
     "needed_designs",
+    "p_from_folds",
+    "p_from_printed",
     "probability_of_a_false_claim",
     "quick_test",
     "rank_biserial",

@@ -119,3 +119,25 @@ def probability_of_a_false_claim(differences: Floats) -> float | Unknown:
         return 0.0 if differences.any() else 0.5
     t = np.sqrt(n) * abs(differences.mean()) / spread
     return float(stats.t.sf(t, n - 1))
+
+
+def p_from_printed(difference: float, sds: tuple[float, float], *, n: int, correlation: float) -> float:
+    """Return the probability that the better of two printed means is not the better one.
+
+    `difference` is positive in favour of the better one; `sds` are the SD of both over n patients.
+
+    Source: Christodoulou et al. 2025, arXiv:2505.04720.
+    """
+    first, second = sds
+    variance = first**2 + second**2 - 2 * first * second * correlation
+    if variance <= 0:
+        return 0.0 if difference > 0 else 0.5
+    t = np.sqrt(n) * difference / np.sqrt(variance)
+    one_sided = stats.t.sf(t, n - 1)
+    return float(one_sided)
+
+
+def p_from_folds(differences: Floats) -> float:
+    """Return the probability that the model with the better mean over folds is not the better one."""
+    p = corrected_t(differences)
+    return float("nan") if isinstance(p, Unknown) else p / 2
