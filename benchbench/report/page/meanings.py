@@ -64,6 +64,8 @@ MEANINGS = {
     "new_patient_high": "Upper end of the 95 % interval of that probability.",
     "sd_patients": "SD of the difference between patients of a fold.",
     "sd_folds": "SD of the difference between folds that patients do not explain: noise of training.",
+    "limited_by": "The source that contributes most to the variance of the mean difference.",
+    "detectable": "Difference that would be detected with 80 % power.",
     "sd_seeds": "SD of the difference between seeds of a fold that patients do not explain.",
     "p_holm": "The test p, adjusted by Holm for all pairs of rows by this metric on this dataset.",
     "holm_pairs": "Number of pairs that p_holm is adjusted for.",

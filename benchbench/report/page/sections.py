@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
+from benchbench.comparison.component_table import component_table
 from benchbench.images.arrays import Floats
 from benchbench.report.board_tables import difference_table
 from benchbench.report.page.cells import PageTable, planned_table, table_of
@@ -46,6 +47,8 @@ class BoardSection:
     pair_notes: Sequence[str]
     n_pairs_left_out: int
     """Pairs that are in `differences.csv` only."""
+    components: PageTable
+    """The noise of the differences to the first row, by source."""
     sensitivity: PageTable
     n_choices: int
     """Other choices that could change the order."""
@@ -123,6 +126,7 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
     pairs = difference_table([board])
     notes = [note for note in dict.fromkeys(pairs["note"]) if note]
     first_pairs = pairs.drop(columns=_NOT_SHOWN).head(_MOST_PAIRS)
+    noise = component_table(board).drop(columns=["dataset", "metric"]).head(_MOST_PAIRS)
     is_counted = choices["note"] == ""
     is_same_first = is_counted & (choices["first"] == choices["first"].iloc[0])
     if len(board.rows) > _MOST_RANKS:
@@ -132,6 +136,7 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
         pairs=table_of(first_pairs, caption=f"Every pair of rows on {title}"),
         pair_notes=notes,
         n_pairs_left_out=len(pairs) - len(first_pairs),
+        components=table_of(noise, caption=f"Noise of the differences to the first row on {title}"),
         sensitivity=table_of(choices, caption=f"The order on {title} under other choices"),
         n_choices=int(is_counted.sum()),
         n_same_first=int(is_same_first.sum()),
