@@ -74,7 +74,7 @@ def test_every_case_is_scored_by_the_rules_of_a_benchmark(folders: tuple[Path, P
     dice = line(scores, metric="dice", aggregate="case", region="tumour")
     assert (dice["mean"], dice["dice_pos"]) == (pytest.approx(0.5), pytest.approx(0.25))
     assert (dice["n"], dice["n_ref_empty"], dice["n_penalised"], dice["n_nan"]) == (3, 1, 1, 0)
-    assert dice["note"] == "3 cases are too few for an interval; 20 are the least"
+    assert dice["note"] == "3 cases are too few for an interval; 10 are the least"
     far = line(scores, metric="hd95_mm", region="tumour")
     assert (far["mean"], far["median"]) == (pytest.approx((1 + diagonal) / 3), 1)
     assert line(scores, metric="dice", aggregate="pooled", region="tumour")["mean"] == pytest.approx(8 / 24)
@@ -209,7 +209,7 @@ def test_lesions_are_scored_one_by_one_if_requested(tmp_path: Path) -> None:
 
 
 def test_many_cases_have_an_interval(tmp_path: Path) -> None:
-    for number in range(20):
+    for number in range(18):
         save(tmp_path / "reference" / f"{number}.tif", lesion())
         save(tmp_path / "prediction" / f"{number}.tif", lesion(at=1 + number % 2))
     dice = line(
@@ -218,7 +218,7 @@ def test_many_cases_have_an_interval(tmp_path: Path) -> None:
         region="mean",
     )
     assert 0.5 < dice["low"] < dice["mean"] == 0.75 < dice["high"] < 1
-    assert dice["note"] == "20 cases: an interval may be too narrow below 50"
+    assert dice["note"] == "18 cases: an interval may be too narrow below 20"
 
 
 def test_regions_are_read_from_options_and_from_files(tmp_path: Path) -> None:

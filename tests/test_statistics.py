@@ -119,12 +119,23 @@ def test_values_undefined_for_all_models_are_left_out_and_for_some_are_refused()
 
 
 def test_too_few_patients_give_no_interval_and_few_give_a_warning() -> None:
-    assert mean_interval(noisy(19)) == Unknown("19 patients are too few for an interval; 20 are the least")
-    few = mean_interval(noisy(49))
+    assert mean_interval(noisy(9)) == Unknown("9 patients are too few for an interval; 10 are the least")
+    few = mean_interval(noisy(19))
     assert isinstance(few, Interval)
-    assert few.warning == "49 patients: an interval may be too narrow below 50"
-    assert mean_interval(noisy(50))[2] == ""  # type: ignore[misc]
-    assert median_interval(np.arange(19.0)) == Unknown("19 patients are too few for an interval; 20 are the least")
+    assert few.warning == "19 patients: an interval may be too narrow below 20"
+    assert mean_interval(noisy(20))[2] == ""  # type: ignore[misc]
+    assert median_interval(np.arange(9.0)) == Unknown("9 patients are too few for an interval; 10 are the least")
+
+
+def test_skewed_scores_need_more_patients() -> None:
+    # one of 50 distances is the penalty: skewness 48 / sqrt(49) = 6.86, 25 x 6.86^2 = 1175.5
+    distances = np.array([5.0] * 49 + [200.0])
+    result = mean_interval(panel(distances, lower=True))
+    assert isinstance(result, Interval)
+    assert result.warning == "50 patients: an interval may be too narrow below 1176"
+    compared = compare(panel(distances, np.full(50, 5.0), lower=True), "a", "b", rope=1.0, draws=500).interval
+    assert isinstance(compared, Interval)
+    assert compared.warning == result.warning
 
 
 def test_the_interval_of_two_folds_is_over_patients_and_has_a_warning() -> None:
@@ -301,7 +312,7 @@ def test_the_probability_of_a_false_claim_is_a_one_sided_p() -> None:
     one_sided = stats.ttest_1samp(differences, 0, alternative="greater").pvalue
     assert probability_of_a_false_claim(differences) == pytest.approx(one_sided)
     assert probability_of_a_false_claim(-differences) == pytest.approx(one_sided)
-    assert isinstance(probability_of_a_false_claim(differences[:19]), Unknown)
+    assert isinstance(probability_of_a_false_claim(differences[:9]), Unknown)
 
 
 @settings(max_examples=20, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -14,8 +15,9 @@ from benchbench.statistics.panel import Panel
 from benchbench.words import are, count
 
 LEVEL = 0.95
-FEWEST, FEW = 20, 50
-"""Number of patients below which there is no interval, and below which there is a warning."""
+FEWEST, FEW = 10, 20
+"""Number of patients below which there is no interval, and below which there is a warning for any metric."""
+_COCHRAN = 25  # patients for each squared skewness
 TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 _FEWEST_FOLDS = 3
 Method = Literal["hierarchical", "percentile", "t", "bca"]
@@ -58,9 +60,7 @@ def mean_interval(
     n = len(panel.patients)
     if n < FEWEST:
         return Unknown(f"{are(n, 'patient')} too few for an interval; {FEWEST} are the least")
-    warnings: list[str] = []
-    if n < FEW:
-        warnings.append(_few_warning(n))
+    warnings = few_warnings(linearised(panel))
     if method in {"hierarchical", "percentile"} and panel.n_folds < _FEWEST_FOLDS:
         warnings.append(f"{count(panel.n_folds, 'fold')}: the noise of training is not in the interval")
         panel = replace(panel, folds=np.zeros_like(panel.folds))
@@ -96,12 +96,21 @@ def median_interval(values: Floats) -> Interval | Unknown:
     ordered = np.sort(values)
     # one rank further in on both sides, the interval would cover less than 95 %
     rank = int(stats.binom.ppf(TAILS[0], n, 0.5))
-    warning = _few_warning(n) if n < FEW else ""
-    return Interval(float(ordered[rank - 1]), float(ordered[n - rank]), warning)
+    return Interval(float(ordered[rank - 1]), float(ordered[n - rank]))
 
 
-def _few_warning(n: int) -> str:
-    return f"{count(n, 'patient')}: an interval may be too narrow below {FEW}"
+def few_warnings(values: Floats) -> list[str]:
+    """Return a warning if the values are too few for their skewness; of HD95 with its penalty, many are needed.
+
+    Source: more than 25 times the squared skewness, Cochran 1977, Sampling Techniques, section 2.15.
+    """
+    n, needed = len(values), FEW
+    if np.ptp(values) > 0:
+        skewness = float(stats.skew(values))
+        needed = max(FEW, math.ceil(_COCHRAN * skewness**2))
+    if n >= needed:
+        return []
+    return [f"{count(n, 'patient')}: an interval may be too narrow below {needed}"]
 
 
 def linearised(panel: Panel) -> Floats:

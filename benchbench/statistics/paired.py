@@ -10,7 +10,7 @@ import numpy as np
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
 from benchbench.statistics.detectable import detectable_difference
-from benchbench.statistics.intervals import Interval, Unknown
+from benchbench.statistics.intervals import Interval, Unknown, few_warnings
 from benchbench.statistics.noise import Components, Design, Noise, components, half_width, measure_noise, p_values
 from benchbench.statistics.paired_tests import (
     corrected_t,
@@ -160,7 +160,7 @@ def compare(
         n=len(values),
         folds=pair.n_folds,
         difference=difference,
-        interval=_interval(noise, difference),
+        interval=_interval(noise, difference, values),
         wins=wins,
         ties=len(values) - wins - losses,
         losses=losses,
@@ -244,15 +244,15 @@ def _one_sided(noise: Noise, distance: float) -> float:
     return half if distance > 0 else 1 - half
 
 
-def _interval(noise: Noise, difference: float) -> Interval | Unknown:
+def _interval(noise: Noise, difference: float, values: Floats) -> Interval | Unknown:
     n, folds = noise.design.patients, noise.design.folds
     if n < FEWEST_PATIENTS:
         return Unknown(f"{are(n, 'patient')} too few for an interval; {FEWEST_PATIENTS} are the least")
     width = float(half_width(noise, ALPHA))
-    warning = ""
+    warnings = few_warnings(values)
     if folds == 1:
-        warning = f"1 fold: the noise of training is assumed, with an SD of {noise.assumed_sd:g}"
-    return Interval(difference - width, difference + width, warning)
+        warnings.append(f"1 fold: the noise of training is assumed, with an SD of {noise.assumed_sd:g}")
+    return Interval(difference - width, difference + width, "; ".join(warnings))
 
 
 def _probability_interval(pair: Panel, towards_first: Floats) -> Interval | Unknown:
