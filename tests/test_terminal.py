@@ -144,7 +144,7 @@ def test_score_prints_fifteen_means_in_few_lines_with_each_note_once(tmp_path: P
     assert done.returncode == 0, done.stderr
     assert_fits(done.stdout, width)
     text = " ".join(done.stdout.split())
-    assert text.count("3 cases are too few for an interval; 20 are the least") == 1
+    assert text.count("3 cases are too few for an interval; 10 are the least") == 1
     assert "in every row: n 3" in text
     assert len(done.stdout.splitlines()) < 60
     summary = (tmp_path / "out" / "summary.csv").read_text().splitlines()
