@@ -48,6 +48,12 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def without_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without boards, whose resamplings take most of the time of a small page."""
+    monkeypatch.setattr("benchbench.report.boards", lambda _: [])
+
+
+@pytest.fixture
 def svg_only() -> Iterator[None]:
     """Figures whose PDF and PNG are empty."""
     from drawing import only_svg  # imports matplotlib

@@ -10,7 +10,7 @@ from test_page import page_of, tables_of
 
 from benchbench.results.folder import ResultsFolder
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "without_statistics")
 
 FOLD_BY_MODEL = {"rows": "fold", "columns": "model", "value": "dice", "aggregate": "case"}
 LISTING = {"title": "Losses", "rows": "model", "lines": {}, "columns": {"model": "model", "loss": "train_loss"}}

@@ -13,7 +13,7 @@ from benchbench.report import write_report
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.side_by_side import side_by_side
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "without_statistics")
 
 CHECK, CROSS, CIRCLE = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{WHITE CIRCLE}"
 

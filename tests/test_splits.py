@@ -20,7 +20,7 @@ from benchbench.results.split import CountedCase, Row, write_split
 from benchbench.spec.protocol import Protocol
 from benchbench.tables.splits import sizes_by_fold, split_sizes
 
-pytestmark = pytest.mark.usefixtures("without_figures")
+pytestmark = pytest.mark.usefixtures("without_figures", "without_statistics")
 
 PARTS_OF_FOLD: dict[Part, list[CountedCase]] = {
     "train": [CountedCase(CaseRef("a1", "a"), 20), CountedCase(CaseRef("a2", "a"), 22), CountedCase(CaseRef("b1", "b"), 88)],

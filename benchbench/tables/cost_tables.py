@@ -10,7 +10,7 @@ import pandas as pd
 from benchbench.plan.run import GROUP
 from benchbench.results.record import Record, Value
 from benchbench.tables.marks import with_marks
-from benchbench.tables.results import Results, groups_of, with_integers
+from benchbench.tables.results import Results, cached_table, groups_of, with_integers
 
 STEADY = 1.5
 """Ratio of two times of the same model up to which the machine counts as equally busy."""
@@ -19,6 +19,7 @@ _SPENT_ONCE = ("gpu_hours", "energy_wh")
 """Costs that are added up over runs, and so belong to one of the runs that share a training."""
 
 
+@cached_table
 def cost_table(results: Results) -> pd.DataFrame:
     """Return one row per planned run: its cost, and the machine; empty where a number was not measured.
 
@@ -45,6 +46,7 @@ def total_gpu_hours(results: Results) -> float | None:
     return sum(known)
 
 
+@cached_table
 def cost_summary(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model and variant, over its finished runs.
 
