@@ -23,14 +23,14 @@ models = [{ name = "unet", widths = [4, 8] }]
 
 [protocol]
 patch = [32, 32]
-folds = 2
+folds = 3
 epochs = 1
 batch = 8
 optimizer = { name = "adam", lr = 1e-2 }
 loss = "bce+dice"
 
 [rehearse]
-data = { patients = 4, size = 48 }
+data = { patients = 3, size = 40 }
 """
 VOLUMES = """
 title = "Volumes"
@@ -42,10 +42,10 @@ ndim = 3
 patch = [32, 32, 32]
 crop = "nonzero"
 intensity = "zscore_nonzero"
-folds = 2
+folds = 3
 epochs = 2
-batch = 2
-patches_per_case = 4
+batch = 1
+patches_per_case = 1
 oversample_foreground = 1.0
 optimizer = { name = "adam", lr = 1e-2 }
 loss = "bce+dice"
@@ -58,7 +58,7 @@ components = { enhancing = 16 }
 search = true
 
 [rehearse]
-data = { patients = 4, size = 32 }
+data = { patients = 3, size = 32 }
 """
 
 
