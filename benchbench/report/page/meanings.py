@@ -64,6 +64,8 @@ MEANINGS = {
     "new_patient_high": "Upper end of the 95 % interval of that probability.",
     "sd_patients": "SD of the difference between patients of a fold.",
     "sd_folds": "SD of the difference between folds that patients do not explain: noise of training.",
+    "median": "Median over patients; few failures do not change it.",
+    "without": "The dataset that is left out.",
     "limited_by": "The source that contributes most to the variance of the mean difference.",
     "detectable": "Difference that would be detected with 80 % power.",
     "sd_seeds": "SD of the difference between seeds of a fold that patients do not explain.",

@@ -17,7 +17,7 @@ from benchbench.report.page.standings import fold_scores, region_scores, standin
 from benchbench.report.reproduction_page import count_verdicts, new_sentences, reason_lines, title_of
 from benchbench.results.folder import ResultsFolder
 from benchbench.spec.reported import PrintedTable
-from benchbench.statistics import EQUAL_DIGITS, Friedman, friedman
+from benchbench.statistics import EQUAL_DIGITS, Friedman, Interval, friedman, leave_one_out, median_interval
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.listings import listing_tables
 from benchbench.tables.one_model import without_single_model
@@ -50,6 +50,8 @@ class BoardSection:
     components: PageTable
     """The noise of the differences to the first row, by source."""
     sensitivity: PageTable
+    medians: PageTable
+    """The median over patients of each row, with its interval."""
     n_choices: int
     """Other choices that could change the order."""
     n_same_first: int
@@ -76,6 +78,10 @@ class OverDatasets:
     table: PageTable
     friedman: str
     """Result of the Friedman test, or the reason why there is none."""
+    without_one: PageTable
+    """How much the order depends on each dataset."""
+    prediction: str
+    """The row that is expected to be first on another dataset, with the assumption."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +144,7 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
         n_pairs_left_out=len(pairs) - len(first_pairs),
         components=table_of(noise, caption=f"Noise of the differences to the first row on {title}"),
         sensitivity=table_of(choices, caption=f"The order on {title} under other choices"),
+        medians=table_of(median_table(board), caption=f"Medians over patients on {title}"),
         n_choices=int(is_counted.sum()),
         n_same_first=int(is_same_first.sum()),
     )
@@ -158,7 +165,43 @@ def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
         frame[board.dataset] = means
     caption = f"{comparable[0].metric} over {count(len(comparable), 'dataset')}"
     table = table_of(frame.sort_values(["mean rank", "row"]), caption=caption)
-    return OverDatasets(table=table, friedman=_describe_friedman(scores, is_lower_better=lower_is_better))
+    return OverDatasets(
+        table=table,
+        friedman=_describe_friedman(scores, is_lower_better=lower_is_better),
+        without_one=_without_one_dataset(comparable, scores),
+        prediction=_predict_first(labels, ranks),
+    )
+
+
+def _without_one_dataset(boards: Sequence[Board], scores: Floats) -> PageTable:
+    """Return Kendall's tau between the order over all datasets and that over all except one."""
+    taus = leave_one_out(scores, is_lower_better=boards[0].panel.is_lower_better)
+    frame = pd.DataFrame({"without": [board.dataset for board in boards], "tau": taus})
+    return table_of(frame, caption="The order of mean ranks without one dataset")
+
+
+def _predict_first(labels: Sequence[str], ranks: pd.DataFrame) -> str:
+    """Return the chance that the row first on most datasets is first on another: rule of succession."""
+    is_first = ranks.eq(ranks.min(axis=1), axis=0).sum()
+    best = int(is_first.to_numpy().argmax())
+    wins, n = int(is_first.iloc[best]), len(ranks)
+    chance = (wins + 1) / (n + 2)
+    return (
+        f"{labels[best]} is first on {wins} of {n} datasets. If the next dataset is drawn like these, it is"
+        f" first there with a probability of about {chance:.0%} (rule of succession)."
+    )
+
+
+def median_table(board: Board) -> pd.DataFrame:
+    """Return the median over patients of each row, with an interval that assumes no distribution."""
+    lines = []
+    for label, values in zip(board.panel.models, board.panel.patient_means, strict=True):
+        interval = median_interval(values)
+        line: dict[str, object] = {"row": label, "median": float(np.median(values))}
+        if isinstance(interval, Interval):
+            line |= {"low": interval.low, "high": interval.high}
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def _comparable_boards(boards: Sequence[Board]) -> list[Board]:
