@@ -37,6 +37,7 @@ class CommandGroup(NearestGroup):
     modules: ClassVar = {
         "run": "benchbench.cli.run",
         "plan": "benchbench.cli.plan",
+        "split": "benchbench.cli.split",
         "list": "benchbench.cli.catalogue",
         "show": "benchbench.cli.show",
         "check": "benchbench.cli.check",
@@ -53,6 +54,7 @@ class CommandGroup(NearestGroup):
     summaries: ClassVar = {
         "run": "Run benchmarks; runs that are already done are skipped.",
         "plan": "List the runs of a benchmark with digest and state.",
+        "split": "Write the cases of every fold to a file, for other tools.",
         "list": "List the installed datasets and models.",
         "show": "Show a dataset or model: parameters, source, licence, cost, datasets that it fits.",
         "check": "Check a dataset or model against the rules of its kind.",

@@ -11,7 +11,8 @@ import pandas as pd
 from benchbench.contract import CaseRef, Dataset
 from benchbench.cores import available_cores
 from benchbench.data.folder import open_dataset
-from benchbench.data.folds import PARTS, make_folds
+from benchbench.data.folds import PARTS
+from benchbench.data.split_file import folds_of
 from benchbench.engine.preparation.slice_count import count_slices
 from benchbench.errors import DataError
 from benchbench.plan.run import Run, RunKey
@@ -87,7 +88,10 @@ def _recorded_rows(runs: Sequence[Run], folders: Sequence[ResultsFolder]) -> Ite
 def _rows_of_fold(run: Run, registry: Registry, data_root: Path, known: dict[str, list[Row]]) -> list[Row]:
     """Return the rows of a run's fold; `known` has those of all folds of the settings that were read before."""
     protocol = run.protocol
-    splitting = (protocol.folds, protocol.validation, protocol.test, protocol.ndim, protocol.slice_axis)
+    splitting = (
+        *(protocol.folds, protocol.validation, protocol.test, protocol.splits),
+        *(protocol.ndim, protocol.slice_axis),
+    )
     settings = f"{run.dataset.name} {dict(run.dataset.params)} {splitting}"
     if settings not in known:
         dataset = open_dataset(registry.named_dataset(run.dataset), run.dataset.params, data_root=data_root)
@@ -98,7 +102,7 @@ def _rows_of_fold(run: Run, registry: Registry, data_root: Path, known: dict[str
 
 def _rows_of(dataset: Dataset, protocol: Protocol) -> Iterator[Row]:
     cases: Sequence[CaseRef] = dataset.cases()
-    folds = make_folds(cases, folds=protocol.folds, validation=protocol.validation, test=protocol.test)
+    folds = folds_of(cases, protocol)
     slices: Mapping[str, int] = count_slices(dataset, cases, protocol, threads=available_cores())
     for fold in folds:
         for part in PARTS:

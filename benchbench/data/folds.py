@@ -95,9 +95,7 @@ def _too_few(patients: int, folds: int, test: float | None) -> str:
 
 
 def _fold(cases: list[CaseRef], patients: list[str], tested: set[str], *, number: int, validation: float) -> Fold:
-    others = sorted(set(patients) - tested, key=lambda patient: _rank(f"validation {number}", patient))
-    count = min(max(1, round(validation * len(others))), len(others) - 1)
-    validated = set(others[:count])
+    validated = choose_validation(set(patients) - tested, number=number, share=validation)
     fold = Fold(
         number=number,
         train=tuple(case for case in cases if case.patient not in tested | validated),
@@ -106,6 +104,13 @@ def _fold(cases: list[CaseRef], patients: list[str], tested: set[str], *, number
     )
     _assert_disjoint(fold, cases)
     return fold
+
+
+def choose_validation(patients: set[str], *, number: int, share: float) -> set[str]:
+    """Return the patients of the inner validation of a fold, a share of those that are not tested."""
+    ordered = sorted(patients, key=lambda patient: _rank(f"validation {number}", patient))
+    n_validated = min(max(1, round(share * len(ordered))), len(ordered) - 1)
+    return set(ordered[:n_validated])
 
 
 def _assert_disjoint(fold: Fold, cases: list[CaseRef]) -> None:

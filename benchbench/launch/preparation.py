@@ -12,9 +12,10 @@ from benchbench.data.case_names import name_problems
 from benchbench.data.digests import case_digests, dataset_digest
 from benchbench.data.duplicates import duplicates
 from benchbench.data.folder import open_dataset
-from benchbench.data.folds import PARTS, Fold, make_folds
+from benchbench.data.folds import PARTS, Fold
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
+from benchbench.data.split_file import folds_of
 from benchbench.data.unused_files import files_of_no_case
 from benchbench.engine.preparation.prepare import (
     CasePreparation,
@@ -151,7 +152,7 @@ class Preparation:
         opened = self._opened[key]
         protocol = run.protocol
         # before the cases are prepared, which takes long, because there may be too few patients
-        folds = make_folds(opened.cases, folds=protocol.folds, validation=protocol.validation, test=protocol.test)
+        folds = folds_of(opened.cases, protocol)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
         preparation = CasePreparation(
             dataset=opened.dataset,
@@ -212,5 +213,6 @@ def _dataset_key(chosen: Chosen) -> str:
 def _preparation_key(run: Run) -> str:
     """Return text that is equal for runs with the same prepared data and folds."""
     protocol = run.protocol
-    settings = (preparation_settings(protocol), protocol.folds, protocol.validation, protocol.test)
+    splitting = (protocol.folds, protocol.validation, protocol.test, protocol.splits)
+    settings = (preparation_settings(protocol), *splitting)
     return f"{_dataset_key(run.dataset)} {settings}"

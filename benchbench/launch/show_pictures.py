@@ -100,7 +100,7 @@ def picture_of_augmentations(
     """
     first = benchmark.variants[0]
     entry = first.datasets[0]
-    plugin = registry.dataset(entry.name)
+    plugin = registry.named_dataset(entry)
     dataset, title = _open(plugin, entry.params, source)
     ref = _find_case(dataset, source.case)
     case = load_case(dataset, ref.id)

@@ -13,8 +13,9 @@ from benchbench.spec.protocol import Protocol
 
 RECORD_SCHEMA = 6
 """Version of the engine's numbers and of the record's layout; raising it repeats all runs of older versions."""
-# tables are computed from stored counts and masks, so that a change of these fields needs no new training
-_TABLE_FIELDS = {"metrics", "empty", "seeds"}
+# tables are computed from stored counts and masks, so that a change of these fields needs no new training; the
+# cases of a split file are in the digest of the split
+_TABLE_FIELDS = {"metrics", "empty", "seeds", "splits"}
 
 
 class Group(NamedTuple):

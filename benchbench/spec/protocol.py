@@ -41,6 +41,10 @@ class Protocol(Strict):
     fold is a hold-out split, in which the fraction `test` of the patients is tested."""
     test: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Fraction of the patients that is tested if `folds` is 1; the others are in training and inner validation."""
+    splits: str | None = None
+    """File with the parts of every fold, relative to the benchmark file: nnU-Net's splits_final.json, JSON with
+    train, validation and test, or CSV with case or patient, part and fold. `folds` must be their number. A
+    rehearsal has other patients and does not use it."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of each fold's training patients that is set aside for the inner validation, which chooses the
     checkpoint."""
@@ -139,7 +143,9 @@ class Protocol(Strict):
 
     @model_validator(mode="after")
     def _test_belongs_to_one_fold(self) -> Protocol:
-        if self.folds == 1 and self.test is None:
+        if self.splits is not None and self.test is not None:
+            raise ValueError("test has no effect with splits, whose file names the tested patients; remove one")
+        if self.folds == 1 and self.test is None and self.splits is None:
             raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
         if self.folds > 1 and self.test is not None:
             raise ValueError(f"test is for folds = 1, found folds = {self.folds}; remove one of the two")

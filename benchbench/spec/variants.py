@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchbench.errors import SpecError
@@ -15,6 +16,7 @@ from benchbench.spec.protocol import Protocol
 from benchbench.spec.toml_text import KeyPath
 
 _MOST_VARIANTS = 1000
+_REHEARSED_TEST = 0.2  # share of the phantom patients that stand for the tested part of a file with one split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,8 @@ def expand_variants(
         rehearsed = base.rehearse.variants.get(label, {}) if rehearse else {}
         small = _changes(rehearsed, ("rehearse", "variants", label))
         try:
-            variants.append(_variant(document, label, [*changes, *small], check))
+            variant = _variant(document, label, [*changes, *small], check)
+            variants.append(_with_split_file(variant, document, rehearse=rehearse))
         except SpecError as error:
             problems.update(dict.fromkeys(error.problems))
     for label in base.rehearse.variants:
@@ -66,6 +69,25 @@ def expand_variants(
     if problems:
         raise SpecError(*problems)
     return tuple(variants)
+
+
+def _with_split_file(variant: Variant, document: Document, *, rehearse: bool) -> Variant:
+    """Return the variant with the path of its split file from here; a rehearsal has other patients and no file.
+
+    Raises:
+        SpecError: there is no such file.
+    """
+    protocol = variant.protocol
+    if protocol.splits is None:
+        return variant
+    if rehearse:
+        test = _REHEARSED_TEST if protocol.folds == 1 else None
+        return replace(variant, protocol=protocol.model_copy(update={"splits": None, "test": test}))
+    path = Path(document.name).parent / protocol.splits
+    if not path.is_file():
+        place = document.where(("protocol", "splits"))
+        raise SpecError(f"{place}: protocol.splits: no file {path}; give a path relative to the benchmark file")
+    return replace(variant, protocol=protocol.model_copy(update={"splits": str(path)}))
 
 
 def _check_count(document: Document, base: BenchmarkFile) -> None:
