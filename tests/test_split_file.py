@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ def test_a_benchmark_uses_the_file_next_to_it_and_split_writes_what_was_used(
     folder, (record,), _ = carry(benchmark_file, squares, tmp_path, *sets)
     assert record is not None
     assert record.status == "done", record.reason
-    assert "splits" not in record.resolved["protocol"], "a record names no path of a machine"
+    digest = hashlib.sha256((tmp_path / "splits_final.json").read_bytes()).hexdigest()
+    assert record.resolved["protocol"]["splits"] == digest, "a record names no path of a machine"
     split = pd.read_csv(folder.run(record.key).path / "split.csv")
     assert set(split.loc[split["part"] == "test", "case"]) == {names[0], names[3]}
     options = [word for item in sets for word in ("--set", item)]

@@ -1,10 +1,10 @@
 """Published splits: reads them from a file, checks them by patient, and writes those that a benchmark uses.
 
-Three forms are read. JSON, a list with an entry for each fold, or one entry alone: { "train": [...], "validation":
-[...], "test": [...] }. nnU-Net's splits_final.json is such a list with "train" and "val"; as no other part is scored
-there, "val" is tested. CSV: a column `case` or `patient`, a column `part` and, for several folds, a column `fold`.
-A name is the id of a case, or a patient, who stands for all cases. A fold without inner validation gets the fraction
-of the protocol of its training patients, chosen as in a split without a file.
+Three forms are read. JSON, a list with an entry for each fold, or one entry alone:
+{ "train": [...], "validation": [...], "test": [...] }. nnU-Net's splits_final.json is such a list with "train" and
+"val"; as no other part is scored there, "val" is tested. CSV: a column `case` or `patient`, a column `part` and,
+for several folds, a column `fold`. A name is the id of a case, or a patient, which means all of its cases. A fold
+without inner validation gets one from its training patients, chosen as in a split without a file.
 """
 
 from __future__ import annotations
@@ -97,10 +97,8 @@ def _read(path: Path) -> list[_Lists]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable ({error.__class__.__name__}); give a JSON or CSV file") from error
-    if path.suffix.lower() == ".csv":
-        lists = list(_read_csv(path, text))
-    else:
-        lists = list(_read_json(path, text))
+    read = _read_csv if path.suffix.lower() == ".csv" else _read_json
+    lists = list(read(path, text))
     for names in lists:
         if not names["test"]:  # as in nnU-Net, where the validation of a fold is all that is scored
             names["test"], names["validation"] = names["validation"], []
@@ -201,10 +199,7 @@ def _parts_of_cases(place: str, names: _Lists, cases: Sequence[CaseRef]) -> dict
     Raises:
         DataError: a name is unknown, or a case is in two parts.
     """
-    by_name: dict[str, list[CaseRef]] = {}
-    for case in cases:
-        by_name.setdefault(case.patient, []).append(case)
-    by_name |= {case.id: [case] for case in cases}
+    by_name = _cases_by_name(cases)
     parts_of: dict[CaseRef, list[Part]] = {}
     unknown: list[str] = []
     for part in PARTS:
@@ -217,6 +212,14 @@ def _parts_of_cases(place: str, names: _Lists, cases: Sequence[CaseRef]) -> dict
     if repeated:
         raise DataError(f"{place}: in two parts: {_join(repeated)}; leave each in one")
     return {case: part for case, (part,) in parts_of.items()}
+
+
+def _cases_by_name(cases: Sequence[CaseRef]) -> dict[str, list[CaseRef]]:
+    """Return id of a case -> this case, and patient -> all of its cases; the id of a case has precedence."""
+    by_name: dict[str, list[CaseRef]] = {}
+    for case in cases:
+        by_name.setdefault(case.patient, []).append(case)
+    return by_name | {case.id: [case] for case in cases}
 
 
 def _named_cases(names: Sequence[str], by_name: Mapping[str, Sequence[CaseRef]]) -> Iterator[CaseRef]:

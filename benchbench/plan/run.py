@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchbench.spec.benchmark_file import PhantomSize
@@ -13,9 +14,8 @@ from benchbench.spec.protocol import Protocol
 
 RECORD_SCHEMA = 6
 """Version of the engine's numbers and of the record's layout; raising it repeats all runs of older versions."""
-# tables are computed from stored counts and masks, so that a change of these fields needs no new training; the
-# cases of a split file are in the digest of the split
-_TABLE_FIELDS = {"metrics", "empty", "seeds", "splits"}
+# tables are computed from stored counts and masks, so that a change of these fields needs no new training
+_TABLE_FIELDS = {"metrics", "empty", "seeds"}
 
 
 class Group(NamedTuple):
@@ -101,11 +101,14 @@ class Run:
 
     def resolved(self) -> dict[str, Any]:
         """Return everything that can change a number of this run, except the data."""
+        protocol = self.protocol.model_dump(mode="json", exclude=_TABLE_FIELDS)
+        if self.protocol.splits is not None:  # its place is of no importance, and records name no machine
+            protocol["splits"] = hashlib.sha256(Path(self.protocol.splits).read_bytes()).hexdigest()
         return {
             "schema": RECORD_SCHEMA,
             "dataset": self.dataset.resolved(),
             "model": self.model.resolved(),
-            "protocol": self.protocol.model_dump(mode="json", exclude=_TABLE_FIELDS),
+            "protocol": protocol,
             "fold": self.fold,
             "seed": self.seed,
             "phantom": self.phantom.model_dump(mode="json") if self.phantom else None,

@@ -16,7 +16,7 @@ from benchbench.spec.protocol import Protocol
 from benchbench.spec.toml_text import KeyPath
 
 _MOST_VARIANTS = 1000
-_REHEARSED_TEST = 0.2  # share of the phantom patients that stand for the tested part of a file with one split
+_REHEARSED_TEST = 0.2  # share of the phantom patients that is tested in place of the part of a file with one split
 
 
 @dataclass(frozen=True, kw_only=True)
