@@ -193,6 +193,8 @@ class DatasetPlugin:
 
     If it has parameters of `open` as well, it gets those that a benchmark gives a dataset of this layout.
     """
+    describe: Callable[[Path], Mapping[str, Any]] | None = None
+    """describe(root) returns parameters of `open` that the files give; those of a benchmark file are preferred."""
     download: Download = OWN_FILES
     """Where the files come from; by default the user has them."""
 

@@ -402,7 +402,16 @@ def test_the_examples_of_the_documentation_can_be_opened() -> None:
     text = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     entries = [entry for block in blocks for entry in tomllib.loads(block).get("datasets", [])]
-    assert [entry["name"] for entry in entries] == ["eyes", "lesions", "heads", "stacks"]
+    assert [entry["name"] for entry in entries] == [
+        "eyes",
+        "Dataset004_Hippocampus",
+        "stroke",
+        "lesions",
+        "heads",
+        "stacks",
+    ]
     for entry in entries:
+        if entry["layout"] != "folders":
+            continue
         params = {key: value for key, value in entry.items() if key not in {"name", "layout"}}
         assert Folders(Path(entry["name"]), **resolve_params(Folders, params)).task.regions

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from benchbench.data.folder import described_params
 from benchbench.errors import UsageError
 from benchbench.launch.preflight import check_models, check_steps
 from benchbench.plan.expand import plan_runs
@@ -15,6 +16,7 @@ from benchbench.plan.run import Run, RunKey
 from benchbench.plan.select import select_runs
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark, read_benchmark
+from benchbench.spec.benchmark_file import DatasetEntry
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -32,16 +34,28 @@ class Plan(NamedTuple):
 
 
 def read_plans(
-    files: Sequence[Path], registry: Registry, *, overrides: Sequence[str], only: Sequence[str], rehearse: bool
+    files: Sequence[Path],
+    registry: Registry,
+    *,
+    overrides: Sequence[str],
+    only: Sequence[str],
+    rehearse: bool,
+    data_root: Path | None,
 ) -> list[Plan]:
     """Return a plan per file; a file of which `--only` selects no run is skipped with a message.
 
     Raises:
         UsageError: with every problem of the files or of the selection.
+        DataError: files that describe a dataset cannot be read.
     """
 
+    def describe(entry: DatasetEntry) -> Mapping[str, Any]:
+        return described_params(registry.named_dataset(entry), data_root=data_root)
+
     def read(file: Path) -> Plan:
-        benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
+        benchmark = read_benchmark(
+            file, check=registry.check, overrides=overrides, rehearse=rehearse, describe=describe
+        )
         runs = plan_runs(benchmark, registry)
         check_steps(benchmark)
         return Plan(benchmark, runs, runs, {})

@@ -62,7 +62,7 @@ def plan_command(
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
     registry = discover()
-    (plan,) = read_plans([file], registry, overrides=overrides, only=only, rehearse=rehearse)
+    (plan,) = read_plans([file], registry, overrides=overrides, only=only, rehearse=rehearse, data_root=data_root)
     benchmark = plan.benchmark
     folders = [results_folder(results, benchmark.name, phantom=True)]
     if not rehearse:  # a data root may hold phantom data, too

@@ -71,7 +71,7 @@ def run_command(
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     registry = discover()
-    plans = read_plans(files, registry, overrides=overrides, only=only, rehearse=rehearse)
+    plans = read_plans(files, registry, overrides=overrides, only=only, rehearse=rehearse, data_root=data_root)
     machine = Machine(
         results=results,
         cache=cache,

@@ -30,6 +30,18 @@ def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root:
         return Guarded(plugin.name, plugin.open(folder, **params))
 
 
+def described_params(plugin: DatasetPlugin, *, data_root: Path | None) -> Mapping[str, Any]:
+    """Return the parameters that the files of a dataset give; {} without such files.
+
+    Raises:
+        DataError: the files that give them cannot be read.
+    """
+    if plugin.describe is None or data_root is None or not (data_root / plugin.name).is_dir():
+        return {}
+    with plugin_faults(plugin.name, "describe()", DataError):
+        return plugin.describe(data_root / plugin.name)
+
+
 def where_to_get(plugin: DatasetPlugin) -> str:
     """Return one sentence on how to get the data, or how to try phantom data instead."""
     if plugin.download is OWN_FILES:

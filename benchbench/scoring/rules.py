@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from benchbench.errors import DataError, UsageError
 from benchbench.images.input_files import read_text
+from benchbench.images.label_table import label_values, read_label_table
 from benchbench.spec.document import nearest
 from benchbench.spec.metric_names import Challenge
 from benchbench.spec.protocol import EmptyPolicy
@@ -112,30 +113,10 @@ def _read_task(path: Path) -> Regions:
 
 
 def _regions_of(path: Path, table: Mapping[str, object], *, ignore: object) -> Regions:
-    regions: Regions = {}
-    if table and all(key.isdecimal() and isinstance(name, str) for key, name in table.items()):
-        table = _exchanged(table)
-    for region, values in table.items():
-        # nnU-Net's dataset.json lists the background among the labels
-        if values != 0:
-            regions[region] = _label_values(path, region, values)
-    if ignore is not None:
-        regions.setdefault(_IGNORE, _label_values(path, _IGNORE, ignore))
+    try:
+        regions = read_label_table(table)
+        if ignore is not None:
+            regions.setdefault(_IGNORE, label_values(_IGNORE, ignore))
+    except ValueError as error:
+        raise UsageError(f"{path}: labels.{error}") from error
     return regions
-
-
-def _exchanged(table: Mapping[str, object]) -> dict[str, object]:
-    """Return region -> values for a table of nnU-Net 1, which names each value: {"1": "liver"}."""
-    values: dict[str, list[int]] = {}
-    for key, name in table.items():
-        values.setdefault(str(name), []).append(int(key))
-    return {name: 0 if numbers == [0] else numbers for name, numbers in values.items()}
-
-
-def _label_values(path: Path, region: str, values: object) -> tuple[int, ...]:
-    items = values if isinstance(values, list) else [values]
-    # isinstance would accept booleans
-    are_integers = all(type(item) is int for item in items)
-    if not items or not are_integers:
-        raise UsageError(f"{path}: labels.{region}: found {values!r}, expected an integer or a list of integers")
-    return tuple(items)

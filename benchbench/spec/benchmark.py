@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchbench.errors import SpecError
-from benchbench.spec.benchmark_file import EntryCheck, PhantomSize, validate
+from benchbench.spec.benchmark_file import DatasetEntry, EntryCheck, PhantomSize, validate
 from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
 from benchbench.spec.file_names import is_slug
 from benchbench.spec.reported import PrintedTable, read_reported
 from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
 from benchbench.spec.variants import Variant, expand_variants
+
+EntryDescription = Callable[[DatasetEntry], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,11 @@ def read_benchmark(
     check: EntryCheck,
     overrides: Sequence[str] = (),
     rehearse: bool = False,
+    describe: EntryDescription = lambda _: {},
 ) -> Benchmark:
     """Read a benchmark file, with the changes of its rehearsal and of the `path=value` overrides.
+
+    `describe` returns the parameters of a dataset that its files give; those of the file are preferred.
 
     Raises:
         SpecError: names every problem, each with file, line and key.
@@ -65,6 +71,12 @@ def read_benchmark(
             document = document.overlay(table, changes, origin=document.where(("rehearse", table)))
     for override in overrides:
         document = _override(document, override)
+    base = validate(document, check)
+    for entry in base.datasets:
+        for key, value in describe(entry).items():
+            if key not in entry.params:
+                origin = f"the files of {entry.name}"
+                document = document.assign(f"datasets.{entry.name}.{key}", value, origin=origin)
     base = validate(document, check)
     variants = expand_variants(document, base, check, rehearse=rehearse)
     model_names = [model.name for model in base.models]
