@@ -81,7 +81,7 @@ def planned_floors(
 
 
 def _published_patients(run: Run, registry: Registry) -> int | None:
-    n = run.phantom.patients if run.phantom else registry.dataset(run.dataset.name).download.patients
+    n = run.phantom.patients if run.phantom else registry.named_dataset(run.dataset).download.patients
     if n is None or run.protocol.test is None:
         return n
     return max(1, round(n * run.protocol.test))

@@ -71,12 +71,7 @@ def read_benchmark(
             document = document.overlay(table, changes, origin=document.where(("rehearse", table)))
     for override in overrides:
         document = _override(document, override)
-    base = validate(document, check)
-    for entry in base.datasets:
-        for key, value in describe(entry).items():
-            if key not in entry.params:
-                origin = f"the files of {entry.name}"
-                document = document.assign(f"datasets.{entry.name}.{key}", value, origin=origin)
+    document = _with_descriptions(document, validate(document, check).datasets, describe)
     base = validate(document, check)
     variants = expand_variants(document, base, check, rehearse=rehearse)
     model_names = [model.name for model in base.models]
@@ -98,6 +93,18 @@ def read_benchmark(
         overrides=tuple(overrides),
         document=document,
     )
+
+
+def _with_descriptions(
+    document: Document, datasets: Sequence[DatasetEntry], describe: EntryDescription
+) -> Document:
+    """Return the document with the parameters that the files of its datasets give."""
+    for entry in datasets:
+        for key, value in describe(entry).items():
+            if key not in entry.params:
+                origin = f"the files of {entry.name}"
+                document = document.assign(f"datasets.{entry.name}.{key}", value, origin=origin)
+    return document
 
 
 def _benchmark_name(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.contract import DatasetPlugin
+from benchbench.registry.parameters import resolve_params
 from benchbench.testing.case_rules import Files, case_rules
 from benchbench.testing.dataset_rules import Recipe, plugin_rules
 from benchbench.testing.report import Report, judge
@@ -31,12 +32,23 @@ def examine_dataset(
     """Return the outcome of every rule; the rules about cases use the first few cases only."""
     where = "phantom" if root is None else str(root)
     with tempfile.TemporaryDirectory() as scratch, _data_folder(plugin, root, Path(scratch)) as folder:
-        recipe = Recipe(plugin, params or {}, Path(scratch))
+        recipe = Recipe(plugin, _with_described(plugin, folder, params or {}), Path(scratch))
         outcomes = [
             *judge(plugin_rules(), recipe, where="plugin"),
             *judge(case_rules(), Files(recipe, folder), where=where),
         ]
     return Report(plugin=plugin.name, outcomes=tuple(outcomes))
+
+
+def _with_described(plugin: DatasetPlugin, folder: Path, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters, and in place of defaults those that the files give."""
+    if plugin.describe is None:
+        return params
+    defaults = resolve_params(plugin.open, {})
+    changed = {key: value for key, value in params.items() if value != defaults[key]}
+    with suppress(Exception):  # the rules about cases report what is wrong with the files
+        return {**resolve_params(plugin.open, plugin.describe(folder)), **changed}
+    return params
 
 
 @contextmanager
