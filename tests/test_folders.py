@@ -415,3 +415,26 @@ def test_the_examples_of_the_documentation_can_be_opened() -> None:
             continue
         params = {key: value for key, value in entry.items() if key not in {"name", "layout"}}
         assert Folders(Path(entry["name"]), **resolve_params(Folders, params)).task.regions
+
+
+def test_the_datasets_of_a_benchmark_file_are_verified(eyes: Path, tmp_path: Path) -> None:
+    (tmp_path / "eyes.toml").write_text(BENCHMARK)
+    words = ("data", "verify", "eyes.toml", "--data-root", tmp_path, "--folds", 2)
+    done = benchbench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "eyes: 8 cases (8 slices) of 8 patients are valid; fingerprint " in done.stdout
+    (eyes / "masks" / "eye3.png").write_bytes(b"")
+    done = benchbench(*words, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "error: eyes: masks/eye3.png: found an empty file" in done.stderr
+
+
+def test_layouts_are_named_as_such(tmp_path: Path) -> None:
+    done = benchbench("data", "status", "folders", "nnunet", "--data-root", tmp_path, cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "folders: a layout for your own files: name it in a benchmark file",
+        "nnunet: a layout for your own files: name it in a benchmark file",
+    ]
+    done = benchbench("show", "nnunet", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "channels and regions: those that its files describe" in done.stdout

@@ -57,13 +57,17 @@ def status(
 
     For a dataset that is not found, the command to get it is printed.
     """
-    from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
+    from benchbench.contract import OWN_FILES  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.registry import discover  # noqa: PLC0415
 
     if overrides and len(names) != 1:
         raise click.UsageError("--set changes one dataset: name it")
     registry = discover()
     most = (threads or available_cores()) if compute else 0
-    for name in names or sorted(registry.datasets):
+    published = [
+        name for name, installed in registry.datasets.items() if installed.plugin.download is not OWN_FILES
+    ]
+    for name in names or sorted(published):
         plugin = registry.dataset(name)
         params = read_params(plugin.open, overrides)
         state = _describe_state(plugin, params, data_root, cache=cache, threads=most)
@@ -130,21 +134,74 @@ def verify_command(
     threads: int | None,
     folds: int,
 ) -> None:
-    """Read every file of the dataset NAME and list all problems."""
-    from benchbench.data.fingerprint import case_states  # noqa: PLC0415 after --help has answered
+    """Read every file of the dataset NAME and list all problems.
+
+    NAME may be a benchmark file: each of its datasets is read, own images too.
+    """
+    from benchbench.errors import DataError  # noqa: PLC0415 after --help has answered
+
+    problems: list[str] = []
+    for plugin, params in _named_datasets(name, overrides, data_root):
+        try:
+            _verify(plugin, params, data_root, cache=cache, threads=threads or available_cores(), folds=folds)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+
+
+def _named_datasets(
+    name: str, overrides: tuple[str, ...], data_root: Path | None
+) -> list[tuple[DatasetPlugin, Mapping[str, Any]]]:
+    """Return a dataset, or all datasets of a benchmark file, with their parameters."""
+    from benchbench.data.folder import described_params  # noqa: PLC0415 after --help has answered
+    from benchbench.registry.parameters import resolve_params  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
+    from benchbench.spec.benchmark import read_benchmark  # noqa: PLC0415
+
+    registry = discover()
+    if not name.endswith(".toml"):
+        plugin = registry.dataset(name)
+        return [(plugin, read_params(plugin.open, overrides))]
+    benchmark = read_benchmark(
+        Path(name),
+        check=registry.check,
+        overrides=overrides,
+        describe=lambda entry: described_params(registry.named_dataset(entry), data_root=data_root),
+    )
+    datasets: list[tuple[DatasetPlugin, Mapping[str, Any]]] = []
+    for entry in benchmark.variants[0].datasets:
+        plugin = registry.named_dataset(entry)
+        datasets.append((plugin, resolve_params(plugin.open, entry.params)))
+    return datasets
+
+
+def _verify(
+    plugin: DatasetPlugin,
+    params: Mapping[str, Any],
+    data_root: Path | None,
+    *,
+    cache: Path,
+    threads: int,
+    folds: int,
+) -> None:
+    """Read every file of a dataset and print the result.
+
+    Raises:
+        DataError: with all problems.
+    """
+    from benchbench.data.fingerprint import case_states  # noqa: PLC0415 as above
     from benchbench.data.folder import open_dataset  # noqa: PLC0415
     from benchbench.data.unused_files import files_of_no_case  # noqa: PLC0415
     from benchbench.data.verify import verify  # noqa: PLC0415
-    from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    plugin = discover().dataset(name)
-    dataset = open_dataset(plugin, read_params(plugin.open, overrides), data_root=data_root)
+    name = plugin.name
+    dataset = open_dataset(plugin, params, data_root=data_root)
     folder = _require_root(data_root) / name
     cases = dataset.cases()
     states = case_states(dataset, cases)
     with click.progressbar(length=len(cases), label=name, hidden=not sys.stderr.isatty()) as bar:
-        most = threads or available_cores()
-        checked = verify(dataset, threads=most, progress=lambda: bar.update(1), folds=folds)
+        checked = verify(dataset, threads=threads, progress=lambda: bar.update(1), folds=folds)
     for remark in checked.remarks:
         click.echo(f"note: {remark}")
     if unused := files_of_no_case(dataset, cases, folder):
@@ -230,11 +287,14 @@ def _describe_state(
     plugin: DatasetPlugin, params: Mapping[str, Any], data_root: Path | None, *, cache: Path, threads: int
 ) -> str:
     """Return the state of a dataset; unknown fingerprints are computed with `threads`, unless that is 0."""
-    from benchbench.data.folder import open_dataset  # noqa: PLC0415 as above
+    from benchbench.contract import OWN_FILES  # noqa: PLC0415 as above
+    from benchbench.data.folder import open_dataset  # noqa: PLC0415
     from benchbench.data.phantom import is_phantom  # noqa: PLC0415
     from benchbench.errors import DataError  # noqa: PLC0415
 
     if data_root is None or not (data_root / plugin.name).is_dir():
+        if plugin.download is OWN_FILES:
+            return "a layout for your own files: name it in a benchmark file"
         return f"not found; to get it: benchbench data get {plugin.name} --data-root {data_root or 'DIR'}"
     folder = data_root / plugin.name
     try:

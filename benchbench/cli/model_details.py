@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin
+from benchbench.contract import OWN_FILES, DatasetPlugin, Geometry, ModelPlugin
 from benchbench.engine.cost.network_cost import COUNTER, measure_cost, measure_receptive_field
 from benchbench.errors import IncompatibleError, PluginError, UsageError
 from benchbench.launch.preflight import find_refusals
@@ -80,6 +80,8 @@ def fit_lines(
     fitting = []
     reasons = []
     for name, installed in sorted(registry.datasets.items()):
+        if installed.plugin.download is OWN_FILES:
+            continue  # its channels and regions are those of its user
         counts, reason = _try_dataset(plugin, geometry, params, installed.plugin)
         if reason:
             reasons.append(f"{name}: {reason}")

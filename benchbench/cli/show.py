@@ -142,12 +142,16 @@ def _write(file: Path, content: bytes) -> None:
 
 def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator[str]:
     from benchbench.registry.faults import task_of  # noqa: PLC0415 as above
+    from benchbench.registry.parameters import resolve_params  # noqa: PLC0415
 
     download = plugin.download
     yield f"source: {plugin.source}"
     yield f"licence: {download.licence}"
     handle = f", on Kaggle {download.kaggle}" if download.kaggle else ""
     yield f"files: {download.page}{handle}"
+    if plugin.describe is not None and params == resolve_params(plugin.open, {}):
+        yield "channels and regions: those that its files describe"
+        return
     task = task_of(plugin, params)
     yield f"channels: {', '.join(task.channels)}"
     regions = []
