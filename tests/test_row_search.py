@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchbench.engine.inference.candidates import read_candidates, write_candid
 from benchbench.engine.inference.search import search_rules
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.launch.preparation import Preparation
+from benchbench.launch.process import _read_end
 from benchbench.plan.run import RunKey
 from benchbench.report.page.searched import searched_tables
 from benchbench.results.folder import ResultsFolder
@@ -132,6 +134,17 @@ def test_an_error_while_scoring_is_the_reason_of_a_run_that_waits_on(
     assert [(record.status, record.reason) for record in records if record] == [
         ("waiting", "RuntimeError: no memory left (see worker.log)")
     ] * 2
+
+
+def test_a_worker_that_died_while_it_scored_gives_its_end_as_the_reason(row: Finished, tmp_path: Path) -> None:
+    folder = row.copy(tmp_path).folder.run(key())
+    assignment: Any = SimpleNamespace(folder=folder)
+    trained = without_scores(record_of(row.folder))
+    folder.write_record(trained)
+    assert _read_end(assignment, -9, "killed") == replace(trained, reason="killed")
+    waiting = replace(trained, reason="trained; fold 1 must be trained first")
+    folder.write_record(waiting)
+    assert _read_end(assignment, 1, "exit code 1") == waiting
 
 
 def test_a_fold_that_is_trained_again_with_other_candidates_scores_the_others_again(

@@ -149,8 +149,8 @@ def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
 def _read_end(assignment: Assignment, code: int, reason: str) -> Record | Exception:
     """Return the record that a worker wrote, or write one with the reason why there is none."""
     record = assignment.folder.read_record()
-    if record is not None and record.status == "waiting" and code:
-        return replace(record, reason=reason)
+    if record is not None and record.status == "waiting" and not record.reason:
+        return replace(record, reason=reason)  # the worker died while it scored
     if record is not None:
         return record
     if code == EXIT_BUSY:
