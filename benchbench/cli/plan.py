@@ -56,7 +56,6 @@ def plan_command(
     """
     from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
-    from benchbench.cli.terminal import print_text  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
@@ -83,9 +82,7 @@ def plan_command(
         ]
         click.echo(json.dumps(content, indent=1))
     else:
-        _print(lines, planned)
-        for floor in floors:
-            print_text(str(floor))
+        _print(lines, planned, [str(floor) for floor in floors])
 
 
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
@@ -97,7 +94,7 @@ def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
     return _TO_DO
 
 
-def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes) -> None:
+def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes, floors: Sequence[str]) -> None:
     from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 as above
     from benchbench.plan.run import RunKey  # noqa: PLC0415 as above
     from benchbench.words import count  # noqa: PLC0415 as above
@@ -113,6 +110,8 @@ def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes) -> None:
             unfinished[line["digest"]] = unfinished.get(line["digest"], 0) + 1
     print_table(columns, rows)
     _print_sizes(planned)
+    for floor in floors:
+        print_text(floor)
     text = f"{count(len(lines), 'run')}, {len(unfinished)} to do"
     n_shared = sum(unfinished.values()) - len(unfinished)
     if n_shared:
