@@ -42,14 +42,16 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder that does not exist, and a file in it that is removed again.
+    """Write a file into a folder, or into the one in which it would be created, and remove it again.
 
     Raises:
         StorageError: files cannot be written there.
     """
-    trial = _temporary(folder / "trial")
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    trial = _temporary(existing / "trial")
     try:
-        _make_folder(folder)
         trial.touch()
         trial.unlink()
     except OSError as error:
