@@ -122,7 +122,7 @@ def test_read_only_results_are_one_line(
     }
     done = benchbench(*commands[words[0]], cwd=tmp_path)
     assert done.returncode == 5
-    place = "results/squares" if words[0] == "run" else copy.folder.path  # as the command names it
+    place = "results" if words[0] == "run" else copy.folder.path  # as the command names it
     assert_one_line(done.stderr, f"{place}: ")
 
 
