@@ -20,6 +20,7 @@ from benchbench.contract import CaseRef
 from benchbench.data.folds import PARTS, Fold, Part, choose_validation, make_folds
 from benchbench.errors import DataError
 from benchbench.spec.protocol import Protocol
+from benchbench.words import count
 
 NNUNET_NAME = "splits_final.json"
 """The name of nnU-Net's file of splits."""
@@ -47,7 +48,8 @@ def folds_of(cases: Sequence[CaseRef], protocol: Protocol) -> list[Fold]:
     path = Path(protocol.splits)
     lists = _read(path)
     if len(lists) != protocol.folds:
-        raise DataError(f"{path}: found {len(lists)} folds, expected protocol.folds = {protocol.folds}; change it")
+        finding = f"found {count(len(lists), 'fold')}"
+        raise DataError(f"{path}: {finding}, expected protocol.folds = {protocol.folds}; change it")
     problems: list[str] = []
     folds = []
     for number, names in enumerate(lists):

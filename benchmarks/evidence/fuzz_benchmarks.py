@@ -102,7 +102,8 @@ def draw_file(rng: random.Random, folder: Path) -> Path:
 
 def read_file(path: Path) -> None:
     """Plan the runs of the file, as it is or as a rehearsal."""
-    read_plans([path], _registry(), overrides=(), only=(), rehearse=path.stat().st_size % 2 == 0)
+    is_rehearsal = path.stat().st_size % 2 == 0
+    read_plans([path], _registry(), overrides=(), only=(), rehearse=is_rehearsal, data_root=None)
 
 
 def draw_results(rng: random.Random, folder: Path) -> Path:
