@@ -124,6 +124,8 @@ def _print_sizes(planned: PlannedSizes) -> None:
     from benchbench.tables.splits import sizes_by_fold  # noqa: PLC0415 as above
 
     sizes = sizes_by_fold(planned.sizes)
+    if len(sizes.drop(columns="fold", errors="ignore").drop_duplicates()) == 1:
+        sizes = sizes[:1].assign(fold="all")  # one line in place of a table of numbers of folds
     if len(sizes):
         columns = [Column(name=str(name), is_key=name in {"dataset", "variant", "fold"}) for name in sizes]
         rows = sizes.to_numpy().tolist()
