@@ -40,6 +40,13 @@ def test_the_floor_without_earlier_results_is_that_of_the_assumed_noise(tmp_path
     assert all(value < floor.difference for value in floor.alternatives.values())
 
 
+def test_only_designs_that_show_smaller_differences_are_named(tmp_path: Path) -> None:
+    floor = floor_of(tmp_path, "protocol.folds=2", patients={"lgg": 16})
+    assert "32 patients" in floor.alternatives
+    assert all(value < floor.difference for value in floor.alternatives.values())
+    assert f"with 80 % power, {floor.alternatives['32 patients']:.2g} with 32 patients (SD" in str(floor)
+
+
 def test_delta_and_a_hold_out_change_the_floor(tmp_path: Path) -> None:
     fine = floor_of(tmp_path, "protocol.folds=5", "statistics.delta={dice=0.005}")
     assert fine.spread[:2] == (0.025, 0.005)

@@ -40,14 +40,14 @@ class Floor(NamedTuple):
     spread: Spread
     difference: float
     alternatives: Mapping[str, float]
-    """Another design in words, such as "10 folds" -> its smallest difference."""
+    """Another design that shows less, in words such as "10 folds" -> its smallest difference."""
 
     def __str__(self) -> str:
         n, folds, seeds, _ = self.design
-        others = ", ".join(f"{value:.2g} with {name}" for name, value in self.alternatives.items())
+        others = "".join(f", {value:.2g} with {name}" for name, value in self.alternatives.items())
         return (
             f"{self.dataset}: {count(n, 'patient')}, {count(folds, 'fold')} and {count(seeds, 'seed')} show a"
-            f" difference in {self.metric} of {self.difference:.2g} with 80 % power; {others} (SD"
+            f" difference in {self.metric} of {self.difference:.2g} with 80 % power{others} (SD"
             f" {self.spread.patients:.2g} between patients, {self.spread.training:.2g} between trainings:"
             f" {self.spread.origin})"
         )
@@ -99,8 +99,11 @@ def _floor(dataset: str, metric: str, design: Design, results: Path, *, deltas: 
     def shown(changed: Design) -> float:
         return detectable_difference(parts, changed, assumed_sd=assumed_sd)
 
-    alternatives = {name: shown(changed) for name, changed in _alternatives(design)}
-    return Floor(dataset, metric, design, spread, shown(design), alternatives)
+    difference = shown(design)
+    every = {name: shown(changed) for name, changed in _alternatives(design)}
+    # with few folds more of them can show less at first: the noise is then estimated, and not assumed
+    alternatives = {name: value for name, value in every.items() if value < difference}
+    return Floor(dataset, metric, design, spread, difference, alternatives)
 
 
 def _alternatives(design: Design) -> Iterator[tuple[str, Design]]:
