@@ -138,7 +138,9 @@ def test_all_distances_are_symmetric(pair: tuple[Mask, Mask]) -> None:
 
 
 @settings(deadline=None)
-@given(SOLID_PAIRS, st.sampled_from([0.25, 2.0, 10.0]))
+@given(
+    SOLID_PAIRS, st.sampled_from([0.25, 2.0, 8.0])
+)  # powers of 2: rounding decides where exactly 95 % is reached
 def test_distances_are_proportional_to_the_spacing(pair: tuple[Mask, Mask], factor: float) -> None:
     spacing = (1.0, 0.5, 3.0)[: pair[0].ndim]
     names = [name for name in ALL if "@" not in name]
