@@ -263,7 +263,7 @@ def test_a_folder_without_cases_names_the_patterns(tmp_path: Path) -> None:
         (
             np.zeros((16, 23), np.uint8),
             VALUES,
-            "found shape (16, 23), expected (16, 24) like its image; correct one",
+            "found shape (16, 23), expected (16, 24) like its image; resample one",
         ),
         (
             np.full((16, 24, 3), (1, 2, 3), np.uint8),
@@ -438,3 +438,12 @@ def test_layouts_are_named_as_such(tmp_path: Path) -> None:
     done = benchbench("show", "nnunet", cwd=tmp_path)
     assert done.returncode == 0
     assert "channels and regions: those that its files describe" in done.stdout
+
+
+def test_augmentations_are_drawn_for_regions_of_several_values(eyes: Path, tmp_path: Path) -> None:
+    text = BENCHMARK.replace("{ cup = 255, disc = 128 }", "{ whole = [128, 255] }")
+    (tmp_path / "eyes.toml").write_text(text)
+    words = ("show", "eyes.toml", "--augmentations", tmp_path / "draws.png", "--data-root", eyes.parent)
+    done = benchbench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "draws.png").stat().st_size > 0

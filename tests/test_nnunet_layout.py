@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from benchbench import CaseRef, DataError
 from benchbench.registry.parameters import resolve_params
+from benchbench.registry.registry import discover
+from benchbench.spec.benchmark import read_benchmark
 from benchbench_datasets.brats21 import Brats21
 from benchbench_datasets.folder_writers import write_image
 from benchbench_datasets.nnunet_layout import NnUnetLayout, describe
@@ -204,6 +206,22 @@ def test_a_benchmark_takes_channels_and_regions_from_the_files(tmp_path: Path) -
     (tmp_path / "prostate.toml").write_text(BENCHMARK.replace('"nnunet" ', f'"nnunet", {named} '))
     done = benchbench("run", "prostate.toml", "--rehearse", "--jobs", 0, "--only", "fold=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_benchmark_file_says_counts_more_than_the_files(tmp_path: Path) -> None:
+    root = tmp_path / "Dataset005_Prostate"
+    write_dataset(root, VERSION_2)
+    file = tmp_path / "prostate.toml"
+    file.write_text(BENCHMARK.replace('"nnunet" ', '"nnunet", regions = { outer = 1 } '))
+    registry = discover()
+    benchmark = read_benchmark(file, check=registry.check, describe=lambda _: describe(root))
+    (entry,) = benchmark.variants[0].datasets
+    assert entry.params == {
+        "regions": {"outer": 1},
+        "channels": ["T2", "ADC"],
+        "ignore": [3],
+        "file_ending": ".nii.gz",
+    }
 
 
 @pytest.mark.real

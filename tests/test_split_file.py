@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,9 @@ def test_a_missing_file_and_a_share_next_to_a_file_are_refused(benchmark_file: P
     both = benchbench(*words, "--set", "protocol.test=0.2", cwd=tmp_path)
     assert "test has no effect with splits" in both.stderr
     assert benchbench(*words, "--rehearse", cwd=tmp_path).returncode == 0
+
+
+def test_a_split_file_that_is_no_regular_file_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "splits.json")
+    with pytest.raises(DataError, match=r"splits\.json: found a pipe, socket or device"):
+        folds_of(CASES, protocol(tmp_path / "splits.json"))

@@ -19,6 +19,7 @@ from typing import Any
 from benchbench.contract import CaseRef
 from benchbench.data.folds import PARTS, Fold, Part, choose_validation, make_folds
 from benchbench.errors import DataError
+from benchbench.images.input_files import read_text
 from benchbench.spec.protocol import Protocol
 from benchbench.words import count
 
@@ -95,10 +96,7 @@ def _read(path: Path) -> list[_Lists]:
     Raises:
         DataError: the file cannot be read, or is none of the three forms.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable ({error.__class__.__name__}); give a JSON or CSV file") from error
+    text = read_text(path, kind="a file of splits")
     read = _read_csv if path.suffix.lower() == ".csv" else _read_json
     lists = list(read(path, text))
     for names in lists:

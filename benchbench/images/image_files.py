@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from benchbench.errors import DataError
 from benchbench.images.arrays import Floats
-from benchbench.images.label_maps import READERS as LABEL_READERS
-from benchbench.images.label_maps import suffix_of
+from benchbench.images.label_maps import known_suffix
 from benchbench.images.nifti import read_channels
 from benchbench.images.nrrd import read_nrrd
+from benchbench.words import count
 
 PLANE_SUFFIXES = (".tiff", ".tif", ".png")
 """Endings of files that can hold one slice of a stack."""
@@ -32,9 +32,12 @@ class StoredImage(NamedTuple):
     """Voxel size in mm along each axis of space; None if unknown."""
 
 
-def read_image_files(files: Sequence[Path], *, channels: Sequence[str]) -> StoredImage:
+def read_image_files(
+    files: Sequence[Path], *, channels: Sequence[str], advise: Callable[[int], str] | None = None
+) -> StoredImage:
     """Read the channels of an image: one file with all of them, or a file for each, in this order.
 
+    `advise` returns what to do about another number of channels; by default, to give other files.
     Pages of a TIFF file are channels if there are as many and pixels have one value; otherwise they are slices.
 
     Raises:
@@ -42,12 +45,13 @@ def read_image_files(files: Sequence[Path], *, channels: Sequence[str]) -> Store
     """
     if len(files) == 1:
         stored = read_image_file(files[0], pages_as_channels=len(channels))
-        _check_count(files[0], stored, channels)
+        _check_count(files[0], len(stored.channels), channels, advise)
         return stored
     images = [read_image_file(path, pages_as_channels=1) for path in files]
     for path, name, image in zip(files, channels, images, strict=True):
-        _check_count(path, image, [name])
-        _check_grid(path, image, images[0], like=files[0])
+        _check_count(path, len(image.channels), [name], advise)
+        check_shape(path, image.channels.shape[1:], images[0].channels.shape[1:], like=files[0].name)
+        check_place(path, image.affine, images[0].affine, like=files[0].name)
     return images[0]._replace(channels=np.concatenate([image.channels for image in images]))
 
 
@@ -59,44 +63,50 @@ def read_image_file(path: Path, *, pages_as_channels: int) -> StoredImage:
     Raises:
         DataError: the file cannot be read, or has not two or three axes in space.
     """
-    suffix = suffix_of(path.name)
-    if suffix is None:
-        known = ", ".join(LABEL_READERS)
-        raise DataError(f"{path}: found a name of an unknown format, expected {known}; convert it to one of them")
-    stored = _READERS[suffix](path, pages_as_channels)
+    stored = _READERS[known_suffix(path)](path, pages_as_channels)
     space = stored.channels.shape[1:]
     if len(space) not in {2, 3}:
         raise DataError(f"{path}: found axes {space}, expected two or three in space; store one image per file")
     return stored
 
 
-def _check_count(path: Path, image: StoredImage, channels: Sequence[str]) -> None:
-    count, expected = len(image.channels), len(channels)
-    if count == expected:
+def check_shape(path: Path, shape: tuple[int, ...], expected: tuple[int, ...], *, like: str) -> None:
+    """Compare the shape of a file with that of the file or image `like`.
+
+    Raises:
+        DataError: they differ.
+    """
+    if shape != expected:
+        raise DataError(f"{path}: found shape {shape}, expected {expected} like {like}; resample one of the two")
+
+
+def check_place(path: Path, affine: Floats | None, expected: Floats | None, *, like: str) -> None:
+    """Compare the affine of a file with that of the file or image `like`, if both are known.
+
+    Raises:
+        DataError: they differ.
+    """
+    if affine is None or expected is None or np.allclose(affine, expected, rtol=0, atol=_TOLERANCE_MM):
+        return
+    raise DataError(
+        f"{path}: found another position or orientation than that of {like}, expected the same grid; resample it"
+    )
+
+
+def _check_count(path: Path, n: int, channels: Sequence[str], advise: Callable[[int], str] | None) -> None:
+    if n == len(channels):
         return
     names = ", ".join(channels)
-    if expected == 1:
+    if advise is not None:
+        remedy = advise(n)
+    elif len(channels) == 1:
         remedy = "give a file with this channel alone"
     else:
         remedy = (
             f"give one file with all of them, or a file for each, named like case_0000 and case_0001 or like"
             f" case_{channels[0]}"
         )
-    unit = "channel" if count == 1 else "channels"
-    raise DataError(f"{path}: found {count} {unit}, expected {expected} ({names}); {remedy}")
-
-
-def _check_grid(path: Path, image: StoredImage, first: StoredImage, *, like: Path) -> None:
-    shape, expected = image.channels.shape[1:], first.channels.shape[1:]
-    if shape != expected:
-        raise DataError(f"{path}: found shape {shape}, expected {expected} like {like.name}; resample it")
-    if image.affine is None or first.affine is None:
-        return
-    if not np.allclose(image.affine, first.affine, rtol=0, atol=_TOLERANCE_MM):
-        raise DataError(
-            f"{path}: found another position or orientation than that of {like.name}, expected the same grid;"
-            " resample it"
-        )
+    raise DataError(f"{path}: found {count(n, 'channel')}, expected {len(channels)} ({names}); {remedy}")
 
 
 def _read_nifti(path: Path, _pages_as_channels: int) -> StoredImage:

@@ -33,10 +33,7 @@ def read_label_map(path: Path) -> LabelMap:
     Raises:
         DataError: "<path>: found ..., expected ...; what to do".
     """
-    suffix = suffix_of(path.name)
-    if suffix is None:
-        known = ", ".join(READERS)
-        raise DataError(f"{path}: found a name of an unknown format, expected {known}; convert it to one of them")
+    suffix = known_suffix(path)
     stored = READERS[suffix](path)
     if suffix in {".nii", ".nii.gz"}:  # read_label has checked the values
         return stored
@@ -44,6 +41,19 @@ def read_label_map(path: Path) -> LabelMap:
         return stored._replace(voxels=_as_label_map(stored.voxels))
     except FileFault as fault:
         raise DataError(f"{path}: {fault}") from None
+
+
+def known_suffix(path: Path) -> str:
+    """Return the suffix of a file that can be read.
+
+    Raises:
+        DataError: the format is not a known one.
+    """
+    suffix = suffix_of(path.name)
+    if suffix is None:
+        known = ", ".join(READERS)
+        raise DataError(f"{path}: found a name of an unknown format, expected {known}; convert it to one of them")
+    return suffix
 
 
 def suffix_of(name: str) -> str | None:

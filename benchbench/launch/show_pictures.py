@@ -34,6 +34,7 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import UsageError
 from benchbench.images.arrays import Mask
 from benchbench.images.planes import Plane
+from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.spec.augmentation import AugmentStep
 from benchbench.spec.benchmark import Benchmark
@@ -101,7 +102,7 @@ def picture_of_augmentations(
     first = benchmark.variants[0]
     entry = first.datasets[0]
     plugin = registry.named_dataset(entry)
-    dataset, title = _open(plugin, entry.params, source)
+    dataset, title = _open(plugin, resolve_params(plugin.open, entry.params), source)
     ref = _find_case(dataset, source.case)
     case = load_case(dataset, ref.id)
     regions = tuple(dataset.task.regions)

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from benchbench import DataError
 from benchbench.images.arrays import Floats
-from benchbench.images.image_files import StoredImage, read_image_file
+from benchbench.images.image_files import check_place, check_shape, read_image_file, read_image_files
 from benchbench.images.input_files import FileFault
 from benchbench.images.label_maps import LabelMap, read_label_map
 from benchbench_datasets.folder_masks import Labels, RegionMasks, ValueMasks
-
-_TOLERANCE_MM = 1e-3
 
 
 class Voxels(NamedTuple):
@@ -36,12 +34,12 @@ def read_image(
     Raises:
         DataError: a file cannot be read, has another number of channels, or is on another grid than the first.
     """
-    images = [_read_plane(files, channels) for files in planes]
+    images = [read_image_files(files, channels=channels, advise=_name_channels) for files in planes]
     first = images[0]
     values = first.channels
     if len(images) > 1:
         for files, image in zip(planes, images, strict=True):
-            _check_shape(files[0], image.channels.shape[1:], first.channels.shape[1:], like=planes[0][0])
+            check_shape(files[0], image.channels.shape[1:], first.channels.shape[1:], like=planes[0][0].name)
         values = np.stack([image.channels for image in images], axis=1)
     ndim = values.ndim - 1
     spacing = first.spacing_mm if first.spacing_mm is not None and len(images) == 1 else spacing_mm
@@ -60,47 +58,15 @@ def read_label(planes: Sequence[Sequence[Path]], masks: ValueMasks | RegionMasks
     """
     labels = [_read_mask(files, masks, like) for files in planes]
     label = np.stack(labels) if len(labels) > 1 else labels[0]
-    _check_shape(planes[0][0], label.shape, like.values.shape[1:], like=Path("its image"))
+    check_shape(planes[0][0], label.shape, like.values.shape[1:], like="its image")
     return label
 
 
-def _read_plane(files: Sequence[Path], channels: Sequence[str]) -> StoredImage:
-    """Return the channels of one file with all of them, or of a file for each."""
-    if len(files) == 1:
-        image = read_image_file(files[0], pages_as_channels=len(channels))
-        _check_channels(files[0], len(image.channels), channels)
-        return image
-    images = [read_image_file(path, pages_as_channels=1) for path in files]
-    for path, name, image in zip(files, channels, images, strict=True):
-        _check_channels(path, len(image.channels), [name])
-        _check_shape(path, image.channels.shape[1:], images[0].channels.shape[1:], like=files[0])
-        _check_place(path, image.affine, images[0].affine, like=files[0].name)
-    return images[0]._replace(channels=np.concatenate([image.channels for image in images]))
-
-
-def _check_channels(path: Path, count: int, channels: Sequence[str]) -> None:
-    if count == len(channels):
-        return
-    names = '"red", "green", "blue"' if count == 3 else ", ".join(f'"channel_{n}"' for n in range(count))
-    raise DataError(
-        f"{path}: found {count} channels, expected {len(channels)} ({', '.join(channels)}); set channels ="
-        f" [{names}] for the dataset in the benchmark file"
-    )
-
-
-def _check_shape(path: Path, shape: tuple[int, ...], expected: tuple[int, ...], *, like: Path) -> None:
-    if shape != expected:
-        raise DataError(
-            f"{path}: found shape {shape}, expected {expected} like {like.name}; correct one of the two"
-        )
-
-
-def _check_place(path: Path, affine: Floats | None, expected: Floats | None, *, like: str) -> None:
-    if affine is None or expected is None or np.allclose(affine, expected, rtol=0, atol=_TOLERANCE_MM):
-        return
-    raise DataError(
-        f"{path}: found another position or orientation than that of {like}, expected the same grid; resample it"
-    )
+def _name_channels(count: int) -> str:
+    """Return what to do about an image of so many channels."""
+    names = ["red", "green", "blue"] if count == 3 else [f"channel_{number}" for number in range(count)]
+    listed = ", ".join(f'"{name}"' for name in names)
+    return f"set channels = [{listed}] for the dataset in the benchmark file"
 
 
 def _read_mask(files: Sequence[Path], masks: ValueMasks | RegionMasks, like: Voxels) -> Labels:
@@ -117,5 +83,5 @@ def _read_mask(files: Sequence[Path], masks: ValueMasks | RegionMasks, like: Vox
 
 def _read_values(path: Path, like: Voxels) -> NDArray[Any]:
     stored: LabelMap = read_label_map(path)
-    _check_place(path, stored.affine, like.affine, like="its image")
+    check_place(path, stored.affine, like.affine, like="its image")
     return stored.voxels
