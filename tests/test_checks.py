@@ -13,6 +13,7 @@ from torch import nn
 
 from benchbench import DatasetPlugin, Download, Geometry, IncompatibleError, ModelPlugin, Task
 from benchbench.errors import SpecError
+from benchbench.launch.child import call_each_in_child
 from benchbench.launch.preflight import check_models, check_steps, find_refusals
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import Installed, Origin, Registry
@@ -114,6 +115,14 @@ def test_a_model_that_ends_the_process_is_named_and_the_others_are_checked(
     exits = check_models(benchmark, runs, plugins)
     assert set(exits) == {run.key for run in runs if run.variant == "deep"}
     assert {*exits.values()} == {f"model 'picky': building it {reason}; correct or uninstall its plugin"}
+
+
+def test_functions_after_one_that_ends_the_process_are_called_in_another() -> None:
+    functions = [os.getpid, lambda: os._exit(3), lambda: os._exit(4), os.getpid, os.getpid]
+    first, *ends, second, third = call_each_in_child(functions)
+    assert [str(end) for end in ends] == ["ends the process with exit code 3", "ends the process with exit code 4"]
+    assert second == third
+    assert len({os.getpid(), first, second}) == 3
 
 
 def test_missing_weights_fail_the_run_and_not_the_check(tmp_path: Path) -> None:

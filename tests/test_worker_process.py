@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.launch import worker_process
-from benchbench.launch.worker_process import WorkerProcess, _fork_server, _ForkServer
+from benchbench.launch.worker_process import _fork_server, _ForkedWorker, _ForkServer
 
 
 class Scripted:
@@ -41,7 +41,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def start(environment: dict[str, str], log: Path, code: str) -> WorkerProcess:
+def start(environment: dict[str, str], log: Path, code: str) -> _ForkedWorker:
     with log.open("wb") as file:
         worker = _fork_server(environment).start_worker(environment, file)
     worker.stdin.write(pickle.dumps(Scripted(code)))
@@ -49,10 +49,8 @@ def start(environment: dict[str, str], log: Path, code: str) -> WorkerProcess:
     return worker
 
 
-def end(worker: WorkerProcess) -> tuple[bytes, int]:
+def end(worker: _ForkedWorker) -> tuple[bytes, int]:
     """Return what the worker printed, and its exit code."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
     with worker.stdin, worker.stdout:
         return worker.stdout.read(), worker.wait(20)
 
@@ -108,14 +106,25 @@ def test_a_worker_has_imported_what_a_run_needs(environment: dict[str, str], tmp
 def test_a_worker_that_does_not_end_in_time_is_killed(environment: dict[str, str], tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
     worker = start(environment, tmp_path / "log", code)
-    assert worker.stdout is not None
     assert worker.stdout.readline() == b"ready\n"
     worker.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(0.1)
     worker.kill()
     assert end(worker) == (b"", -signal.SIGKILL)
-    worker.kill()  # has no effect on another process with its number
+
+
+def test_a_worker_that_has_ended_passes_no_signal_to_another_process_with_its_number(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    worker = start(environment, tmp_path / "log", "raise SystemExit(0)")
+    assert end(worker) == (b"", 0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        worker.process = other.pid
+        worker.kill()
+        worker.terminate()
+        other.communicate(b"\n", timeout=20)
+    assert other.returncode == 0
 
 
 @pytest.mark.slow
