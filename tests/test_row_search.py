@@ -239,6 +239,21 @@ def test_rows_of_equal_settings_are_trained_once(squares: Path, tmp_path: Path) 
     assert trained == {"a"}
 
 
+def test_sizes_are_whole_numbers_also_where_another_region_has_none(
+    row: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        {"row": "plain", "region": "core", "components": 16, "total": 1073},
+        {"row": "plain", "region": "whole", "components": None, "total": None},
+    ]
+    monkeypatch.setattr("benchbench.report.page.searched._lines", lambda *_: iter(lines))
+    (table,) = searched_tables(read_results(row.folder))
+    assert [[cell.text for cell in line] for line in table.rows] == [
+        ["plain", "core", "16", "1,073"],
+        ["plain", "whole", "", ""],
+    ]
+
+
 def test_chosen_values_are_a_table_with_a_line_for_each_row_or_fold(
     row: Finished, finished: Finished, benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:

@@ -182,7 +182,8 @@ def _environment(results: Results) -> Iterator[Fact]:
 def _machine(record: Record) -> str:
     provenance = record.provenance
     device = provenance.get("name") or provenance.get("device", "")
-    return f"{device}, {provenance.get('precision', '')}, {provenance.get('threads', '')} threads"
+    threads = count(provenance.get("threads", 0), "thread")
+    return f"{device}, {provenance.get('precision', '')}, {threads}"
 
 
 def _software(record: Record) -> str:

@@ -28,7 +28,9 @@ def searched_tables(results: Results) -> list[PageTable]:
                 lines[tuple(line.values())] = line
         if lines:
             caption = f"Thresholds and sizes chosen on the inner validation of {dataset}"
-            tables.append(table_of(pd.DataFrame(lines.values()), caption=caption))
+            # a region without a smallest size leaves a gap, and pandas makes numbers with gaps fractions
+            table = pd.DataFrame(lines.values()).astype({"components": "Int64", "total": "Int64"})
+            tables.append(table_of(table, caption=caption))
     return tables
 
 
