@@ -188,10 +188,11 @@ class DatasetPlugin:
     """open(root, **params) returns the dataset in the folder `root`; it reads no voxels."""
     source: str
     """Paper or page that defines the data."""
-    phantom: Callable[..., None]
+    phantom: Callable[..., None] | None = None
     """phantom(root, *, patients, size, seed) writes made-up cases in the layout of the real files.
 
-    If it has parameters of `open` as well, it gets those that a benchmark gives a dataset of this layout.
+    Without it the dataset cannot be rehearsed. If it has parameters of `open` as well, it gets those that a
+    benchmark gives a dataset of this layout.
     """
     describe: Callable[[Path], Mapping[str, Any]] | None = None
     """describe(root) returns parameters of `open` that the files give; those of a benchmark file are preferred."""

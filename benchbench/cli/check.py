@@ -26,7 +26,8 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
     """Check the dataset or model NAME against the rules of its kind, and print how to fix what fails.
 
     A model is built with its default parameters; a smaller one, with --set width=8, is quicker. A dataset is
-    checked on a phantom, or on the real files if --data-root has them.
+    checked on a phantom, or on the real files if --data-root has them. NAME may be a benchmark file: its settings
+    are checked, and each of its models is built.
     """
     from benchbench.cli.model_details import usual_geometries  # noqa: PLC0415 after --help has answered
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415
@@ -34,6 +35,8 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.testing import examine_dataset, examine_model  # noqa: PLC0415
 
+    if name.endswith(".toml"):
+        return _check_file(Path(name), overrides=overrides, data_root=data_root)
     plugin = discover().find(name).plugin
     if isinstance(plugin, DatasetPlugin):
         params = read_params(plugin.open, overrides)
@@ -45,6 +48,16 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
         report = examine_model(plugin, params, compiled=compiled)
     _print(report)
     return 1 if report.failed else 0
+
+
+def _check_file(file: Path, *, overrides: tuple[str, ...], data_root: Path | None) -> int:
+    """Read a benchmark file, build its models and print the number of its runs; 1 if a model cannot be built."""
+    from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 as above
+    from benchbench.registry.registry import discover  # noqa: PLC0415
+
+    (plan,) = read_plans([file], discover(), overrides=overrides, only=(), rehearse=False, data_root=data_root)
+    click.echo(f"{file}: ok, {count(len(plan.runs), 'run')}")
+    return 1 if plan.exits else 0
 
 
 def _existing_folder(data_root: Path | None, name: str) -> Path | None:

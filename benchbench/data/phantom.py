@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def write_phantom(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> Non
     """Write phantom cases into a new folder; an error leaves no folder.
 
     Raises:
-        UsageError: the folder is not empty.
+        UsageError: the folder is not empty, or the plugin has no phantom.
         DataError: the plugin failed.
         StorageError: the folder cannot be written.
     """
+    _require_phantom(plugin)
     try:
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
@@ -51,11 +53,13 @@ def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Pa
     Cases of which a byte was changed are generated again.
 
     Raises:
+        UsageError: the plugin has no phantom.
         StorageError: the cache cannot be written.
     """
-    recipe = f"{plugin.name} {source_digest(plugin.phantom)} {size.model_dump_json()}"
-    if isinstance(plugin.phantom, partial):  # of a dataset that a benchmark describes
-        recipe += f" {plugin.phantom.keywords}"
+    phantom = _require_phantom(plugin)
+    recipe = f"{plugin.name} {source_digest(phantom)} {size.model_dump_json()}"
+    if isinstance(phantom, partial):  # of a dataset that a benchmark describes
+        recipe += f" {phantom.keywords}"
     root = cache / "phantoms" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     folder = root / plugin.name
     damage = ""
@@ -67,6 +71,14 @@ def phantom_root(plugin: DatasetPlugin, size: PhantomSize, *, cache: Path) -> Pa
     with contextlib.suppress(FileExistsError):  # another process was faster
         _write(plugin, folder, size, replace=bool(damage))
     return root
+
+
+def _require_phantom(plugin: DatasetPlugin) -> Callable[..., None]:
+    if plugin.phantom is None:
+        raise UsageError(
+            f"{plugin.name}: its plugin has no phantom, so it cannot be rehearsed; use --data-root with its files"
+        )
+    return plugin.phantom
 
 
 def _write(plugin: DatasetPlugin, folder: Path, size: PhantomSize, *, replace: bool) -> None:
@@ -85,7 +97,7 @@ def _generate(plugin: DatasetPlugin, folder: Path, size: PhantomSize) -> None:
     storage: OSError | None = None
     with plugin_faults(plugin.name, "phantom()", DataError):
         try:
-            plugin.phantom(folder, patients=size.patients, size=size.size, seed=size.seed)
+            _require_phantom(plugin)(folder, patients=size.patients, size=size.size, seed=size.seed)
         except OSError as error:
             storage = error
     if storage is not None:  # not a fault of the plugin

@@ -104,6 +104,8 @@ class Registry:
         if not chosen.layout:
             return self.dataset(chosen.name)
         plugin = self.dataset(chosen.layout)
+        if plugin.phantom is None:
+            return replace(plugin, name=chosen.name)
         params = resolve_params(plugin.open, chosen.params)
         accepted = keyword_parameters(plugin.phantom)
         phantom = partial(plugin.phantom, **{key: value for key, value in params.items() if key in accepted})

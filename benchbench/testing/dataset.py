@@ -29,14 +29,16 @@ def check_dataset(
 def examine_dataset(
     plugin: DatasetPlugin, root: Path | None = None, params: Mapping[str, Any] | None = None
 ) -> Report:
-    """Return the outcome of every rule; the rules about cases use the first few cases only."""
+    """Return the outcome of every rule; the rules about cases use the first few cases only.
+
+    Without files and without a phantom there are no cases, and only the rules about the plugin are applied.
+    """
     where = "phantom" if root is None else str(root)
     with tempfile.TemporaryDirectory() as scratch, _data_folder(plugin, root, Path(scratch)) as folder:
         recipe = Recipe(plugin, _with_described(plugin, folder, params or {}), Path(scratch))
-        outcomes = [
-            *judge(plugin_rules(), recipe, where="plugin"),
-            *judge(case_rules(), Files(recipe, folder), where=where),
-        ]
+        outcomes = list(judge(plugin_rules(), recipe, where="plugin"))
+        if root is not None or plugin.phantom is not None:
+            outcomes += judge(case_rules(), Files(recipe, folder), where=where)
     return Report(plugin=plugin.name, outcomes=tuple(outcomes))
 
 
@@ -60,5 +62,6 @@ def _data_folder(plugin: DatasetPlugin, root: Path | None, scratch: Path) -> Ite
     folder = scratch / "phantom"
     folder.mkdir()
     with suppress(Exception):  # the rule 'phantom' reports it
-        plugin.phantom(folder, patients=3, size=32, seed=0)
+        if plugin.phantom is not None:
+            plugin.phantom(folder, patients=3, size=32, seed=0)
     yield folder

@@ -14,7 +14,7 @@ from benchbench.contract import Dataset, DatasetPlugin, Task
 from benchbench.errors import DataNotFoundError
 from benchbench.plan.problems import label_problems
 from benchbench.testing.documentation import documentation_faults
-from benchbench.testing.report import Rule, abbreviate, fault
+from benchbench.testing.report import Rule, SkipRuleError, abbreviate, fault
 from benchbench.words import count
 
 _PHANTOM_SIZES = ((1, 32), (2, 49), (2, 64))
@@ -33,7 +33,13 @@ class Recipe:
         return self.plugin.open(root, **self.params)
 
     def phantom(self, name: str, *, patients: int = 2, size: int = 32, seed: int = 0) -> Path:
-        """Write a phantom to the folder `name`, in place of what is there, and return the folder."""
+        """Write a phantom to the folder `name`, in place of what is there, and return the folder.
+
+        Raises:
+            SkipRuleError: the plugin has no phantom.
+        """
+        if self.plugin.phantom is None:
+            raise SkipRuleError("the plugin has no phantom")
         folder = self.scratch / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
