@@ -139,7 +139,8 @@ def _describe(error: Exception, *, kind: str) -> FileFault:
     if isinstance(error, FileNotFoundError):
         return FileFault("found no such file", kind, "copy it there or correct the path")
     if isinstance(error, PermissionError):
-        return FileFault("found a file without permission to read it", kind, "allow reading it, for example with chmod")
+        advice = "allow reading it, for example with chmod"
+        return FileFault("found a file without permission to read it", kind, advice)
     reason = getattr(error, "strerror", None) or _first_line(error)
     return FileFault(f"found a file that cannot be read ({reason})", kind, COPY_AGAIN)
 
