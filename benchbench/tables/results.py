@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from benchbench.results.run_folder import RunFolder
 from benchbench.results.table_columns import read_checked
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.integrity import check_counts, check_sums
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PHANTOM_NOTE = "phantom data, not a result"
 
@@ -131,15 +134,15 @@ def verify_runs(folder: ResultsFolder) -> None:
 
 def _read_counts(folder: RunFolder, record: Record) -> dict[str, pd.DataFrame]:
     """Return the recorded tables of a run by name."""
-    tables: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pa.Table] = {}
     for name in _TABLES:
         file = f"{name}.parquet"
         if file in record.files:
-            tables[name] = read_checked(folder, file, record).to_pandas()
+            tables[name] = read_checked(folder, file, record)
             check_counts(folder.path / file, tables[name], record.key)
     if "cases" in tables and "slices" in tables:
         check_sums(folder.path / "cases.parquet", tables["cases"], tables["slices"])
-    return tables
+    return {name: table.to_pandas() for name, table in tables.items()}
 
 
 def _concat(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
