@@ -423,6 +423,7 @@ def forge(folder: ResultsFolder, name: str, **columns: Any) -> None:
         ("slices.parquet", {"tp": 3}, r"cases\.parquet: case .*: differs from the sum"),
         ("cases.parquet", {"model": "grand"}, "model is not 'plain' in every row"),
         ("cases.parquet", {"tp": -1}, "are not counts of voxels"),
+        ("cases.parquet", {"tn": pd.Series([None], dtype="Int64")}, "column tn: found 3 empty cells"),
         ("slices.parquet", {"tp": 0.5}, "column tp: found double, expected integers"),
     ],
 )
