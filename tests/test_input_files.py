@@ -48,7 +48,10 @@ def refusal(read: Callable[[], object]) -> str:
         (TypeError(), "(TypeError)"),
         (AssertionError(), "(AssertionError)"),
         (RecursionError("too deep"), "(RecursionError: too deep)"),
-        (FileNotFoundError(2, "No such file"), "found no such file, expected a map; copy it there or correct the path"),
+        (
+            FileNotFoundError(2, "No such file"),
+            "found no such file, expected a map; copy it there or correct the path",
+        ),
         (PermissionError(13, "Permission denied"), "found a file without permission to read it"),
         (MemoryError(), "found a file that needs more memory than is free, expected a map that fits; free memory"),
     ],

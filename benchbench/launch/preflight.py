@@ -144,5 +144,4 @@ def _find_refusals(
 
 
 def _geometry(protocol: Protocol, task: Task) -> Geometry:
-    channels = len(task.channels) + protocol.one_hot_foreground
-    return geometry_for(protocol, channels=channels, regions=len(task.regions))
+    return geometry_for(protocol, channels=len(task.channels), regions=len(task.regions))

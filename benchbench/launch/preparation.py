@@ -24,6 +24,14 @@ from benchbench.engine.preparation.prepare import (
     verify_cases,
 )
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.statistics import (
+    NO_STATISTICS,
+    CaseMeasures,
+    Statistics,
+    learns_from_training,
+    measure_cases,
+    training_statistics,
+)
 from benchbench.errors import DataError
 from benchbench.launch import Observer
 from benchbench.launch.dataset_remarks import dataset_remarks
@@ -55,6 +63,8 @@ class _PreparedDataset:
     old: tuple[CaseRef, ...]
     """Cases that were in the cache before."""
     folds: list[Fold]
+    statistics: Statistics
+    """Values of the training part of one fold; empty where the protocol needs none."""
 
 
 class Preparation:
@@ -69,6 +79,8 @@ class Preparation:
         self._observer = observer
         self._opened: dict[str, _OpenedDataset] = {}
         self._prepared: dict[str, _PreparedDataset] = {}
+        self._measures: dict[str, dict[str, CaseMeasures]] = {}
+        self._remarks: set[str] = set()
 
     def prepare_all(self, runs: Sequence[Run]) -> None:
         """Open, prepare and split all data that the runs need.
@@ -124,6 +136,7 @@ class Preparation:
             regions=tuple(task.regions),
             label_values=task.regions,
             colours=task.colours,
+            statistics=prepared.statistics,
             train=parts["train"],
             validation=parts["validation"],
             test=parts["test"],
@@ -154,6 +167,11 @@ class Preparation:
         # before the cases are prepared, which takes long, because there may be too few patients
         folds = folds_of(opened.cases, protocol)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
+        statistics = NO_STATISTICS
+        if learns_from_training(protocol):
+            measures = self._measure(run, opened)
+            training = {case.id: measures[case.id] for case in folds[run.fold].train}
+            statistics = training_statistics(training, protocol)
         preparation = CasePreparation(
             dataset=opened.dataset,
             digests=opened.digests,
@@ -161,6 +179,7 @@ class Preparation:
             recipe=key,
             cache=self._machine.cache,
             compress=self._machine.compress_cache,
+            statistics=statistics,
         )
         old = tuple(case for case in opened.cases if preparation.is_stored(case))
         threads = available_cores()
@@ -170,8 +189,22 @@ class Preparation:
         if problems:
             raise DataError(*problems)
         for remark in dataset_remarks(list(cases.values()), tuple(opened.dataset.task.regions), folds):
-            self._observer.on_remark(f"{run.dataset.name}: {remark}")
-        self._prepared[_preparation_key(run)] = _PreparedDataset(preparation, cases, old, folds)
+            self._remark(f"{run.dataset.name}: {remark}")
+        self._prepared[_preparation_key(run)] = _PreparedDataset(preparation, cases, old, folds, statistics)
+
+    def _remark(self, text: str) -> None:
+        """Print a line once, also where each fold prepares the cases."""
+        if text not in self._remarks:
+            self._remarks.add(text)
+            self._observer.on_remark(text)
+
+    def _measure(self, run: Run, opened: _OpenedDataset) -> dict[str, CaseMeasures]:
+        """Return the measures of all cases, which are read once for all folds."""
+        protocol = run.protocol
+        key = f"{_dataset_key(run.dataset)} {protocol.ndim} {protocol.slice_axis} {protocol.crop}"
+        if key not in self._measures:
+            self._measures[key] = measure_cases(opened.dataset, opened.cases, protocol, threads=available_cores())
+        return self._measures[key]
 
     def _open(self, chosen: Chosen) -> _OpenedDataset:
         dataset = self._find(chosen)
@@ -214,5 +247,7 @@ def _preparation_key(run: Run) -> str:
     """Return text that is equal for runs with the same prepared data and folds."""
     protocol = run.protocol
     splitting = (protocol.folds, protocol.validation, protocol.test, protocol.splits)
-    settings = (preparation_settings(protocol), *splitting)
+    settings: tuple[object, ...] = (preparation_settings(protocol), *splitting)
+    if learns_from_training(protocol):
+        settings += (f"fold {run.fold}",)
     return f"{_dataset_key(run.dataset)} {settings}"

@@ -101,7 +101,7 @@ class Run:
 
     def resolved(self) -> dict[str, Any]:
         """Return everything that can change a number of this run, except the data."""
-        protocol = self.protocol.model_dump(mode="json", exclude=_TABLE_FIELDS)
+        protocol = {key: value for key, value in self.protocol.settings().items() if key not in _TABLE_FIELDS}
         if self.protocol.splits is not None:  # its place is of no importance, and records name no machine
             protocol["splits"] = hashlib.sha256(Path(self.protocol.splits).read_bytes()).hexdigest()
         return {

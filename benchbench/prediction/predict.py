@@ -16,6 +16,7 @@ from benchbench.contract import Case, CaseRef
 from benchbench.data.atomic import write_atomic
 from benchbench.data.case_checks import check_case
 from benchbench.engine.inference.export import case_labels
+from benchbench.engine.inference.predict import Ensemble
 from benchbench.engine.inference.preview import draw_prediction
 from benchbench.engine.preparation.image_facts import difference_remarks
 from benchbench.engine.preparation.prepare import write_prepared
@@ -70,10 +71,8 @@ def _predict(case: ImageCase, trained: Trained, output: Output) -> Outcome:
     if output.existing == "skip" and len(present) == len(planned):
         return Outcome(case=case, remarks=("its files exist, so it is skipped",))
     with tempfile.TemporaryDirectory(prefix="benchbench-") as scratch:
-        folder = Path(scratch) / "case"
-        write_prepared(loaded, trained.task, trained.protocol, folder)
-        prepared = PreparedCase(CaseRef(case.id, case.id), folder)
-        labels = _predict_prepared(case, prepared, trained, output)
+        prepared, probabilities = _probabilities(case, loaded, trained, Path(scratch))
+        labels = _labels(case, prepared, probabilities, trained, output)
         remarks = (*difference_remarks(prepared, trained.image_facts, trained.protocol), *prepared.remarks)
     labels = labels.reshape(loaded.label.shape)  # an image of two axes was one slice
     write_labels(paths, case, labels, affine=loaded.affine)
@@ -98,13 +97,34 @@ def _load(case: ImageCase, trained: Trained) -> Case:
     return loaded
 
 
-def _predict_prepared(case: ImageCase, prepared: PreparedCase, trained: Trained, output: Output) -> Labels:
+def _probabilities(case: ImageCase, loaded: Case, trained: Trained, scratch: Path) -> tuple[PreparedCase, Tensor]:
+    """Return the prepared image and the mean probabilities (K, *cropped) of all networks.
+
+    Networks whose folds have other voxel sizes or intensities get the image prepared by these.
+    """
+    total: Tensor | None = None
+    n_networks = 0
+    for number, (statistics, predictor) in enumerate(trained.predictors.items()):
+        folder = scratch / f"case{number}"
+        write_prepared(loaded, trained.task, trained.protocol, folder, statistics=statistics)
+        prepared = PreparedCase(CaseRef(case.id, case.id), folder)
+        probabilities = predictor.probabilities(prepared)
+        if len(trained.predictors) == 1:
+            return prepared, probabilities
+        weight = len(predictor.members) if isinstance(predictor, Ensemble) else 1
+        total = probabilities * weight if total is None else total + probabilities * weight
+        n_networks += weight
+    assert total is not None, "a row has a network"
+    return prepared, total / n_networks
+
+
+def _labels(
+    case: ImageCase, prepared: PreparedCase, probabilities: Tensor, trained: Trained, output: Output
+) -> Labels:
     """Return the labels in the axes of the case, after the other files of the case are written."""
     regions = trained.task.regions
-    probabilities = trained.predictor.probabilities(prepared)
-    masks = trained.predictor.masks(
-        prepared, probabilities, regions=tuple(regions), postprocess=trained.postprocess
-    )
+    predictor = next(iter(trained.predictors.values()))  # all make masks by the same protocol
+    masks = predictor.masks(prepared, probabilities, regions=tuple(regions), postprocess=trained.postprocess)
     labels = case_labels(prepared, masks, regions)
     if output.pictures:
         write_atomic(output.picture_path(case), draw_prediction(prepared, masks))

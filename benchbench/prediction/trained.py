@@ -16,6 +16,7 @@ from benchbench.engine.inference.postprocess import THRESHOLD
 from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.network.network import geometry_for, move_to_device
 from benchbench.engine.preparation.image_facts import merged_facts
+from benchbench.engine.preparation.statistics import Statistics, read_statistics
 from benchbench.errors import IntegrityError, PluginError, UsageError
 from benchbench.plan.run import Chosen
 from benchbench.prediction.runs import FinishedRun, members_of
@@ -38,7 +39,8 @@ class Trained:
     dataset_params: Mapping[str, Any]
     task: Task
     protocol: Protocol
-    predictor: Predictor | Ensemble
+    predictors: Mapping[Statistics, Predictor | Ensemble]
+    """Values of a training part -> the networks that predict images which are prepared by them."""
     postprocess: Postprocess | None
     image_facts: Mapping[str, Any]
     """Voxel sizes and orientations of the training images; {} if a record does not have them."""
@@ -64,24 +66,27 @@ def open_trained(runs: Sequence[FinishedRun], registry: Registry, device: torch.
     members: list[FinishedRun] = []
     for run in runs:
         members += members_of(run)
-    built = geometry_for(
-        protocol, channels=len(task.channels) + protocol.one_hot_foreground, regions=len(task.regions)
-    )
-    predictors: list[Predictor] = []
+    built = geometry_for(protocol, channels=len(task.channels), regions=len(task.regions))
+    predictors: dict[Statistics, list[Predictor]] = {}
     for member in members:
         models = _open_models(member, registry.model(member.record.model), built, device)
-        predictors.append(Predictor(models, protocol, device))
+        learnt = read_statistics(member.record.images.get("statistics", {}))
+        predictors.setdefault(learnt, []).append(Predictor(models, protocol, device))
     return Trained(
         dataset=dataset,
         dataset_params=params,
         task=task,
         protocol=protocol,
-        predictor=predictors[0] if len(predictors) == 1 else Ensemble(predictors),
+        predictors={learnt: _together(group) for learnt, group in predictors.items()},
         postprocess=merged_postprocess([_postprocess_of(run) for run in runs], tuple(task.regions)),
         image_facts=merged_facts([member.record.images for member in members]),
         part_of_case=_parts(runs),
         remarks=tuple(dict.fromkeys(_remarks(runs, members, registry))),
     )
+
+
+def _together(predictors: Sequence[Predictor]) -> Predictor | Ensemble:
+    return predictors[0] if len(predictors) == 1 else Ensemble(predictors)
 
 
 def merged_postprocess(rules: Sequence[Postprocess | None], regions: Sequence[str]) -> Postprocess | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.statistics import NO_STATISTICS, Statistics
 from benchbench.plan.run import RunKey
 from benchbench.results.record import Record
 from benchbench.results.run_folder import CANDIDATES_NAME, RunFolder
@@ -47,6 +48,8 @@ class Assignment:
     """Region -> the label values that it consists of."""
     colours: Mapping[str, str] = field(default_factory=dict)
     """Region -> colour, for the regions to which the dataset gives one."""
+    statistics: Statistics = NO_STATISTICS
+    """Values of the training part by which the cases are prepared."""
     train: tuple[PreparedCase, ...]
     validation: tuple[PreparedCase, ...]
     test: tuple[PreparedCase, ...]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -65,7 +66,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         remarks=(*describe_batches(training),),
-        images=image_facts(assignment.train),
+        images=_images(assignment),
         shown={**training.best_scores(), **describe_ends(built)},
         cost={**training_cost(assignment, training.spent()), **history_digest(assignment.folder)},
     )
@@ -73,6 +74,13 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         predictor = Predictor(_load_checkpoints(model, training), assignment.protocol, device)
         return score_or_wait(record, assignment, predictor, [count_network(model, built)], built=built)
     return record
+
+
+def _images(assignment: Assignment) -> dict[str, Any]:
+    """Return the facts about the training images, and the values by which new images are prepared."""
+    facts = image_facts(assignment.train)
+    statistics = assignment.statistics.content()
+    return {**facts, "statistics": statistics} if statistics else facts
 
 
 def run_model_in_processes(

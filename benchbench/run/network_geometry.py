@@ -9,8 +9,7 @@ from benchbench.run.assignment import Assignment
 
 def geometry_of(assignment: Assignment) -> Geometry:
     """Return channels, regions and patch of a run's network."""
-    channels = len(assignment.channels) + assignment.protocol.one_hot_foreground
-    return geometry_for(assignment.protocol, channels=channels, regions=len(assignment.regions))
+    return geometry_for(assignment.protocol, channels=len(assignment.channels), regions=len(assignment.regions))
 
 
 def describe_ends(built: Geometry) -> dict[str, float | str | None]:

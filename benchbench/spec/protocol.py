@@ -6,7 +6,7 @@ plugin cannot change the protocol.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,13 +15,20 @@ from benchbench.spec.inference import Inference, Postprocess
 from benchbench.spec.loss import Loss
 from benchbench.spec.metric_names import Metric
 from benchbench.spec.optimisation import Constant, EarlyStopping, Optimizer, Schedule
-from benchbench.spec.strict import Count, Positive, Probability, Strict
+from benchbench.spec.strict import Count, NonNegativeCount, Positive, Probability, Strict
 
 EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
 Activation = Literal["sigmoid", "softmax"]
 SliceAxis = Literal["axial", "coronal", "sagittal"]
-Intensity = Literal["unit", "zscore", "zscore_nonzero", "percentile"]
+Intensity = Literal["unit", "zscore", "zscore_nonzero", "percentile", "ct"]
+Resampling = Literal["cubic", "linear"]
+Spacing = Literal["median", "anisotropic"]
+LabelResampling = Literal["linear", "nearest"]
 Denoise = Literal["none", "tv"]
+
+
+_LATER = ("resize", "spacing", "resampling", "label_resampling", "context", "window")
+"""Fields that were added after the first results."""
 
 
 class Protocol(Strict):
@@ -34,8 +41,26 @@ class Protocol(Strict):
     cut across the first array axis."""
     patch: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)]
     """Size of the network's input in pixels, one number for each axis. In 2D whole slices are resized by one
-    factor to fit the patch and padded with zeros, and predictions are resized back to the grid of the case. In 3D
-    the volume keeps its resolution, and the network sees parts of it of this size."""
+    factor to fit the patch and padded with zeros, and predictions are resized back to the grid of the case, unless
+    `resize` says otherwise. In 3D the network sees parts of the volume of this size."""
+    resize: Literal["fit", "spacing"] = "fit"
+    """2D only. fit: whole slices are resized to the patch; spacing: slices have the voxel size that `spacing`
+    names, or their own without it, and the network is trained on random crops of the size of the patch and
+    predicts a slice in a sliding window."""
+    spacing: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=3)] | Spacing | None = None
+    """Voxel size in mm that cases are resampled to: a number for each axis (superior, anterior and right in 3D;
+    rows and columns of a slice in 2D); median: the median of the training part of a fold; anisotropic: the same,
+    and nnU-Net's finer size along an axis that is much coarser than the others. Predictions are resampled back to
+    the grid of the case before they are scored. Without it, cases keep their voxel size."""
+    resampling: Resampling = "cubic"
+    """Interpolation of images with `spacing`. Along the axis of thick slices, whose spacing is more than 3 times
+    the others', the nearest slice counts."""
+    label_resampling: LabelResampling = "linear"
+    """Interpolation of training labels with `spacing`. linear: each label value on its own, and a voxel gets the
+    value with at least one half; nearest: the nearest voxel."""
+    context: NonNegativeCount = 0
+    """2D only. Number of neighbouring slices on each side that are further channels of the input (2.5D); the first
+    and the last slice are repeated at the ends."""
     folds: Annotated[int, Field(ge=1, le=1000)] = 5
     """Number of cross-validation folds. Patients, not slices, are split; each patient is tested in one fold. One
     fold is a hold-out split, in which the fraction `test` of the patients is tested."""
@@ -64,7 +89,8 @@ class Protocol(Strict):
     patches_per_case: Count = 1
     """3D only. Number of random patches of each training case in an epoch."""
     oversample_foreground: Probability = 0.0
-    """3D only. Probability that a training patch is placed so that it contains a labelled voxel."""
+    """3D, and crops of slices. Probability that a training patch is placed so that it contains a labelled
+    voxel."""
     optimizer: Optimizer
     """Optimiser and its learning rate: { name = "adam" | "adamw" | "sgd", lr = ... }."""
     schedule: Schedule = Constant(name="constant")
@@ -80,7 +106,11 @@ class Protocol(Strict):
     """Normalisation of each channel of each case. unit: 8-bit images divided by 255, others scaled from their own
     range to [0, 1]; zscore: mean 0 and standard deviation 1; zscore_nonzero: the same, computed from the voxels
     that are not 0, which stay 0; percentile: the 0.5th and 99.5th percentiles scaled to 0 and 1, values beyond
-    them clipped."""
+    them clipped; ct: clipped to the 0.5th and 99.5th percentiles of the labelled voxels of the training part of
+    the fold, minus their mean, divided by their standard deviation."""
+    window: tuple[float, float] | None = None
+    """Lowest and highest intensity, such as [-160, 240]: values beyond them are clipped before the normalisation,
+    and with `unit` they become 0 and 1."""
     denoise: Denoise = "none"
     """tv: total-variation denoising of each channel, of each slice in 2D and of the volume in 3D, after the
     normalisation that `intensity` names and before training. Labels are not changed."""
@@ -136,6 +166,17 @@ class Protocol(Strict):
     too, else 0. zero: scores without a denominator, and nsd of two empty masks, are 0. stratify: cases with an
     empty reference are left out of every metric."""
 
+    def settings(self) -> dict[str, Any]:
+        """Return all fields as JSON has them, without those of `_LATER` that have their default.
+
+        Digests are computed from it, so that a new field changes none of a protocol that does not use it.
+        """
+        fields = self.model_dump(mode="json")
+        for name in _LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del fields[name]
+        return fields
+
     @property
     def activation(self) -> Activation:
         """The function that turns logits into probabilities; it follows from the loss."""
@@ -157,6 +198,36 @@ class Protocol(Strict):
             raise ValueError(
                 f"patch has {len(self.patch)} axes, expected {self.ndim} as ndim says; change one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _spacing_fits_ndim(self) -> Protocol:
+        if isinstance(self.spacing, tuple) and len(self.spacing) != self.ndim:
+            raise ValueError(
+                f"spacing has {len(self.spacing)} numbers, expected {self.ndim} as ndim says; change one of them"
+            )
+        if self.ndim == 2 and self.spacing is not None and self.resize == "fit":
+            raise ValueError('spacing has no effect with resize = "fit"; set resize = "spacing"')
+        if self.ndim == 2 and self.spacing == "anisotropic":
+            raise ValueError('spacing = "anisotropic" is for ndim = 3; give "median" or two numbers')
+        return self
+
+    @model_validator(mode="after")
+    def _slices_have_their_own_fields(self) -> Protocol:
+        if self.ndim == 3 and (self.resize != "fit" or self.context):
+            name = "context" if self.context else "resize"
+            raise ValueError(f"{name} is for ndim = 2, found ndim = 3; remove one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _window_has_an_effect(self) -> Protocol:
+        if self.window is None:
+            return self
+        low, high = self.window
+        if low >= high:
+            raise ValueError(f"window: found [{low:g}, {high:g}], expected [low, high]; swap the numbers")
+        if self.intensity in {"ct", "percentile"}:
+            raise ValueError(f'window and intensity = "{self.intensity}" both clip; remove one of the two')
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from benchbench.engine.batches.crops import SliceCrops, crop_patch, draw_axis
 from benchbench.engine.batches.sampling import Slices, Source, fits_on
 from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -24,8 +25,10 @@ def open_source(
 
     `scored_only` leaves out slices of which every voxel is ignored.
     """
+    if protocol.ndim == 2 and protocol.resize == "spacing":
+        return SliceCrops(cases, protocol, device=device, scored_only=scored_only)
     if protocol.ndim == 2:
-        return Slices(cases, device=device, scored_only=scored_only)
+        return Slices(cases, device=device, scored_only=scored_only, context=protocol.context)
     return Patches(cases, protocol, device=device)
 
 
@@ -87,15 +90,8 @@ class Patches:
             contained = scored[int(which * len(scored))].tolist()
         corner = []
         for axis, (size, side) in enumerate(zip(self._images[case].shape[1:], self._patch, strict=True)):
-            low, high = 0, size - side
-            if high < 0:
-                corner.append(-(-high // 2))
-                continue
-            if contained and high > 0:
-                low = max(low, contained[axis] - side + 1)
-                high = min(high, contained[axis])
-            choices = high - low + 1
-            corner.append(low + int(shares[axis] * choices))
+            inside = contained[axis] if contained else None
+            corner.append(draw_axis(size, side, shares[axis], contained=inside))
         return corner
 
     def _buffer(self, *lead: int, dtype: torch.dtype) -> Tensor:
@@ -107,16 +103,3 @@ class Patches:
         if buffer is None or len(buffer) < lead[0]:
             buffer = self._buffers[dtype] = torch.empty(shape, dtype=dtype)
         return buffer[: lead[0]]
-
-
-def crop_patch(volume: Tensor, corner: Sequence[int], *, out: Tensor) -> None:
-    """Copy the part of (C, *space) that begins at `corner` to `out` (C, *patch), with 0 beyond the border."""
-    source, target = [slice(None)], [slice(None)]
-    for begin, size, side in zip(corner, volume.shape[1:], out.shape[1:], strict=True):
-        first, last = max(begin, 0), min(begin + side, size)
-        source.append(slice(first, last))
-        target.append(slice(first - begin, last - begin))
-    inside = out[tuple(target)]
-    if inside.shape != out.shape:
-        out.zero_()
-    inside.copy_(volume[tuple(source)], non_blocking=True)

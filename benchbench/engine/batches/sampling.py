@@ -38,11 +38,15 @@ class Slices:
     """The slices of some cases, in one numbering; they stay in GPU memory if they fit.
 
     On a CPU they stay in the memory-mapped cache: the page cache of the system holds those in use. `scored_only`
-    leaves out slices of which every voxel is ignored, from which nothing can be learnt.
+    leaves out slices of which every voxel is ignored, from which nothing can be learnt. With `context` the
+    channels of so many slices before and after are channels too, and no slice stays in GPU memory.
     """
 
-    def __init__(self, cases: Sequence[PreparedCase], *, device: torch.device, scored_only: bool = False) -> None:
+    def __init__(
+        self, cases: Sequence[PreparedCase], *, device: torch.device, scored_only: bool = False, context: int = 0
+    ) -> None:
         self.cases = tuple(cases)
+        self._context = context
         self.device = device
         self._images = [torch.from_numpy(case.image()) for case in cases]
         self._labels = [torch.from_numpy(case.label()) for case in cases]
@@ -53,7 +57,7 @@ class Slices:
         self.case_of = torch.repeat_interleave(torch.arange(len(cases)), torch.tensor(lengths))
         self._slice_of = torch.cat(positions)
         self._resident: tuple[Tensor, Tensor] | None = None
-        if fits_on((*self._images, *self._labels), device):
+        if not context and fits_on((*self._images, *self._labels), device):
             self._resident = self._copy_to_device()
 
     def __len__(self) -> int:
@@ -76,11 +80,16 @@ class Slices:
         slice_images, slice_labels = [], []
         for number in numbers.tolist():
             case, position = self.case_of[number], self._slice_of[number]
-            slice_images.append(self._images[case][position])
+            slice_images.append(with_neighbours(self._images[case], int(position), self._context))
             slice_labels.append(self._labels[case][position])
         images = torch.stack(slice_images).to(self.device, non_blocking=True)
         labels = torch.stack(slice_labels).to(self.device, non_blocking=True)
         return to_float(images), labels
+
+    def sample(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return a slice (C, H, W) as stored and its bit masks (H, W), on the host."""
+        case, position = self.case_of[number], int(self._slice_of[number])
+        return with_neighbours(self._images[case], position, self._context), self._labels[case][position]
 
     def _copy_to_device(self) -> tuple[Tensor, Tensor]:
         of_case = self._slice_of.split(torch.bincount(self.case_of, minlength=len(self.cases)).tolist())
@@ -90,6 +99,17 @@ class Slices:
             images.append((image if is_whole else image[positions]).to(self.device))
             labels.append((label if is_whole else label[positions]).to(self.device))
         return torch.cat(images), torch.cat(labels)
+
+
+def with_neighbours(stack: Tensor, position: int, context: int) -> Tensor:
+    """Return a slice of a stack (S, C, H, W) with so many slices before and after it: ((2 context + 1) C, H, W).
+
+    The first and the last slice are repeated beyond the ends.
+    """
+    if not context:
+        return stack[position]
+    offsets = torch.arange(-context, context + 1)
+    return stack[(position + offsets).clamp(0, len(stack) - 1)].flatten(0, 1)
 
 
 def _positions(case: PreparedCase, length: int, scored_only: bool) -> Tensor:

@@ -58,8 +58,14 @@ def render_plane(prepared: PreparedCase, plane: Plane, *, channels: slice = _ALL
     if prepared.placement:
         return _render_slice(prepared, prepared.placement, plane, channels)
     start, _ = prepared.frame.box[plane.axis]
-    values = prepared.image()[channels].take(plane.at - start, axis=1 + plane.axis)
-    return to_rgb(plane.turn(values))
+    at = plane.at - start
+    if prepared.grid is None:
+        return to_rgb(plane.turn(prepared.image()[channels].take(at, axis=1 + plane.axis)))
+    native, size, _ = prepared.grid
+    values = prepared.image()[channels].take(at * size[plane.axis] // native[plane.axis], axis=1 + plane.axis)
+    rows, columns = (length for axis, length in enumerate(native) if axis != plane.axis)
+    resized = [cv2.resize(channel.astype(np.float32), (columns, rows)) for channel in values]
+    return to_rgb(plane.turn(np.stack(resized)))
 
 
 def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:

@@ -23,6 +23,7 @@ from benchbench.engine.network.regions import (
 )
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.resample import restore
 from benchbench.images.arrays import Integers, Mask
 from benchbench.spec.inference import Postprocess
 from benchbench.spec.protocol import Activation, Protocol
@@ -52,16 +53,9 @@ class Predictor:
         image = torch.from_numpy(prepared.image()).to(self.device)
         if image.dtype == torch.uint8:
             image = to_float(image)
-        inference = self.protocol.inference
-        mean = predict_windows(
-            self._mean_over_models,
-            image,
-            patch=self.protocol.patch,
-            overlap=inference.overlap,
-            importance=inference.importance,
-            flips=inference.flips,
-        )
-        return self._to_probabilities(mean[None])[0]
+        mean = self._predict_in_windows(image)
+        probabilities = self._to_probabilities(mean[None])[0]
+        return probabilities if prepared.grid is None else restore(probabilities, prepared.grid)
 
     def masks(
         self,
@@ -81,15 +75,26 @@ class Predictor:
     def passes(self, prepared: PreparedCase) -> int:
         """Return how often a network runs for a case: the slices or windows times flips times checkpoints."""
         patch, inference = self.protocol.patch, self.protocol.inference
-        space = [stop - start for start, stop in prepared.frame.box]
-        images = space[0] if prepared.placement else count_windows(space, patch, overlap=inference.overlap)
+        space = prepared.space
+        if not prepared.placement:
+            images = count_windows(space, patch, overlap=inference.overlap)
+        elif self.protocol.resize == "fit":
+            images = space[0]
+        else:
+            images = space[0] * count_windows(space[1:], patch, overlap=inference.overlap)
         if inference.flips:
             images *= 2 ** len(patch)
         return images * len(self.models)
 
     def _predict_slices(self, prepared: PreparedCase, placement: Placement) -> Tensor:
-        slices = Slices([prepared], device=self.device)
+        slices = Slices([prepared], device=self.device, context=self.protocol.context)
         stack = []
+        if self.protocol.resize == "spacing":
+            for number in range(len(slices)):
+                images, _ = slices.batch(torch.tensor([number]))
+                mean = self._predict_in_windows(images[0])[None]
+                stack.append(_resized_back(self._to_probabilities(mean), placement))
+            return torch.cat(stack).transpose(0, 1)
         for numbers in ordered_batches(len(slices), batch=_BATCH):
             images, _ = slices.batch(numbers)
             if self.protocol.inference.flips:
@@ -98,6 +103,18 @@ class Predictor:
                 mean = self._mean_over_models(images)
             stack.append(_resized_back(self._to_probabilities(mean), placement))
         return torch.cat(stack).transpose(0, 1)
+
+    def _predict_in_windows(self, image: Tensor) -> Tensor:
+        """Return the mean logits or probabilities (K, *space) of an image (C, *space) float32."""
+        inference = self.protocol.inference
+        return predict_windows(
+            self._mean_over_models,
+            image,
+            patch=self.protocol.patch,
+            overlap=inference.overlap,
+            importance=inference.importance,
+            flips=inference.flips,
+        )
 
     def _mean_over_models(self, images: Tensor) -> Tensor:
         """Return the mean logits or probabilities (B, K, *patch) float32, whichever the protocol averages."""
@@ -163,11 +180,12 @@ def count_case(prepared: PreparedCase, masks: Mask) -> Integers:
 
 
 def resized_reference(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> Mask:
-    """Return the reference after resizing to the patch and back to the case's own grid: (S, K, H, W).
+    """Return the reference after resizing or resampling and back to the case's own grid: (S, K, H, W).
 
     The resized masks count as probabilities of 0 or 1, and become masks again as those of a network do.
     """
-    assert prepared.placement is not None, "volumes are not resized"
+    if prepared.placement is None:
+        return _resampled_reference(prepared, protocol, regions=regions)
     stack = []
     for slices in torch.from_numpy(prepared.label()).split(_BATCH):
         masks = region_masks(slices, regions)
@@ -176,6 +194,18 @@ def resized_reference(prepared: PreparedCase, protocol: Protocol, *, regions: in
         stack.append(_resized_back(masks.float(), prepared.placement))
     reference = masks_of_probabilities(torch.cat(stack), protocol.activation).transpose(0, 1)
     return prepared.frame.paste(reference.numpy()).swapaxes(0, 1)
+
+
+def _resampled_reference(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> Mask:
+    """Return the masks (S, K, H, W) of a resampled volume on the case's own grid."""
+    masks = region_masks(torch.from_numpy(prepared.label())[None], regions)
+    if protocol.activation == "softmax":
+        masks = with_background(masks)
+    probabilities = masks[0].float()
+    if prepared.grid is not None:
+        probabilities = restore(probabilities, prepared.grid)
+    reference = masks_of_probabilities(probabilities[None], protocol.activation)[0].numpy()
+    return prepared.frame.paste(reference).swapaxes(0, 1)
 
 
 def _resized_back(probabilities: Tensor, placement: Placement) -> Tensor:

@@ -27,7 +27,8 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def geometry_for(protocol: Protocol, *, channels: int, regions: int) -> Geometry:
-    """Return the geometry that a model is built for under a protocol."""
+    """Return the geometry that a model is built for under a protocol, for the channels of an image."""
+    channels = (channels + protocol.one_hot_foreground) * (2 * protocol.context + 1)
     classes = regions + 1 if protocol.activation == "softmax" else regions
     patch = protocol.patch
     if protocol.ndim == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchbench.engine.preparation.denoise import Channel, Denoiser
+from benchbench.engine.preparation.statistics import ChannelStatistics
 from benchbench.images.arrays import Mask
 from benchbench.spec.protocol import Intensity
 
 _PERCENTILES = (0.5, 99.5)
+_LEAST_SD = 1e-8
+_BYTES = (0.0, 255.0)
 
 
 def normalise(
@@ -22,6 +26,8 @@ def normalise(
     *,
     denoise: Denoiser | None = None,
     one_hot_foreground: bool = False,
+    window: tuple[float, float] | None = None,
+    statistics: Sequence[ChannelStatistics] = (),
 ) -> NDArray[Any]:
     """Return a normalised image (C, *space) in float16.
 
@@ -29,42 +35,74 @@ def normalise(
     zscore          mean 0 and standard deviation 1 over the channel
     zscore_nonzero  mean 0 and standard deviation 1 over the voxels other than 0; 0 stays 0
     percentile      clipped at the 0.5 and 99.5 percentiles, which become 0 and 1
+    ct              clipped and standardised by `statistics`, one for each channel
+
+    With `window` values are clipped first; `unit` then scales from the window.
 
     A constant channel becomes 0. `denoise` gets normalised channels; with zscore_nonzero, 0 stays 0 here too. With
     `one_hot_foreground` a channel is appended that is 1 where any other one is not 0. An 8-bit image that needs
     nothing but the division by 255 stays 8-bit, undivided.
     """
     is_8_bit = image.dtype == np.uint8
-    if intensity == "unit" and is_8_bit and not one_hot_foreground and denoise is None:
+    is_unchanged = not one_hot_foreground and denoise is None and window is None
+    if intensity == "unit" and is_8_bit and is_unchanged:
         return np.ascontiguousarray(image)
+    limits = window or _BYTES if is_8_bit else window
     channels, *space = image.shape
     scaled = torch.empty(channels + one_hot_foreground, *space, dtype=torch.float16)
     foreground = np.zeros(space, dtype=bool)
-    for channel, stored in zip(scaled, image, strict=False):
+    for number, (channel, stored) in enumerate(zip(scaled, image, strict=False)):
         values = np.array(stored, dtype=np.float32, order="C")
         inside = values != 0
         if one_hot_foreground:
             foreground |= inside
-        _scale(values, intensity, inside=inside, is_8_bit=is_8_bit)
+        if window is not None:
+            np.clip(values, *window, out=values)
+        of_channel = statistics[number] if statistics else None
+        _scale(values, intensity, inside=inside, limits=limits, statistics=of_channel)
         if denoise is not None:
-            values = denoise(values)
-            if intensity == "zscore_nonzero":
-                values *= inside
+            values = _denoised(values, denoise, inside=inside if intensity == "zscore_nonzero" else None)
         channel.copy_(torch.from_numpy(values))  # torch rounds to float16 many times faster than numpy
     if one_hot_foreground:
         scaled[-1].copy_(torch.from_numpy(foreground))
     return scaled.numpy()
 
 
-def _scale(values: Channel, intensity: Intensity, *, inside: Mask, is_8_bit: bool) -> None:
-    """Change the values of a channel in place; `inside` is True where they are not 0."""
+def _denoised(values: Channel, denoise: Denoiser, *, inside: Mask | None) -> Channel:
+    """Return a channel with less noise; 0 where `inside` is False."""
+    smooth = denoise(values)
+    if inside is not None:
+        smooth *= inside
+    return smooth
+
+
+def _standardise_by(values: Channel, statistics: ChannelStatistics) -> None:
+    """Clip and standardise the values of a channel in place, as nnU-Net does for CT."""
+    np.clip(values, statistics.low, statistics.high, out=values)
+    values -= statistics.mean
+    values /= max(statistics.sd, _LEAST_SD)
+
+
+def _scale(
+    values: Channel,
+    intensity: Intensity,
+    *,
+    inside: Mask,
+    limits: tuple[float, float] | None,
+    statistics: ChannelStatistics | None,
+) -> None:
+    """Change the values of a channel in place; `inside` is True where they are not 0.
+
+    `limits` are the values that `unit` makes 0 and 1; without them they are the range of the channel.
+    """
     match intensity:
         case "unit":
-            low, high = 0.0, 255.0
-            if not is_8_bit:
-                low, high = float(values.min()), float(values.max())
+            low, high = limits or (float(values.min()), float(values.max()))
             values -= low
             values *= _inverse(high - low)
+        case "ct":
+            assert statistics is not None, "a fold has them"
+            _standardise_by(values, statistics)
         case "zscore":
             _standardise(values, values.size)
         case "zscore_nonzero":

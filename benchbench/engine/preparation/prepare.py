@@ -31,6 +31,8 @@ from benchbench.engine.preparation.labels import region_bits, sample_foreground,
 from benchbench.engine.preparation.normalise import normalise
 from benchbench.engine.preparation.placement import Placement, place, resize_image, resize_label
 from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
+from benchbench.engine.preparation.resample import Grid, new_grid, resample_image, resample_label
+from benchbench.engine.preparation.statistics import NO_STATISTICS, NO_VOXEL_SIZE, Statistics
 from benchbench.errors import DataError
 from benchbench.images.arrays import IGNORED, BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol
@@ -47,6 +49,8 @@ class PreparedArrays(NamedTuple):
     frame: Frame
     placement: Placement | None
     """None in 3D."""
+    grid: Grid | None = None
+    """None unless a volume has another voxel size than its case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,8 @@ class CasePreparation:
     """Text on how files become cases: the dataset plugin's name, source and parameters."""
     cache: Path
     compress: bool = False
+    statistics: Statistics = NO_STATISTICS
+    """Values of the training part of the fold."""
 
     def is_stored(self, case: CaseRef) -> bool:
         """Return True if the cache has a folder for the case."""
@@ -93,21 +99,28 @@ class CasePreparation:
             logging.getLogger(__name__).warning("%s: damaged in the cache, prepared again (%s)", case.id, damage)
         decoded = load_case(self.dataset, case.id)
         name = self.recipe.partition(" ")[0]
-        write_prepared(
-            decoded,
-            self.dataset.task,
-            self.protocol,
-            folder,
-            dataset=name,
-            compress=self.compress,
-            replace=bool(damage),
-        )
+        try:
+            write_prepared(
+                decoded,
+                self.dataset.task,
+                self.protocol,
+                folder,
+                statistics=self.statistics,
+                dataset=name,
+                compress=self.compress,
+                replace=bool(damage),
+            )
+        except DataError as error:
+            raise DataError(*(f"{case.id}: {problem}" for problem in error.problems)) from error
         return PreparedCase(case, folder)
 
     def _folder(self, case: CaseRef) -> Path:
         # cases can share their files, for example all volumes of one 4-D file
         place = [case.id, self.digests[case.id]]
-        content = json.dumps([*place, PREPARATION, self.recipe, preparation_settings(self.protocol)])
+        recipe = [PREPARATION, self.recipe, preparation_settings(self.protocol)]
+        if self.statistics != NO_STATISTICS:
+            recipe.append(self.statistics.content())
+        content = json.dumps([*place, *recipe])
         key = hashlib.sha256(content.encode()).hexdigest()
         return self.cache / "prepared" / key[:2] / key
 
@@ -176,7 +189,8 @@ def preparation_settings(protocol: Protocol) -> dict[str, Any]:
         fields |= {"slice_axis", "patch"}
     if protocol.denoise != "none":
         fields |= {"denoise", "denoise_weight"}
-    return protocol.model_dump(mode="json", include=fields)
+    later = {"resize", "spacing", "resampling", "label_resampling", "window"}
+    return {key: value for key, value in protocol.settings().items() if key in fields | later}
 
 
 def write_prepared(
@@ -185,18 +199,20 @@ def write_prepared(
     protocol: Protocol,
     folder: Path,
     *,
+    statistics: Statistics = NO_STATISTICS,
     dataset: str = "",
     compress: bool = False,
     replace: bool = False,
 ) -> None:
     """Prepare a case and store it in a new folder, which can `replace` a damaged one.
 
-    `dataset` is the name that `benchbench data cache` shows.
+    `statistics` are those of the training part; `dataset` is the name that `benchbench data cache` shows.
 
     Raises:
+        DataError: the case cannot be prepared as the protocol asks.
         StorageError: the folder cannot be written.
     """
-    arrays, frame, placement = prepare_arrays(case, task, protocol)
+    arrays, frame, placement, grid = prepare_arrays(case, task, protocol, statistics)
     description = {
         "dataset": dataset,
         "arrays": sorted(arrays),
@@ -208,6 +224,8 @@ def write_prepared(
         "present": present_bits(arrays.get("native", arrays["label"])),
         "remarks": list(zero_remarks(case.image, task.channels, protocol)),
     }
+    if grid is not None:
+        description["grid"] = grid._asdict()
     # another process that prepares the same case may be faster
     with contextlib.suppress(FileExistsError), new_folder(folder, replace=replace) as temporary:
         if compress:
@@ -218,11 +236,13 @@ def write_prepared(
         write_description(temporary, description)
 
 
-def prepare_arrays(case: Case, task: Task, protocol: Protocol) -> PreparedArrays:
+def prepare_arrays(
+    case: Case, task: Task, protocol: Protocol, statistics: Statistics = NO_STATISTICS
+) -> PreparedArrays:
     """Return the arrays of a case as a protocol asks for them.
 
     Raises:
-        DataError: the case is a slice, and the protocol is for volumes.
+        DataError: the case is a slice, and the protocol is for volumes; or it has no voxel size to resample it by.
     """
     image, label, affine = _with_three_axes(case, protocol)
     slice_axis = protocol.slice_axis if protocol.ndim == 2 else None
@@ -235,18 +255,38 @@ def prepare_arrays(case: Case, task: Task, protocol: Protocol) -> PreparedArrays
         protocol.intensity,
         denoise=_denoiser(protocol),
         one_hot_foreground=protocol.one_hot_foreground,
+        window=protocol.window,
+        statistics=statistics.intensities,
     )
+    grid = _grid(case, frame, protocol, statistics)
     if protocol.ndim == 2:
-        return _stack_of_patches(normalised, bits, frame, protocol, has_ignored=_has_ignored(bits, task))
+        has_ignored = _has_ignored(bits, task)
+        return _stack_of_slices(normalised, bits, frame, protocol, grid=grid, has_ignored=has_ignored)
     cropped = frame.crop(bits)
-    arrays = {
-        "image": normalised,
-        "label": bits,
-        "foreground": sample_foreground(cropped, regions=len(task.regions)),
-    }
+    arrays = {"image": normalised, "label": bits}
+    if grid is not None:
+        cropped = resample_label(np.ascontiguousarray(cropped), grid, protocol.label_resampling)
+        resampled = resample_image(normalised, grid, protocol.resampling).astype(np.float16)
+        arrays = {"image": resampled, "label": cropped, "native": bits}
+    arrays["foreground"] = sample_foreground(cropped, regions=len(task.regions))
     if _has_ignored(bits, task):
         arrays["scored"] = sample_scored(cropped)
-    return PreparedArrays(arrays, frame, None)
+    return PreparedArrays(arrays, frame, None, grid)
+
+
+def _grid(case: Case, frame: Frame, protocol: Protocol, statistics: Statistics) -> Grid | None:
+    """Return the grid that a case is resampled to; None where its voxels keep their size."""
+    target = protocol.spacing if isinstance(protocol.spacing, tuple) else statistics.spacing_mm
+    if target is None:
+        return None
+    stored = _spacing_of_three_axes(case)
+    if stored is None:
+        raise DataError(NO_VOXEL_SIZE)
+    spacing = [stored[axis] for axis in frame.axes]
+    if len(target) == 2:  # slices keep their distance
+        target = (spacing[0], *target)
+    grid = new_grid([stop - start for start, stop in frame.box], spacing, target)
+    return grid._replace(separate_axis=0) if protocol.ndim == 2 else grid
 
 
 def _has_ignored(bits: BitMasks, task: Task) -> bool:
@@ -280,18 +320,47 @@ def _denoiser(protocol: Protocol) -> Denoiser | None:
     return TotalVariation(weight=protocol.denoise_weight, slice_by_slice=protocol.ndim == 2)
 
 
-def _stack_of_patches(
-    image: NDArray[Any], bits: BitMasks, frame: Frame, protocol: Protocol, *, has_ignored: bool
+def _stack_of_slices(
+    image: NDArray[Any],
+    bits: BitMasks,
+    frame: Frame,
+    protocol: Protocol,
+    *,
+    grid: Grid | None,
+    has_ignored: bool,
 ) -> PreparedArrays:
-    """Return slices of patch size for the cropped image (C, S, H, W) and the bits (S, H, W) of the whole case."""
+    """Return slices (S, C, H, W) for the cropped image (C, S, H, W) and the bits (S, H, W) of the whole case.
+
+    They have the size of the patch, or with `resize = "spacing"` the size that their voxel size gives.
+    """
     cropped = frame.crop(bits)
-    placement = place(cropped.shape[1:], protocol.patch)
-    arrays = {
-        "image": resize_image(np.moveaxis(image, 0, 1), placement, protocol.patch),
-        "label": resize_label(cropped, placement, protocol.patch),
-    }
-    if (placement.native, cropped.shape) != (tuple(protocol.patch), bits.shape):
+    if protocol.resize == "fit":
+        placement = place(cropped.shape[1:], protocol.patch)
+        arrays = {
+            "image": resize_image(np.moveaxis(image, 0, 1), placement, protocol.patch),
+            "label": resize_label(cropped, placement, protocol.patch),
+        }
+    else:
+        placement, arrays = _slices_of_spacing(image, cropped, protocol, grid)
+    prepared_size = arrays["label"].shape[1:]
+    if (placement.native, cropped.shape) != (prepared_size, bits.shape):
         arrays["native"] = bits
     if has_ignored:
         arrays["scored"] = np.flatnonzero((cropped != IGNORED).any((1, 2))).astype(np.int32)
     return PreparedArrays(arrays, frame, placement)
+
+
+def _slices_of_spacing(
+    image: NDArray[Any], cropped: BitMasks, protocol: Protocol, grid: Grid | None
+) -> tuple[Placement, dict[str, NDArray[Any]]]:
+    """Return slices of the voxel size of the protocol, or of their own where there is no grid."""
+    _, height, width = cropped.shape
+    size = (height, width)
+    if grid is not None and grid.size != grid.native:
+        image = resample_image(image, grid, protocol.resampling).astype(np.float16)
+        cropped = resample_label(np.ascontiguousarray(cropped), grid, protocol.label_resampling)
+        _, *resampled = grid.size
+        size = (resampled[0], resampled[1])
+    slices = np.ascontiguousarray(np.moveaxis(image, 0, 1))
+    placement = Placement((height, width), size, (0, 0))
+    return placement, {"image": slices, "label": np.ascontiguousarray(cropped)}

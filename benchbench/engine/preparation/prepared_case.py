@@ -3,8 +3,9 @@
     <cache>/prepared/<k2>/<key>/
         image.npy       2D (S, C, *patch), 3D (C, *volume): uint8 or float16
         label.npy       bit masks: bit k is set where region k of the task is, and bit 7 alone where a voxel is
-                        ignored; 2D (S, *patch), 3D the whole case
-        native.npy      2D only: bit masks (S, H, W) of the whole case, where slices were resized or cropped
+                        ignored; 2D (S, *patch), 3D the whole case, or the resampled volume
+        native.npy      bit masks (S, H, W) of the whole case, where slices were resized or cropped, or a volume
+                        resampled
         foreground.npy  3D only: indices (N, 3) of labelled voxels of the volume, some of each region
         scored.npy      only with ignored voxels: 3D indices (N, 3) of voxels that are scored, 2D (N,) the slices
                         that have one
@@ -31,6 +32,7 @@ from benchbench.data.atomic import write_atomic
 from benchbench.data.checksums import content_problem, file_size_problem, folder_checksums, size_problem
 from benchbench.engine.preparation.frame import Frame
 from benchbench.engine.preparation.placement import Placement
+from benchbench.engine.preparation.resample import Grid
 from benchbench.errors import DataError
 from benchbench.images.arrays import BitMasks, Floats
 
@@ -57,7 +59,7 @@ class PreparedCase:
     def label(self) -> BitMasks:
         """Return the bit masks of the prepared image, (S, *patch) or (*volume)."""
         stored = self._read("label")
-        return stored if self.placement else self.frame.crop(stored)
+        return stored if self.placement or self.grid else self.frame.crop(stored)
 
     def native_label(self) -> BitMasks:
         """Return the bit masks (S, H, W) of the whole case, in the axes of `frame`."""
@@ -88,9 +90,27 @@ class PreparedCase:
             return None
         return Placement(*[tuple(stored[field]) for field in Placement._fields])
 
+    @cached_property
+    def grid(self) -> Grid | None:
+        """The voxels of a volume before and after resampling; None in 2D, and without resampling."""
+        stored = self._description.get("grid")
+        if stored is None:
+            return None
+        return Grid(*[_to_tuples(stored[field]) for field in Grid._fields])
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The size of the prepared volume, or of the stack of slices."""
+        cropped = tuple(stop - start for start, stop in self.frame.box)
+        if self.placement:
+            return (cropped[0], *self.placement.scaled)
+        return self.grid.size if self.grid else cropped
+
     @property
     def is_resized(self) -> bool:
-        """True where slices are resized to fit the patch."""
+        """True where slices are resized to fit the patch, or voxels have another size than in the case."""
+        if self.grid is not None:
+            return self.grid.size != self.grid.native
         return self.placement is not None and self.placement.scaled != self.placement.native
 
     @property

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchbench.engine.batches.crops import SliceCrops
 from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, to_float
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
@@ -35,11 +36,13 @@ class Validation(NamedTuple):
 def validate(model: nn.Module, source: Source, protocol: Protocol, *, regions: int) -> Validation:
     """Return the loss and counts of the validation cases, without test-time augmentation.
 
-    Slices are predicted in batches; volumes in windows, whose logits are averaged. Both are scored on the prepared
-    grid: the patch in 2D, the cropped volume in 3D.
+    Slices of the size of the patch are predicted in batches; larger ones and volumes in windows, whose logits are
+    averaged. All are scored on the prepared grid.
     """
     model.eval()
-    if isinstance(source, Slices):
+    if isinstance(source, SliceCrops):
+        sums, counts = _validate_large_slices(model, source, protocol, regions=regions)
+    elif isinstance(source, Slices):
         sums, counts = _validate_slices(model, source, protocol, regions=regions)
     else:
         sums, counts = _validate_volumes(model, source, protocol, regions=regions)
@@ -70,6 +73,25 @@ def _validate_slices(
     return sums, counts
 
 
+def _validate_large_slices(
+    model: nn.Module, crops: SliceCrops, protocol: Protocol, *, regions: int
+) -> tuple[Tensor, Tensor]:
+    """Return sums of the loss (N, ...) float64 of each case, or slice, and counts (N, K, 4) of each case."""
+    sums, counts = [], []
+    for case in crops.cases:
+        slices = Slices([case], device=crops.device, context=protocol.context)
+        slice_sums, slice_counts = [], []
+        for number in range(len(slices)):
+            images, labels = slices.batch(torch.tensor([number]))
+            logits = _logits_in_windows(model, images[0], protocol)
+            slice_sums.append(loss_sums(protocol.loss, logits, labels).double())
+            slice_counts.append(count_logits(logits, labels, protocol, regions=regions))
+        of_case = torch.cat(slice_sums)
+        sums.append(of_case if protocol.loss.per_image else of_case.sum(0, keepdim=True))
+        counts.append(torch.cat(slice_counts).sum(0))
+    return torch.cat(sums), torch.stack(counts)
+
+
 def _validate_volumes(
     model: nn.Module, source: Source, protocol: Protocol, *, regions: int
 ) -> tuple[Tensor, Tensor]:
@@ -88,14 +110,19 @@ def _predict_volume(
     """Return the logits (1, K, *space) and the bit masks (1, *space) of a case, on the device."""
     volume = torch.from_numpy(case.image()).to(device)
     labels = torch.from_numpy(case.label()).to(device)[None]
+    return _logits_in_windows(model, to_float(volume), protocol), labels
+
+
+def _logits_in_windows(model: nn.Module, image: Tensor, protocol: Protocol) -> Tensor:
+    """Return the logits (1, K, *space) of an image (C, *space) float32."""
     logits = predict_windows(
         partial(_predict_logits, model, protocol),
-        to_float(volume),
+        image,
         patch=protocol.patch,
         overlap=protocol.inference.overlap,
         importance=protocol.inference.importance,
-    )[None]
-    return logits, labels
+    )
+    return logits[None]
 
 
 def _predict_logits(model: nn.Module, protocol: Protocol, images: Tensor) -> Tensor:
