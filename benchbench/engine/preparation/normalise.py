@@ -44,10 +44,9 @@ def normalise(
     nothing but the division by 255 stays 8-bit, undivided.
     """
     is_8_bit = image.dtype == np.uint8
-    is_unchanged = not one_hot_foreground and denoise is None and window is None
-    if intensity == "unit" and is_8_bit and is_unchanged:
+    if is_8_bit and _stays(intensity, denoise, one_hot_foreground=one_hot_foreground, window=window):
         return np.ascontiguousarray(image)
-    limits = window or _BYTES if is_8_bit else window
+    limits = _limits(window, is_8_bit=is_8_bit)
     channels, *space = image.shape
     scaled = torch.empty(channels + one_hot_foreground, *space, dtype=torch.float16)
     foreground = np.zeros(space, dtype=bool)
@@ -66,6 +65,24 @@ def normalise(
     if one_hot_foreground:
         scaled[-1].copy_(torch.from_numpy(foreground))
     return scaled.numpy()
+
+
+def _stays(
+    intensity: Intensity,
+    denoise: Denoiser | None,
+    *,
+    one_hot_foreground: bool,
+    window: tuple[float, float] | None,
+) -> bool:
+    """Return True if an 8-bit image needs nothing but the division by 255."""
+    return intensity == "unit" and not one_hot_foreground and denoise is None and window is None
+
+
+def _limits(window: tuple[float, float] | None, *, is_8_bit: bool) -> tuple[float, float] | None:
+    """Return the values that `unit` makes 0 and 1; None for the range of the channel."""
+    if window is None and is_8_bit:
+        return _BYTES
+    return window
 
 
 def _denoised(values: Channel, denoise: Denoiser, *, inside: Mask | None) -> Channel:
