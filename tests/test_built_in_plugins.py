@@ -9,7 +9,7 @@ import pytest
 
 from benchbench.cli.models_page import models_page
 from benchbench.registry.registry import discover
-from benchbench.testing import candidate, check_dataset, examine_model
+from benchbench.testing import candidate, check_dataset, dataset_rules, examine_model
 
 LITTLE = {"encoder": "tu-mobilenetv3_small_050"}
 SMALL: dict[str, dict[str, Any]] = {
@@ -46,8 +46,10 @@ LARGE = {"monai_vnet", "smp_dpt"}
 """Models that no parameter makes small enough to learn a batch in a test; `benchbench check` takes the time."""
 
 
-FAST = {"resunet", "unext_s"}
+FAST = {"unext_s"}
 """Models that the fast suite checks; the slow suite checks them all."""
+LITTLE_PHANTOMS = ((1, 32), (2, 33))
+"""Patients and pixels of the phantoms of the fast suite, in place of up to 64³ voxels."""
 
 
 def built_in(kind: str) -> list[str]:
@@ -72,6 +74,15 @@ def test_a_built_in_model_follows_every_rule(monkeypatch: pytest.MonkeyPatch, na
     assert set(report.failed) <= ({"overfits"} if name in LARGE else set()), list(report.lines())
 
 
+@pytest.mark.parametrize("name", built_in("datasets"))
+def test_a_built_in_dataset_follows_every_rule_on_small_phantoms(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(dataset_rules, "_PHANTOM_SIZES", LITTLE_PHANTOMS)
+    check_dataset(discover().dataset(name))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", built_in("datasets"))
 def test_a_built_in_dataset_follows_every_rule(name: str) -> None:
     check_dataset(discover().dataset(name))

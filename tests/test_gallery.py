@@ -206,13 +206,15 @@ def test_runs_without_pictures_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_gallery_has_the_same_bytes_every_time(tmp_path: Path) -> None:
-    folder = with_pictures(tmp_path, ["grand", "plain"], planes=THREE)
-    assert galleries(folder) == galleries(folder)
+    folder = with_pictures(tmp_path, ["plain"])
+    (figure,) = galleries(folder)
+    assert all(len(content) > 1000 for content in (figure.svg, figure.pdf, figure.png))
+    assert galleries(folder) == [figure]
 
 
 @pytest.mark.usefixtures("svg_only")
 def test_without_pictures_no_gallery_is_written_and_an_old_one_is_removed(tmp_path: Path) -> None:
-    folder = with_pictures(tmp_path, ["grand", "plain"])
+    folder = with_pictures(tmp_path, ["plain"])
     write_report(folder)
     assert gallery_files(folder) == {"gallery.svg", "gallery.pdf", "gallery.png"}
     assert CliRunner().invoke(report_command, [str(tmp_path), "--no-pictures"]).exit_code == 0

@@ -169,7 +169,7 @@ def test_a_dataset_json_that_cannot_be_used_is_one_line(
 
 
 def test_a_dataset_json_that_is_damaged_or_missing_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"dataset\.json: found a file that cannot be read"):
+    with pytest.raises(DataError, match=r"dataset\.json: found no such file, expected nnU-Net's dataset\.json"):
         describe(tmp_path)
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(
@@ -191,6 +191,7 @@ folds = 2
 """
 
 
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_benchmark_takes_channels_and_regions_from_the_files(tmp_path: Path) -> None:
     write_dataset(tmp_path / "Dataset005_Prostate", VERSION_2)
     (tmp_path / "prostate.toml").write_text(BENCHMARK)

@@ -276,7 +276,7 @@ def test_a_byte_that_changed_in_the_cache_changes_no_score(
     assert caplog.text.count("damaged in the cache, prepared again") == 4
 
 
-@pytest.mark.usefixtures("without_figures")
+@tables_only
 def test_a_hold_out_split_tests_each_patient_of_its_part_once(
     pair_file: Path, squares: Path, tmp_path: Path
 ) -> None:
@@ -332,6 +332,7 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
     assert not (run.path / "resume.pt").exists()
 
 
+@pytest.mark.usefixtures("without_statistics")
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, _TerminatedError, RuntimeError])
 def test_an_interrupted_benchmark_leaves_a_page_and_an_index_of_the_runs_that_are_done(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
@@ -424,6 +425,7 @@ def test_forged_masks_are_noticed_when_they_are_opened_although_their_digest_was
         carry(copy.file, copy.data, tmp_path, 'protocol.metrics=["dice", "hd95"]', only=["fold=0"])
 
 
+@tables_only
 def test_weights_that_were_deleted_to_save_space_are_no_change(finished: Finished, tmp_path: Path) -> None:
     copy = finished.copy(tmp_path)
     for path in copy.folder.path.rglob("best.safetensors"):
@@ -483,6 +485,7 @@ def test_the_record_and_log_of_another_process_at_the_same_run_stay(
     assert (folder.path / "worker.log").read_text() == "of the other process"
 
 
+@pytest.mark.usefixtures("without_statistics")
 def test_a_model_whose_build_exits_fails_with_its_name_and_the_others_are_done(
     finished: Finished, tmp_path: Path
 ) -> None:

@@ -190,7 +190,7 @@ def test_a_page_loads_nothing_and_allows_its_own_script_only(written: ResultsFol
     assert "https://" not in page
 
 
-@pytest.mark.usefixtures("without_figures")
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_rehearsal_says_so_on_its_page_and_in_the_index(tmp_path: Path) -> None:
     folder = two_models(tmp_path / "rehearsal" / "b", phantom=True)
     page = page_of(folder)
@@ -202,7 +202,7 @@ def test_a_rehearsal_says_so_on_its_page_and_in_the_index(tmp_path: Path) -> Non
     assert "No benchmark of real data yet" in (tmp_path / "index.html").read_text()
 
 
-@pytest.mark.usefixtures("without_figures")
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_folder_that_is_a_benchmark_keeps_its_page(tmp_path: Path) -> None:
     page = page_of(two_models(tmp_path))
     write_index(tmp_path)
@@ -232,7 +232,7 @@ def test_a_run_that_failed_is_on_the_page_with_its_reason(tmp_path: Path) -> Non
     assert "3 of 4 planned runs are done" in page
 
 
-@pytest.mark.usefixtures("without_figures")
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_patient_tested_in_two_folds_is_reported(tmp_path: Path) -> None:
     folder = plan(tmp_path, [key("plain", 0), key("plain", 1)])
     end(folder, key("plain", 0), PERFECT_0)
@@ -240,7 +240,7 @@ def test_a_patient_tested_in_two_folds_is_reported(tmp_path: Path) -> None:
     assert "tested in several folds: a" in page_of(folder)
 
 
-@pytest.mark.usefixtures("without_figures")
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_setting_that_differs_between_rows_is_named(tmp_path: Path) -> None:
     folder = graded(tmp_path, {"one": 0.0, "two": 0.1})
     assert "rows of a variant differ in their models only" in page_of(folder)
@@ -268,7 +268,7 @@ def test_rows_of_different_data_are_listed_separately(tmp_path: Path) -> None:
     assert "no variant has two rows to compare" in page
 
 
-@pytest.mark.usefixtures("without_figures")
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_case_counts_once_for_any_number_of_seeds(tmp_path: Path) -> None:
     keys = [key("plain", fold, seed=seed) for fold in (0, 1) for seed in (0, 1)]
     folder = plan(tmp_path, keys)

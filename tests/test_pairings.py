@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +19,13 @@ import torch
 from prepared_phantoms import open_phantom, prepare
 from small_models import MODELS
 
-from benchbench import Dataset
+from benchbench import Case, Dataset
 from benchbench.contract import OWN_FILES
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.export import region_labels
 from benchbench.engine.inference.predict import Predictor, count_case
 from benchbench.engine.network.network import geometry_for
+from benchbench.engine.preparation.frame import whole_frame
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.train import Training
 from benchbench.errors import SpecError
@@ -53,6 +55,9 @@ oversample_foreground = 1.0
 optimizer = {{ name = "sgd", lr = 1e-2 }}
 loss = "bce+dice"
 intensity = "zscore"
+
+[protocol.inference]
+overlap = 0.0
 """
 REFUSED = {
     ("monai_vnet", "lgg"): "monai_vnet: found 3 channels, expected 1, 2, 4, 8 or 16, which it repeats to 16",
@@ -83,6 +88,26 @@ class Pairing(NamedTuple):
         return runs[0]
 
 
+class MiddleSlices:
+    """A dataset whose cases have their middle axial slices only: a network in 2D would see 32 of them as alike."""
+
+    def __init__(self, dataset: Dataset, *, slices: int = 8) -> None:
+        self.task = dataset.task
+        self.cases = dataset.cases
+        self.files = dataset.files
+        self._dataset = dataset
+        self._slices = slices
+
+    def load(self, case_id: str) -> Case:
+        case = self._dataset.load(case_id)
+        axis = whole_frame(case.label.shape, case.affine, slice_axis="axial").axes[0]
+        size = case.label.shape[axis]
+        first = max(0, (size - self._slices) // 2)
+        numbers = range(first, min(size, first + self._slices))
+        image = case.image.take(numbers, axis=1 + axis)
+        return replace(case, image=image, label=case.label.take(numbers, axis=axis))
+
+
 class Data(NamedTuple):
     """A dataset's phantom, opened, and its first two cases prepared."""
 
@@ -102,6 +127,8 @@ class Phantoms:
     def prepare(self, name: str, protocol: Protocol) -> Data:
         if (name, protocol.patch) not in self._known:
             dataset = open_phantom(self._registry, name, PhantomSize(patients=2, size=32), cache=self._folder)
+            if protocol.ndim == 2:
+                dataset = MiddleSlices(dataset)
             train, test, *_ = prepare(dataset, protocol, cache=self._folder)
             self._known[name, protocol.patch] = Data(dataset, train, test)
         return self._known[name, protocol.patch]
