@@ -54,6 +54,12 @@ def without_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def card_only(without_figures: None, without_statistics: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty pages: a command that runs a benchmark reads the summary of its page alone."""
+    monkeypatch.setattr("benchbench.report.benchmark_page", lambda *_: "")
+
+
+@pytest.fixture
 def svg_only() -> Iterator[None]:
     """Figures whose PDF and PNG are empty."""
     from drawing import only_svg  # imports matplotlib

@@ -137,7 +137,7 @@ def second(benchmark_file: Path, name: str, *, old: str = "", new: str = "") -> 
     return path
 
 
-@pytest.mark.usefixtures("without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_several_benchmarks_run_in_order_and_end_with_one_line_for_each(
     benchmark_file: Path, squares: Path
 ) -> None:
@@ -162,7 +162,7 @@ def test_problems_of_all_files_are_reported_before_the_first_run(benchmark_file:
     assert not (folder / "results").exists()
 
 
-@pytest.mark.usefixtures("without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_a_benchmark_that_cannot_be_carried_out_is_reported_and_the_others_continue(
     benchmark_file: Path, squares: Path
 ) -> None:
@@ -180,7 +180,7 @@ def test_a_benchmark_that_cannot_be_carried_out_is_reported_and_the_others_conti
     assert benchbench("run", explodes, benchmark_file, *words, cwd=folder).returncode == 1
 
 
-@pytest.mark.usefixtures("without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_a_selection_may_skip_benchmarks_but_not_all(benchmark_file: Path, squares: Path) -> None:
     folder = benchmark_file.parent
     variant = '[[variants]]\nlabel = "odd"\nset = { "protocol.batch" = 3 }\n[protocol]'
@@ -331,7 +331,7 @@ def twice(benchmark_file: Path, squares: Path) -> RunTwice:
 
 
 @needs_proc
-@pytest.mark.usefixtures("without_statistics")
+@pytest.mark.usefixtures("card_only")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_after_kill_9_of_the_command_the_same_command_gives_the_tables_of_an_undisturbed_run(
     twice: RunTwice, moment: str
@@ -350,7 +350,7 @@ def test_after_kill_9_of_the_command_the_same_command_gives_the_tables_of_an_und
 
 
 @needs_proc
-@pytest.mark.usefixtures("without_statistics")
+@pytest.mark.usefixtures("card_only")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_after_kill_9_of_a_worker_the_same_command_gives_the_tables_of_an_undisturbed_run(
     twice: RunTwice, moment: str

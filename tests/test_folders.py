@@ -334,7 +334,7 @@ optimizer = { name = "adam", lr = 1e-3 }
 """
 
 
-@pytest.mark.usefixtures("without_figures", "without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_own_images_are_benchmarked_with_nine_lines(eyes: Path, tmp_path: Path) -> None:
     (tmp_path / "eyes.toml").write_text(BENCHMARK)
     assert len(BENCHMARK.splitlines()) == 9
@@ -356,7 +356,7 @@ def test_own_images_are_benchmarked_with_nine_lines(eyes: Path, tmp_path: Path) 
     assert eyes.is_dir()
 
 
-@pytest.mark.usefixtures("without_figures", "without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_own_images_can_be_rehearsed_without_files(tmp_path: Path) -> None:
     (tmp_path / "eyes.toml").write_text(BENCHMARK)
     done = benchbench(

@@ -191,7 +191,7 @@ folds = 2
 """
 
 
-@pytest.mark.usefixtures("without_figures", "without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_a_benchmark_takes_channels_and_regions_from_the_files(tmp_path: Path) -> None:
     write_dataset(tmp_path / "Dataset005_Prostate", VERSION_2)
     (tmp_path / "prostate.toml").write_text(BENCHMARK)

@@ -485,7 +485,7 @@ def test_the_record_and_log_of_another_process_at_the_same_run_stay(
     assert (folder.path / "worker.log").read_text() == "of the other process"
 
 
-@pytest.mark.usefixtures("without_statistics")
+@pytest.mark.usefixtures("card_only")
 def test_a_model_whose_build_exits_fails_with_its_name_and_the_others_are_done(
     finished: Finished, tmp_path: Path
 ) -> None:
