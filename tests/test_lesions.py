@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from benchbench.metrics.lesions import RULES, Rules, brats23_lesion
+from benchbench.images.arrays import Mask
+from benchbench.metrics.distances import measure
+from benchbench.metrics.lesions import PENALTY_MM, RULES, LesionScores, Rules, brats23_lesion
 from benchbench.metrics.scores import Counts, distance, measure_regions, score
+from benchbench.spec.metric_names import Challenge, parse_metrics
 
 GLI = RULES["gli"]
 SMALL = Rules(dilation=1, volume_mm3=0)
@@ -181,3 +185,52 @@ def test_a_zone_grows_over_faces_and_edges_and_not_over_corners(other: tuple[int
     reference = np.zeros((4, 4, 4), dtype=np.bool_)
     reference[0, 0, 0] = reference[other] = True
     assert brats23_lesion(reference, reference & False, rules=SMALL).n_missed == lesions
+
+
+def scored_on_the_whole_volume(
+    reference: Mask, prediction: Mask, rules: Rules, spacing_mm: tuple[float, ...]
+) -> LesionScores:
+    """Score every lesion with masks of the whole volume, as the official evaluation does."""
+    structure = ndimage.generate_binary_structure(3, 2)
+    dilated = ndimage.binary_dilation(reference, structure, iterations=rules.dilation)
+    zones, n_lesions = ndimage.label(dilated, np.ones((3, 3, 3)))
+    components, n_components = ndimage.label(prediction, np.ones((3, 3, 3)))
+    hd95 = parse_metrics(["hd95_surfel"])
+    dice, distances, n_found, touched = [], [], 0, set()
+    for number in range(1, n_lesions + 1):
+        lesion = reference & (zones == number)
+        touching = set(components[zones == number].tolist()) - {0}
+        touched |= touching
+        predicted = np.isin(components, list(touching))
+        if lesion.sum() * float(np.prod(spacing_mm)) <= rules.volume_mm3:
+            continue
+        n_found += bool(touching)
+        dice.append(2 * (lesion & predicted).sum() / (lesion.sum() + predicted.sum()))
+        distances.append(
+            measure(lesion, predicted, hd95, spacing_mm=spacing_mm, penalty=PENALTY_MM)["hd95_surfel"]
+        )
+    n_made_up = n_components - len(touched)
+    n_missed = len(dice) - n_found
+    if rules.has_false_positives:
+        dice += [0.0] * n_made_up
+        distances += [PENALTY_MM] * n_made_up
+    mean_dice = float(np.mean(dice)) if dice else 1.0
+    mean_distance = float(np.mean(distances)) if distances else 0.0
+    return LesionScores(mean_dice, mean_distance, n_found, n_missed, n_made_up)
+
+
+@pytest.mark.parametrize("challenge", ["gli", "men-rt", "met"])
+@pytest.mark.parametrize("seed", range(8))
+def test_scores_of_crops_are_those_of_the_whole_volume(seed: int, challenge: Challenge) -> None:
+    random = np.random.default_rng(seed)
+    shape = (18, 15, 12)
+    masks = []
+    for density in random.choice([0, 0.002, 0.01, 0.03], 2):
+        seeds = random.random(shape) < density
+        masks.append(ndimage.binary_dilation(seeds, iterations=int(random.integers(1, 3))))
+    reference, prediction = masks
+    reference[0, 0, 0] = prediction[-1, -1, -1] = bool(seed % 2)  # single voxels in corners
+    spacing = (1.0, 0.5, 3.0) if seed % 3 else (1.0, 1.0, 1.0)
+    rules = RULES[challenge]
+    expected = scored_on_the_whole_volume(reference, prediction, rules, spacing)
+    assert brats23_lesion(reference, prediction, rules=rules, spacing_mm=spacing) == expected

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -16,8 +17,15 @@ from benchbench.tables.cost_tables import cost_table
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.pivots import pivot_tables
-from benchbench.tables.results import read_results
-from benchbench.tables.summaries import MEAN_REGION, summaries, summary_table, unmeasured
+from benchbench.tables.results import RunLines, read_results
+from benchbench.tables.summaries import (
+    MEAN_REGION,
+    CountTables,
+    summaries,
+    summaries_of,
+    summary_table,
+    unmeasured,
+)
 
 
 def row(table: pd.DataFrame, **where: object) -> dict[str, Any]:
@@ -448,3 +456,42 @@ def test_the_mean_over_regions_is_unknown_where_that_of_a_region_is() -> None:
     assert means["disc"] == 1
     assert math.isnan(means["cup"])
     assert math.isnan(means[MEAN_REGION])
+
+
+def test_lines_of_runs_are_those_of_a_walk_over_the_table_in_its_order() -> None:
+    random = np.random.default_rng(0)
+    keys = [key(model, fold, seed=seed) for model in ("a", "b", "c") for fold in (0, 1) for seed in (0, 1)]
+    of_line = [keys[number] for number in random.integers(len(keys) - 1, size=60)]  # the last run has no line
+    table = pd.DataFrame([{**run._asdict(), "case": number} for number, run in enumerate(of_line)])
+    lines = RunLines(table)
+    for count in range(len(keys) + 1):
+        chosen = [keys[number] for number in random.permutation(len(keys))[:count]]
+        expected = [number for number, run in enumerate(of_line) if run in chosen]
+        assert lines.select(chosen)["case"].tolist() == expected
+    assert lines.select(iter(keys)).equals(table)
+    assert lines.select([keys[-1]]).columns.tolist() == table.columns.tolist()
+
+
+def test_a_shared_table_of_counts_gives_the_summaries_of_a_new_one() -> None:
+    cases = pd.DataFrame(
+        [
+            {
+                **key("a", fold)._asdict(),
+                "case": case,
+                "region": "r",
+                "tp": tp,
+                "fp": 1,
+                "fn": 2,
+                "tn": 9,
+                "hd95_mm": mm,
+            }
+            for fold, case, tp, mm in ((0, "p", 4, 1.5), (0, "q", 0, 2.5), (1, "s", 7, None), (1, "t", 2, 4.0))
+        ]
+    )
+    cases["hd95_px"] = cases["hd95_mm"].isna().map({True: 3.0, False: np.nan})
+    shared = CountTables(cases, None)
+    for metric in ("dice", "hd95", "iou", "hd95"):
+        lines = list(summaries_of(shared, metrics=[metric], empty="score"))
+        assert repr(lines) == repr(list(summaries(cases, None, metrics=[metric], empty="score")))
+    by_unit = {line.metric: (line.n, line.mean) for line in summaries_of(shared, metrics=["hd95"], empty="score")}
+    assert by_unit == {"hd95_mm": (3, pytest.approx(8 / 3)), "hd95_px": (1, 3.0)}

@@ -29,7 +29,7 @@ from benchbench.statistics import (
     mean_interval,
     rank_intervals,
 )
-from benchbench.tables.results import Results, lines_of_runs
+from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
 from benchbench.words import count
@@ -153,7 +153,7 @@ def _basis_of(results: Results, row: Row) -> _Basis | None:
     data = {record.data_digest for record in records}
     variant = row.group.variant
     first_metric = results.metrics(variant)[0]
-    columns = columns_of(first_metric, lines_of_runs(results.cases, row.runs))
+    columns = columns_of(first_metric, results.cases_of(row.runs))
     n_folds = len({fold for fold, _ in splits})
     is_mixed = len(data) > 1 or len(splits) > n_folds
     if is_mixed or len(columns) != 1:
@@ -176,7 +176,7 @@ def panel_of(
     """
     scores = []
     for row in rows:
-        cases = lines_of_runs(results.cases, row.runs)
+        cases = results.cases_of(row.runs)
         scores.append(case_scores(cases, metric=metric, empty=empty, model=row.label))
     common, n_dropped = keep_common_cases(pd.concat(scores, ignore_index=True))
     if common["value"].isna().all():

@@ -9,7 +9,7 @@ from benchbench.comparison.board import Board, boards, panel_of
 from benchbench.comparison.sides import Side
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import PairTest, Panel, quick_test
-from benchbench.tables.results import Results, lines_of_runs
+from benchbench.tables.results import Results
 from benchbench.tables.summaries import columns_of
 
 
@@ -49,7 +49,7 @@ def _panel(results: Results, board: Board, metric: str) -> Panel | None:
         return board.panel
     rows = []
     for row in board.rows.values():
-        cases = lines_of_runs(results.cases, row.runs)
+        cases = results.cases_of(row.runs)
         measured = [name for asked in results.metrics(row.group.variant) for name in columns_of(asked, cases)]
         if metric in measured:
             rows.append(row)

@@ -14,8 +14,8 @@ from benchbench.images.arrays import Floats
 from benchbench.spec.metric_names import is_lower_better, is_overlap, without_unit
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.statistics import EQUAL_DIGITS, tau_b
-from benchbench.tables.results import Results, lines_of_runs
-from benchbench.tables.summaries import MEAN_REGION, columns_of, summaries
+from benchbench.tables.results import Results
+from benchbench.tables.summaries import MEAN_REGION, CountTables, columns_of, summaries_of
 
 _OWN_CHOICE = "the order of the board"
 _WORST = 0.05
@@ -53,11 +53,14 @@ def sensitivity_table(results: Results, board: Board) -> pd.DataFrame:
     labels = list(board.rows)
     board_losses: Floats | None = None
     lines: list[dict[str, object]] = []
+    tables: dict[str, CountTables] = {}
+    for label, row in board.rows.items():
+        tables[label] = CountTables(results.cases_of(row.runs), results.slices_of(row.runs))
     value_cache: dict[tuple[str, EmptyPolicy], _Values] = {}
     for choice in _choices(results, board):
         rule = (choice.metric, choice.empty)
         if rule not in value_cache:
-            value_cache[rule] = _values(results, board, choice.metric, choice.empty)
+            value_cache[rule] = _values(board, tables, choice.metric, choice.empty)
         losses = _losses(labels, choice, value_cache[rule])
         if np.isnan(losses).any():
             continue
@@ -134,7 +137,7 @@ def _other_columns(results: Results, board: Board) -> Iterator[str]:
     for metric in metrics:
         columns_of_rows = set()
         for row in rows:
-            cases = lines_of_runs(results.cases, row.runs)
+            cases = results.cases_of(row.runs)
             columns_of_rows.add(tuple(columns_of(metric, cases)))
         if len(columns_of_rows) == 1:
             for column in columns_of_rows.pop():
@@ -142,14 +145,12 @@ def _other_columns(results: Results, board: Board) -> Iterator[str]:
                     yield column
 
 
-def _values(results: Results, board: Board, metric: str, empty: EmptyPolicy) -> _Values:
+def _values(board: Board, tables: Mapping[str, CountTables], metric: str, empty: EmptyPolicy) -> _Values:
     """Return every value of every row by a metric and a rule for empty masks."""
     name = without_unit(metric)
     values: dict[_Cell, float] = {}
-    for label, row in board.rows.items():
-        cases = lines_of_runs(results.cases, row.runs)
-        slices = lines_of_runs(results.slices, row.runs)
-        for line in summaries(cases, slices, metrics=[name], empty=empty):
+    for label, of_row in tables.items():
+        for line in summaries_of(of_row, metrics=[name], empty=empty):
             if line.metric == metric and line.region == MEAN_REGION:
                 values[_Cell(label, line.aggregate, "mean")] = line.mean
                 values[_Cell(label, line.aggregate, "median")] = line.median

@@ -15,7 +15,7 @@ from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.results.record import Record
 from benchbench.spec.document import nearest
 from benchbench.spec.protocol import EmptyPolicy
-from benchbench.tables.results import Results, groups_of, lines_of_runs, read_results, runs_of_group
+from benchbench.tables.results import Results, groups_of, read_results, runs_of_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Side:
     @property
     def cases(self) -> pd.DataFrame:
         """Counts and distances of the runs that are done."""
-        return lines_of_runs(self.results.cases, self.keys)
+        return self.results.cases_of(self.keys)
 
     def records_of_fold(self, fold: int) -> list[Record]:
         return [record for record in self.records if record.fold == fold]

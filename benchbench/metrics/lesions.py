@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from benchbench.images.arrays import Integers, Mask, bounding_box
+from benchbench.images.arrays import Box, Integers, Mask, bounding_box
 from benchbench.metrics.distances import measure
 from benchbench.metrics.overlaps import count, overlap
 from benchbench.spec.metric_names import Challenge, MetricName, parse_metrics
@@ -120,15 +120,21 @@ def brats23_lesion(
     count(reference, prediction)  # checks shape and type
     if reference.ndim != 3:
         raise ValueError(f"masks have {reference.ndim} axes, expected 3")
-    zones, n_lesions = _label_zones(reference, rules)
+    box = _grown(bounding_box(reference | prediction), rules.dilation + 1, reference.shape)
+    reference, prediction = reference[box], prediction[box]
+    zones = _label_zones(reference, rules)
     components, n_components = ndimage.label(prediction, _NEIGHBOURS)
+    component_boxes = ndimage.find_objects(components)
     scored: list[_Lesion] = []
     touched: set[int] = set()
-    for number in range(1, n_lesions + 1):
-        zone = zones == number
-        touching = set(np.unique(components[zone]).tolist()) - {0}
+    for number, zone_box in enumerate(ndimage.find_objects(zones), 1):
+        zone = zones[zone_box] == number
+        touching = set(np.unique(components[zone_box][zone]).tolist()) - {0}
         touched |= touching
-        lesion = _score(reference & zone, np.isin(components, list(touching)), spacing_mm)
+        around = _union([zone_box, *(component_boxes[component - 1] for component in touching)])
+        in_lesion = reference[around] & (zones[around] == number)
+        in_components = np.isin(components[around], list(touching))
+        lesion = _score(in_lesion, in_components, spacing_mm)
         if lesion.volume_mm3 > rules.volume_mm3:
             scored.append(lesion)
     n_made_up = n_components - len(touched)
@@ -145,12 +151,31 @@ def brats23_lesion(
     )
 
 
-def _label_zones(reference: Mask, rules: Rules) -> tuple[Integers, int]:
-    """Return the number of the lesion whose zone each voxel is in, 0 outside, and the number of lesions."""
+def _label_zones(reference: Mask, rules: Rules) -> Integers:
+    """Return the number of the lesion whose zone each voxel is in, from 1; 0 outside."""
     edge_neighbours = ndimage.generate_binary_structure(3, 2)
     dilated = ndimage.binary_dilation(reference, edge_neighbours, iterations=rules.dilation)
-    zones, n_lesions = ndimage.label(dilated, _NEIGHBOURS)
-    return zones, n_lesions
+    zones: Integers
+    zones, _ = ndimage.label(dilated, _NEIGHBOURS)
+    return zones
+
+
+def _grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
+    """Return a box that is larger by a margin on each side, as far as the volume goes."""
+    return tuple(
+        slice(max(0, part.start - margin), min(size, part.stop + margin))
+        for part, size in zip(box, shape, strict=True)
+    )
+
+
+def _union(boxes: Sequence[Box]) -> Box:
+    """Return the smallest box around some boxes."""
+    union = []
+    for parts in zip(*boxes, strict=True):
+        start = min(part.start for part in parts)
+        stop = max(part.stop for part in parts)
+        union.append(slice(start, stop))
+    return tuple(union)
 
 
 def _score(lesion: Mask, predicted: Mask, spacing_mm: tuple[float, ...]) -> _Lesion:

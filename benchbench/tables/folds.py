@@ -6,7 +6,7 @@ import pandas as pd
 
 from benchbench.results.record import Record, Value
 from benchbench.tables.marks import with_marks
-from benchbench.tables.results import Results, cached_table, lines_of_run, with_integers
+from benchbench.tables.results import Results, cached_table, with_integers
 from benchbench.tables.summaries import MEAN_REGION, SummaryLine, summaries
 
 _DIGESTS = ("digest", "data_digest", "split_digest")
@@ -22,8 +22,8 @@ def fold_table(results: Results) -> pd.DataFrame:
     """
     rows = []
     for key in results.planned:
-        cases = lines_of_run(results.cases, key)
-        slices = lines_of_run(results.slices, key)
+        cases = results.cases_of([key])
+        slices = results.slices_of([key])
         lines = list(summaries(cases, slices, **results.rules(key.variant)))
         record = results.records.get(key)
         row: dict[str, Value] = key._asdict()

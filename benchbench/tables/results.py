@@ -6,6 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 
 from benchbench.errors import IntegrityError
 from benchbench.metrics.scores import Counts
-from benchbench.plan.run import GROUP, KEYS, Group, RunKey
+from benchbench.plan.run import KEYS, Group, RunKey
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.manifest import Manifest
 from benchbench.results.record import Record
@@ -42,6 +43,21 @@ class Rules(TypedDict):
 
     metrics: list[str]
     empty: EmptyPolicy
+
+
+class RunLines:
+    """A table and the lines of each run in it, which are looked up in one pass over the table."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        self._lines = table.groupby(KEYS, sort=False).indices
+
+    def select(self, keys: Iterable[RunKey]) -> pd.DataFrame:
+        """Return the lines that belong to one of these runs, in the order of the table."""
+        lines = [self._lines[tuple(key)] for key in set(keys) if tuple(key) in self._lines]
+        if not lines:
+            return self._table.iloc[:0]
+        return self._table.iloc[np.sort(np.concatenate(lines))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +103,22 @@ class Results:
     def rules(self, variant: str) -> Rules:
         """Return the rules that `summaries` takes."""
         return Rules(metrics=self.metrics(variant), empty=self.empty(variant))
+
+    def cases_of(self, keys: Iterable[RunKey]) -> pd.DataFrame:
+        """Return the counts of the cases of these runs, in the order of the table."""
+        return self._case_lines.select(keys)
+
+    def slices_of(self, keys: Iterable[RunKey]) -> pd.DataFrame:
+        """Return the counts of the slices of these runs, in the order of the table."""
+        return self._slice_lines.select(keys)
+
+    @cached_property
+    def _case_lines(self) -> RunLines:
+        return RunLines(self.cases)
+
+    @cached_property
+    def _slice_lines(self) -> RunLines:
+        return RunLines(self.slices)
 
     def is_done(self, key: RunKey) -> bool:
         return key in self.records and self.records[key].status == "done"
@@ -195,24 +227,9 @@ def runs_of_group(results: Results, group: Group) -> tuple[list[RunKey], list[Ru
     return planned, [key for key in planned if results.is_done(key)]
 
 
-def lines_of_run(table: pd.DataFrame, key: RunKey) -> pd.DataFrame:
-    return table[(table[KEYS] == list(key)).all(axis=1)]
-
-
-def lines_of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
-    return table[(table[GROUP] == list(group)).all(axis=1)]
-
-
 def lines_of_runs(table: pd.DataFrame, keys: Iterable[RunKey]) -> pd.DataFrame:
     """Return the lines of a table that belong to one of these runs, in the order of the table."""
-    chosen = {tuple(key) for key in keys}
-    is_chosen = [line in chosen for line in table[KEYS].itertuples(index=False, name=None)]
-    return table[np.array(is_chosen, dtype=bool)]
-
-
-def lines_of_done(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines of a table that belong to finished runs."""
-    return lines_of_runs(table, filter(results.is_done, results.planned))
+    return RunLines(table).select(keys)
 
 
 def table_of_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:

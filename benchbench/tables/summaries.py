@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +22,6 @@ from benchbench.tables.results import (
     Results,
     cached_table,
     groups_of,
-    lines_of_done,
-    lines_of_group,
     runs_of_group,
     table_of_rows,
     with_integers,
@@ -77,6 +76,30 @@ class _RegionRows(NamedTuple):
     """The row numbers of each run, by fold and seed."""
 
 
+class CountTables:
+    """The counts of some runs, split by region when that is first needed."""
+
+    def __init__(self, cases: pd.DataFrame, slices: pd.DataFrame | None) -> None:
+        self.cases = cases
+        self.slices = slices
+
+    @cached_property
+    def case_regions(self) -> list[_RegionRows]:
+        return _split_by_region(self.cases)
+
+    @cached_property
+    def slice_regions(self) -> list[_RegionRows]:
+        assert self.slices is not None, "the runs have no slices"
+        return _split_by_region(self.slices)
+
+    def regions_with(self, column: str) -> list[_RegionRows]:
+        """Return the cases that have a distance; distances exist only for whole cases, and not for all of them."""
+        is_known = self.cases[column].notna()
+        if is_known.all():
+            return self.case_regions
+        return _split_by_region(self.cases[is_known])
+
+
 class _RegionNumbers(NamedTuple):
     """The numbers of one region, or of the mean over regions."""
 
@@ -95,13 +118,12 @@ class _RegionNumbers(NamedTuple):
 @cached_table
 def summary_lines(results: Results) -> dict[Group, list[SummaryLine]]:
     """Return the lines of each group, over its finished runs."""
-    cases = lines_of_done(results, results.cases)
-    slices = lines_of_done(results, results.slices)
     by_group: dict[Group, list[SummaryLine]] = {}
     for group in groups_of(results):
+        _, done = runs_of_group(results, group)
         of_group = summaries(
-            lines_of_group(cases, group),
-            lines_of_group(slices, group),
+            results.cases_of(done),
+            results.slices_of(done),
             **results.rules(group.variant),
         )
         by_group[group] = list(of_group)
@@ -138,22 +160,23 @@ def summaries(
     cases: pd.DataFrame, slices: pd.DataFrame | None, *, metrics: Sequence[str], empty: EmptyPolicy
 ) -> Iterator[SummaryLine]:
     """Yield, for every metric and aggregate, the line of the mean over regions and then that of each region."""
+    yield from summaries_of(CountTables(cases, slices), metrics=metrics, empty=empty)
+
+
+def summaries_of(tables: CountTables, *, metrics: Sequence[str], empty: EmptyPolicy) -> Iterator[SummaryLine]:
+    """Yield the lines of `summaries` for tables that several calls share."""
+    cases = tables.cases
     if cases.empty:
         return
-    case_regions = _split_by_region(cases)
-    slice_regions = []
-    if slices is not None:
-        slice_regions = _split_by_region(slices)
     for metric in metrics:
         for column in columns_of(metric, cases):
             if not is_overlap(column):
-                # distances exist only for whole cases, and not for all of them
-                yield from _aggregate(column, "case", _split_by_region(cases[cases[column].notna()]), empty)
+                yield from _aggregate(column, "case", tables.regions_with(column), empty)
                 continue
-            yield from _aggregate(column, "case", case_regions, empty)
-            if slices is not None:
-                yield from _aggregate(column, "slice", slice_regions, empty)
-            yield from _aggregate(column, "pooled", case_regions, empty)
+            yield from _aggregate(column, "case", tables.case_regions, empty)
+            if tables.slices is not None:
+                yield from _aggregate(column, "slice", tables.slice_regions, empty)
+            yield from _aggregate(column, "pooled", tables.case_regions, empty)
 
 
 def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:

@@ -24,7 +24,7 @@ from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, Picture
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.table_columns import read_checked
 from benchbench.tables.integrity import check_masks
-from benchbench.tables.results import Results, lines_of_run
+from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for
 from benchbench.words import count
 
@@ -169,7 +169,7 @@ def _recount(
     """
     for (model, case), masks in predictions.items():
         run = choice.runs[model][case]
-        slices = lines_of_run(results.slices, run)
+        slices = results.slices_of([run])
         of_case = {(case, region): mask for region, mask in masks.items()}
         check_masks(folder.run(run).path / PREDICTIONS, of_case, slices)
 

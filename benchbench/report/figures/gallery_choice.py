@@ -11,7 +11,7 @@ from benchbench.comparison.case_scores import case_scores
 from benchbench.plan.run import KEYS, RunKey
 from benchbench.report.figures.case_choice import ChosenCase, choose_cases
 from benchbench.spec.metric_names import is_lower_better
-from benchbench.tables.results import Results, lines_of_runs, mixed_data
+from benchbench.tables.results import Results, mixed_data
 from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
 
@@ -48,7 +48,7 @@ def choose_gallery(results: Results, dataset: str) -> GalleryChoice | None:
     rows = _rows_with_pictures(results, dataset)
     if not rows:
         return None
-    cases = {row.label: lines_of_runs(results.cases, _runs_of_first_seed(row)) for row in rows}
+    cases = {row.label: results.cases_of(_runs_of_first_seed(row)) for row in rows}
     all_cases = pd.concat(cases.values())
     metric = _choose_metric(results, rows[0], all_cases)
     columns: dict[str, pd.Series] = {}

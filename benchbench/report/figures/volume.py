@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchbench.report.figures.board_view import MANY_POINTS, BoardView, scale_x_axis
 from benchbench.report.figures.canvas import SERIES, Figure, join_names, new_drawing, share_legend, shorten
-from benchbench.tables.results import Results, lines_of_runs
+from benchbench.tables.results import Results
 from benchbench.tables.summaries import case_values
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def draw_volume(view: BoardView, results: Results) -> Figure | None:
     """Draw a panel for each of the first four regions; None where hardly any case has a reference."""
     models = view.models[: len(SERIES)]
     volumes = {model: volumes_of(view, results, model) for model in models}
-    cases = lines_of_runs(results.cases, view.board.rows[models[0]].runs)
+    cases = results.cases_of(view.board.rows[models[0]].runs)
     regions = _regions_with_cases(volumes[models[0]], order=list(dict.fromkeys(cases["region"])))[:_MOST_REGIONS]
     if not regions:
         return None
@@ -47,7 +47,7 @@ def draw_volume(view: BoardView, results: Results) -> Figure | None:
 
 def volumes_of(view: BoardView, results: Results, model: str) -> pd.DataFrame:
     """Return region, case, voxels and dice (the mean over seeds) of each case with a reference, by volume."""
-    cases = lines_of_runs(results.cases, view.board.rows[model].runs)
+    cases = results.cases_of(view.board.rows[model].runs)
     voxels = cases["tp"] + cases["fn"]
     dice = case_values("dice", cases, view.board.empty)
     table = cases[["region", "case"]].assign(voxels=voxels, dice=dice)

@@ -10,7 +10,7 @@ from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
 from benchbench.results.split import SPLIT_NAME
 from benchbench.tables.cost_tables import row_of
-from benchbench.tables.results import Results, lines_of_runs, mixed_data
+from benchbench.tables.results import Results, mixed_data
 from benchbench.tables.rows import rows_of
 from benchbench.words import are, count
 
@@ -103,7 +103,7 @@ def _leakage(results: Results, dataset: str) -> Fact:
     patients: set[str] = set()
     repeated: set[str] = set()
     for row in rows_of(results, dataset):
-        cases = lines_of_runs(results.cases, row.runs)
+        cases = results.cases_of(row.runs)
         n_folds = cases.groupby("patient")["fold"].nunique()
         patients.update(n_folds.index)
         repeated.update(n_folds.index[n_folds > 1])

@@ -67,7 +67,7 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable:
     lines = []
     for row in planned_rows(results, dataset):
         scores = pd.Series(dtype=float)
-        columns = columns_of(metric, lines_of_runs(results.cases, row.runs))
+        columns = columns_of(metric, results.cases_of(row.runs))
         if row.runs and len(columns) == 1:
             scores = lines_of_runs(folds, row.runs).groupby("fold")[columns[0]].mean()
         line: dict[str, object] = {"row": row.label}
@@ -88,7 +88,7 @@ def region_scores(results: Results, dataset: str, metric: str) -> PageTable | No
     regions: dict[str, None] = {}
     for row in planned_rows(results, dataset):
         line: dict[str, object] = {"row": row.label}
-        columns = columns_of(metric, lines_of_runs(results.cases, row.runs))
+        columns = columns_of(metric, results.cases_of(row.runs))
         for summary in summary_lines(results)[row.group]:
             if summary.aggregate == "case" and [summary.metric] == columns:
                 line[summary.region] = summary.mean
