@@ -37,6 +37,8 @@ class CommandGroup(NearestGroup):
     modules: ClassVar = {
         "run": "benchbench.cli.run",
         "plan": "benchbench.cli.plan",
+        "work": "benchbench.cli.work",
+        "status": "benchbench.cli.status",
         "split": "benchbench.cli.split",
         "list": "benchbench.cli.catalogue",
         "show": "benchbench.cli.show",
@@ -55,6 +57,8 @@ class CommandGroup(NearestGroup):
     summaries: ClassVar = {
         "run": "Run benchmarks; runs that are already done are skipped.",
         "plan": "List the runs of a benchmark with digest and state.",
+        "work": "Carry out planned runs together with other machines.",
+        "status": "Show which runs are done, and which machine carries out the others.",
         "split": "Write the cases of every fold to a file, for other tools.",
         "list": "List the installed datasets and models.",
         "show": "Show a dataset or model: parameters, source, licence, cost, datasets that it fits.",

@@ -47,6 +47,13 @@ cache_option = click.option(
     default=default_cache,
     help="Folder for prepared and phantom data; default: BENCHBENCH_CACHE, or the user's cache.",
 )
+device_option = click.option(
+    "--device",
+    "--devices",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda:N or a list such as cuda:0,cuda:1.",
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1),

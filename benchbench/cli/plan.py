@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.options import F, benchmark_options, data_root_option, file_argument, results_option
+from benchbench.cli.options import (
+    F,
+    benchmark_options,
+    cache_option,
+    data_root_option,
+    file_argument,
+    results_option,
+)
 
 if TYPE_CHECKING:
+    from benchbench.cli.benchmark_files import Plan
     from benchbench.cli.plan_splits import PlannedSizes
     from benchbench.plan.run import Run
+    from benchbench.registry.registry import Registry
     from benchbench.results.folder import ResultsFolder
 
 _TO_DO = "to do"
 
 
-_IGNORED = ("--cache", "--device", "--devices", "--jobs", "--size-limit")
-_IGNORED_FLAGS = ("--compress-cache", "--save-predictions", "--no-pictures")
+_IGNORED = ("--device", "--devices", "--jobs", "--size-limit")
+_IGNORED_FLAGS = ("--no-pictures",)
 
 
 def _options_of_run(command: F) -> F:
@@ -37,8 +47,14 @@ def _options_of_run(command: F) -> F:
 @benchmark_options
 @results_option
 @data_root_option
+@cache_option
+@click.option("--compress-cache", is_flag=True, help="With --write: as in `benchbench run`.")
+@click.option("--save-predictions", is_flag=True, help="With --write: as in `benchbench run`.")
 @_options_of_run
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--write", "is_written", is_flag=True, help="Prepare the data and write the plan for `benchbench work`."
+)
 def plan_command(
     file: Path,
     *,
@@ -47,7 +63,11 @@ def plan_command(
     rehearse: bool,
     results: Path,
     data_root: Path | None,
+    cache: Path,
+    compress_cache: bool,
+    save_predictions: bool,
     as_json: bool,
+    is_written: bool,
 ) -> None:
     """List the runs of the benchmark FILE with digest and state, and the sizes of training, validation and test.
 
@@ -63,6 +83,17 @@ def plan_command(
     registry = discover()
     (plan,) = read_plans([file], registry, overrides=overrides, only=only, rehearse=rehearse, data_root=data_root)
     benchmark = plan.benchmark
+    if is_written:
+        _write(
+            plan,
+            registry,
+            results=results,
+            data_root=data_root,
+            cache=cache,
+            compress_cache=compress_cache,
+            save_predictions=save_predictions,
+        )
+        return
     folders = [results_folder(results, benchmark.name, phantom=True)]
     if not rehearse:  # a data root may hold phantom data, too
         folders.insert(0, results_folder(results, benchmark.name, phantom=False))
@@ -83,6 +114,28 @@ def plan_command(
         click.echo(json.dumps(content, indent=1))
     else:
         _print(lines, planned, [str(floor) for floor in floors])
+
+
+def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> None:
+    """Prepare the data and write the plan."""
+    from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
+    from benchbench.launch.machine import Machine  # noqa: PLC0415 as above
+    from benchbench.launch.orchestrate import write_plan  # noqa: PLC0415 as above
+    from benchbench.words import count  # noqa: PLC0415 as above
+
+    machine = Machine(results=results, devices=("cpu",), jobs=None, **options)
+    with progress_display(is_terminal=sys.stdout.isatty()) as observer:
+        planned = write_plan(
+            plan.benchmark,
+            plan.runs,
+            plan.selected,
+            registry=registry,
+            machine=machine,
+            observer=observer,
+            exits=plan.exits,
+        )
+    runs = count(len(planned.assignments), "run")
+    click.echo(f"{runs}, {len(planned.unfinished)} to do; carry them out: benchbench work {planned.folder.path}")
 
 
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:

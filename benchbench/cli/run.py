@@ -14,6 +14,7 @@ from benchbench.cli.options import (
     benchmark_options,
     cache_option,
     data_root_option,
+    device_option,
     pictures_option,
     results_option,
     size_limit_option,
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
 @results_option
 @cache_option
 @size_limit_option
-@click.option(
-    "--device",
-    "--devices",
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda:N or a list such as cuda:0,cuda:1.",
-)
+@device_option
 @click.option(
     "--compress-cache", is_flag=True, help="Use less disk for prepared cases, but more memory in every run."
 )

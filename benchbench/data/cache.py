@@ -120,7 +120,7 @@ def _try_lock(lock: FileLock) -> bool:
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except OSError:
+    except (OSError, NotImplementedError):  # not writable, or a file system without locks
         return False
     return True
 
@@ -135,7 +135,7 @@ def _running_since(cache: Path, *, without: Path | None = None) -> Iterator[floa
                 lock.unlink(missing_ok=True)
         except Timeout:
             yield float(lock.name.partition("-")[0])
-        except OSError:  # a read-only cache
+        except (OSError, NotImplementedError):  # a read-only cache, or a file system without locks
             continue
 
 

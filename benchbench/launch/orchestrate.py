@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from benchbench.data.atomic import check_writable
 from benchbench.data.cache import using
@@ -13,6 +14,7 @@ from benchbench.errors import IntegrityError
 from benchbench.launch import Launcher, Listener, Observer, RunEvent
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
+from benchbench.launch.job_file import JobFileWriter
 from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
 from benchbench.launch.preparation import Preparation
 from benchbench.launch.process import ProcessLauncher
@@ -24,7 +26,7 @@ from benchbench.report.page.index import write_index
 from benchbench.results.folder import ResultsFolder, results_folder
 from benchbench.results.manifest import plan_manifest
 from benchbench.results.record import Record
-from benchbench.results.run_folder import LOCK_SECONDS
+from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import Benchmark
 
@@ -57,23 +59,87 @@ def carry_out(
     check_writable(machine.results)  # before hours of preparation
     with using(machine.cache):
         preparation = Preparation(benchmark, registry, machine, observer)
-        preparation.prepare_all(selected)
-        is_phantom = preparation.is_phantom
-        folder = results_folder(machine.results, benchmark.name, phantom=is_phantom)
-        assignments = [preparation.assign(run, folder) for run in selected]
-        assignments = with_equal_runs(assignments, runs, folder)
-        _check_finished(assignments)
-        _discard_outdated_ensembles(runs, assignments, folder)
-        unfinished = [assignment for assignment in assignments if _has_work(assignment)]
-        todo = {assignment.key for assignment in unfinished}
-        preparation.verify_all([run for run in selected if run.key in todo])
-        folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
+        folder, assignments, unfinished = _plan(benchmark, runs, selected, preparation, machine)
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
         startable = _without_exits(unfinished, exits or {}, observer)
         listener = partial(_on_run_event, _PeriodicTables(folder), observer)
         with _report_at_end(folder, machine, observer):
             _launch_all(_launcher(machine, processes), startable, assignments, listener)
         return folder, [assignment.folder.read_record() for assignment in assignments]
+
+
+def write_plan(
+    benchmark: Benchmark,
+    runs: Sequence[Run],
+    selected: Sequence[Run],
+    *,
+    registry: Registry,
+    machine: Machine,
+    observer: Observer,
+    exits: Mapping[RunKey, str] | None = None,
+) -> Planned:
+    """Prepare the data of the selected runs and write manifest and job file, by which `benchbench work` runs them.
+
+    Raises:
+        StorageError: the results cannot be written.
+        DataError: with every problem of every dataset.
+        IntegrityError: a file of a finished run was changed.
+    """
+    check_writable(machine.results)
+    with using(machine.cache):
+        preparation = Preparation(benchmark, registry, machine, observer)
+        planned = _plan(benchmark, runs, selected, preparation, machine)
+        _without_exits(planned.unfinished, exits or {}, observer)
+    return planned
+
+
+class Planned(NamedTuple):
+    """A plan whose data are prepared and whose job file is written."""
+
+    folder: ResultsFolder
+    assignments: list[Assignment]
+    unfinished: list[Assignment]
+    """Those that are not done."""
+
+
+def _plan(
+    benchmark: Benchmark,
+    runs: Sequence[Run],
+    selected: Sequence[Run],
+    preparation: Preparation,
+    machine: Machine,
+) -> Planned:
+    preparation.prepare_all(selected)
+    is_phantom = preparation.is_phantom
+    folder = results_folder(machine.results, benchmark.name, phantom=is_phantom)
+    assignments = [preparation.assign(run, folder) for run in selected]
+    assignments = with_equal_runs(assignments, runs, folder)
+    _check_finished(assignments)
+    _discard_outdated_ensembles(runs, assignments, folder)
+    unfinished = [assignment for assignment in assignments if assignment.has_work()]
+    todo = {assignment.key for assignment in unfinished}
+    preparation.verify_all([run for run in selected if run.key in todo])
+    _discard_failures(unfinished)
+    folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
+    jobs = JobFileWriter(
+        folder,
+        machine.cache,
+        save_predictions=machine.save_predictions,
+        compress=machine.compress_cache,
+    )
+    for run, assignment in zip(selected, assignments, strict=True):
+        jobs.add(run, assignment, preparation.describe(run))
+    jobs.write()
+    return Planned(folder, assignments, unfinished)
+
+
+def _discard_failures(assignments: Sequence[Assignment]) -> None:
+    """Delete the records of runs that failed, so that they are carried out again, unless a process works on them."""
+    for assignment in assignments:
+        record = assignment.folder.read_record()
+        if record is not None and record.status == "failed":
+            with contextlib.suppress(RunBusyError), assignment.folder.lock(0):
+                assignment.folder.discard("run.json")
 
 
 def _without_exits(
@@ -147,11 +213,6 @@ def _discard_outdated_ensembles(
     for run in runs:
         if any(member.key in retrained for member in run.members):
             folder.run(run.key).discard("run.json")
-
-
-def _has_work(assignment: Assignment) -> bool:
-    is_done = assignment.is_done_by(assignment.folder.read_record())
-    return not is_done or bool(assignment.missing_distances()) or assignment.lacks_exports()
 
 
 def _launcher(machine: Machine, processes: int) -> Launcher:

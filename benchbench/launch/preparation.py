@@ -35,6 +35,7 @@ from benchbench.engine.preparation.statistics import (
 from benchbench.errors import DataError
 from benchbench.launch import Observer
 from benchbench.launch.dataset_remarks import dataset_remarks
+from benchbench.launch.job_file import PreparedPlan
 from benchbench.launch.machine import Machine, threads_per_run
 from benchbench.plan.run import Chosen, Run
 from benchbench.registry.registry import Registry
@@ -146,6 +147,20 @@ class Preparation:
             save_predictions=self._machine.save_predictions,
             members=tuple(self.assign(member, folder) for member in run.members),
             siblings=self._siblings(run, folder),
+        )
+
+    def describe(self, run: Run) -> PreparedPlan:
+        """Return the prepared data of a run, for the job file."""
+        opened = self._opened[_dataset_key(run.dataset)]
+        prepared = self._prepared[_preparation_key(run)]
+        plugin = run.dataset.layout or run.dataset.name
+        return PreparedPlan(
+            entry_point=self._registry.datasets[plugin].origin.entry_point,
+            recipe=prepared.preparation.recipe,
+            digests=opened.digests,
+            folders={name: case.folder for name, case in prepared.cases.items()},
+            cases={case.id: case for case in opened.cases},
+            splits={fold.number: fold.digest for fold in prepared.folds},
         )
 
     def _siblings(self, run: Run, folder: ResultsFolder) -> dict[int, Sibling]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
 from benchbench.launch.machine import Slot
-from benchbench.launch.run_queue import RunQueue
+from benchbench.launch.run_queue import Queue, RunQueue
 from benchbench.launch.worker_process import WorkerProcess, start_worker
 from benchbench.results.record import Record
 from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
@@ -46,11 +46,17 @@ class ProcessLauncher:
         An exception raised here or by the listener, KeyboardInterrupt included, stops the workers and is raised
         again.
         """
-        run_queue = RunQueue(assignments)
+        self.serve(RunQueue(assignments), listener, slots=len(assignments))
+
+    def serve(self, run_queue: Queue, listener: Listener, *, slots: int | None = None) -> None:
+        """Carry out the runs of a queue, each in its own process, in at most so many slots at the same time.
+
+        An exception stops the workers and is raised again, as above.
+        """
         events: _Events = queue.SimpleQueue()
         stopping = threading.Event()
         threads = []
-        for devices in self.slots[: len(assignments)]:
+        for devices in self.slots[:slots]:
             arguments = (devices, run_queue, events, stopping)
             threads.append(threading.Thread(target=self._serve_slot, args=arguments, daemon=True))
         for thread in threads:
@@ -64,7 +70,7 @@ class ProcessLauncher:
             for thread in threads:
                 thread.join(_STOP_SECONDS)
 
-    def _serve_slot(self, devices: Slot, run_queue: RunQueue, events: _Events, stopping: threading.Event) -> None:
+    def _serve_slot(self, devices: Slot, run_queue: Queue, events: _Events, stopping: threading.Event) -> None:
         """Carry out queued runs on these devices until the queue is empty."""
         runs_per_device = max(self._count_slots(device) for device in devices)
         try:
@@ -158,6 +164,9 @@ def _read_end(assignment: Assignment, code: int, reason: str) -> Record | Except
     record = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
     try:
         with assignment.folder.lock(timeout_seconds=1):
+            written = assignment.folder.read_record()
+            if written is not None:  # by another process that has taken over
+                return written
             assignment.folder.write_record(record)
     except BenchbenchError as error:
         return error

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 from benchbench.plan.run import RunKey
 from benchbench.run.assignment import Assignment
+
+
+class Queue(Protocol):
+    """Gives assignments to several threads."""
+
+    def take(self) -> Assignment | None:
+        """Return the next assignment that can start, after waiting for one; None when there is none any more."""
+
+    def finish(self, assignment: Assignment) -> None:
+        """Report that an assignment has ended, successfully or not."""
+
+    def clear(self) -> None:
+        """Give no further assignments."""
 
 
 class RunQueue:

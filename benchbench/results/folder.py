@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.data.atomic import remove_leftovers, without_name, write_atomic
 from benchbench.errors import storage_error
 from benchbench.plan.run import RunKey
@@ -42,7 +43,7 @@ class ResultsFolder:
         lock = FileLock(self.path / ".lock")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            acquire_where_possible(lock)
         except OSError as error:
             raise storage_error(without_name(error, Path(lock.lock_file)), self.path) from error
         try:

@@ -46,6 +46,8 @@ class Record:
     """Commit, versions, machine, device, precision and seeds."""
     seconds: float
     """Wall time of the process that ended the run."""
+    retries: tuple[str, ...] = ()
+    """Why earlier attempts of the run ended, one line each, where a worker has repeated it."""
     parameters: int | None = None
     """Number of parameters of the network, or of all members of an ensemble."""
     parameters_with_statistics: int | None = None

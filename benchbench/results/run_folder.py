@@ -18,6 +18,7 @@
         predictions/         labels of the test cases as NIfTI, on request
         previews/            image, reference and prediction of the best, median and worst case
         worker.log           output of the process of the run
+        .claim-1             the process that carries out the run, or how it ended; .claim-2 and so on for the next
 
 Rehearsals have the same layout under `results/rehearsal/`.
 """
@@ -28,14 +29,16 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.data.atomic import has_leftovers, remove_leftovers, without_name, write_atomic
 from benchbench.errors import BenchbenchError, IntegrityError, StorageError, storage_error
+from benchbench.results.claims import CLAIM_PREFIX, INTERRUPTED, active_claim, is_current, renewing, try_claim
 from benchbench.results.files import json_bytes, parquet_bytes
 from benchbench.results.record import Record, read_record, record_fields
 from benchbench.spec.file_names import inside
@@ -61,27 +64,72 @@ class RunFolder:
     """The files of one run."""
 
     path: Path
+    claim: int = field(default=0, compare=False)
+    """Number of the claim under which this process writes; 0 without a claim."""
 
     @contextlib.contextmanager
     def lock(self, timeout_seconds: float) -> Iterator[None]:
         """Keep other processes off this run; the system frees the lock when the process dies, however it dies.
 
+        Processes of other machines are kept off by their claims, because the lock may be that of one machine only.
+
         Raises:
-            RunBusyError: another process has the lock.
+            RunBusyError: another process has the lock or a claim.
             StorageError: the folder cannot be written.
         """
         lock = FileLock(self.path / _LOCK_NAME, timeout=timeout_seconds)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            acquire_where_possible(lock)
         except Timeout as error:
             raise RunBusyError(f"{self.path}: another process is at this run; wait for it or stop it") from error
         except OSError as error:
             raise storage_error(without_name(error, Path(lock.lock_file)), self.path) from error
         try:
+            self._check_claims()
             yield
         finally:
             lock.release()
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[RunFolder]:
+        """Yield this folder with a claim, which is renewed until the block ends; a claim that it has is used.
+
+        Raises:
+            RunBusyError: another process has a claim.
+            StorageError: the folder cannot be written.
+        """
+        if self.claim:
+            self._check_claims()
+            yield self
+            return
+        try:
+            claim = try_claim(self.path)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        if claim is None:
+            raise RunBusyError(f"{self.path}: another process has just claimed this run; wait for it or stop it")
+        outcome = INTERRUPTED
+        try:
+            with renewing(claim.renew):
+                yield replace(self, claim=claim.number)
+            outcome = "ended"
+        finally:
+            with contextlib.suppress(OSError):  # the claim then expires
+                claim.release(outcome)
+
+    def _check_claims(self) -> None:
+        """Refuse to work on a run that a process of another machine carries out.
+
+        Raises:
+            RunBusyError: another process has a claim.
+        """
+        other = active_claim(self.path, but=self.claim)
+        if other is not None and other.holder is not None:
+            raise RunBusyError(
+                f"{self.path}: process {other.holder.process} of {other.holder.host} is at this run; wait for it"
+                " or stop it"
+            )
 
     def clear(self, *, keep_resume: bool) -> None:
         """Remove everything but the lock, the log and, if asked, the state to resume from."""
@@ -89,7 +137,7 @@ class RunFolder:
         if keep_resume:
             remaining.add(RESUME_NAME)
         for entry in self.path.iterdir():
-            if entry.name in remaining:
+            if entry.name in remaining or entry.name.startswith(CLAIM_PREFIX):
                 continue
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -97,6 +145,16 @@ class RunFolder:
                 entry.unlink()
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a file of the run.
+
+        Raises:
+            RunBusyError: another process has taken over, because the claim of this one expired.
+            StorageError: the file cannot be written.
+        """
+        if self.claim and not is_current(self.path, self.claim):
+            raise RunBusyError(
+                f"{self.path}: another process has taken over this run, because this one did not renew its claim"
+            )
         write_atomic(inside(self.path, name), content)
 
     def discard(self, name: str) -> None:
@@ -230,7 +288,8 @@ class RunFolder:
         other.clear(keep_resume=False)
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
-            if path.is_file() and name not in {_RECORD_NAME, _LOCK_NAME, RESUME_NAME}:
+            is_claim = name.startswith(CLAIM_PREFIX)
+            if path.is_file() and not is_claim and name not in {_RECORD_NAME, _LOCK_NAME, RESUME_NAME}:
                 other.write(name, path.read_bytes())
 
     def _refuse_links(self) -> None:

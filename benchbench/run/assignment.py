@@ -68,6 +68,8 @@ class Assignment:
     members: tuple[Assignment, ...] = ()
     """The members of an ensemble: the runs whose weights predict together."""
 
+    retries: tuple[str, ...] = ()
+    """Why earlier attempts of the run ended, one line each."""
     siblings: Mapping[int, Sibling] = field(default_factory=dict)
     """Fold -> run whose inner validation chooses thresholds together with that of this run; empty where a fold
     chooses alone."""
@@ -141,6 +143,11 @@ class Assignment:
         names = {f"{slug(prepared.case.id)}.nii.gz" for prepared in self.test}
         return self.save_predictions and not names <= self.folder.names_in("predictions")
 
+    def has_work(self) -> bool:
+        """Return True for a run that is not done, or lacks distances or exports that are asked for now."""
+        is_done = self.is_done_by(self.folder.read_record())
+        return not is_done or bool(self.missing_distances()) or self.lacks_exports()
+
     def record(self, **fields: Any) -> Record:
         """Return a record of this run with the given results."""
         return Record(
@@ -149,6 +156,7 @@ class Assignment:
             data_digest=self.data_digest,
             split_digest=self.split_digest,
             resolved=self.resolved,
+            retries=self.retries,
             **fields,
         )
 

@@ -25,25 +25,30 @@ def execute(assignment: Assignment, report: ProgressListener) -> Record:
         RunBusyError: another process is carrying out this run.
         StorageError: the record cannot be written.
     """
+    with assignment.folder.lock(LOCK_SECONDS), assignment.folder.claimed() as folder:
+        return _execute(replace(assignment, folder=folder), report)
+
+
+def _execute(assignment: Assignment, report: ProgressListener) -> Record:
+    """Do the same in the folder of a run that no other process touches."""
     start = time.monotonic()
-    with assignment.folder.lock(LOCK_SECONDS):
-        earlier = assignment.folder.read_record()
-        if earlier is not None and assignment.is_done_by(earlier):
-            record = add_missing_distances(assignment, earlier)
-            export_masks(assignment, record)
-            return record
-        trained = None
-        if assignment.siblings and earlier is not None and assignment.is_trained_by(earlier):
-            trained = without_scores(earlier)
-            assignment.folder.write_record(trained)
-        else:
-            assignment.folder.discard("run.json")
-        record = _carry_out(assignment, report, trained)
-        record = replace(record, seconds=time.monotonic() - start)
-        assignment.folder.write_record(record)
+    earlier = assignment.folder.read_record()
+    if earlier is not None and assignment.is_done_by(earlier):
+        record = add_missing_distances(assignment, earlier)
         export_masks(assignment, record)
-        if record.status != "failed":  # a run that failed for lack of memory or disk space resumes from its state
-            assignment.folder.discard("resume.pt")
+        return record
+    trained = None
+    if assignment.siblings and earlier is not None and assignment.is_trained_by(earlier):
+        trained = without_scores(earlier)
+        assignment.folder.write_record(trained)
+    else:
+        assignment.folder.discard("run.json")
+    record = _carry_out(assignment, report, trained)
+    record = replace(record, seconds=time.monotonic() - start)
+    assignment.folder.write_record(record)
+    export_masks(assignment, record)
+    if record.status != "failed":  # a run that failed for lack of memory or disk space resumes from its state
+        assignment.folder.discard("resume.pt")
     return record
 
 

@@ -70,7 +70,7 @@ class CasePreparation:
 
     def is_stored(self, case: CaseRef) -> bool:
         """Return True if the cache has a folder for the case."""
-        return self._folder(case).exists()
+        return self.folder_of(case).exists()
 
     def prepare(self, case: CaseRef) -> PreparedCase:
         """Return a case, prepared now or found in the cache; one of which a file lacks bytes is prepared again.
@@ -89,7 +89,7 @@ class CasePreparation:
         return self._prepare(case, check_content=True)
 
     def _prepare(self, case: CaseRef, *, check_content: bool) -> PreparedCase:
-        folder = self._folder(case)
+        folder = self.folder_of(case)
         damage = ""
         if folder.exists():
             prepared = PreparedCase(case, folder)
@@ -114,7 +114,8 @@ class CasePreparation:
             raise DataError(*(f"{case.id}: {problem}" for problem in error.problems)) from error
         return PreparedCase(case, folder)
 
-    def _folder(self, case: CaseRef) -> Path:
+    def folder_of(self, case: CaseRef) -> Path:
+        """Return the folder of a case in the cache."""
         # cases can share their files, for example all volumes of one 4-D file
         place = [case.id, self.digests[case.id]]
         recipe = [PREPARATION, self.recipe, preparation_settings(self.protocol)]

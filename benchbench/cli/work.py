@@ -1,0 +1,163 @@
+"""`benchbench work`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchbench.cli.options import cache_option, data_root_option, device_option, size_limit_option
+
+if TYPE_CHECKING:
+    from benchbench.launch import RunEvent
+    from benchbench.launch.job_assignments import Shard
+    from benchbench.plan.run import RunKey
+    from benchbench.results.folder import ResultsFolder
+
+_POLL_SECONDS = 5.0
+
+
+def _parse_shard(_context: click.Context, _option: click.Parameter, value: str) -> Shard:
+    from benchbench.launch.job_assignments import Shard  # noqa: PLC0415 after --help has answered
+
+    number, slash, count = value.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()) or int(number) >= int(count):
+        raise click.BadParameter(f"found {value!r}, expected I/N with I from 0 to N - 1, such as 0/3")
+    return Shard(int(number), int(count))
+
+
+@click.command("work")
+@click.argument("results", type=click.Path(path_type=Path))
+@data_root_option
+@cache_option
+@size_limit_option
+@device_option
+@click.option("--until-empty", is_flag=True, help="End when every run has ended; default: wait for further plans.")
+@click.option(
+    "--shard",
+    default="0/1",
+    callback=_parse_shard,
+    metavar="I/N",
+    help="Part of the runs, counted from 0, for machines without a common folder.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=0), help="Runs at the same time; default: --per-device per device."
+)
+@click.option(
+    "--per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Runs that share each device."
+)
+@click.option(
+    "--scratch", type=click.Path(path_type=Path), help="Copy prepared cases to this folder of a local disk."
+)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="End after others have carried out all that is left for so long; default: until they are done.",
+)
+@click.option("--most-runs", type=click.IntRange(min=1), help="End after so many runs.")
+def work_command(
+    results: Path,
+    *,
+    until_empty: bool,
+    shard: Any,
+    data_root: Path | None,
+    cache: Path,
+    device: str,
+    jobs: int | None,
+    per_device: int,
+    scratch: Path | None,
+    wait_seconds: float | None,
+    most_runs: int | None,
+) -> int:
+    """Carry out the planned runs in RESULTS, together with any number of such commands on other machines.
+
+    `benchbench plan FILE --write` or `benchbench run FILE` writes the plan. Each run is claimed before it starts,
+    so that no other command carries it out; a run whose machine was lost is continued by another. `benchbench
+    report` writes tables and page.
+    """
+    from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415 after --help has answered
+    from benchbench.errors import UsageError  # noqa: PLC0415
+    from benchbench.launch.job_data import Roots  # noqa: PLC0415
+    from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415
+    from benchbench.launch.machine import Machine  # noqa: PLC0415
+    from benchbench.launch.work import unfinished, work  # noqa: PLC0415
+    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
+    from benchbench.words import are  # noqa: PLC0415
+
+    _stop_at_warning()
+    devices = resolve_devices(device)
+    machine = Machine(
+        results=results,
+        cache=cache,
+        data_root=data_root,
+        devices=devices * per_device,
+        jobs=jobs,
+    )
+    roots = Roots(cache=cache, data_root=data_root, scratch=scratch)
+    while True:
+        folders = [folder for folder in benchmark_folders(results) if (folder.path / JOB_FILE_NAME).exists()]
+        if not folders and until_empty:
+            raise UsageError(
+                f"{results}: no {JOB_FILE_NAME} here or in its folders; `benchbench plan FILE --write` writes it"
+            )
+        before = _job_file_states(folders)
+        left, total = 0, 0
+        for folder in folders:
+            assignments = work(
+                folder,
+                machine,
+                _print_event,
+                roots=roots,
+                shard=shard,
+                wait_seconds=wait_seconds,
+                most_runs=most_runs,
+            )
+            left += len(unfinished(assignments))
+            total += len(assignments)
+        if until_empty or most_runs is not None:
+            break
+        while _job_file_states(benchmark_folders(results)) == before:
+            time.sleep(_POLL_SECONDS)
+    click.echo(f"{total - left} of {are(total, 'run')} done; `benchbench report {results}` writes tables and page")
+    return 1 if left else 0
+
+
+def _stop_at_warning() -> None:
+    """Treat the signal that SLURM sends before a time limit as the one that asks to end."""
+    if hasattr(signal, "SIGUSR1"):
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            signal.signal(signal.SIGUSR1, handler)
+
+
+def _job_file_states(folders: list[ResultsFolder]) -> dict[Path, int]:
+    from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415 as above
+
+    states: dict[Path, int] = {}
+    for folder in folders:
+        path = folder.path / JOB_FILE_NAME
+        if path.exists():
+            states[path] = os.stat(path).st_mtime_ns  # noqa: PTH116 one call
+    return states
+
+
+def _print_event(key: RunKey, event: RunEvent) -> None:
+    from benchbench.results.record import Record  # noqa: PLC0415 as above
+
+    if isinstance(event, Record):
+        text = f"{key}: {event.status}"
+        if event.reason:
+            text += f": {event.reason}"
+        click.echo(f"{text} ({event.seconds:.1f} s)")
+    elif isinstance(event, Exception):
+        click.echo(f"{key}: {event}", err=True)
+    elif event.remark:
+        click.echo(f"{key}: {event.remark}")
+    elif event.note:
+        click.echo(f"{key}: epoch {event.epochs:.0f} of {event.total}: {event.note}")

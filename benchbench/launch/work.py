@@ -1,0 +1,74 @@
+"""Carries out the runs of a job file on this machine, together with processes of other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from benchbench.data.cache import using
+from benchbench.launch import Listener
+from benchbench.launch.job_assignments import Shard, open_jobs
+from benchbench.launch.job_data import Roots
+from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
+from benchbench.launch.process import ProcessLauncher
+from benchbench.launch.work_queue import WorkQueue
+from benchbench.results.claims import renewing
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.run_folder import RunBusyError
+from benchbench.run.assignment import Assignment
+from benchbench.run.execute import execute
+
+
+def work(
+    folder: ResultsFolder,
+    machine: Machine,
+    listener: Listener,
+    *,
+    roots: Roots,
+    shard: Shard,
+    wait_seconds: float | None = None,
+    most_runs: int | None = None,
+) -> list[Assignment]:
+    """Carry out the runs of a shard that no other process claims, until none is left; return those of the shard.
+
+    Raises:
+        UsageError: a run has more processes than there are devices.
+        IntegrityError: the job file is missing, damaged or of another version.
+        IncompatibleError: a plugin or a dataset is not that of the plan.
+        DataError: a case cannot be prepared.
+    """
+    with using(roots.cache):
+        assignments = open_jobs(folder, roots, shard=shard, device=machine.devices[0])
+        processes = max((assignment.protocol.world_size for assignment in assignments), default=1)
+        check_processes(machine, processes)
+        queue = WorkQueue(assignments, listener, wait_seconds=wait_seconds, most_runs=most_runs)
+        with renewing(queue.renew):
+            serve(queue, machine, listener, processes=processes)
+    return assignments
+
+
+def serve(queue: WorkQueue, machine: Machine, listener: Listener, *, processes: int) -> None:
+    """Carry out the runs of a queue as the options of the machine say."""
+    threads = threads_per_run(machine, processes)
+    if machine.jobs == 0:
+        _serve_inline(queue, listener, threads=threads)
+        return
+    launcher = ProcessLauncher(slots=device_slots(machine, processes), threads=threads)
+    launcher.serve(queue, listener)
+
+
+def _serve_inline(queue: WorkQueue, listener: Listener, *, threads: int) -> None:
+    while (claimed := queue.take()) is not None:
+        assignment = replace(claimed, threads=threads)
+        try:
+            listener(assignment.key, execute(assignment, partial(listener, assignment.key)))
+        except RunBusyError as error:
+            listener(assignment.key, error)
+        finally:
+            queue.finish(assignment)
+
+
+def unfinished(assignments: Sequence[Assignment]) -> list[Assignment]:
+    """Return the runs that are not done."""
+    return [assignment for assignment in assignments if assignment.has_work()]

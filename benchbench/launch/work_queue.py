@@ -1,0 +1,207 @@
+"""The runs that one of several workers takes: it claims each before it starts, so that no other carries it out."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchbench.errors import storage_error
+from benchbench.launch import Listener
+from benchbench.launch.attempts import UNUSED, Attempts, outcome_of, read_attempts
+from benchbench.plan.run import RunKey
+from benchbench.results.claims import Claim, active_claim, last_claim, try_claim
+from benchbench.results.record import Record
+from benchbench.results.run_folder import RunBusyError
+from benchbench.run.assignment import Assignment
+
+MOST_LOSSES = 5
+"""Number of times that a run is repeated because its worker was lost."""
+POLL_SECONDS = 2.0
+
+
+class WorkQueue:
+    """Gives the assignments that this process could claim, in their order.
+
+    An ensemble follows when all its members have ended, a run after an earlier one with the same digest, and a run
+    that waits for the other folds of its row when they are trained. A run that ran out of memory is given once
+    more when no other run of this process is active, and none is given until it has ended.
+    """
+
+    def __init__(
+        self,
+        assignments: Sequence[Assignment],
+        listener: Listener,
+        *,
+        wait_seconds: float | None = None,
+        most_runs: int | None = None,
+        most_losses: int = MOST_LOSSES,
+    ) -> None:
+        """Take the assignments from which runs are claimed.
+
+        `listener` gets the runs that end here without being carried out. `take` gives up after `wait_seconds` in
+        which other processes carried out all that is left, and after `most_runs`. A run whose worker was lost more
+        than `most_losses` times has failed.
+        """
+        self._open = {assignment.key: assignment for assignment in assignments}
+        self._by_digest: dict[str, list[RunKey]] = {}
+        for assignment in assignments:
+            self._by_digest.setdefault(assignment.digest, []).append(assignment.key)
+        self._listener = listener
+        self._wait_seconds = wait_seconds
+        self._remaining = most_runs
+        self._most_losses = most_losses
+        self._active: dict[RunKey, Claim] = {}
+        self._alone: RunKey | None = None
+        self._tried: set[RunKey] = set()
+        """Runs that nothing but this process could complete, and that it has tried to complete."""
+        self._is_stopping = False
+        self._changed = threading.Condition()
+
+    def take(self) -> Assignment | None:
+        """Return a run that this process has claimed; None when all have ended or others carry them out for long."""
+        waiting_since = time.monotonic()
+        with self._changed:
+            while not self._is_stopping:
+                if self._remaining == 0:
+                    return None
+                claimed = self._claim_next()
+                if claimed is not None:
+                    return claimed
+                if not self._open:
+                    return None
+                if self._active:
+                    waiting_since = time.monotonic()
+                elif self._wait_seconds is not None and time.monotonic() - waiting_since >= self._wait_seconds:
+                    return None
+                self._changed.wait(POLL_SECONDS)
+        return None
+
+    def finish(self, assignment: Assignment) -> None:
+        """Release the claim of a run with its outcome."""
+        outcome = outcome_of(self._read_end(assignment))
+        with self._changed:
+            claim = self._active.pop(assignment.key)
+            if self._alone == assignment.key:
+                self._alone = None
+        with contextlib.suppress(OSError):  # the claim then expires
+            claim.release(outcome)
+        with self._changed:
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Give no further runs."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+
+    def renew(self) -> None:
+        """Renew the claims of all active runs."""
+        with self._changed:
+            claims = list(self._active.values())
+        for claim in claims:
+            claim.renew()
+
+    def _read_end(self, assignment: Assignment) -> Record | None:
+        record = assignment.folder.read_record()
+        return record if record is not None and record.digest == assignment.digest else None
+
+    def _claim_next(self) -> Assignment | None:
+        """Claim the first run that can start, and forget those that have ended."""
+        if self._alone is not None:
+            return None
+        for key, assignment in list(self._open.items()):
+            if key in self._active or _is_claimed(assignment):
+                continue
+            if self._has_ended(assignment):
+                del self._open[key]
+                continue
+            claimed = None
+            if not self._is_blocked(assignment):
+                claimed = self._claim(assignment)
+            if claimed is not None:
+                return claimed
+        return None
+
+    def _has_ended(self, assignment: Assignment) -> bool:
+        record = self._read_end(assignment)
+        if record is None:
+            return False
+        if not assignment.has_work() or assignment.key in self._tried:
+            return True
+        if record.status == "failed":
+            return not read_attempts(assignment.folder).is_out_of_memory
+        if record.status == "waiting":
+            # a fold that ended without being trained never comes
+            awaited = assignment.awaited_folds()
+            siblings = [assignment.key._replace(fold=fold) for fold in awaited]
+            return bool(awaited) and not any(key in self._open for key in siblings)
+        return False
+
+    def _is_blocked(self, assignment: Assignment) -> bool:
+        """Return True for a run that needs the files of another run which has not ended."""
+        if any(member.key in self._open for member in assignment.members):
+            return True
+        equal = self._by_digest[assignment.digest]
+        for key in equal[: equal.index(assignment.key)]:
+            if key in self._open and not _is_trained(self._open[key]):
+                return True
+        return _is_trained(assignment) and bool(assignment.awaited_folds())
+
+    def _claim(self, assignment: Assignment) -> Assignment | None:
+        """Return the run with a claim; None where another process was faster, or where nothing is left to do."""
+        if read_attempts(assignment.folder).is_out_of_memory and self._active:
+            return None
+        try:
+            claim = try_claim(assignment.folder.path)
+        except OSError as error:
+            del self._open[assignment.key]
+            self._listener(assignment.key, storage_error(error, assignment.folder.path))
+            return None
+        if claim is None:
+            return None
+        folder = replace(assignment.folder, claim=claim.number)
+        attempts = read_attempts(folder, before=claim.number)
+        claimed = replace(assignment, folder=folder, retries=attempts.lines)
+        if self._has_ended(assignment):  # at another process, before it released its claim
+            claim.release(UNUSED)
+            return None
+        if attempts.losses > self._most_losses:
+            self._give_up(claimed, claim, attempts)
+            return None
+        return self._start(claimed, claim, attempts)
+
+    def _start(self, assignment: Assignment, claim: Claim, attempts: Attempts) -> Assignment:
+        self._active[assignment.key] = claim
+        if attempts.is_out_of_memory:
+            self._alone = assignment.key
+        record = self._read_end(assignment)
+        is_complete = record is not None and assignment.is_done_by(record)
+        if is_complete or _is_trained(assignment):
+            self._tried.add(assignment.key)
+        if self._remaining is not None:
+            self._remaining -= 1
+        return assignment
+
+    def _give_up(self, assignment: Assignment, claim: Claim, attempts: Attempts) -> None:
+        """Record that a run failed because its workers were lost."""
+        reason = f"its worker was lost {attempts.losses} times: see worker.log and the log of the machine"
+        record = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
+        with contextlib.suppress(RunBusyError):
+            assignment.folder.write_record(record)
+        claim.release(record.status)
+        del self._open[assignment.key]
+        self._listener(assignment.key, record)
+
+
+def _is_claimed(assignment: Assignment) -> bool:
+    """Return True if another process carries out a run; a claim that nobody renews any more does not count."""
+    last = last_claim(assignment.folder.path)
+    return last is not None and last.holder is not None and active_claim(assignment.folder.path) is not None
+
+
+def _is_trained(assignment: Assignment) -> bool:
+    """Return True for a run that is trained and chooses thresholds together with other folds."""
+    return bool(assignment.siblings) and assignment.is_trained_by(assignment.folder.read_record())

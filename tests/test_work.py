@@ -1,0 +1,145 @@
+"""`benchbench work`: runs of a job file, carried out by several processes with folders of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import benchbench
+from toy_benchmark import Finished
+
+from benchbench.launch.job_assignments import _connected
+from benchbench.launch.job_file import read_job_file, runs_of
+from benchbench.results.folder import ResultsFolder
+
+pytestmark = pytest.mark.usefixtures("without_figures")
+
+
+def comparable(folder: Path) -> dict[str, bytes]:
+    """Return the tables and the files of runs that measure no time."""
+    files: dict[str, bytes] = {}
+    for path in folder.rglob("*"):
+        is_table = path.suffix in {".parquet", ".safetensors", ".md", ".csv", ".tex"}
+        if is_table and "cost" not in path.name and path.name != "history.csv" and "costs" not in path.name:
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return files
+
+
+def plan(pair: Finished, root: Path, name: str) -> ResultsFolder:
+    """Plan the benchmark of `finished_pair` in a folder without runs, with a cache of its own."""
+    words = ["plan", pair.file, "--write", "--data-root", pair.data, "--results", root / name]
+    words += ["--set", "protocol.epochs=1", "--set", "models.plain_too.width=3", "--cache", root / f"cache-{name}"]
+    done = benchbench(*words, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return ResultsFolder(root / name / "squares")
+
+
+def work(pair: Finished, root: Path, folder: ResultsFolder, *words: object) -> str:
+    options = ["--until-empty", "--jobs", 0, "--data-root", pair.data, "--device", "cpu"]
+    done = benchbench("work", folder.path, *options, *words, cwd=root)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def test_a_worker_with_another_cache_gives_the_bytes_of_a_run(finished_pair: Finished, tmp_path: Path) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    text = work(finished_pair, tmp_path, folder, "--cache", tmp_path / "other")
+    assert "6 of 6 runs are done" in text
+    assert benchbench("report", folder.path, cwd=tmp_path).returncode == 0
+    expected = comparable(finished_pair.folder.path)
+    assert comparable(folder.path) == expected
+    assert len(expected) > 20
+
+
+@pytest.mark.slow
+def test_shards_and_merge_give_the_bytes_of_a_run(finished_pair: Finished, tmp_path: Path) -> None:
+    folders = [plan(finished_pair, tmp_path, f"laptop{number}") for number in range(2)]
+    files = [(folder.path / "jobs.json").read_bytes() for folder in folders]
+    assert files[0] == files[1]
+    assert str(tmp_path).encode() not in files[0]
+    for number, folder in enumerate(folders):
+        text = work(
+            finished_pair, tmp_path, folder, "--shard", f"{number}/2", "--scratch", tmp_path / f"s{number}"
+        )
+        assert "3 of 3 runs are done" in text
+    merged = tmp_path / "merged"
+    done = benchbench("merge", *[folder.path for folder in folders], "--into", merged, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert comparable(merged) == comparable(finished_pair.folder.path)
+
+
+def test_a_worker_carries_out_only_as_many_runs_as_it_is_asked_for(
+    finished_pair: Finished, tmp_path: Path
+) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    words = ["work", folder.path, "--most-runs", 1, "--jobs", 0, "--cache", tmp_path / "cache-planned"]
+    assert benchbench(*words, cwd=tmp_path).returncode == 1
+    table = benchbench("status", folder.path, cwd=tmp_path).stdout
+    assert "6 runs: 5 to do, 1 done" in table
+    waiting = folder.path / "runs/squares/plain/default/fold1_seed0"
+    waiting.mkdir(parents=True, exist_ok=True)
+    holder = {"owner": "x", "host": "node7", "process": 5, "started": "1", "system": "other"}
+    (waiting / ".claim-1").write_text(json.dumps(holder))
+    table = benchbench("status", folder.path, cwd=tmp_path).stdout
+    assert "node7, process 5" in table
+    assert "1 running" in table
+
+
+def test_a_model_with_another_source_is_refused_with_both_digests(
+    finished_pair: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    planned = read_job_file(folder).jobs[0].model.source_digest[:12]
+    monkeypatch.setattr("benchbench.launch.job_assignments.source_digest", lambda *_, **__: "f" * 64)
+    done = benchbench("work", folder.path, "--until-empty", "--jobs", 0, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"source {'f' * 12} is installed here, but the plan was made with {planned}" in done.stderr
+
+
+def test_a_dataset_with_other_bytes_is_refused_with_both_digests(finished_pair: Finished, tmp_path: Path) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    data = tmp_path / "data"
+    shutil.copytree(finished_pair.data, data)
+    first = data / "squares" / "patient00-a.npz"
+    first.write_bytes(first.read_bytes() + b"x")
+    planned = next(case.digest for case in read_job_file(folder).data[0].cases if case.id == "patient00-a")
+    words = ["work", folder.path, "--until-empty", "--jobs", 0, "--cache", tmp_path / "new", "--data-root", data]
+    done = benchbench(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "squares: patient00-a: files " in done.stderr
+    assert f"but {planned[:12]} in the plan" in done.stderr
+
+
+def test_an_edited_job_file_is_refused(finished_pair: Finished, tmp_path: Path) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    path = folder.path / "jobs.json"
+    path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 2'))
+    done = benchbench("work", folder.path, "--until-empty", "--jobs", 0, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "the file was edited: plan again" in done.stderr
+
+
+def test_runs_that_need_each_other_are_in_one_shard(finished_pair: Finished, tmp_path: Path) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    runs = runs_of(read_job_file(folder), folder)
+    groups = _connected(runs)
+    by_fold: dict[int, set[int]] = {}
+    for run, group in zip(runs, groups, strict=True):
+        by_fold.setdefault(run.fold, set()).add(group)
+    assert [len(names) for names in by_fold.values()] == [1, 1]
+    assert len(set(groups)) == 2
+
+
+@pytest.mark.parametrize("shard", ["2/2", "x/2", "1", "-1/2"])
+def test_a_shard_that_does_not_exist_is_refused(tmp_path: Path, shard: str) -> None:
+    done = benchbench("work", tmp_path, "--shard", shard, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected I/N with I from 0 to N - 1" in done.stderr
+
+
+def test_a_folder_without_a_plan_is_refused(tmp_path: Path) -> None:
+    done = benchbench("work", tmp_path, "--until-empty", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no jobs.json here or in its folders" in done.stderr
