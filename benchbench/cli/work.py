@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchbench.launch.job_assignments import Shard
     from benchbench.plan.run import RunKey
     from benchbench.results.folder import ResultsFolder
+    from benchbench.run.assignment import Assignment
 
 _POLL_SECONDS = 5.0
 
@@ -86,9 +87,8 @@ def work_command(
     from benchbench.launch.job_data import Roots  # noqa: PLC0415
     from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415
     from benchbench.launch.machine import Machine  # noqa: PLC0415
-    from benchbench.launch.work import unfinished, work  # noqa: PLC0415
+    from benchbench.launch.work import work  # noqa: PLC0415
     from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
-    from benchbench.words import are  # noqa: PLC0415
 
     _stop_at_warning()
     devices = resolve_devices(device)
@@ -107,9 +107,9 @@ def work_command(
                 f"{results}: no {JOB_FILE_NAME} here or in its folders; `benchbench plan FILE --write` writes it"
             )
         before = _job_file_states(folders)
-        left, total = 0, 0
+        assignments: list[Assignment] = []
         for folder in folders:
-            assignments = work(
+            assignments += work(
                 folder,
                 machine,
                 _print_event,
@@ -118,12 +118,20 @@ def work_command(
                 wait_seconds=wait_seconds,
                 most_runs=most_runs,
             )
-            left += len(unfinished(assignments))
-            total += len(assignments)
         if until_empty or most_runs is not None:
             break
         while _job_file_states(benchmark_folders(results)) == before:
             time.sleep(_POLL_SECONDS)
+    return _print_end(assignments, results)
+
+
+def _print_end(assignments: list[Assignment], results: Path) -> int:
+    """Print how many runs are done, and return the exit code."""
+    from benchbench.launch.work import unfinished  # noqa: PLC0415 as above
+    from benchbench.words import are  # noqa: PLC0415 as above
+
+    left = len(unfinished(assignments))
+    total = len(assignments)
     click.echo(f"{total - left} of {are(total, 'run')} done; `benchbench report {results}` writes tables and page")
     return 1 if left else 0
 

@@ -1,4 +1,4 @@
-"""The prepared cases of a job file on this machine: found in the cache, copied to a local disk, or prepared here."""
+"""The prepared cases of a job file on this machine: from the cache, from a local disk, or prepared here."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ def check_source(name: str, present: str, planned: str) -> None:
 
 def _describe_change(dataset: str, case: CaseOfJob, digest: str) -> str:
     return (
-        f"{dataset}: {case.id}: files {digest[:12]} here, but {case.digest[:12]} in the plan; copy the dataset again"
-        " or plan again"
+        f"{dataset}: {case.id}: files {digest[:12]} here, but {case.digest[:12]} in the plan; copy the dataset"
+        " again or plan again"
     )
 
 

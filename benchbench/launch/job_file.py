@@ -1,8 +1,8 @@
 """The job file of a results folder, `jobs.json`: everything that a process of any machine needs for the runs.
 
 Paths are relative to named roots, which are different folders on different machines: "results:" is the folder of
-the file, "cache:" that of prepared cases, and datasets are below the data root by their names. What is equal in many
-runs is listed once.
+the file, "cache:" that of prepared cases, and datasets are below the data root by their names. What is equal in
+many runs is listed once.
 """
 
 from __future__ import annotations

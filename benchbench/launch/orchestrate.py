@@ -134,7 +134,7 @@ def _plan(
 
 
 def _discard_failures(assignments: Sequence[Assignment]) -> None:
-    """Delete the records of runs that failed, so that they are carried out again, unless a process works on them."""
+    """Delete the records of runs that failed, to carry them out again, unless a process works on them."""
     for assignment in assignments:
         record = assignment.folder.read_record()
         if record is not None and record.status == "failed":

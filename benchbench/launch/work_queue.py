@@ -61,7 +61,7 @@ class WorkQueue:
         self._changed = threading.Condition()
 
     def take(self) -> Assignment | None:
-        """Return a run that this process has claimed; None when all have ended or others carry them out for long."""
+        """Return a run that this process has claimed; None when all have ended or others carry them out."""
         waiting_since = time.monotonic()
         with self._changed:
             while not self._is_stopping:

@@ -1,13 +1,13 @@
 """Claims: which process of which machine carries out a run of a results folder that several machines share.
 
-The claims of a run are files `.claim-1`, `.claim-2` and so on in its folder. The last one counts: its owner carries
-out the run until it releases the claim, or until the claim expires because its owner no longer renews it. A process
-that takes over creates the next file; none is removed while the run has a folder, so that a process that was paused
-and continues finds that its claim is no longer the last one.
+The claims of a run are files `.claim-1`, `.claim-2` and so on in its folder. The last one counts: its owner
+carries out the run until it releases the claim, or until the claim expires because its owner no longer renews
+it. A process that takes over creates the next file; none is removed while the run has a folder, so that a
+process that was paused and continues finds that its claim is no longer the last one.
 
-A claim is created by link(2), which fails where the name exists, also over NFS; flock(2) is local or absent on many
-network file systems. Ages are computed from the times that the file system gives to files, because the clocks of
-machines differ. The name of the machine is in the file only as long as the claim is active.
+A claim is created by link(2), which fails where the name exists, also over NFS; flock(2) is local or absent on
+many network file systems. Ages are computed from the times that the file system gives to files, because the
+clocks of machines differ. The name of the machine is in the file only as long as the claim is active.
 """
 
 from __future__ import annotations
