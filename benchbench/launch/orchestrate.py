@@ -89,6 +89,7 @@ def write_plan(
     with using(machine.cache):
         preparation = Preparation(benchmark, registry, machine, observer)
         planned = _plan(benchmark, runs, selected, preparation, machine)
+        _discard_failures(planned.unfinished)  # to workers, a run that failed has ended
         _without_exits(planned.unfinished, exits or {}, observer)
     return planned
 
@@ -119,7 +120,6 @@ def _plan(
     unfinished = [assignment for assignment in assignments if assignment.has_work()]
     todo = {assignment.key for assignment in unfinished}
     preparation.verify_all([run for run in selected if run.key in todo])
-    _discard_failures(unfinished)
     folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
     jobs = JobFileWriter(
         folder,
