@@ -12,11 +12,12 @@ from torch import nn
 from benchbench import CaseRef
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
+from benchbench.engine.network.regions import activate, activate_in_place
 from benchbench.engine.preparation.frame import whole_frame
 from benchbench.engine.preparation.placement import place
 from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
 from benchbench.spec.inference import Inference
-from benchbench.spec.protocol import Protocol
+from benchbench.spec.protocol import Activation, Protocol
 
 CPU = torch.device("cpu")
 
@@ -263,3 +264,21 @@ def test_every_pass_of_a_case_through_a_network_is_counted(tmp_path: Path, kind:
     predictor = Predictor(models, settings, CPU)
     predictor.probabilities(case)
     assert predictor.passes(case) == sum(model.images for model in models) > 2
+
+
+def test_a_predictor_uses_its_memory_for_one_case_after_another(tmp_path: Path) -> None:
+    (case, settings, _), (other, _, _) = volume(tmp_path / "a"), volume(tmp_path / "b")
+    predictor = Predictor([Ramp()], settings, CPU)
+    first = predictor.probabilities(case)
+    expected = first.clone()
+    assert predictor.probabilities(other).data_ptr() == first.data_ptr()
+    assert torch.equal(predictor.probabilities(case), expected)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_probabilities_written_over_the_logits_have_the_same_bits(activation: Activation) -> None:
+    logits = torch.randn(1, 3, 5, 7, 6, generator=torch.Generator().manual_seed(0))
+    expected = activate(logits.clone(), activation)
+    written = activate_in_place(logits, activation)
+    assert torch.equal(written, expected)
+    assert written.data_ptr() == logits.data_ptr()

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchbench.engine.inference.window import Importance, count_windows, predict_windows, window_spans
+from benchbench.engine.inference.window import (
+    Importance,
+    count_windows,
+    predict_windows,
+    sum_over_flips,
+    window_spans,
+)
+from benchbench.engine.inference.window_buffer import WindowBuffer
 from benchbench.errors import IncompatibleError
 
 
@@ -133,17 +140,48 @@ def test_a_small_volume_is_centred_between_zeros() -> None:
 
 def test_an_axis_may_be_smaller_than_the_patch_and_another_larger() -> None:
     values = volume(2, 40, 7, 16)
-    out = torch.full((1, 40, 7, 16), 9.0)
-    result = predict_windows(doubled, values, patch=(16, 16, 16), out=out)
-    assert result is out
+    result = predict_windows(doubled, values, patch=(16, 16, 16))
+    assert result.shape == (1, 40, 7, 16)
     torch.testing.assert_close(result, exact(values), atol=1e-5, rtol=0)
 
 
-def test_a_given_output_is_overwritten() -> None:
-    values = volume(2, 20, 20, 20)
-    out = torch.full((1, 20, 20, 20), torch.nan)
-    assert predict_windows(doubled, values, patch=(8, 8, 8), out=out) is out
-    torch.testing.assert_close(out, exact(values), atol=1e-5, rtol=0)
+shapes = st.lists(st.tuples(*[st.integers(1, 11)] * 3), min_size=1, max_size=4)
+
+
+@given(shapes=shapes, flips=st.booleans())
+@settings(deadline=None, max_examples=25)
+def test_a_buffer_used_for_cases_of_any_sizes_changes_no_bit(
+    shapes: list[tuple[int, int, int]], *, flips: bool
+) -> None:
+    torch.manual_seed(0)
+    network = nn.Conv3d(2, 3, 3, padding=1)
+    buffer = WindowBuffer()
+    for shape in shapes:
+        values = volume(2, *shape)
+        alone = predict_windows(network, values, patch=(4, 5, 6), flips=flips)
+        assert torch.equal(predict_windows(network, values, patch=(4, 5, 6), flips=flips, buffer=buffer), alone)
+
+
+def test_a_smaller_case_takes_the_memory_of_a_larger_one() -> None:
+    buffer = WindowBuffer()
+    first = predict_windows(doubled, volume(2, 20, 20, 20), patch=(8, 8, 8), buffer=buffer)
+    second = predict_windows(doubled, volume(2, 9, 9, 9), patch=(8, 8, 8), buffer=buffer)
+    assert second.data_ptr() == first.data_ptr()
+    torch.testing.assert_close(second, exact(volume(2, 9, 9, 9)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 6), (1, 2, 4, 5, 3)])
+def test_a_sum_over_flips_has_the_bits_of_one_flip_after_another(shape: tuple[int, ...]) -> None:
+    images = volume(*shape)
+    network = nn.Conv3d(2, 3, 3, padding=1) if len(shape) == 5 else nn.Conv2d(3, 2, 3, padding=1)
+    axes = range(2, len(shape))
+    flips = [flip for count in (1, 2, 3) for flip in itertools.combinations(axes, count)]
+    with torch.inference_mode():
+        expected = network(images.flip(flips[0])).flip(flips[0])
+        for flip in flips[1:]:
+            expected += network(images.flip(flip)).flip(flip)
+        expected += network(images)
+        assert torch.equal(sum_over_flips(network, images), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

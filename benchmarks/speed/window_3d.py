@@ -20,6 +20,7 @@ from race import race, report
 from torch import Tensor
 
 from benchbench.engine.inference.window import predict_windows
+from benchbench.engine.inference.window_buffer import WindowBuffer
 
 CHANNELS, REGIONS, OVERLAP = 4, 3, 0.5
 
@@ -65,10 +66,12 @@ def network(images: Tensor) -> Tensor:
 
 
 def ours(volume: Tensor, patch: tuple[int, ...], *, flips: bool, reuse: bool) -> Contender:
-    out = torch.empty(REGIONS, *volume.shape[1:], device=volume.device) if reuse else None
+    buffer = WindowBuffer() if reuse else None
 
     def run() -> Tensor:
-        return synchronised(predict_windows(network, volume, patch=patch, overlap=OVERLAP, flips=flips, out=out))
+        return synchronised(
+            predict_windows(network, volume, patch=patch, overlap=OVERLAP, flips=flips, buffer=buffer)
+        )
 
     return run
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor, nn
 
-from benchbench.engine.batches.sampling import Slices, ordered_batches, to_float
+from benchbench.engine.batches.sampling import Slices, ordered_batches
 from benchbench.engine.inference.counting import count_voxels
 from benchbench.engine.inference.postprocess import decide
 from benchbench.engine.inference.window import count_windows, predict_windows, sum_over_flips
+from benchbench.engine.inference.window_buffer import WindowBuffer, load_volume
 from benchbench.engine.network.network import autocast, forward
 from benchbench.engine.network.regions import (
     activate,
+    activate_in_place,
     masks_of_probabilities,
     region_masks,
     scored_voxels,
@@ -38,6 +40,7 @@ class Predictor:
     models: Sequence[nn.Module]
     protocol: Protocol
     device: torch.device
+    _buffer: WindowBuffer = field(default_factory=WindowBuffer, init=False, repr=False, compare=False)
 
     @torch.inference_mode()
     def probabilities(self, prepared: PreparedCase) -> Tensor:
@@ -45,16 +48,17 @@ class Predictor:
 
         K regions with a sigmoid; background and classes with a softmax. In 2D the volume is the stack of slices,
         resized back linearly. The device holds the volume, the result and the activations of one batch or window.
+        The next call overwrites the result: the memory of a volume is used for one case after another.
         """
         for model in self.models:
             model.eval()
         if prepared.placement:
             return self._predict_slices(prepared, prepared.placement)
-        image = torch.from_numpy(prepared.image()).to(self.device)
-        if image.dtype == torch.uint8:
-            image = to_float(image)
-        mean = self._predict_in_windows(image)
-        probabilities = self._to_probabilities(mean[None])[0]
+        image = load_volume(prepared, self._buffer, device=self.device)
+        mean = self._predict_in_windows(image, self._buffer)
+        probabilities = mean
+        if self._averages_logits:
+            probabilities = activate_in_place(mean[None], self._activation)[0]
         return probabilities if prepared.grid is None else restore(probabilities, prepared.grid)
 
     def masks(
@@ -98,14 +102,14 @@ class Predictor:
         for numbers in ordered_batches(len(slices), batch=_BATCH):
             images, _ = slices.batch(numbers)
             if self.protocol.inference.flips:
-                mean = sum_over_flips(self._mean_over_models, images) / 4
+                mean = sum_over_flips(self._mean_over_models, images, buffer=self._buffer) / 4
             else:
                 mean = self._mean_over_models(images)
             stack.append(_resized_back(self._to_probabilities(mean), placement))
         return torch.cat(stack).transpose(0, 1)
 
-    def _predict_in_windows(self, image: Tensor) -> Tensor:
-        """Return the mean logits or probabilities (K, *space) of an image (C, *space) float32."""
+    def _predict_in_windows(self, image: Tensor, buffer: WindowBuffer | None = None) -> Tensor:
+        """Return the mean logits or probabilities (K, *space) of an image (C, *space); new without a buffer."""
         inference = self.protocol.inference
         return predict_windows(
             self._mean_over_models,
@@ -114,6 +118,7 @@ class Predictor:
             overlap=inference.overlap,
             importance=inference.importance,
             flips=inference.flips,
+            buffer=buffer,
         )
 
     def _mean_over_models(self, images: Tensor) -> Tensor:

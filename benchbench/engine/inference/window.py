@@ -16,10 +16,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
+from benchbench.engine.inference.window_buffer import WindowBuffer
 from benchbench.errors import IncompatibleError
 
 Importance = Literal["gaussian", "constant"]
@@ -50,19 +52,18 @@ def predict_windows(
     importance: Importance = "gaussian",
     batch: int = 1,
     flips: bool = False,
-    out: Tensor | None = None,
+    buffer: WindowBuffer | None = None,
 ) -> Tensor:
     """Return the result (K, *space) float32 for a volume (C, *space): the weighted mean over its windows.
 
     `predict` maps (B, C, *patch) float32, not always contiguous, to (B, K, *patch) of any precision. A volume
     smaller than the patch is padded with 0 on both sides, and the result cropped back. `flips` is test-time
-    augmentation: the result of a window is the mean over its 2^n flips, each flipped back. `out`, (K, *space)
-    float32, is overwritten and returned: a buffer that is reused from case to case saves much of the time on a
-    CPU.
+    augmentation: the result of a window is the mean over its 2^n flips, each flipped back. A `buffer` that is used
+    from case to case saves much of the time on a CPU; the result is in it, and the next call overwrites it.
 
     Memory, without the volume and what `predict` needs for a batch: 4 K bytes per voxel for the result, 4 bytes
     per voxel of one patch for the weights, and up to 4 (C + 3 K) bytes per voxel of a batch of patches. A padded
-    volume is held once more, and its result too where `out` is given. It does not depend on the number of windows.
+    volume is held once more. It does not depend on the number of windows.
 
     Raises:
         IncompatibleError: the result of `predict` does not have the size of the patch.
@@ -70,22 +71,20 @@ def predict_windows(
     padded, inner = _pad(volume, patch)
     windows = _windows(padded, patch, overlap=overlap, importance=importance)
     share = 0.5 ** len(patch) if flips else 1.0
-    weights = torch.empty(*patch, device=volume.device)
+    buffer = buffer or WindowBuffer()
+    weights = buffer.take("weights", patch, device=volume.device)
     sums: Tensor | None = None
     for group in _in_batches(windows, batch):
         images = _crop(padded, group)
-        results = sum_over_flips(predict, images) if flips else predict(images)
+        results = sum_over_flips(predict, images, buffer=buffer) if flips else predict(images)
         _check_size(results, patch)
         if sums is None:
-            sums = _zeros(results.shape[1], padded, out if padded is volume else None)
+            shape = (results.shape[1], *padded.shape[1:])
+            sums = buffer.take("sums", shape, device=volume.device).zero_()
         _add_weighted(sums, results, group, share=share, buffer=weights)
         del images, results  # otherwise they take memory while the next ones are computed
     assert sums is not None, "a volume has at least one window"
-    if padded is volume:
-        return sums
-    if out is None:
-        return sums[inner]
-    return out.copy_(sums[inner])
+    return sums[inner]
 
 
 def window_spans(
@@ -128,18 +127,46 @@ def count_windows(space: Sequence[int], patch: Sequence[int], *, overlap: float)
     return count
 
 
-def sum_over_flips(predict: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Return the sum of what `predict` returns for all flips of (B, C, *patch), each flipped back."""
+def sum_over_flips(
+    predict: Callable[[Tensor], Tensor], images: Tensor, *, buffer: WindowBuffer | None = None
+) -> Tensor:
+    """Return the sum of what `predict` returns for all flips of (B, C, *patch), each flipped back.
+
+    The sum is new. `predict` must not keep the images: the next flip overwrites them.
+    """
+    buffer = buffer or WindowBuffer()
     axes = range(2, images.ndim)
     flips: list[tuple[int, ...]] = []
     for count in (1, 2, 3):
         flips += itertools.combinations(axes, count)
     first, *others = flips
     # the sum starts with a copy that `flip` made: a result of `predict` itself may be a view of the volume
-    total = predict(images.flip(first)).flip(first).float()
+    total = predict(_flipped(images, first, buffer)).flip(first).float()
     for flip in others:
-        total += predict(images.flip(flip)).flip(flip)
+        _add_flipped(total, predict(_flipped(images, flip, buffer)), flip)
     return total.add_(predict(images))
+
+
+def _flipped(images: Tensor, axes: tuple[int, ...], buffer: WindowBuffer) -> Tensor:
+    """Return the images flipped along axes, on a CPU in memory that is used again."""
+    if not _is_numpy_faster(images):
+        return images.flip(axes)
+    flipped = buffer.take("flipped", images.shape, device=images.device)
+    np.copyto(flipped.numpy(), np.flip(images.numpy(), axes))
+    return flipped
+
+
+def _add_flipped(total: Tensor, results: Tensor, axes: tuple[int, ...]) -> None:
+    if _is_numpy_faster(results):
+        summed = total.numpy()
+        np.add(summed, np.flip(results.numpy(), axes), out=summed)
+    else:
+        total += results.flip(axes)
+
+
+def _is_numpy_faster(values: Tensor) -> bool:
+    """Return True where NumPy, whose flips are views, does with one pass what takes torch a copy first."""
+    return values.device.type == "cpu" and values.dtype == torch.float32 and not values.requires_grad
 
 
 def _gaussian(width: int) -> Tensor:
@@ -210,12 +237,3 @@ def _check_size(results: Tensor, patch: Sequence[int]) -> None:
         raise IncompatibleError(
             f"sliding window: the network returned {returned} for a patch, expected {expected}"
         )
-
-
-def _zeros(regions: int, volume: Tensor, out: Tensor | None) -> Tensor:
-    """Return (K, *space) of 0, in `out` if it is given."""
-    if out is None:
-        return torch.zeros(regions, *volume.shape[1:], device=volume.device)
-    expected = (regions, *volume.shape[1:])
-    assert out.shape == expected, f"out is {tuple(out.shape)}"
-    return out.zero_()

@@ -38,6 +38,13 @@ def activate(logits: Tensor, activation: Activation) -> Tensor:
     return logits.softmax(1) if activation == "softmax" else logits.sigmoid()
 
 
+def activate_in_place(logits: Tensor, activation: Activation) -> Tensor:
+    """Return the logits (B, K, *space), overwritten with what `activate` returns for them."""
+    if activation == "softmax":
+        return torch.softmax(logits, 1, out=logits)
+    return logits.sigmoid_()
+
+
 def masks_of_logits(logits: Tensor, activation: Activation) -> Tensor:
     """Return the mask of each region, bool (B, K, *space), for logits (B, K or 1 + K, *space).
 

@@ -21,6 +21,7 @@ from benchbench.engine.batches.sampling import Source, shuffled_batches
 from benchbench.engine.cost.energy import NO_METER, EnergyMeter
 from benchbench.engine.devices.distributed import ALONE, Part, Processes
 from benchbench.engine.inference.counting import count_logits, counted_classes
+from benchbench.engine.inference.window_buffer import WindowBuffer
 from benchbench.engine.network.network import forward_with_loss
 from benchbench.engine.training.history import Row, training_row, unknown_validation_row, validation_row
 from benchbench.engine.training.optimise import build_optimizer, learning_rate
@@ -76,6 +77,7 @@ class Training:
         self.checkpoints: list[Checkpoint] = []
         """The best checkpoints, best first; among equals the earlier is first."""
         self._classes = counted_classes(protocol, len(regions))
+        self._window_buffer = WindowBuffer()
         self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
         self._parallel_loss = processes.parallel(model, self._compute_loss)
         scales_loss = protocol.precision == "fp16" and self.device.type == "cuda"
@@ -241,7 +243,13 @@ class Training:
         trained = len(self.history) + 1
         if trained % self.protocol.validate_every and trained < self.protocol.epochs:
             return unknown_validation_row(self._classes, self.regions, empty=self.protocol.empty)
-        validation = validate(self.model, self.validation_source, self.protocol, regions=len(self.regions))
+        validation = validate(
+            self.model,
+            self.validation_source,
+            self.protocol,
+            regions=len(self.regions),
+            buffer=self._window_buffer,
+        )
         return validation_row(validation, self.regions, empty=self.protocol.empty)
 
     def _finish_epoch(self, row: Row) -> None:

@@ -12,6 +12,7 @@ from benchbench.engine.batches.crops import SliceCrops
 from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, to_float
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
+from benchbench.engine.inference.window_buffer import WindowBuffer, load_volume
 from benchbench.engine.network.losses import loss_of_cases, loss_sums
 from benchbench.engine.network.network import autocast, forward
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -33,11 +34,14 @@ class Validation(NamedTuple):
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, source: Source, protocol: Protocol, *, regions: int) -> Validation:
+def validate(
+    model: nn.Module, source: Source, protocol: Protocol, *, regions: int, buffer: WindowBuffer | None = None
+) -> Validation:
     """Return the loss and counts of the validation cases, without test-time augmentation.
 
     Slices of the size of the patch are predicted in batches; larger ones and volumes in windows, whose logits are
-    averaged. All are scored on the prepared grid.
+    averaged. All are scored on the prepared grid. Volumes are predicted in the `buffer`, which saves time where
+    the next validation has the same.
     """
     model.eval()
     if isinstance(source, SliceCrops):
@@ -45,7 +49,7 @@ def validate(model: nn.Module, source: Source, protocol: Protocol, *, regions: i
     elif isinstance(source, Slices):
         sums, counts = _validate_slices(model, source, protocol, regions=regions)
     else:
-        sums, counts = _validate_volumes(model, source, protocol, regions=regions)
+        sums, counts = _validate_volumes(model, source, protocol, buffer or WindowBuffer(), regions=regions)
     loss = loss_of_cases(protocol.loss, sums)
     return Validation(float(loss), counts.cpu().numpy())
 
@@ -93,34 +97,37 @@ def _validate_large_slices(
 
 
 def _validate_volumes(
-    model: nn.Module, source: Source, protocol: Protocol, *, regions: int
+    model: nn.Module, source: Source, protocol: Protocol, buffer: WindowBuffer, *, regions: int
 ) -> tuple[Tensor, Tensor]:
     """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
     sums, counts = [], []
     for case in source.cases:
-        logits, labels = _predict_volume(model, case, protocol, device=source.device)
+        logits, labels = _predict_volume(model, case, protocol, buffer, device=source.device)
         sums.append(loss_sums(protocol.loss, logits, labels)[0].double())
         counts.append(count_logits(logits, labels, protocol, regions=regions)[0])
     return torch.stack(sums), torch.stack(counts)
 
 
 def _predict_volume(
-    model: nn.Module, case: PreparedCase, protocol: Protocol, *, device: torch.device
+    model: nn.Module, case: PreparedCase, protocol: Protocol, buffer: WindowBuffer, *, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return the logits (1, K, *space) and the bit masks (1, *space) of a case, on the device."""
-    volume = torch.from_numpy(case.image()).to(device)
+    volume = load_volume(case, buffer, device=device)
     labels = torch.from_numpy(case.label()).to(device)[None]
-    return _logits_in_windows(model, to_float(volume), protocol), labels
+    return _logits_in_windows(model, to_float(volume), protocol, buffer), labels
 
 
-def _logits_in_windows(model: nn.Module, image: Tensor, protocol: Protocol) -> Tensor:
-    """Return the logits (1, K, *space) of an image (C, *space) float32."""
+def _logits_in_windows(
+    model: nn.Module, image: Tensor, protocol: Protocol, buffer: WindowBuffer | None = None
+) -> Tensor:
+    """Return the logits (1, K, *space) of an image (C, *space) float32; new without a buffer."""
     logits = predict_windows(
         partial(_predict_logits, model, protocol),
         image,
         patch=protocol.patch,
         overlap=protocol.inference.overlap,
         importance=protocol.inference.importance,
+        buffer=buffer,
     )
     return logits[None]
 
