@@ -145,3 +145,36 @@ def test_a_case_listed_twice_is_named() -> None:
     cases = [CaseRef(name, patient) for name, patient in (("1", "a"), ("2", "b"), ("1", "c"), ("3", "d"))]
     with pytest.raises(DataError, match="case '1' is listed twice; every case needs an id of its own"):
         make_folds(cases, folds=2, validation=0.2)
+
+
+@pytest.mark.parametrize(("folds", "test"), [(4, None), (1, 0.25)])
+def test_every_part_has_its_share_of_every_stratum(folds: int, test: float | None) -> None:
+    cases = [CaseRef(f"p{number}", f"p{number}") for number in range(40)]
+    strata = {case.patient: "A" if number < 32 else "B" for number, case in enumerate(cases)}
+    made = make_folds(cases, folds=folds, validation=0.2, test=test, strata=strata)
+    assert len(made) == folds
+    for fold in made:
+        of_b = {part: sum(strata[case.patient] == "B" for case in fold.part(part)) for part in PARTS}
+        # 8 of 40 patients: 2 of the 10 tested, 1 of the 6 of the inner validation, the others are trained on
+        assert (len(fold.test), len(fold.validation), of_b["test"]) == (10, 6, 2)
+        assert of_b["validation"] in {1, 2}
+    if folds > 1:
+        tested = [case for fold in made for case in fold.test]
+        assert sorted(tested) == sorted(cases)
+
+
+def test_a_column_that_the_metadata_lack_is_refused() -> None:
+    from benchbench import DataError
+    from benchbench.data.split_file import folds_of
+    from benchbench.spec.protocol import Protocol
+
+    fields = {"patch": (32, 32), "epochs": 1, "batch": 4, "loss": "dice", "optimizer": {"name": "adam", "lr": 0.1}}
+    protocol = Protocol.model_validate({**fields, "folds": 2, "stratify": "site"})
+    cases = [CaseRef(f"p{number}", f"p{number}") for number in range(8)]
+    rows = {case.patient: {"site": "AB"[number % 2]} for number, case in enumerate(cases)}
+    for fold in folds_of(cases, protocol, rows):
+        assert {rows[case.patient]["site"] for case in fold.test} == {"A", "B"}
+    with pytest.raises(DataError, match=r"protocol\.stratify: no column 'site'.*did you mean 'sites'"):
+        folds_of(cases, protocol, {"p0": {"sites": "A"}})
+    with pytest.raises(DataError, match="it has no metadata; leave stratify out"):
+        folds_of(cases, protocol)

@@ -89,7 +89,7 @@ def _rows_of_fold(run: Run, registry: Registry, data_root: Path, known: dict[str
     """Return the rows of a run's fold; `known` has those of all folds of the settings that were read before."""
     protocol = run.protocol
     splitting = (
-        *(protocol.folds, protocol.validation, protocol.test, protocol.splits),
+        *(protocol.folds, protocol.validation, protocol.test, protocol.splits, protocol.stratify),
         *(protocol.ndim, protocol.slice_axis),
     )
     settings = f"{run.dataset.name} {dict(run.dataset.params)} {splitting}"
@@ -102,7 +102,7 @@ def _rows_of_fold(run: Run, registry: Registry, data_root: Path, known: dict[str
 
 def _rows_of(dataset: Dataset, protocol: Protocol) -> Iterator[Row]:
     cases: Sequence[CaseRef] = dataset.cases()
-    folds = folds_of(cases, protocol)
+    folds = folds_of(cases, protocol, dataset.metadata())
     slices: Mapping[str, int] = count_slices(dataset, cases, protocol, threads=available_cores())
     for fold in folds:
         for part in PARTS:

@@ -54,7 +54,7 @@ def split_command(
     benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
     entry = _choose_dataset(benchmark, name)
     dataset = _open(benchmark, entry, registry, data_root=data_root, cache=cache)
-    folds = folds_of(dataset.cases(), benchmark.variants[0].protocol)
+    folds = folds_of(dataset.cases(), benchmark.variants[0].protocol, dataset.metadata())
     write_atomic(written, split_text(folds, written.name).encode())
     click.echo(f"wrote {count(len(folds), 'fold')} of {entry.name} to {written}")
 

@@ -45,7 +45,12 @@ def split_digest(cases: Mapping[Part, Sequence[CaseRef]]) -> str:
 
 
 def make_folds(
-    cases: Sequence[CaseRef], *, folds: int, validation: float, test: float | None = None
+    cases: Sequence[CaseRef],
+    *,
+    folds: int,
+    validation: float,
+    test: float | None = None,
+    strata: Mapping[str, str] | None = None,
 ) -> list[Fold]:
     """Return the folds of a cross-validation grouped by patient; every patient is tested in exactly one fold.
 
@@ -54,7 +59,8 @@ def make_folds(
     Patients are ordered by a hash of their name, not by a random generator, whose stream could change between
     releases. The folds are therefore the same for every model, seed, machine and order of the cases, and adding a
     patient moves few others. Of the patients of a fold that are not tested, the fraction `validation`, rounded and
-    at least one, is set aside for the inner validation.
+    at least one, is set aside for the inner validation. With `strata`, patient -> group, patients are ordered by
+    their group first, and every part takes patients at equal distances.
 
     Raises:
         DataError: there are too few patients, or a case is listed twice.
@@ -64,11 +70,18 @@ def make_folds(
         raise DataError(f"case '{repeated[0]}' is listed twice; every case needs an id of its own")
     patients = sorted({case.patient for case in cases}, key=lambda patient: _rank("test", patient))
     tested = _tested(patients, folds, test)
+    if strata is not None:
+        patients.sort(key=lambda patient: strata.get(patient, ""))  # within a group the order stays
+        tested = [patients[number::folds] for number in range(folds)]
+        if folds == 1:
+            assert test is not None, "the protocol has it"
+            tested = [_evenly(patients, test)]
     made = []
     for number, names in enumerate(tested):
         if not names or len(patients) - len(names) < 2:
             raise DataError(_too_few(len(patients), folds, test))
-        made.append(_fold(sorted(cases), patients, set(names), number=number, validation=validation))
+        validated = choose_validation(set(patients) - set(names), number=number, share=validation, strata=strata)
+        made.append(_fold(sorted(cases), set(names), validated, number=number))
     return made
 
 
@@ -94,8 +107,14 @@ def _too_few(patients: int, folds: int, test: float | None) -> str:
     return f"found {count(patients, 'patient')} for {folds} folds; each fold needs {needed}: {remedy}"
 
 
-def _fold(cases: list[CaseRef], patients: list[str], tested: set[str], *, number: int, validation: float) -> Fold:
-    validated = choose_validation(set(patients) - tested, number=number, share=validation)
+def _evenly(ordered: Sequence[str], share: float) -> list[str]:
+    """Return a share of the patients, at least one and not all, at equal distances in their order."""
+    n_patients = len(ordered)
+    n_taken = min(max(1, round(share * n_patients)), n_patients - 1)
+    return [ordered[int((number + 0.5) * n_patients / n_taken)] for number in range(n_taken)]
+
+
+def _fold(cases: list[CaseRef], tested: set[str], validated: set[str], *, number: int) -> Fold:
     fold = Fold(
         number=number,
         train=tuple(case for case in cases if case.patient not in tested | validated),
@@ -106,9 +125,14 @@ def _fold(cases: list[CaseRef], patients: list[str], tested: set[str], *, number
     return fold
 
 
-def choose_validation(patients: set[str], *, number: int, share: float) -> set[str]:
+def choose_validation(
+    patients: set[str], *, number: int, share: float, strata: Mapping[str, str] | None = None
+) -> set[str]:
     """Return the patients of the inner validation of a fold, a share of those that are not tested."""
     ordered = sorted(patients, key=lambda patient: _rank(f"validation {number}", patient))
+    if strata is not None:
+        ordered.sort(key=lambda patient: strata.get(patient, ""))
+        return set(_evenly(ordered, share))
     n_validated = min(max(1, round(share * len(ordered))), len(ordered) - 1)
     return set(ordered[:n_validated])
 

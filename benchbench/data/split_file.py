@@ -20,6 +20,7 @@ from benchbench.contract import CaseRef
 from benchbench.data.folds import PARTS, Fold, Part, choose_validation, make_folds
 from benchbench.errors import DataError
 from benchbench.images.input_files import read_text
+from benchbench.spec.document import nearest
 from benchbench.spec.protocol import Protocol
 from benchbench.words import count
 
@@ -38,14 +39,22 @@ _PART_OF: Mapping[str, Part] = {
 }
 
 
-def folds_of(cases: Sequence[CaseRef], protocol: Protocol) -> list[Fold]:
-    """Return the folds of a protocol: those of its split file, or made from the patients' names.
+def folds_of(
+    cases: Sequence[CaseRef], protocol: Protocol, metadata: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Fold]:
+    """Return the folds of a protocol: those of its split file, or made from the patients' names and metadata.
 
     Raises:
-        DataError: there are too few patients, or the file cannot be used.
+        DataError: there are too few patients, the file cannot be used, or the metadata lack a column.
     """
     if protocol.splits is None:
-        return make_folds(cases, folds=protocol.folds, validation=protocol.validation, test=protocol.test)
+        return make_folds(
+            cases,
+            folds=protocol.folds,
+            validation=protocol.validation,
+            test=protocol.test,
+            strata=_strata(protocol.stratify, metadata or {}),
+        )
     path = Path(protocol.splits)
     lists = _read(path)
     if len(lists) != protocol.folds:
@@ -61,6 +70,17 @@ def folds_of(cases: Sequence[CaseRef], protocol: Protocol) -> list[Fold]:
     if problems:
         raise DataError(*problems)
     return folds
+
+
+def _strata(column: str | None, metadata: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:
+    """Return patient -> value of a column; None without a column."""
+    if column is None:
+        return None
+    columns = {name for row in metadata.values() for name in row}
+    if column not in columns:
+        hint = nearest(column, sorted(columns)) if columns else "it has no metadata; leave stratify out"
+        raise DataError(f"protocol.stratify: no column '{column}' in the metadata of the dataset; {hint}")
+    return {patient: row.get(column, "") for patient, row in metadata.items()}
 
 
 def split_text(folds: Sequence[Fold], name: str) -> str:

@@ -180,7 +180,7 @@ class Preparation:
         opened = self._opened[key]
         protocol = run.protocol
         # before the cases are prepared, which takes long, because there may be too few patients
-        folds = folds_of(opened.cases, protocol)
+        folds = folds_of(opened.cases, protocol, opened.dataset.metadata() if protocol.stratify else None)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
         statistics = NO_STATISTICS
         if learns_from_training(protocol):
@@ -261,7 +261,7 @@ def _dataset_key(chosen: Chosen) -> str:
 def _preparation_key(run: Run) -> str:
     """Return text that is equal for runs with the same prepared data and folds."""
     protocol = run.protocol
-    splitting = (protocol.folds, protocol.validation, protocol.test, protocol.splits)
+    splitting = (protocol.folds, protocol.validation, protocol.test, protocol.splits, protocol.stratify)
     settings: tuple[object, ...] = (preparation_settings(protocol), *splitting)
     if learns_from_training(protocol):
         settings += (f"fold {run.fold}",)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,7 +104,7 @@ class Run:
         """Return everything that can change a number of this run, except the data."""
         protocol = {key: value for key, value in self.protocol.settings().items() if key not in _TABLE_FIELDS}
         if self.protocol.splits is not None:  # its place is of no importance, and records name no machine
-            protocol["splits"] = hashlib.sha256(Path(self.protocol.splits).read_bytes()).hexdigest()
+            protocol["splits"] = _file_digest(Path(self.protocol.splits))
         return {
             "schema": RECORD_SCHEMA,
             "dataset": self.dataset.resolved(),
@@ -119,3 +120,14 @@ class Run:
     def digest(self) -> str:
         """SHA-256 of `resolved`."""
         return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read again only after it has changed."""
+    status = path.stat()
+    return _known_digest(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _known_digest(path: Path, _changed_ns: int, _size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

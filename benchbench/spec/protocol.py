@@ -27,7 +27,7 @@ LabelResampling = Literal["linear", "nearest"]
 Denoise = Literal["none", "tv"]
 
 
-_LATER = ("resize", "spacing", "resampling", "label_resampling", "context", "window")
+_LATER = ("resize", "spacing", "resampling", "label_resampling", "context", "window", "stratify")
 """Fields that were added after the first results."""
 
 
@@ -70,6 +70,9 @@ class Protocol(Strict):
     """File with the parts of every fold, relative to the benchmark file: nnU-Net's splits_final.json, JSON with
     train, validation and test, or CSV with case or patient, part and fold. `folds` must be their number. A
     rehearsal has other patients and does not use it."""
+    stratify: str | None = None
+    """Column of the dataset's metadata whose values are spread evenly over the parts of every fold, such as the
+    site. Patients without a value are a group of their own."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of each fold's training patients that is set aside for the inner validation, which chooses the
     checkpoint."""
@@ -186,6 +189,8 @@ class Protocol(Strict):
     def _test_belongs_to_one_fold(self) -> Protocol:
         if self.splits is not None and self.test is not None:
             raise ValueError("test has no effect with splits, whose file names the tested patients; remove one")
+        if self.splits is not None and self.stratify is not None:
+            raise ValueError("stratify has no effect with splits, whose file names the parts; remove one")
         if self.folds == 1 and self.test is None and self.splits is None:
             raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
         if self.folds > 1 and self.test is not None:
