@@ -71,11 +71,7 @@ def make_folds(
     patients = sorted({case.patient for case in cases}, key=lambda patient: _rank("test", patient))
     tested = _tested(patients, folds, test)
     if strata is not None:
-        patients.sort(key=lambda patient: strata.get(patient, ""))  # within a group the order stays
-        tested = [patients[number::folds] for number in range(folds)]
-        if folds == 1:
-            assert test is not None, "the protocol has it"
-            tested = [_evenly(patients, test)]
+        tested = _tested_by_stratum(patients, strata, folds, test)
     made = []
     for number, names in enumerate(tested):
         if not names or len(patients) - len(names) < 2:
@@ -92,6 +88,17 @@ def _tested(patients: Sequence[str], folds: int, test: float | None) -> list[Seq
         assert test is not None, "the protocol has it"
         return [patients[: max(1, round(test * n_patients))]]
     return [patients[number * n_patients // folds : (number + 1) * n_patients // folds] for number in range(folds)]
+
+
+def _tested_by_stratum(
+    patients: Sequence[str], strata: Mapping[str, str], folds: int, test: float | None
+) -> list[Sequence[str]]:
+    """Return the patients that are tested in each fold, at equal distances in their order by group."""
+    ordered = sorted(patients, key=lambda patient: strata.get(patient, ""))  # within a group the order stays
+    if folds == 1:
+        assert test is not None, "the protocol has it"
+        return [_evenly(ordered, test)]
+    return [ordered[number::folds] for number in range(folds)]
 
 
 def _too_few(patients: int, folds: int, test: float | None) -> str:

@@ -182,11 +182,6 @@ class Preparation:
         # before the cases are prepared, which takes long, because there may be too few patients
         folds = folds_of(opened.cases, protocol, opened.dataset.metadata() if protocol.stratify else None)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
-        statistics = NO_STATISTICS
-        if learns_from_training(protocol):
-            measures = self._measure(run, opened)
-            training = {case.id: measures[case.id] for case in folds[run.fold].train}
-            statistics = training_statistics(training, protocol)
         preparation = CasePreparation(
             dataset=opened.dataset,
             digests=opened.digests,
@@ -194,7 +189,7 @@ class Preparation:
             recipe=key,
             cache=self._machine.cache,
             compress=self._machine.compress_cache,
-            statistics=statistics,
+            statistics=self._statistics(run, opened, folds[run.fold]),
         )
         old = tuple(case for case in opened.cases if preparation.is_stored(case))
         threads = available_cores()
@@ -205,7 +200,16 @@ class Preparation:
             raise DataError(*problems)
         for remark in dataset_remarks(list(cases.values()), tuple(opened.dataset.task.regions), folds):
             self._remark(f"{run.dataset.name}: {remark}")
-        self._prepared[_preparation_key(run)] = _PreparedDataset(preparation, cases, old, folds, statistics)
+        self._prepared[_preparation_key(run)] = _PreparedDataset(
+            preparation, cases, old, folds, preparation.statistics
+        )
+
+    def _statistics(self, run: Run, opened: _OpenedDataset, fold: Fold) -> Statistics:
+        """Return the values that the training part of a fold gives, if the protocol needs any."""
+        if not learns_from_training(run.protocol):
+            return NO_STATISTICS
+        measures = self._measure(run, opened)
+        return training_statistics({case.id: measures[case.id] for case in fold.train}, run.protocol)
 
     def _remark(self, text: str) -> None:
         """Print a line once, also where each fold prepares the cases."""
