@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.data.advisory_lock import acquire_where_possible
+from benchbench.errors import UsageError
 from benchbench.launch.attempts import read_attempts
 from benchbench.results import claims
 from benchbench.results.claims import active_claim, all_claims, is_current, last_claim, try_claim
@@ -124,8 +125,9 @@ def test_a_link_whose_answer_was_lost_counts(tmp_path: Path, monkeypatch: pytest
     assert last_claim(tmp_path).holder == claim.holder
 
 
-def test_a_claim_cut_by_a_power_failure_is_lost(tmp_path: Path) -> None:
-    (tmp_path / ".claim-1").write_bytes(b'{"owner": "x", "ho')
+@pytest.mark.parametrize("content", [b'{"owner": "x", "ho', b"", b"[]", b"7", b'{"owner": "x"}', b"\xff"])
+def test_a_claim_that_was_cut_off_or_edited_is_lost(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".claim-1").write_bytes(content)
     assert active_claim(tmp_path) is None
     assert all_claims(tmp_path)[0].outcome == "lost"
 
@@ -176,3 +178,10 @@ def test_a_file_system_without_locks_needs_none(number: int) -> None:
 
 def test_the_folder_of_a_run_is_the_same_with_and_without_a_claim(tmp_path: Path) -> None:
     assert RunFolder(tmp_path) == replace(RunFolder(tmp_path), claim=3)
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-3", "inf", "nan"])
+def test_an_age_that_is_no_positive_number_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(claims.EXPIRY_VARIABLE, text)
+    with pytest.raises(UsageError, match=f"BENCHBENCH_CLAIM_SECONDS: found '{text}', expected a positive number"):
+        claims.expiry_seconds()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import socket
 import threading
@@ -24,6 +25,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchbench.errors import UsageError
 
 CLAIM_PREFIX = ".claim-"
 RENEWAL_SECONDS = 15.0
@@ -188,8 +191,21 @@ def file_system_time(folder: Path) -> float:
 
 
 def expiry_seconds() -> float:
-    """Return the age from which a claim is taken over."""
-    return float(os.environ.get(EXPIRY_VARIABLE) or EXPIRY_SECONDS)
+    """Return the age from which a claim is taken over.
+
+    Raises:
+        UsageError: the environment variable is no positive number.
+    """
+    text = os.environ.get(EXPIRY_VARIABLE)
+    if not text:
+        return EXPIRY_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{EXPIRY_VARIABLE}: found '{text}', expected a positive number of seconds; correct it")
+    return seconds
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -199,15 +215,23 @@ def _path(folder: Path, number: int) -> Path:
 def _read(folder: Path, number: int) -> ClaimState | None:
     try:
         with _path(folder, number).open("rb") as file:
-            content: dict[str, Any] = json.loads(file.read() or b"{}")
+            text = file.read()
             renewed = os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return None
-    except ValueError:  # a machine that lost its power
-        return ClaimState(number, None, LOST, 0.0)
+    try:
+        holder, outcome = _parse(text)
+    except (ValueError, TypeError, AttributeError, RecursionError):  # cut off by a power cut, or edited
+        holder, outcome = None, LOST
+    return ClaimState(number, holder, outcome, renewed)
+
+
+def _parse(text: bytes) -> tuple[Holder | None, str]:
+    """Return the owner of a claim, or how it ended."""
+    content: dict[str, Any] = json.loads(text)
     if "owner" not in content:
-        return ClaimState(number, None, str(content.get("outcome", LOST)), renewed)
-    return ClaimState(number, Holder(**content), "", renewed)
+        return None, str(content.get("outcome", LOST))
+    return Holder(**content), ""
 
 
 def _create(unique: Path, path: Path) -> bool:
