@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchbench.cli.benchmark_files import Plan
     from benchbench.cli.plan_splits import PlannedSizes
     from benchbench.plan.run import Run
+    from benchbench.plan.settings import OwnSettings
     from benchbench.registry.registry import Registry
     from benchbench.results.folder import ResultsFolder
 
@@ -77,6 +78,7 @@ def plan_command(
     from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
+    from benchbench.plan.settings import own_settings  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
@@ -100,6 +102,7 @@ def plan_command(
     lines = [
         {**run.key._asdict(), "digest": run.digest, "state": _state_of(run, folders)} for run in plan.selected
     ]
+    _add_own_settings(lines, own_settings(benchmark, plan.selected))
     root = None if rehearse else data_root  # the data of a rehearsal are phantoms
     planned = planned_sizes(plan.selected, folders, registry, data_root=root)
     is_whole = len(plan.selected) == len(plan.runs)  # patients of other folds are not counted
@@ -138,6 +141,14 @@ def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> 
     click.echo(f"{runs}, {len(planned.unfinished)} to do; carry them out: benchbench work {planned.folder.path}")
 
 
+def _add_own_settings(lines: Sequence[dict[str, Any]], own_of: Mapping[str, Mapping[str, OwnSettings]]) -> None:
+    """Add the settings that models have of their own to the lines of their runs."""
+    for line in lines:
+        settings = own_of.get(line["variant"], {}).get(line["model"])
+        if settings is not None:
+            line["own_settings"] = settings.text
+
+
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
     """Return the status of the first record with the run's digest."""
     for folder in folders:
@@ -153,11 +164,16 @@ def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes, floors: Seque
     from benchbench.words import count  # noqa: PLC0415 as above
 
     columns = [Column(name=name, is_key=True, is_number=name in {"fold", "seed"}) for name in RunKey._fields]
+    has_own = any("own_settings" in line for line in lines)
+    if has_own:
+        columns.append(Column(name="own settings"))
     columns += [Column(name="digest", is_fixed=True), Column(name="state", is_fixed=True)]
     rows = []
     unfinished: dict[str, int] = {}
     for line in lines:
         keys = [line[name] for name in RunKey._fields]
+        if has_own:
+            keys.append(line.get("own_settings", ""))
         rows.append([*keys, line["digest"][:12], line["state"]])
         if line["state"] in {_TO_DO, "failed", "waiting"}:
             unfinished[line["digest"]] = unfinished.get(line["digest"], 0) + 1

@@ -197,4 +197,7 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
         yield f"seeds differ: {list(one.seeds)} and {list(other.seeds)}; each case counts with its mean over seeds"
     if one.empty != other.empty:
         yield f"rules for empty masks differ; '{one.empty}' is applied to both"
+    for side in (one, other):
+        if text := side.results.manifest.own_text(side.variant, side.group.model):
+            yield f"{side.label} has settings of its own: {text}"
     yield from absent_region_notes(one.results, dataset=one.dataset)

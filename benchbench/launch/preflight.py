@@ -33,13 +33,13 @@ def check_steps(benchmark: Benchmark) -> None:
     """
     problems: dict[str, None] = {}  # in order, without repetition
     for variant in benchmark.variants:
-        protocol = variant.protocol
-        place = benchmark.document.where(("protocol", "augment"))
-        step_problems = check_patch(protocol.augment, protocol.patch)
-        for step in protocol.augment:
-            if isinstance(step, Albumentations):
-                step_problems += check_albumentations(step)
-        problems.update(dict.fromkeys(f"{place}: protocol.augment: {problem}" for problem in step_problems))
+        for path, name, protocol in variant.protocols():
+            place = benchmark.document.where((*path, "augment"))
+            step_problems = check_patch(protocol.augment, protocol.patch)
+            for step in protocol.augment:
+                if isinstance(step, Albumentations):
+                    step_problems += check_albumentations(step)
+            problems.update(dict.fromkeys(f"{place}: {name}.augment: {problem}" for problem in step_problems))
     if problems:
         raise SpecError(*problems)
 

@@ -72,7 +72,7 @@ def _trained_runs(benchmark: Benchmark, variant: Variant, registry: Registry) ->
     models: list[Chosen] = []
     for entry in variant.models:
         plugin = registry.model(entry.name)
-        models.append(_choose(entry, plugin.build, needs=plugin.needs))
+        models.append(_choose(entry, plugin.build, needs=plugin.needs)._replace(label=entry.label))
     protocol = variant.protocol
     for seed, fold, dataset, model in itertools.product(protocol.seeds, range(protocol.folds), datasets, models):
         yield Run(
@@ -81,7 +81,7 @@ def _trained_runs(benchmark: Benchmark, variant: Variant, registry: Registry) ->
             variant=variant.label,
             fold=fold,
             seed=seed,
-            protocol=protocol,
+            protocol=variant.protocol_of(model.row),
             phantom=benchmark.rehearsal,
         )
 
@@ -93,7 +93,10 @@ def _choose(entry: Entry, factory: Any, *, needs: Sequence[str] = ()) -> Chosen:
 def _ensemble_runs(ensembles: Sequence[EnsembleSpec], variant: Variant, trained: Sequence[Run]) -> Iterator[Run]:
     """Yield a run for each ensemble, dataset and fold, and for each seed or for all seeds together."""
     seeds = sorted(variant.protocol.seeds)
+    models = {run.model.row for run in trained}
     for ensemble in ensembles:
+        if not models.issuperset(ensemble.models):
+            continue  # the variant does not train all of them
         model = Chosen(ensemble.name, {"models": ensemble.models, "seeds": ensemble.seeds}, "")
         groups = [[seed] for seed in seeds]
         if ensemble.seeds:
@@ -107,6 +110,6 @@ def _members(ensemble: EnsembleSpec, seeds: Sequence[int], trained: Sequence[Run
     """Return the members of an ensemble for each dataset and fold."""
     members: dict[tuple[str, int], list[Run]] = {}
     for run in trained:
-        if run.model.name in ensemble.models and run.seed in seeds:
+        if run.model.row in ensemble.models and run.seed in seeds:
             members.setdefault((run.dataset.name, run.fold), []).append(run)
     return list(members.values())

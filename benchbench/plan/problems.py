@@ -13,13 +13,20 @@ from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.benchmark_file import DatasetEntry
 from benchbench.spec.file_names import slug
 from benchbench.spec.protocol import Protocol
+from benchbench.spec.toml_text import KeyPath
 from benchbench.spec.variants import Variant
 
 Regions = Mapping[str, Sequence[int]]
+_PREDICTION = (
+    *("ndim", "slice_axis", "patch", "crop", "intensity", "denoise", "denoise_weight", "one_hot_foreground"),
+    *("inference", "postprocess"),
+)
+"""Keys of the protocol that decide how a case is prepared and predicted."""
 
 
 def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
     """Yield a line for each combination of datasets, models, ensembles and protocol that cannot be run."""
+    yield from _absent_ensembles(benchmark)
     yield from _label_problems(benchmark, variant, registry)
     yield from _region_problems(benchmark, variant, registry)
     yield from _ensemble_problems(benchmark, variant)
@@ -29,7 +36,7 @@ def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
 def case_problems(benchmark: Benchmark) -> Iterator[str]:
     """Yield a line for each two names of one kind that are one folder where the case of letters does not count."""
     datasets = {entry.name for variant in benchmark.variants for entry in variant.datasets}
-    models = {entry.name for variant in benchmark.variants for entry in variant.models}
+    models = {entry.row for variant in benchmark.variants for entry in variant.models}
     models |= {ensemble.name for ensemble in benchmark.ensembles}
     variants = {variant.label for variant in benchmark.variants}
     for kind, names in (("datasets", datasets), ("models", models), ("variants", variants)):
@@ -66,28 +73,32 @@ def _label_problems(benchmark: Benchmark, variant: Variant, registry: Registry) 
 
 
 def _region_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
-    """Yield what the protocol demands of regions that those of a dataset do not fulfil."""
-    protocol = variant.protocol
-    loss_place = benchmark.document.where(("protocol", "loss"))
-    rules_place = benchmark.document.where(("protocol", "postprocess"))
-    for entry in variant.datasets:
-        regions = _task_of(entry, registry).regions
-        if protocol.activation == "softmax" and _do_overlap(regions):
+    """Yield what a protocol demands of regions that those of a dataset do not fulfil."""
+    for place, name, protocol in variant.protocols():
+        rules_place = benchmark.document.where((*place, "postprocess"))
+        for entry in variant.datasets:
+            regions = _task_of(entry, registry).regions
+            yield from _loss_problems(benchmark, (*place, "loss"), name, protocol, regions, entry.name)
+            for problem in _rule_problems(protocol, regions):
+                yield f"{rules_place}: {name}.postprocess.{problem} (dataset '{entry.name}')"
+        if protocol.postprocess is not None and protocol.activation == "softmax":
             yield (
-                f"{loss_place}: protocol.loss: found '{protocol.loss.name}', a softmax of one class per voxel, but"
-                f" the regions of '{entry.name}' overlap ({', '.join(regions)}); choose 'bce+dice', 'dice' or the"
-                " like"
+                f"{rules_place}: {name}.postprocess: its thresholds need a sigmoid, but loss"
+                f" '{protocol.loss.name}' uses a softmax; choose 'bce+dice' or the like, or leave postprocess out"
             )
-        yield from (
-            f"{loss_place}: {problem} (dataset '{entry.name}')" for problem in _weight_problems(protocol, regions)
-        )
-        for problem in _rule_problems(protocol, regions):
-            yield f"{rules_place}: protocol.postprocess.{problem} (dataset '{entry.name}')"
-    if protocol.postprocess is not None and protocol.activation == "softmax":
+
+
+def _loss_problems(
+    benchmark: Benchmark, path: KeyPath, name: str, protocol: Protocol, regions: Regions, dataset: str
+) -> Iterator[str]:
+    place = benchmark.document.where(path)
+    if protocol.activation == "softmax" and _do_overlap(regions):
         yield (
-            f"{rules_place}: protocol.postprocess: its thresholds need a sigmoid, but loss '{protocol.loss.name}'"
-            " uses a softmax; choose 'bce+dice' or the like, or leave postprocess out"
+            f"{place}: {name}.loss: found '{protocol.loss.name}', a softmax of one class per voxel, but the"
+            f" regions of '{dataset}' overlap ({', '.join(regions)}); choose 'bce+dice', 'dice' or the like"
         )
+    for problem in _weight_problems(protocol, regions):
+        yield f"{place}: {name}.loss.class_weights: {problem} (dataset '{dataset}')"
 
 
 def _task_of(entry: DatasetEntry, registry: Registry) -> Task:
@@ -112,24 +123,57 @@ def _weight_problems(protocol: Protocol, regions: Regions) -> Iterator[str]:
     expected = len(regions) + protocol.loss.is_softmax
     if weights is not None and len(weights) != expected:
         classes = "classes, background first" if protocol.loss.is_softmax else "regions"
-        yield f"protocol.loss.class_weights: found {len(weights)}, expected {expected} for the {classes}"
+        yield f"found {len(weights)}, expected {expected} for the {classes}"
 
 
 def _ensemble_problems(benchmark: Benchmark, variant: Variant) -> Iterator[str]:
+    models = {entry.row for entry in variant.models}
     for number, ensemble in enumerate(benchmark.ensembles):
+        if not models.issuperset(ensemble.models):
+            continue  # the ensemble has no row in this variant
         if len(ensemble.models) * len(variant.protocol.seeds) < 2:
             place = benchmark.document.where(("ensembles", number, "seeds"))
             yield (
                 f"{place}: ensembles.{ensemble.name}.seeds: found one model and one seed in variant"
                 f" '{variant.label}', which is no ensemble; name another model or add to protocol.seeds"
             )
+        keys = _differing_inputs([variant.protocol_of(model) for model in ensemble.models])
+        if keys:
+            place = benchmark.document.where(("ensembles", number, "models"))
+            yield (
+                f"{place}: ensembles.{ensemble.name}.models: found members with different {', '.join(keys)},"
+                " whose probabilities are not averaged; choose members that predict alike"
+            )
+
+
+def _absent_ensembles(benchmark: Benchmark) -> Iterator[str]:
+    """Yield a line for each ensemble that has a row in no variant."""
+    models = [{entry.row for entry in variant.models} for variant in benchmark.variants]
+    for number, ensemble in enumerate(benchmark.ensembles):
+        if not any(names.issuperset(ensemble.models) for names in models):
+            place = benchmark.document.where(("ensembles", number, "models"))
+            yield (
+                f"{place}: ensembles.{ensemble.name}.models: no variant trains {', '.join(ensemble.models)}"
+                " together; name models of one variant"
+            )
+
+
+def _differing_inputs(protocols: Sequence[Protocol]) -> list[str]:
+    """Return the keys of the protocol that all members of an ensemble must share, and do not."""
+    keys: list[str] = []
+    for key in (*_PREDICTION, "activation"):
+        values = [getattr(protocol, key) for protocol in protocols]
+        if any(value != values[0] for value in values):
+            keys.append(key)
+    return keys
 
 
 def _dimension_problems(benchmark: Benchmark, variant: Variant, registry: Registry) -> Iterator[str]:
-    place = benchmark.document.where(("protocol",))
-    ndim = variant.protocol.ndim
+    places = {changed.model: changed.place for changed in variant.own_protocols}
     for entry in variant.models:
+        ndim = variant.protocol_of(entry.row).ndim
         supported = registry.model(entry.name).ndims
         if ndim not in supported:
             names = " or ".join(f"{number}D" for number in sorted(supported))
-            yield f"{place}: protocol.ndim: found {ndim}, but model '{entry.name}' is {names}; change one of them"
+            place = benchmark.document.where(places.get(entry.row, ("protocol",)))
+            yield f"{place}: protocol.ndim: found {ndim}, but model '{entry.row}' is {names}; change one of them"

@@ -52,10 +52,18 @@ class Chosen(NamedTuple):
     source_digest: str
     layout: str = ""
     """Name of the plugin of a dataset that has a name of its own."""
+    label: str = ""
+    """Name of the row of a model, where it is not that of the plugin; it changes no number."""
+
+    @property
+    def row(self) -> str:
+        """The name by which tables know the plugin."""
+        return self.label or self.name
 
     def resolved(self) -> dict[str, Any]:
         """Return what can change a number."""
         fields = self._asdict()
+        del fields["label"]
         if not self.layout:
             del fields["layout"]  # the digests of earlier versions stay
         return fields
@@ -85,7 +93,7 @@ class Run:
 
     @property
     def key(self) -> RunKey:
-        return RunKey(self.dataset.name, self.model.name, self.variant, self.fold, self.seed)
+        return RunKey(self.dataset.name, self.model.row, self.variant, self.fold, self.seed)
 
     def in_fold(self, fold: int) -> Run:
         """Return the run of the same row and seed in another fold."""

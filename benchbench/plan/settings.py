@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from benchbench.errors import SpecError
 from benchbench.plan.run import Run
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.document import nearest
+from benchbench.spec.own_protocols import settings_text
+from benchbench.spec.protocol import Protocol
+from benchbench.spec.strict import Strict
 from benchbench.spec.table_specs import SETTINGS
 from benchbench.spec.toml_text import KeyPath
+
+
+class OwnSettings(Strict):
+    """The settings that a model has of its own in a variant."""
+
+    text: str
+    """The settings that differ from those of the variant, as tables show them."""
+    listed: dict[str, Any] = Field(default_factory=dict)
+    """Source of a listing's column -> setting of this model."""
 
 
 class _Column(NamedTuple):
@@ -28,18 +42,46 @@ def listed_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict
     """
     columns = list(_setting_columns(benchmark))
     settings: dict[str, dict[str, Any]] = {variant.label: {} for variant in benchmark.variants}
+    common = {variant.label: variant.protocol for variant in benchmark.variants}
     for run in runs:
         row = settings[run.variant]
         for column in columns:
-            try:
-                row[column.source] = _setting(run, column.source, default=row.get(column.source))
-            except KeyError as error:
-                place = benchmark.document.where(column.written)
-                raise SpecError(
-                    f"{place}: '{column.source}': run {run.key} has no {error}; name a setting"
-                ) from error
+            default = row.get(column.source)
+            row[column.source] = _listed(benchmark, run, column, common[run.variant], default=default)
     _check_curves(benchmark, settings)
     return settings
+
+
+def own_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[str, OwnSettings]]:
+    """Return the settings of the models that have some of their own: variant -> model -> settings."""
+    settings: dict[str, dict[str, OwnSettings]] = {}
+    for variant in benchmark.variants:
+        models = {run.model.row: run for run in runs if run.variant == variant.label and not run.members}
+        for changed in variant.own_protocols:
+            text = settings_text(variant.protocol, changed.protocol)
+            if text and changed.model in models:
+                listed = _own_listed(benchmark, models[changed.model])
+                settings.setdefault(variant.label, {})[changed.model] = OwnSettings(text=text, listed=listed)
+    return settings
+
+
+def _own_listed(benchmark: Benchmark, run: Run) -> dict[str, Any]:
+    """Return the settings of the protocol of a run that listings show."""
+    columns = [column for column in _setting_columns(benchmark) if column.source.startswith("protocol.")]
+    return {column.source: _listed(benchmark, run, column, run.protocol) for column in columns}
+
+
+def _listed(benchmark: Benchmark, run: Run, column: _Column, protocol: Protocol, *, default: Any = None) -> Any:
+    """Return the setting of a column.
+
+    Raises:
+        SpecError: the run has no such setting.
+    """
+    try:
+        return _setting(run, column.source, protocol, default=default)
+    except KeyError as error:
+        place = benchmark.document.where(column.written)
+        raise SpecError(f"{place}: '{column.source}': run {run.key} has no {error}; name a setting") from error
 
 
 def _check_curves(benchmark: Benchmark, settings: Mapping[str, Mapping[str, Any]]) -> None:
@@ -81,8 +123,10 @@ def _setting_columns(benchmark: Benchmark) -> Iterator[_Column]:
         yield _Column(("curves", "columns"), benchmark.curves.columns)
 
 
-def _setting(run: Run, source: str, *, default: Any) -> Any:
-    """Return a setting of a run, or whether it equals the value after an =; `default` if another plugin has it.
+def _setting(run: Run, source: str, protocol: Protocol, *, default: Any) -> Any:
+    """Return a setting of a run with this protocol, or whether it equals the value after an =.
+
+    `default` is returned if another plugin has the setting.
 
     Raises:
         KeyError: the run has no such setting.
@@ -91,10 +135,10 @@ def _setting(run: Run, source: str, *, default: Any) -> Any:
     kind, *keys = path.split(".")
     value: Any
     if kind == "protocol":
-        value = run.protocol.model_dump(mode="json")
+        value = protocol.model_dump(mode="json")
     else:
         plugin = run.model if kind == "models" else run.dataset
-        if plugin.name != keys.pop(0):
+        if plugin.row != keys.pop(0):
             return default
         value = plugin.params
     for key in keys:

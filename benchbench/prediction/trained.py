@@ -69,7 +69,7 @@ def open_trained(runs: Sequence[FinishedRun], registry: Registry, device: torch.
     built = geometry_for(protocol, channels=len(task.channels), regions=len(task.regions))
     predictors: dict[Statistics, list[Predictor]] = {}
     for member in members:
-        models = _open_models(member, registry.model(member.record.model), built, device)
+        models = _open_models(member, registry.model(member.record.resolved["model"]["name"]), built, device)
         learnt = read_statistics(member.record.images.get("statistics", {}))
         predictors.setdefault(learnt, []).append(Predictor(models, protocol, device))
     return Trained(
@@ -183,7 +183,7 @@ def _remarks(runs: Sequence[FinishedRun], members: Sequence[FinishedRun], regist
         plugin = _dataset_of(run, registry)
         yield from _source_remarks(plugin.name, source_digest(plugin.open), run.record.resolved["dataset"])
     for member in members:
-        model = registry.model(member.record.model)
+        model = registry.model(member.record.resolved["model"]["name"])
         present = source_digest(model.build, needs=model.needs)
         yield from _source_remarks(model.name, present, member.record.resolved["model"])
         if not member.record.images:

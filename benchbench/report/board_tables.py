@@ -69,7 +69,7 @@ def standing_table(boards: Sequence[Board]) -> pd.DataFrame:
             ends = _ends(board.intervals[label])
             line = {**_basis(board), "ranks": str(board.ranks[label]), "row": label, "mean": mean}
             lines.append({**line, **ends, "patients": len(board.panel.patients)})
-    return pd.DataFrame(lines)
+    return _with_own_settings(boards, pd.DataFrame(lines), ("row",))
 
 
 def difference_table(boards: Sequence[Board]) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def difference_table(boards: Sequence[Board]) -> pd.DataFrame:
     for board in boards:
         basis = _basis(board)
         lines += [{**basis, **_difference(pair, kind_of(pair, board.costs))} for pair in board.comparisons]
-    return table_of_rows(lines, ["dataset", "metric"])
+    return _with_own_settings(boards, table_of_rows(lines, ["dataset", "metric"]), ("first", "second"))
 
 
 def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def rank_table(boards: Sequence[Board]) -> pd.DataFrame:
         for rank, label in ranked(board):
             low, high = board.ranks[label]
             lines.append({**basis, "row": label, "rank": rank, "low": low, "high": high})
-    return table_of_rows(lines, _RANK_COLUMNS)
+    return _with_own_settings(boards, table_of_rows(lines, _RANK_COLUMNS), ("row",))
 
 
 def ranked(board: Board) -> Iterator[tuple[int, str]]:
@@ -111,7 +111,22 @@ def choice_table(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.
             common = {"dataset": board.dataset, "metric": board.metric}
             common |= {name: choice[name] for name in _CHOICE_COLUMNS}
             lines += [{**common, "row": label, "rank": choice[label]} for label in board.rows]
-    return table_of_rows(lines, ["dataset", "metric", "choice", "row", "rank"])
+    table = table_of_rows(lines, ["dataset", "metric", "choice", "row", "rank"])
+    return _with_own_settings(boards, table, ("row",))
+
+
+def _with_own_settings(boards: Sequence[Board], table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the table with the settings that its rows have of their own, after each column of labels."""
+    texts: dict[tuple[str, str], str] = {}
+    for board in boards:
+        for label, row in board.rows.items():
+            if row.own_settings:
+                texts[board.dataset, label] = row.own_settings
+    for column in columns if texts else ():
+        settings = [texts.get(place, "") for place in zip(table["dataset"], table[column], strict=True)]
+        name = "own_settings" if len(columns) == 1 else f"{column}_own_settings"
+        table.insert(int(table.columns.get_loc(column)) + 1, name, settings)
+    return table
 
 
 def _basis(board: Board) -> dict[str, Value]:

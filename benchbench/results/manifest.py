@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import Run, RunKey
-from benchbench.plan.settings import listed_settings
+from benchbench.plan.settings import OwnSettings, listed_settings, own_settings
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.metric_names import Metric
 from benchbench.spec.protocol import EmptyPolicy
@@ -71,6 +71,8 @@ class Manifest(Strict):
     """A figure of learning curves by two settings."""
     settings: dict[str, dict[str, Any]]
     """Variant -> source of a listing's column, or of the panels of learning curves -> setting."""
+    own_settings: dict[str, dict[str, OwnSettings]] = Field(default_factory=dict)
+    """Variant -> model -> the settings that this model has of its own."""
     delta: dict[str, float] = Field(default_factory=dict)
     """Metric -> the smallest difference that matters; defaults are not listed."""
     reported: tuple[PrintedTable, ...]
@@ -89,6 +91,11 @@ class Manifest(Strict):
     def values_of(self, axis: Axis) -> list[str | int]:
         """Return the values of an axis, in the order of the plan."""
         return list(dict.fromkeys(getattr(run, axis) for run in self.runs))
+
+    def own_text(self, variant: str, model: str) -> str:
+        """Return the settings that a model has of its own in a variant, in words; '' if it has none."""
+        settings = self.own_settings.get(variant, {}).get(model)
+        return settings.text if settings is not None else ""
 
     def dump(self) -> dict[str, Any]:
         """Return the content as `benchmark.json` holds it."""
@@ -118,6 +125,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         curves=benchmark.curves,
         delta=dict(benchmark.delta),
         settings=listed_settings(benchmark, runs),
+        own_settings=own_settings(benchmark, runs),
         reported=benchmark.reported,
         deviations=benchmark.deviations,
         scores=scores,

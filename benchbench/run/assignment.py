@@ -75,6 +75,11 @@ class Assignment:
     chooses alone."""
 
     @property
+    def plugin(self) -> str:
+        """The name of the model's plugin, which can have a label of its own in tables."""
+        return str(self.resolved["model"]["name"])
+
+    @property
     def selection_cases(self) -> tuple[PreparedCase, ...]:
         """The cases that select the checkpoint: the inner validation, or the test cases if the protocol asks."""
         return self.test if self.protocol.select_on == "report" else self.validation

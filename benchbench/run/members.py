@@ -62,7 +62,7 @@ def open_network(member: Assignment, built: Geometry, device: torch.device) -> P
         MemberError: the run has no weights.
         IntegrityError: a file of the run was changed, or the weights are of another run.
     """
-    plugin = discover([member.entry_point]).model(member.key.model)
+    plugin = discover([member.entry_point]).model(member.plugin)
     names = weight_files(member.folder)
     if not names:
         raise MemberError(f"member {member.key}: no best.safetensors in its folder; delete it to run it again")

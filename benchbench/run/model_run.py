@@ -102,7 +102,7 @@ def _run_process(assignment: Assignment, report: ProgressListener) -> Record:
 
 
 def _build_model(assignment: Assignment, built: Geometry, device: torch.device) -> nn.Module:
-    plugin = discover([assignment.entry_point]).model(assignment.key.model)
+    plugin = discover([assignment.entry_point]).model(assignment.plugin)
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
     model = move_to_device(plugin.build(built, **assignment.model_params), device)
     check_output(plugin, model, built, assignment.protocol)

@@ -146,7 +146,7 @@ def _write_best_weights(assignment: Assignment, training: Training) -> None:
     """Write best.safetensors, and best_2.safetensors and so on if several checkpoints are kept."""
     if not training.processes.is_first:
         return
-    model = assignment.key.model
+    model = assignment.plugin
     for rank, checkpoint in enumerate(training.checkpoints, start=1):
         described = {"digest": assignment.digest, "model": model, "epoch": checkpoint.epoch}
         # one entry: safetensors writes several in random order, and equal runs should give equal bytes

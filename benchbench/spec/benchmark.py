@@ -13,6 +13,7 @@ from benchbench.spec.benchmark_file import DatasetEntry, EntryCheck, PhantomSize
 from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
 from benchbench.spec.file_names import is_slug
+from benchbench.spec.own_protocols import with_named_tables, without_rehearsed
 from benchbench.spec.reported import PrintedTable, read_reported
 from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
 from benchbench.spec.variants import Variant, expand_variants
@@ -63,10 +64,11 @@ def read_benchmark(
     Raises:
         SpecError: names every problem, each with file, line and key.
     """
-    document = read_document(path)
+    document = with_named_tables(read_document(path))
     name = _benchmark_name(path)
     base = validate(document, check)
     if rehearse:
+        document = without_rehearsed(document, base.rehearse.protocol)
         for table, changes in (("protocol", base.rehearse.protocol), ("models", base.rehearse.models)):
             document = document.overlay(table, changes, origin=document.where(("rehearse", table)))
     for override in overrides:
@@ -74,7 +76,7 @@ def read_benchmark(
     document = _with_descriptions(document, validate(document, check).datasets, describe)
     base = validate(document, check)
     variants = expand_variants(document, base, check, rehearse=rehearse)
-    model_names = [model.name for model in base.models]
+    model_names = [model.row for model in base.models]
     reported: list[PrintedTable] = []
     if base.reproduce:
         reported += read_reported(path.parent / "reported", base.reproduce)

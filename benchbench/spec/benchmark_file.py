@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchbench.errors import SpecError
-from benchbench.spec.document import Document
+from benchbench.spec.document import Document, row_name
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.spec.file_names import is_slug
 from benchbench.spec.messages import describe, first_problems
@@ -45,13 +45,40 @@ class DatasetEntry(Entry):
     images; by default the plugin is the one called `name`."""
 
 
+class ModelEntry(Entry):
+    """A model of the benchmark: a row of its tables."""
+
+    label: str = ""
+    """Name of the row in tables and of its folder; by default the name of the plugin. With labels, a file can list
+    one model several times, such as U-Nets of three sizes."""
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the protocol that this model has of its own, such as optimizer = { lr = 1e-3 }: the table
+    [models.NAME.protocol] with the label or name of the model. They are shown next to the row in every table."""
+
+    @property
+    def row(self) -> str:
+        """The name of the row: the label, or the name of the plugin."""
+        return self.label or self.name
+
+    @field_validator("label")
+    @classmethod
+    def _fits_commands(cls, label: str) -> str:
+        if {",", "=", ":"} & set(label) or label != label.strip():
+            raise ValueError(
+                f"found '{label}', expected a name without comma, = and :, so that commands can name it"
+            )
+        return label
+
+
 class VariantTable(Strict):
     """A named set of changes to the benchmark."""
 
     label: Annotated[str, Field(min_length=1)]
     """Name of the variant in tables; unique in the file."""
-    set: dict[str, Any]
+    set: dict[str, Any] = Field(default_factory=dict)
     """Dotted path -> value, such as "protocol.optimizer.lr" = 1e-4 or "models.unet.width" = 16."""
+    models: tuple[str, ...] = ()
+    """Labels or names of the models that are trained in this variant; by default all of the file."""
 
 
 class PhantomSize(Strict):
@@ -85,7 +112,7 @@ class BenchmarkFile(Strict):
     """Title of the benchmark, for reports."""
     datasets: Annotated[tuple[DatasetEntry, ...], Field(min_length=1)]
     """Datasets; every model is trained on each of them."""
-    models: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
     """Models that are compared."""
     protocol: Protocol
     """Training, inference and scoring of all models."""
@@ -129,7 +156,7 @@ def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
     for kind in ("datasets", "models"):
         problems += first_problems(_entry_problems(document, kind, check))
     if file is not None:
-        problems += ensemble_problems(document, file.ensembles, [model.name for model in file.models])
+        problems += ensemble_problems(document, file.ensembles, [model.row for model in file.models])
     if file is None or problems:
         raise SpecError(*problems)
     return file
@@ -141,9 +168,10 @@ def _entry_problems(document: Document, kind: str, check: EntryCheck) -> Iterato
     for number, entry in enumerate(_named_entries(document.data.get(kind))):
         if entry is None:
             continue
-        name = entry["name"]
+        name = row_name(entry)
         if name in names:
-            yield f"{document.where((kind, number))}: {kind}: '{name}' is listed twice; use [[variants]]"
+            advice = "give each a label of its own" if kind == "models" else "use [[variants]]"
+            yield f"{document.where((kind, number))}: {kind}: '{name}' is listed twice; {advice}"
         names.add(name)
         yield from _plugin_problems(document, kind, number, entry, check)
 
@@ -153,7 +181,7 @@ def _plugin_problems(
 ) -> Iterator[str]:
     """Yield what is wrong with the name and the parameters of an entry."""
     name = entry["name"]
-    schema = Entry
+    schema: type[Entry] = ModelEntry
     plugin = name
     if kind == "datasets":
         schema = DatasetEntry
@@ -166,7 +194,8 @@ def _plugin_problems(
     params = {key: value for key, value in entry.items() if key not in schema.model_fields}
     for key, message in check(kind, plugin, params):
         place = document.where((kind, number, key or "name"))
-        path = f"{kind}.{name}.{key}" if key else f"{kind}.{name}"
+        row = row_name(entry) if kind == "models" else name
+        path = f"{kind}.{row}.{key}" if key else f"{kind}.{row}"
         yield f"{place}: {path}: {message}"
 
 

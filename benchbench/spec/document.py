@@ -120,6 +120,11 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"known: {', '.join(known) or 'none'}"
 
 
+def row_name(entry: Mapping[str, Any]) -> str:
+    """Return the name by which an entry of a list is known: its label, or else its name."""
+    return str(entry.get("label") or entry.get("name"))
+
+
 def parse_value(text: str) -> object:
     """Parse the value of `--set path=value` as TOML; text that is not TOML is returned as a string."""
     try:
@@ -156,9 +161,19 @@ def _resolve(data: Mapping[str, Any], dotted: str, origin: str) -> KeyPath:
         raise SpecError(f"{origin}: '{dotted}' is not a path; write it like protocol.epochs")
     if len(keys) < 2 or not isinstance(data.get(keys[0]), list):
         return tuple(keys)
-    if len(keys) == 2:
+    return _resolve_entry(data[keys[0]], dotted, origin)
+
+
+def _resolve_entry(entries: Sequence[Any], dotted: str, origin: str) -> KeyPath:
+    """Return the path of a key of an entry, which is addressed by its name."""
+    kind, _, rest = dotted.partition(".")
+    names = [row_name(entry) for entry in entries if isinstance(entry, Mapping)]
+    matching = [name for name in names if f"{rest}.".startswith(f"{name}.")]  # a label may have a point
+    if not matching:
+        key = rest.partition(".")[0]
+        raise SpecError(f"{origin}: {dotted}: no '{key}' among {kind}; {nearest(key, names)}")
+    name = max(matching, key=len)
+    below = rest[len(name) + 1 :]
+    if not below:
         raise SpecError(f"{origin}: '{dotted}' is an entry; name its parameter, like {dotted}.width")
-    names = [str(entry.get("name")) for entry in data[keys[0]] if isinstance(entry, Mapping)]
-    if keys[1] not in names:
-        raise SpecError(f"{origin}: {dotted}: no '{keys[1]}' among {keys[0]}; {nearest(keys[1], names)}")
-    return (keys[0], names.index(keys[1]), *keys[2:])
+    return (kind, names.index(name), *below.split("."))

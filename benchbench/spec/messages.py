@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from benchbench.spec.document import nearest
+from benchbench.spec.document import nearest, row_name
 from benchbench.spec.toml_text import KeyPath
 
 _ALBUMENTATIONS = (
@@ -119,8 +119,8 @@ def _dotted(path: KeyPath, data: Mapping[str, Any]) -> str:
         if isinstance(part, str):
             words.append(part)
             continue
-        name = value.get("name") if isinstance(value, Mapping) else None
-        words.append(str(name or part))
+        has_name = isinstance(value, Mapping) and value.get("name")
+        words.append(row_name(value) if has_name else str(part))
     return _cut(".".join(words)) or "the file"
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchbench.errors import SpecError
-from benchbench.spec.benchmark_file import BenchmarkFile, DatasetEntry, Entry, EntryCheck, validate
+from benchbench.spec.benchmark_file import BenchmarkFile, DatasetEntry, EntryCheck, ModelEntry, validate
 from benchbench.spec.document import Document, nearest
+from benchbench.spec.own_protocols import OwnProtocol, read_own_protocols
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.toml_text import KeyPath
 
@@ -27,7 +28,33 @@ class Variant:
     """Name of the variant; "default" if the file has neither variants nor grid."""
     protocol: Protocol
     datasets: tuple[DatasetEntry, ...]
-    models: tuple[Entry, ...]
+    models: tuple[ModelEntry, ...]
+    own_protocols: tuple[OwnProtocol, ...] = ()
+    """Protocols of the models that differ from `protocol`."""
+
+    def protocol_of(self, model: str) -> Protocol:
+        """Return the protocol of a model, by the name of its row."""
+        for changed in self.own_protocols:
+            if changed.model == model:
+                return changed.protocol
+        return self.protocol
+
+    def protocols(self) -> Iterator[tuple[KeyPath, str, Protocol]]:
+        """Yield every protocol with its place in the file and the words that name it in messages."""
+        yield ("protocol",), "protocol", self.protocol
+        for changed in self.own_protocols:
+            yield changed.place, f"models.{changed.model}.protocol", changed.protocol
+
+
+class _Point(NamedTuple):
+    """A variant as the file names it: its table, at one point of the grid."""
+
+    label: str
+    changes: list[_Change]
+    models: tuple[str, ...]
+    """The models of the table; empty for all."""
+    place: KeyPath
+    """Place of the table in the file; empty where the file has no variants."""
 
 
 class _Change(NamedTuple):
@@ -49,7 +76,8 @@ def expand_variants(
     variants: list[Variant] = []
     problems: dict[str, None] = {}  # a dict keeps the order and drops repetitions
     labels: set[str] = set()
-    for label, changes in _points(base):
+    for point in _points(base):
+        label, changes = point.label, point.changes
         if label in labels:
             place = document.where(changes[-1].written if changes else ("variants",))
             problems[f"{place}: two variants are called '{label}'; give each its own label"] = None
@@ -58,7 +86,8 @@ def expand_variants(
         small = _changes(rehearsed, ("rehearse", "variants", label))
         try:
             variant = _variant(document, label, [*changes, *small], check)
-            variants.append(_with_split_file(variant, document, rehearse=rehearse))
+            variant = _with_split_file(variant, document, rehearse=rehearse)
+            variants.append(_with_models(variant, point, document))
         except SpecError as error:
             problems.update(dict.fromkeys(error.problems))
     for label in base.rehearse.variants:
@@ -82,12 +111,20 @@ def _with_split_file(variant: Variant, document: Document, *, rehearse: bool) ->
         return variant
     if rehearse:
         test = _REHEARSED_TEST if protocol.folds == 1 else None
-        return replace(variant, protocol=protocol.model_copy(update={"splits": None, "test": test}))
+        return _with_split(variant, {"splits": None, "test": test})
     path = Path(document.name).parent / protocol.splits
     if not path.is_file():
         place = document.where(("protocol", "splits"))
         raise SpecError(f"{place}: protocol.splits: no file {path}; give a path relative to the benchmark file")
-    return replace(variant, protocol=protocol.model_copy(update={"splits": str(path)}))
+    return _with_split(variant, {"splits": str(path)})
+
+
+def _with_split(variant: Variant, changes: Mapping[str, Any]) -> Variant:
+    """Return the variant with these changes to the protocol of every model."""
+    protocol = variant.protocol.model_copy(update=changes)
+    changed = variant.own_protocols
+    moved = tuple(replace(one, protocol=one.protocol.model_copy(update=changes)) for one in changed)
+    return replace(variant, protocol=protocol, own_protocols=moved)
 
 
 def _check_count(document: Document, base: BenchmarkFile) -> None:
@@ -99,16 +136,40 @@ def _check_count(document: Document, base: BenchmarkFile) -> None:
         raise SpecError(f"{place}: grid: found {count:,} variants, expected {expected}; split the file")
 
 
-def _points(file: BenchmarkFile) -> Iterator[tuple[str, list[_Change]]]:
-    """Yield the label and changes of every variant; one called `default` if nothing varies."""
-    named = [
-        (variant.label, _changes(variant.set, ("variants", number, "set")))
-        for number, variant in enumerate(file.variants)
-    ]
-    for label, changes in named or [("", [])]:
+def _points(file: BenchmarkFile) -> Iterator[_Point]:
+    """Yield every variant of the file; one called `default` if nothing varies."""
+    named: list[_Point] = []
+    for number, table in enumerate(file.variants):
+        place: KeyPath = ("variants", number)
+        named.append(_Point(table.label, _changes(table.set, (*place, "set")), table.models, place))
+    for point in named or [_Point("", [], (), ())]:
         for values in itertools.product(*file.grid.values()):
-            point = dict(zip(file.grid, values, strict=True))
-            yield _label(label, point), [*changes, *_changes(point, ("grid",))]
+            combination = dict(zip(file.grid, values, strict=True))
+            changes = [*point.changes, *_changes(combination, ("grid",))]
+            yield point._replace(label=_label(point.label, combination), changes=changes)
+
+
+def _with_models(variant: Variant, point: _Point, document: Document) -> Variant:
+    """Return the variant with the models that its table names alone; with all if it names none."""
+    if not point.models:
+        return variant
+    _check_models(point, [model.row for model in variant.models], document)
+    models = tuple(model for model in variant.models if model.row in point.models)
+    protocols = tuple(changed for changed in variant.own_protocols if changed.model in point.models)
+    return replace(variant, models=models, own_protocols=protocols)
+
+
+def _check_models(point: _Point, known: Sequence[str], document: Document) -> None:
+    """Raise SpecError if a variant names a model that the file lacks, or one twice."""
+    place = f"{document.where((*point.place, 'models'))}: variants.{point.place[-1]}.models"
+    problems: list[str] = []
+    for position, name in enumerate(point.models):
+        if name not in known:
+            problems.append(f"{place}: no such model '{name}'; {nearest(name, known)}")
+        elif name in point.models[:position]:
+            problems.append(f"{place}: '{name}' is listed twice; name each model once")
+    if problems:
+        raise SpecError(*problems)
 
 
 def _changes(settings: Mapping[str, Any], table: KeyPath) -> list[_Change]:
@@ -128,4 +189,11 @@ def _variant(document: Document, label: str, changes: Sequence[_Change], check: 
         place = f"{document.where(change.written)}: variant '{label}'"
         document = document.assign(change.dotted, change.value, origin=place)
     file = validate(document, check)
-    return Variant(label=label, protocol=file.protocol, datasets=file.datasets, models=file.models)
+    changed = read_own_protocols(document, common=file.protocol)
+    return Variant(
+        label=label,
+        protocol=file.protocol,
+        datasets=file.datasets,
+        models=file.models,
+        own_protocols=tuple(changed),
+    )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchbench.plan.run import KEYS, Group, RunKey
 from benchbench.spec.file_names import slug
+from benchbench.spec.own_protocols import setting_text
 from benchbench.spec.table_specs import LABELS, SETTINGS, GroupAxis, ListingSpec, is_label
 from benchbench.spec.value_names import better_direction, split_percent
 from benchbench.tables.folds import fold_table
@@ -64,23 +65,7 @@ def listing_tables(results: Results) -> Iterator[LabelledTable]:
 
 def as_text(value: object) -> str:
     """Return a label as papers print it."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return _table_text(value)
-    if isinstance(value, list | tuple):
-        return " ".join(map(as_text, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value)
-
-
-def _table_text(settings: Mapping[str, object]) -> str:
-    """Return a table of settings as text, its name first: plateau, factor 0.2, patience 2."""
-    parts = []
-    for key, value in settings.items():
-        parts.append(as_text(value) if key == "name" else f"{key} {as_text(value)}")
-    return ", ".join(parts)
+    return setting_text(value)
 
 
 def _values_of(results: Results, axis: GroupAxis) -> list[str]:
@@ -123,7 +108,7 @@ def _frame(results: Results, spec: ListingSpec, values: Mapping[RunKey, Values],
         runs = _runs_at(results, {**where, **point})
         if not runs:
             continue
-        settings = results.manifest.settings[runs[0].variant]
+        settings = _settings_of(results, runs[0])
         measured = [values.get(run, {}) for run in runs]
         for name, metric in (spec.lines or {"": ""}).items():
             labels = {**runs[0]._asdict(), "metric": name}
@@ -134,6 +119,15 @@ def _frame(results: Results, spec: ListingSpec, values: Mapping[RunKey, Values],
             groups.append(runs[0].group)
     frame = pd.DataFrame(lines, columns=list(spec.columns), dtype=object)
     return insert_marks(results, frame.apply(_as_numbers), groups)
+
+
+def _settings_of(results: Results, run: RunKey) -> Values:
+    """Return the listed settings of a run: those of its variant, and those that its model has of its own."""
+    settings = dict(results.manifest.settings[run.variant])
+    of_model = results.manifest.own_settings.get(run.variant, {}).get(run.model)
+    if of_model is not None:
+        settings.update(of_model.listed)
+    return settings
 
 
 def _scores(frame: pd.DataFrame, spec: ListingSpec) -> Iterator[Score]:

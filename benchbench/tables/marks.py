@@ -1,4 +1,4 @@
-"""Marks on rows that must not be mistaken for others: ensembles, pretrained weights, selection on the test set."""
+"""Marks on rows that must not be mistaken for others: ensembles, own settings, pretrained weights, selection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchbench.plan.run import GROUP, Group
 from benchbench.tables.results import Results
 
 OPTIMISTIC_NOTE = "optimistic selection"
-MARKS = ("ensemble_of", "pretrained", "selection")
+MARKS = ("ensemble_of", "own_settings", "pretrained", "selection")
 """Columns of marks; a table has those that any of its rows needs."""
 
 
@@ -27,9 +27,9 @@ def insert_marks(
 ) -> pd.DataFrame:
     """Return the table with the columns of `MARKS` that its rows need, at `place` or at the end.
 
-    `groups` has the group of each row. The marks are the members of an ensemble, the pretrained weights that a
-    model starts from, and a note where checkpoints are selected on the test set. The column `pretrained` is there
-    if any model of the benchmark starts from such weights.
+    `groups` has the group of each row. The marks are the members of an ensemble, the settings that a model has of
+    its own, the pretrained weights that it starts from, and a note where checkpoints are selected on the test set.
+    The column `pretrained` is there if any model of the benchmark starts from such weights.
     """
     pretrained = _pretrained_weights(results)
     if place is None:
@@ -53,6 +53,8 @@ def _pretrained_weights(results: Results) -> dict[Group, str]:
 def _mark(name: str, group: Group, results: Results, pretrained: dict[Group, str]) -> str:
     if name == "ensemble_of":
         return results.manifest.ensembles.get(group.model, "")
+    if name == "own_settings":
+        return results.manifest.own_text(group.variant, group.model)
     if name == "pretrained":
         return pretrained.get(group, "")
     if results.selects_on_test_set(group.variant):

@@ -20,7 +20,7 @@ from benchbench.tables.results import Results
 from benchbench.tables.style import Score, Style, style_of
 
 _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
-_NOTES = dict(zip(MARKS, ("ensemble", "pretrained", OPTIMISTIC_NOTE), strict=True))
+_NOTES = dict(zip(MARKS, ("ensemble", "own settings", "pretrained", OPTIMISTIC_NOTE), strict=True))
 
 Orders = Mapping[Axis, Sequence[str | int]]
 """Axis -> its values in the order of the plan."""
@@ -133,8 +133,11 @@ def _label(runs: pd.DataFrame, axis: Axis, value: str | int) -> str:
     for column, note in _NOTES.items():
         if column not in runs:
             continue
-        has_mark = runs.loc[runs[axis] == value, column] != ""
+        marks = runs.loc[runs[axis] == value, column]
+        has_mark = marks != ""
         if has_mark.all():
+            if column == "own_settings" and len(set(marks)) == 1:
+                note = marks.iloc[0]  # noqa: PLW2901 the settings themselves
             label += f" ({note})"
         elif has_mark.any():
             label += f" (some {note})"

@@ -21,6 +21,8 @@ class Row:
     """The runs that are done."""
     is_complete: bool
     """True if all planned runs are done."""
+    own_settings: str = ""
+    """The settings that the model has of its own, in words; empty if it has none."""
 
     @property
     def n_seeds(self) -> int:
@@ -58,6 +60,7 @@ def planned_rows(results: Results, dataset: str) -> list[Row]:
             group=group,
             runs=runs,
             is_complete=len(runs) == len(keys),
+            own_settings=results.manifest.own_text(group.variant, group.model),
         )
         rows.append(row)
     return rows

@@ -18,7 +18,7 @@ from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.one_model import without_single_model
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
 from benchbench.tables.results import Results, lines_of_runs
-from benchbench.tables.rows import planned_rows
+from benchbench.tables.rows import Row, planned_rows
 from benchbench.tables.summaries import MEAN_REGION, columns_of, summary_lines
 
 _NOT_SHOWN = ["dataset", "rank"]
@@ -70,12 +70,12 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable:
         columns = columns_of(metric, results.cases_of(row.runs))
         if row.runs and len(columns) == 1:
             scores = lines_of_runs(folds, row.runs).groupby("fold")[columns[0]].mean()
-        line: dict[str, object] = {"row": row.label}
+        line = _row_cells(row)
         for fold in planned_folds:
             line[f"fold {fold}"] = scores.get(fold, np.nan)
         line |= {"mean": scores.mean(), "sd": scores.std(ddof=1), "runs": len(row.runs)}
         lines.append({**line, "cases": _count_cases(lines_of_runs(folds, row.runs))})
-    frame = pd.DataFrame(lines)
+    frame = _without_empty_settings(pd.DataFrame(lines))
     return table_of(frame, caption=f"{metric} on {dataset}, fold by fold", keep=list(frame))
 
 
@@ -87,7 +87,7 @@ def region_scores(results: Results, dataset: str, metric: str) -> PageTable | No
     lines = []
     regions: dict[str, None] = {}
     for row in planned_rows(results, dataset):
-        line: dict[str, object] = {"row": row.label}
+        line = _row_cells(row)
         columns = columns_of(metric, results.cases_of(row.runs))
         for summary in summary_lines(results)[row.group]:
             if summary.aggregate == "case" and [summary.metric] == columns:
@@ -97,8 +97,21 @@ def region_scores(results: Results, dataset: str, metric: str) -> PageTable | No
     regions.pop(MEAN_REGION, None)
     if len(regions) < 2:
         return None
-    frame = pd.DataFrame(lines, columns=["row", *regions, MEAN_REGION])
+    frame = pd.DataFrame(lines, columns=["row", "own_settings", *regions, MEAN_REGION])
+    frame = _without_empty_settings(frame)
     return table_of(frame, caption=f"{metric} on {dataset} by region", keep=list(frame))
+
+
+def _row_cells(row: Row) -> dict[str, object]:
+    """Return the cells that name a row: its label, and the settings that it has of its own."""
+    return {"row": row.label, "own_settings": row.own_settings}
+
+
+def _without_empty_settings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame without the column of own settings where no row has some."""
+    if (frame["own_settings"] == "").all():
+        return frame.drop(columns="own_settings")
+    return frame
 
 
 def _count_cases(folds: pd.DataFrame) -> int:
