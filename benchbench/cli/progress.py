@@ -231,7 +231,8 @@ def _planned_epochs(assignments: Sequence[Assignment]) -> dict[RunKey, int]:
     planned: dict[RunKey, int] = {}
     digests: set[str] = set()
     for assignment in assignments:
-        is_trained = not assignment.members and assignment.digest not in digests
+        is_own = not assignment.members and assignment.external is None
+        is_trained = is_own and assignment.digest not in digests
         planned[assignment.key] = assignment.protocol.epochs if is_trained else 0
         digests.add(assignment.digest)
     return planned

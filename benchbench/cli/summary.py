@@ -69,6 +69,8 @@ def _describe_row(results: Results, row: Mapping[str, Any]) -> str:
     model = row["model"]
     if row["variant"] != "default":
         model += f" ({row['variant']})"
+    if row.get("external"):
+        model += f", external ({row['external']})"
     if row.get("own_settings"):
         model += f", own settings ({row['own_settings']})"
     if row.get("pretrained"):

@@ -198,6 +198,8 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
     if one.empty != other.empty:
         yield f"rules for empty masks differ; '{one.empty}' is applied to both"
     for side in (one, other):
+        if origin := side.results.manifest.external.get(side.group.model):
+            yield f"{side.label} is external: {origin}"
         if text := side.results.manifest.own_text(side.variant, side.group.model):
             yield f"{side.label} has settings of its own: {text}"
     yield from absent_region_notes(one.results, dataset=one.dataset)

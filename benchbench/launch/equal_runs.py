@@ -16,7 +16,7 @@ def with_equal_runs(
     """Return the assignments with the folders of the other runs of the plan that have the same digest."""
     keys_of: dict[str, list[RunKey]] = {}
     for run in runs:
-        if not run.members:  # an ensemble trains nothing, and its record names its members
+        if run.is_trained:  # an ensemble trains nothing, and its record names its members
             keys_of.setdefault(run.digest, []).append(run.key)
     linked = []
     for assignment in assignments:

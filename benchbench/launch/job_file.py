@@ -40,6 +40,7 @@ class ChosenPlugin(Strict):
     params: dict[str, Any]
     source_digest: str
     layout: str = ""
+    label: str = ""
 
 
 class CaseOfJob(Strict):
@@ -99,7 +100,7 @@ class PlannedJob(Strict):
 
     @property
     def key(self) -> RunKey:
-        return RunKey(self.dataset, self.model.name, self.variant, self.fold, self.seed)
+        return RunKey(self.dataset, self.model.label or self.model.name, self.variant, self.fold, self.seed)
 
 
 class JobFile(Strict):

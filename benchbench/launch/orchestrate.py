@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchbench.data.atomic import check_writable
 from benchbench.data.cache import using
-from benchbench.errors import IntegrityError
+from benchbench.errors import DataError, IntegrityError
 from benchbench.launch import Launcher, Listener, Observer, RunEvent
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
@@ -28,6 +28,8 @@ from benchbench.results.manifest import plan_manifest
 from benchbench.results.record import Record
 from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment
+from benchbench.run.execute import execute
+from benchbench.run.external_run import check_external
 from benchbench.spec.benchmark import Benchmark
 
 _TABLES_PAUSE = 20  # between two updates, as a multiple of the time that one takes
@@ -80,6 +82,8 @@ def write_plan(
 ) -> Planned:
     """Prepare the data of the selected runs and write manifest and job file, by which `benchbench work` runs them.
 
+    Predictions of other tools are scored here.
+
     Raises:
         StorageError: the results cannot be written.
         DataError: with every problem of every dataset.
@@ -90,8 +94,9 @@ def write_plan(
         preparation = Preparation(benchmark, registry, machine, observer)
         planned = _plan(benchmark, runs, selected, preparation, machine)
         _discard_failures(planned.unfinished)  # to workers, a run that failed has ended
-        _without_exits(planned.unfinished, exits or {}, observer)
-    return planned
+        others = _without_exits(planned.unfinished, exits or {}, observer)
+        unfinished = _score_external(others, observer)
+    return planned._replace(unfinished=unfinished)
 
 
 class Planned(NamedTuple):
@@ -115,6 +120,7 @@ def _plan(
     folder = results_folder(machine.results, benchmark.name, phantom=is_phantom)
     assignments = [preparation.assign(run, folder) for run in selected]
     assignments = with_equal_runs(assignments, runs, folder)
+    _check_external(assignments)
     _check_finished(assignments)
     _discard_outdated_ensembles(runs, assignments, folder)
     unfinished = [assignment for assignment in assignments if assignment.has_work()]
@@ -128,7 +134,8 @@ def _plan(
         compress=machine.compress_cache,
     )
     for run, assignment in zip(selected, assignments, strict=True):
-        jobs.add(run, assignment, preparation.describe(run))
+        if run.external is None:  # the predictions of other tools are on the machine that plans
+            jobs.add(run, assignment, preparation.describe(run))
     jobs.write()
     return Planned(folder, assignments, unfinished)
 
@@ -184,6 +191,28 @@ def _write_report(folder: ResultsFolder, machine: Machine) -> None:
     results = write_tables(folder)
     write_page(folder, results, pictures=machine.pictures)
     write_index(machine.results)
+
+
+def _score_external(assignments: Sequence[Assignment], observer: Observer) -> list[Assignment]:
+    """Score the predictions of other tools in this process, and return the other runs."""
+    others: list[Assignment] = []
+    for assignment in assignments:
+        if assignment.external is None:
+            others.append(assignment)
+            continue
+        listener = partial(observer.on_run_event, assignment.key)
+        observer.on_run_event(assignment.key, execute(assignment, listener))
+    return others
+
+
+def _check_external(assignments: Sequence[Assignment]) -> None:
+    """Raise DataError with every problem of the predictions of other tools that are not scored yet."""
+    problems: list[str] = []
+    for assignment in assignments:
+        if assignment.external is not None and not assignment.is_done_by(assignment.folder.read_record()):
+            problems += check_external(assignment)
+    if problems:
+        raise DataError(*problems)
 
 
 def _check_finished(assignments: Sequence[Assignment]) -> None:

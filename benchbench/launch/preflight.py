@@ -61,7 +61,7 @@ def check_models(benchmark: Benchmark, runs: Iterable[Run], registry: Registry) 
     """
     pairings: dict[str, _Pairing] = {}
     for run in runs:
-        if not run.members:  # an ensemble's members are runs of their own
+        if run.is_trained:  # an ensemble's members are runs of their own
             _add_pairing(pairings, run, benchmark, registry)
     problems: dict[str, None] = {}  # in order, without repetition
     exits: dict[RunKey, str] = {}

@@ -123,7 +123,9 @@ class Preparation:
         for part in PARTS:
             parts[part] = tuple(prepared.cases[case.id] for case in fold.part(part))
         task = opened.dataset.task
-        entry_point = "" if run.members else self._registry.models[run.model.name].origin.entry_point
+        entry_point = ""
+        if run.is_trained:
+            entry_point = self._registry.models[run.model.name].origin.entry_point
         return Assignment(
             key=run.key,
             protocol=run.protocol,
@@ -146,6 +148,7 @@ class Preparation:
             threads=threads_per_run(self._machine),
             save_predictions=self._machine.save_predictions,
             members=tuple(self.assign(member, folder) for member in run.members),
+            external=run.external,
             siblings=self._siblings(run, folder),
         )
 

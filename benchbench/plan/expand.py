@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchbench.errors import SpecError
+from benchbench.plan.external_files import external_of
 from benchbench.plan.problems import case_problems, pairing_problems
 from benchbench.plan.run import Chosen, Run
 from benchbench.plan.settings import listed_settings, listing_problems
@@ -38,6 +40,7 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     for variant in benchmark.variants:
         trained = list(_trained_runs(benchmark, variant, registry))
         runs += [*trained, *_ensemble_runs(benchmark.ensembles, variant, trained)]
+        runs += _external_runs(benchmark, variant, trained)
     # a listing of unknown settings or runs is refused before anything is trained
     listed_settings(benchmark, runs)
     if problems := dict.fromkeys(listing_problems(benchmark, runs)):
@@ -104,6 +107,21 @@ def _ensemble_runs(ensembles: Sequence[EnsembleSpec], variant: Variant, trained:
         for group in groups:
             for members in _members(ensemble, group, trained):
                 yield replace(members[0], model=model, seed=group[0], members=tuple(members))
+
+
+def _external_runs(benchmark: Benchmark, variant: Variant, trained: Sequence[Run]) -> Iterator[Run]:
+    """Yield a run for each external row of the variant, dataset and fold."""
+    folder = Path(benchmark.document.name).parent
+    first_seed = min(variant.protocol.seeds)
+    for spec in benchmark.external:
+        if variant.label != (spec.variant or benchmark.variants[0].label):
+            continue
+        model = Chosen(spec.name, {}, "")
+        folds = {(run.dataset.name, run.fold): run for run in reversed(trained) if run.seed == first_seed}
+        for (dataset, _), run in sorted(folds.items()):
+            if spec.dataset in {"", dataset}:
+                external = external_of(spec, folder, dataset=dataset)
+                yield replace(run, model=model, protocol=variant.protocol, external=external)
 
 
 def _members(ensemble: EnsembleSpec, seeds: Sequence[int], trained: Sequence[Run]) -> list[list[Run]]:

@@ -36,8 +36,7 @@ def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
 def case_problems(benchmark: Benchmark) -> Iterator[str]:
     """Yield a line for each two names of one kind that are one folder where the case of letters does not count."""
     datasets = {entry.name for variant in benchmark.variants for entry in variant.datasets}
-    models = {entry.row for variant in benchmark.variants for entry in variant.models}
-    models |= {ensemble.name for ensemble in benchmark.ensembles}
+    models = _row_names(benchmark)
     variants = {variant.label for variant in benchmark.variants}
     for kind, names in (("datasets", datasets), ("models", models), ("variants", variants)):
         first: dict[str, str] = {}
@@ -48,6 +47,14 @@ def case_problems(benchmark: Benchmark) -> Iterator[str]:
                     f"{benchmark.document.name}: {kind} '{other}' and '{name}' have the same folder on systems"
                     " that ignore the case of letters; rename one"
                 )
+
+
+def _row_names(benchmark: Benchmark) -> set[str]:
+    """Return the names in the model column of tables."""
+    names = {entry.row for variant in benchmark.variants for entry in variant.models}
+    names.update(ensemble.name for ensemble in benchmark.ensembles)
+    names.update(row.name for row in benchmark.external)
+    return names
 
 
 def label_problems(task: Task) -> Iterator[str]:

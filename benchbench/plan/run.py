@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchbench.plan.external_files import External
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol
 
@@ -90,6 +91,13 @@ class Run:
     """Amount of phantom data that replaces the real data; None without --rehearse."""
     members: tuple[Run, ...] = ()
     """Runs whose predictions an ensemble averages; empty for a run that trains a model."""
+    external: External | None = None
+    """The predictions of another tool that are scored; None for a run of benchbench itself."""
+
+    @property
+    def is_trained(self) -> bool:
+        """True for a run that trains a model; ensembles and external rows train none."""
+        return not self.members and self.external is None
 
     @property
     def key(self) -> RunKey:
@@ -104,7 +112,7 @@ class Run:
     def siblings(self) -> tuple[Run, ...]:
         """The runs of the other folds whose inner validations choose thresholds together with that of this run."""
         rules = self.protocol.postprocess
-        if rules is None or rules.search is None or rules.search.over == "fold":
+        if self.external is not None or rules is None or rules.search is None or rules.search.over == "fold":
             return ()
         return tuple(self.in_fold(fold) for fold in range(self.protocol.folds) if fold != self.fold)
 
@@ -113,7 +121,7 @@ class Run:
         protocol = {key: value for key, value in self.protocol.settings().items() if key not in _TABLE_FIELDS}
         if self.protocol.splits is not None:  # its place is of no importance, and records name no machine
             protocol["splits"] = _file_digest(Path(self.protocol.splits))
-        return {
+        resolved = {
             "schema": RECORD_SCHEMA,
             "dataset": self.dataset.resolved(),
             "model": self.model.resolved(),
@@ -123,6 +131,9 @@ class Run:
             "phantom": self.phantom.model_dump(mode="json") if self.phantom else None,
             "members": [member.digest for member in self.members],
         }
+        if self.external is not None:  # the digests of all other runs stay
+            resolved["external"] = self.external.resolved(self.fold)
+        return resolved
 
     @property
     def digest(self) -> str:

@@ -71,6 +71,8 @@ class Manifest(Strict):
     """A figure of learning curves by two settings."""
     settings: dict[str, dict[str, Any]]
     """Variant -> source of a listing's column, or of the panels of learning curves -> setting."""
+    external: dict[str, str] = Field(default_factory=dict)
+    """Name of a row that another tool has predicted -> what is known of its training, in words."""
     own_settings: dict[str, dict[str, OwnSettings]] = Field(default_factory=dict)
     """Variant -> model -> the settings that this model has of its own."""
     delta: dict[str, float] = Field(default_factory=dict)
@@ -120,6 +122,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         overrides=benchmark.overrides,
         rehearse=benchmark.rehearsal is not None,
         ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
+        external={row.name: row.described for row in benchmark.external},
         tables=benchmark.tables,
         listings=benchmark.listings,
         curves=benchmark.curves,

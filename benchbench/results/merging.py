@@ -12,7 +12,18 @@ from benchbench.results.manifest import Manifest, PlannedRun
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
 
-_SHARED = ("name", "title", "phantom", "scores", "ensembles", "own_settings", "tables", "listings", "reported")
+_SHARED = (
+    "name",
+    "title",
+    "phantom",
+    "scores",
+    "ensembles",
+    "external",
+    "own_settings",
+    "tables",
+    "listings",
+    "reported",
+)
 _RANK = {"failed": 1, "waiting": 2, "diverged": 3, "done": 3}
 
 

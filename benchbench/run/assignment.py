@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.preparation.statistics import NO_STATISTICS, Statistics
+from benchbench.plan.external_files import External
 from benchbench.plan.run import RunKey
 from benchbench.results.record import Record
 from benchbench.results.run_folder import CANDIDATES_NAME, RunFolder
@@ -67,9 +68,10 @@ class Assignment:
     """The folders of the other runs of the plan with the same digest; what one of them has trained is shared."""
     members: tuple[Assignment, ...] = ()
     """The members of an ensemble: the runs whose weights predict together."""
-
     retries: tuple[str, ...] = ()
     """Why earlier attempts of the run ended, one line each."""
+    external: External | None = None
+    """The predictions of another tool that are scored; None for a run of benchbench itself."""
     siblings: Mapping[int, Sibling] = field(default_factory=dict)
     """Fold -> run whose inner validation chooses thresholds together with that of this run; empty where a fold
     chooses alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from benchbench.engine.inference.class_totals import ClassTotals
 from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.prepared_case import PreparedCase
-from benchbench.images.arrays import Integers
+from benchbench.images.arrays import Integers, Mask
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.results.run_folder import RunFolder
@@ -59,8 +59,16 @@ def evaluate(
 ) -> Evaluation:
     """Predict and score the test cases, and write their tables and pictures and the split of all cases."""
     clock = CaseClock(device)
-    class_scores = _score_test_cases(assignment, predictor, postprocess, clock)
+    classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
+    write_scores(assignment, _predictions(assignment, predictor, postprocess, clock, classes))
     write_resampling_bound(assignment)
+    write_split_of(assignment)
+    class_scores = classes.scores() if classes else {}
+    return Evaluation(class_scores=class_scores, postprocess=postprocess, clock=clock)
+
+
+def write_split_of(assignment: Assignment) -> None:
+    """Write the split of all cases of a run."""
     write_split(
         assignment.folder,
         assignment.key.fold,
@@ -70,7 +78,6 @@ def evaluate(
             "test": list(map(_counted, assignment.test)),
         },
     )
-    return Evaluation(class_scores=class_scores, postprocess=postprocess, clock=clock)
 
 
 def _counted(prepared: PreparedCase) -> CountedCase:
@@ -78,29 +85,35 @@ def _counted(prepared: PreparedCase) -> CountedCase:
     return CountedCase(prepared.case, prepared.frame.shape[0])
 
 
-def _score_test_cases(
+def _predictions(
     assignment: Assignment,
     predictor: Predictor | Ensemble,
     postprocess: Postprocess | None,
     clock: CaseClock,
-) -> dict[str, float]:
-    """Write the tables and pictures of the test cases, and return the scores of classes."""
-    protocol = assignment.protocol
+    classes: ClassTotals | None,
+) -> Iterator[tuple[PreparedCase, Mask]]:
+    """Yield each test case with its predicted masks (S, K, H, W), and add its classes to `classes`."""
     regions = assignment.regions
-    folder = assignment.folder
-    counts: dict[PreparedCase, Integers] = {}
-    distances: dict[PreparedCase, Distances] = {}
-    packed: dict[PreparedCase, list[Row]] = {}
-    pictures: list[Row] = []
-    classes = ClassTotals(regions) if protocol.activation == "softmax" else None
     for prepared in assignment.test:
         with clock.case():
             probabilities = predictor.probabilities(prepared)
             masks = predictor.masks(prepared, probabilities, regions=regions, postprocess=postprocess)
         if classes:
             classes.add(prepared, probabilities, masks)
+        yield prepared, masks
+
+
+def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCase, Mask]]) -> None:
+    """Write the tables and pictures of predicted cases, whose masks are (S, K, H, W)."""
+    regions = assignment.regions
+    folder = assignment.folder
+    counts: dict[PreparedCase, Integers] = {}
+    distances: dict[PreparedCase, Distances] = {}
+    packed: dict[PreparedCase, list[Row]] = {}
+    pictures: list[Row] = []
+    for prepared, masks in predictions:
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
-        distances[prepared] = measure_distances(prepared, masks, protocol.metrics)
+        distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
         packed[prepared] = pack_case(prepared, regions, masks)
         pictures += picture_rows(prepared, regions, assignment.colours)
     folder.write_table("slices.parquet", slice_table(assignment, counts))
@@ -109,7 +122,6 @@ def _score_test_cases(
     folder.write_table("predictions.parquet", pa.Table.from_pylist(all_masks))
     folder.write_table("pictures.parquet", pa.Table.from_pylist(pictures))
     _draw_previews(folder, counts, packed)
-    return classes.scores() if classes else {}
 
 
 def _draw_previews(

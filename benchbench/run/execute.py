@@ -12,6 +12,7 @@ from benchbench.results.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.ensemble_run import run_ensemble
 from benchbench.run.environment import provenance_of
+from benchbench.run.external_run import run_external
 from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
 from benchbench.run.row_run import carry_out_in_row, without_scores
@@ -83,6 +84,8 @@ def _record_failure(assignment: Assignment, reason: str) -> Record:
 
 
 def _train(assignment: Assignment, report: ProgressListener) -> Record:
+    if assignment.external is not None:
+        return run_external(assignment)
     if assignment.members:
         return run_ensemble(assignment)
     if assignment.protocol.world_size > 1:

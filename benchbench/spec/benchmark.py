@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import SpecError
-from benchbench.spec.benchmark_file import DatasetEntry, EntryCheck, PhantomSize, validate
+from benchbench.spec.benchmark_file import BenchmarkFile, DatasetEntry, EntryCheck, PhantomSize, validate
 from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
+from benchbench.spec.external import ExternalSpec, external_problems
 from benchbench.spec.file_names import is_slug
 from benchbench.spec.own_protocols import with_named_tables, without_rehearsed
 from benchbench.spec.reported import PrintedTable, read_reported
@@ -31,6 +32,8 @@ class Benchmark:
     variants: tuple[Variant, ...]
     ensembles: tuple[EnsembleSpec, ...]
     """Ensembles, with all their members named."""
+    external: tuple[ExternalSpec, ...]
+    """Rows whose predictions another tool has made; none in a rehearsal, whose patients are others."""
     tables: tuple[TableSpec, ...]
     listings: tuple[ListingSpec, ...]
     curves: CurvesSpec | None
@@ -77,6 +80,7 @@ def read_benchmark(
     base = validate(document, check)
     variants = expand_variants(document, base, check, rehearse=rehearse)
     model_names = [model.row for model in base.models]
+    _check_external(document, base, [variant.label for variant in variants])
     reported: list[PrintedTable] = []
     if base.reproduce:
         reported += read_reported(path.parent / "reported", base.reproduce)
@@ -85,6 +89,7 @@ def read_benchmark(
         title=base.title,
         variants=variants,
         ensembles=tuple(ensemble.among(model_names) for ensemble in base.ensembles),
+        external=() if rehearse else base.external,
         tables=base.tables,
         listings=base.listings,
         curves=base.curves,
@@ -95,6 +100,15 @@ def read_benchmark(
         overrides=tuple(overrides),
         document=document,
     )
+
+
+def _check_external(document: Document, base: BenchmarkFile, variants: Sequence[str]) -> None:
+    """Raise SpecError with every problem of the external rows of a file."""
+    taken = [model.row for model in base.models] + [ensemble.name for ensemble in base.ensembles]
+    datasets = [entry.name for entry in base.datasets]
+    problems = list(external_problems(document, base.external, taken=taken, datasets=datasets, variants=variants))
+    if problems:
+        raise SpecError(*problems)
 
 
 def _with_descriptions(

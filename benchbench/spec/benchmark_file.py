@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from benchbench.errors import SpecError
 from benchbench.spec.document import Document, row_name
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
+from benchbench.spec.external import ExternalSpec
 from benchbench.spec.file_names import is_slug
 from benchbench.spec.messages import describe, first_problems
 from benchbench.spec.protocol import Protocol
@@ -123,6 +124,8 @@ class BenchmarkFile(Strict):
     combined with every combination."""
     ensembles: tuple[EnsembleSpec, ...] = ()
     """Rows that average the probabilities of several models or seeds."""
+    external: tuple[ExternalSpec, ...] = ()
+    """Rows whose predictions another tool has made, such as nnU-Net."""
     tables: tuple[TableSpec, ...] = ()
     """Pivot tables to print."""
     listings: tuple[ListingSpec, ...] = ()

@@ -10,7 +10,7 @@ from benchbench.plan.run import GROUP, Group
 from benchbench.tables.results import Results
 
 OPTIMISTIC_NOTE = "optimistic selection"
-MARKS = ("ensemble_of", "own_settings", "pretrained", "selection")
+MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "selection")
 """Columns of marks; a table has those that any of its rows needs."""
 
 
@@ -27,7 +27,8 @@ def insert_marks(
 ) -> pd.DataFrame:
     """Return the table with the columns of `MARKS` that its rows need, at `place` or at the end.
 
-    `groups` has the group of each row. The marks are the members of an ensemble, the settings that a model has of
+    `groups` has the group of each row. The marks are the members of an ensemble, what is
+    known of predictions of another tool, the settings that a model has of
     its own, the pretrained weights that it starts from, and a note where checkpoints are selected on the test set.
     The column `pretrained` is there if any model of the benchmark starts from such weights.
     """
@@ -53,6 +54,8 @@ def _pretrained_weights(results: Results) -> dict[Group, str]:
 def _mark(name: str, group: Group, results: Results, pretrained: dict[Group, str]) -> str:
     if name == "ensemble_of":
         return results.manifest.ensembles.get(group.model, "")
+    if name == "external":
+        return results.manifest.external.get(group.model, "")
     if name == "own_settings":
         return results.manifest.own_text(group.variant, group.model)
     if name == "pretrained":
