@@ -15,6 +15,7 @@ from toy_benchmark import BENCHMARK, Finished
 
 from benchbench.data.split_file import folds_of
 from benchbench.errors import DataError
+from benchbench.launch.job_file import read_job_file, runs_of
 from benchbench.registry.registry import discover
 from benchbench.results.folder import ResultsFolder
 from benchbench.spec.benchmark import read_benchmark
@@ -93,6 +94,25 @@ def test_predictions_that_change_are_scored_again(squares: Finished, tmp_path: P
     assert second
     assert second.digest != first.digest
     assert second.files["cases.parquet"] != first.files["cases.parquet"]
+
+
+def test_a_written_plan_scores_external_rows_and_leaves_labelled_models_to_workers(
+    squares: Finished, tmp_path: Path
+) -> None:
+    write_predictions(squares, tmp_path / "nnunet")
+    text = squares.file.read_text().replace('name = "plain"', 'name = "plain"\nlabel = "another"')
+    squares.file.write_text(text)
+    words = ["plan", squares.file, "--write", "--data-root", squares.data, "--results", squares.results]
+    done = benchbench(*words, "--cache", squares.cache, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    jobs = read_job_file(squares.folder)
+    assert {run.key.model for run in runs_of(jobs, squares.folder)} == {"another"}
+    assert {job.key.model for job in jobs.jobs} == {"another"}
+    assert f"{len(jobs.jobs)} to do" in done.stdout
+    external = [run.key for run in squares.folder.read_manifest().runs if run.model == "nnU-Net 2.8"]
+    records = [squares.folder.run(key).read_record() for key in external]
+    assert {record.status for record in records if record} == {"done"}
+    assert len(records) == len(external) == 2
 
 
 @pytest.mark.usefixtures("without_report")

@@ -195,14 +195,13 @@ def _write_report(folder: ResultsFolder, machine: Machine) -> None:
 
 def _score_external(assignments: Sequence[Assignment], observer: Observer) -> list[Assignment]:
     """Score the predictions of other tools in this process, and return the other runs."""
-    others: list[Assignment] = []
-    for assignment in assignments:
-        if assignment.external is None:
-            others.append(assignment)
-            continue
+    external = [assignment for assignment in assignments if assignment.external is not None]
+    if external:
+        observer.on_runs_start(external, done=0)
+    for assignment in external:
         listener = partial(observer.on_run_event, assignment.key)
         observer.on_run_event(assignment.key, execute(assignment, listener))
-    return others
+    return [assignment for assignment in assignments if assignment.external is None]
 
 
 def _check_external(assignments: Sequence[Assignment]) -> None:
