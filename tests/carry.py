@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchbench.engine.devices.settings import DEFAULT_SETTINGS, ComputeSettings
 from benchbench.launch import RunEvent
 from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import carry_out
@@ -53,6 +54,7 @@ def carry(
     only: Sequence[str] = (),
     jobs: int = 0,
     rehearse: bool = False,
+    settings: ComputeSettings = DEFAULT_SETTINGS,
 ) -> tuple[ResultsFolder, list[Record | None], Recorder]:
     registry = discover(["toy"])
     benchmark = read_benchmark(file, check=registry.check, overrides=sets, rehearse=rehearse)
@@ -63,6 +65,7 @@ def carry(
         data_root=data,
         devices=("cpu",),
         jobs=jobs or None if jobs else 0,
+        settings=settings,
     )
     recorder = Recorder()
     folder, records = carry_out(

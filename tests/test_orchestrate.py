@@ -22,6 +22,7 @@ from toy_benchmark import PAIR, Finished, write_benchmark, write_data
 from benchbench import CaseRef
 from benchbench.cli import _TerminatedError
 from benchbench.data.folds import PARTS, make_folds
+from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecError
 from benchbench.launch import RunEvent
 from benchbench.metrics.masks import pack, unpack
@@ -317,7 +318,6 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
 
     settings = (f"protocol.epochs={epochs}",)
     file, data = finished.file, finished.data
-    monkeypatch.setattr("benchbench.run.resumable_training._RESUME_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr("benchbench.run.scored.evaluate", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -689,7 +689,7 @@ def test_an_interrupted_run_resumes_from_its_saved_state(
     whole, _, _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
     before = tables(whole)
     shutil.rmtree(whole.path)
-    monkeypatch.setattr("benchbench.run.resumable_training._RESUME_SECONDS", 0.0)
+    settings = ComputeSettings(resume_seconds=0.0)
     epochs: list[Any] = []
 
     def stop_after_three(self: Recorder, key: RunKey, event: RunEvent) -> None:
@@ -701,7 +701,7 @@ def test_an_interrupted_run_resumes_from_its_saved_state(
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "on_run_event", stop_after_three)
         with pytest.raises(KeyboardInterrupt):
-            carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
+            carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"], settings=settings)
     folder, records, recorder = carry(benchmark_file, squares, tmp_path, "protocol.epochs=5", only=["fold=0"])
     trained = [event.epochs for _, event in recorder.events if getattr(event, "note", "")]
     assert trained == [4, 5]

@@ -13,27 +13,26 @@ import torch
 from carry import Recorder, carry
 from commands import benchbench
 
+from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.plan.run import RunKey
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.resume import read_resume, write_resume
 
 pytestmark = pytest.mark.usefixtures("without_report")
+SAVE_EACH_STEP = ComputeSettings(resume_seconds=0.0)
 KEY = RunKey("squares", "plain", "default", 0, 0)
 
 
 @pytest.fixture
-def interrupted(
-    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> ResultsFolder:
-    """The results folder of a run that was interrupted after its first epoch."""
-    monkeypatch.setattr("benchbench.run.resumable_training._RESUME_SECONDS", 0.0)
+def interrupted(benchmark_file: Path, squares: Path, tmp_path: Path) -> ResultsFolder:
+    """The results folder of a run that was interrupted in its second epoch, with the state of its last step before."""
 
     def stop(self: Recorder, key: RunKey, event: Any) -> None:
         if getattr(event, "epochs", 0) > 1:
             raise KeyboardInterrupt
 
     with mock.patch.object(Recorder, "on_run_event", stop), pytest.raises(KeyboardInterrupt):
-        carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+        carry(benchmark_file, squares, tmp_path, only=["fold=0"], settings=SAVE_EACH_STEP)
     return ResultsFolder(tmp_path / "results" / "squares")
 
 
@@ -65,7 +64,7 @@ def of_another_network(state: dict[str, Any]) -> None:
 
 
 def with_a_gap(state: dict[str, Any]) -> None:
-    state["history"][0]["epoch"] = 7
+    state["history"] = [{"epoch": 7}]
 
 
 @pytest.mark.parametrize("edit", [of_another_torch, of_another_network, with_a_gap])
@@ -107,7 +106,7 @@ def test_a_state_of_more_epochs_than_the_protocol_is_refused(
     interrupted: ResultsFolder, benchmark_file: Path, squares: Path, tmp_path: Path
 ) -> None:
     def lengthen(state: dict[str, Any]) -> None:
-        state["history"] = [{**state["history"][0], "epoch": epoch} for epoch in range(3)]
+        state["history"] = [{"epoch": epoch} for epoch in range(3)]
 
     path = change(interrupted, lengthen)
     for _ in range(2):

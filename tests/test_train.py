@@ -99,6 +99,51 @@ def test_a_resumed_training_equals_one_without_interruption(tmp_path: Path) -> N
     assert [row | timeless for row in resumed.history] == [row | timeless for row in whole.history]
 
 
+class _StopError(Exception):
+    """The training is interrupted."""
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_training_resumed_inside_an_epoch_equals_one_without_interruption(tmp_path: Path, steps: int) -> None:
+    whole = run(training(tmp_path), 2)
+    stopped = run(training(tmp_path), 1)
+    taken: list[float] = []
+
+    def stop(share: float) -> None:
+        taken.append(share)
+        if len(taken) == steps:
+            raise _StopError
+
+    torch.manual_seed(1)
+    with pytest.raises(_StopError):
+        stopped.run_epoch(torch.Generator().manual_seed(1), progress=stop)
+    state = stopped.save()  # before another network is built, which draws numbers
+    resumed = training(tmp_path)
+    resumed.load(state)
+    assert resumed.has_progress
+    run(resumed, 1)
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name]), name
+    timeless = {"seconds": 0, "cpu_seconds": 0}
+    assert [row | timeless for row in resumed.history] == [row | timeless for row in whole.history]
+    assert resumed.history[1]["cpu_seconds"] > 0
+
+
+def test_a_training_that_was_loaded_can_be_saved_before_its_next_step(tmp_path: Path) -> None:
+    def stop(_: float) -> None:
+        raise _StopError
+
+    first = training(tmp_path)
+    with pytest.raises(_StopError):
+        first.run_epoch(torch.Generator().manual_seed(0), progress=stop)
+    second, third = training(tmp_path), training(tmp_path)
+    second.load(first.save())
+    third.load(second.save())
+    shares: list[float] = []
+    third.run_epoch(torch.Generator().manual_seed(0), progress=shares.append)
+    assert shares == pytest.approx([2 / 3, 1])
+
+
 @pytest.mark.parametrize(("select", "expected"), [("dice", 1), ("iou", 2), ("loss", 0)])
 def test_the_checkpoint_is_the_first_best_by_the_selection_measure(
     tmp_path: Path, select: str, expected: int

@@ -102,7 +102,9 @@ def cli(context: click.Context, *, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    for name in ("SIGTERM", "SIGUSR1"):  # the second comes from SLURM, before a time limit
+        if hasattr(signal, name):
+            signal.signal(signal.Signals[name], _raise_terminated)
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -119,9 +121,9 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the first into the second
         click.echo(f"interrupted: {_RESUME_HINT}", err=True)
         return _EXIT_INTERRUPTED
-    except _TerminatedError:
+    except _TerminatedError as error:
         click.echo(f"terminated: {_RESUME_HINT}", err=True)
-        return 128 + signal.SIGTERM
+        return 128 + error.number
     except BrokenPipeError:
         # the reader of our output is gone, and Python would print a second error when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -160,8 +162,12 @@ def _log_plugins() -> None:
 
 
 class _TerminatedError(BaseException):
-    """The process received SIGTERM."""
+    """The process received SIGTERM, or another signal that asks it to end."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def _raise_terminated(*_: object) -> None:
-    raise _TerminatedError
+def _raise_terminated(number: int, _: object) -> None:
+    raise _TerminatedError(number)

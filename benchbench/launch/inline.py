@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from functools import partial
 
@@ -9,6 +10,7 @@ from benchbench.launch import Listener
 from benchbench.results.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
+from benchbench.run.stop_request import StoppedError
 
 
 def launch_inline(assignments: Sequence[Assignment], listener: Listener) -> None:
@@ -16,6 +18,9 @@ def launch_inline(assignments: Sequence[Assignment], listener: Listener) -> None
     for assignment in assignments:
         try:
             record = execute(assignment, partial(listener, assignment.key))
+        except StoppedError as stopped:
+            signal.raise_signal(stopped.number)  # for the handler of the command
+            raise
         except RunBusyError as error:
             listener(assignment.key, error)
         else:

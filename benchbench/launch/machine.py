@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbench.cores import available_cores
+from benchbench.engine.devices.settings import DEFAULT_SETTINGS, ComputeSettings
 from benchbench.errors import UsageError
 
 Slot = tuple[str, ...]
@@ -22,6 +23,8 @@ class Machine:
     devices: tuple[str, ...]
     jobs: int | None
     """Number of runs at the same time; None for one per device, 0 for runs in this process."""
+    settings: ComputeSettings = DEFAULT_SETTINGS
+    """The way in which each run is computed."""
     compress_cache: bool = False
     """True if prepared cases are compressed on disk; runs then keep them in memory."""
     save_predictions: bool = False

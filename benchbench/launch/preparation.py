@@ -145,6 +145,7 @@ class Preparation:
             test=parts["test"],
             folder=folder.run(run.key),
             device=self._machine.devices[0],
+            settings=self._machine.settings,
             threads=threads_per_run(self._machine),
             save_predictions=self._machine.save_predictions,
             members=tuple(self.assign(member, folder) for member in run.members),

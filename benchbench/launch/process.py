@@ -24,7 +24,7 @@ from benchbench.run.assignment import Assignment, Progress
 EXIT_BUSY = 75
 """Exit code of a worker whose run is locked by another process (EX_TEMPFAIL)."""
 
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 30.0  # for the step under way and for saving the state
 
 _Events = queue.SimpleQueue[tuple[Assignment, RunEvent] | None]
 """Events of runs from the slot threads; None when a slot has no more runs."""

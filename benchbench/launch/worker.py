@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from benchbench.launch.process import EXIT_BUSY
 from benchbench.results.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment, Progress
 from benchbench.run.execute import execute
+from benchbench.run.stop_request import StoppedError
 
 _REPORT_SECONDS = 0.5
 
@@ -39,6 +41,9 @@ def main() -> int:
 
     try:
         execute(assignment, report)
+    except StoppedError as stopped:
+        signal.signal(stopped.number, signal.SIG_DFL)
+        signal.raise_signal(stopped.number)  # so that the exit code names the signal
     except RunBusyError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BUSY

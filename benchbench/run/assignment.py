@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from benchbench.engine.devices.settings import DEFAULT_SETTINGS, ComputeSettings
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.preparation.statistics import NO_STATISTICS, Statistics
 from benchbench.plan.external_files import External
@@ -62,6 +63,8 @@ class Assignment:
     """CPU threads of the run, for all of its processes together."""
     runs_per_device: int = 1
     """The number of runs that may use the device at the same time, including this one."""
+    settings: ComputeSettings = DEFAULT_SETTINGS
+    """The way in which the machine carries out the run; it changes no result but for rounding."""
     save_predictions: bool = False
     """True if predictions are written as NIfTI."""
     equal_runs: tuple[RunFolder, ...] = ()

@@ -17,6 +17,7 @@ from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
 from benchbench.run.row_run import carry_out_in_row, without_scores
 from benchbench.run.shared_results import take_over
+from benchbench.run.stop_request import StoppedError
 
 
 def execute(assignment: Assignment, report: ProgressListener) -> Record:
@@ -25,6 +26,7 @@ def execute(assignment: Assignment, report: ProgressListener) -> Record:
     Raises:
         RunBusyError: another process is carrying out this run.
         StorageError: the record cannot be written.
+        StoppedError: a signal asked this process to stop; there is no record, and the run resumes later.
     """
     with assignment.folder.lock(LOCK_SECONDS), assignment.folder.claimed() as folder:
         return _execute(replace(assignment, folder=folder), report)
@@ -66,6 +68,8 @@ def _carry_out(assignment: Assignment, report: ProgressListener, trained: Record
             trained = trained or shared
             return carry_out_in_row(assignment, trained, lambda: _train(assignment, report))
         return _train(assignment, report)
+    except StoppedError:
+        raise  # no failure: the run resumes from its state
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and assignment.protocol.world_size > 1:
             raise  # a signal to stop

@@ -31,17 +31,26 @@ from benchbench.results.record import Record, Status
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.environment import provenance_of
 from benchbench.run.network_geometry import describe_ends, geometry_of
-from benchbench.run.resumable_training import describe_batches, open_training, train
+from benchbench.run.resumable_training import describe_batches, open_training, save_state, train
 from benchbench.run.run_cost import count_network, training_cost
 from benchbench.run.scored import score_or_wait
 from benchbench.run.seeds import derive_seed
+from benchbench.run.stop_request import StoppedError, StopRequest, stop_request
 
 
 def run_model(assignment: Assignment, report: ProgressListener) -> Record:
     """Train a model, score the test cases with its best checkpoints and return the record.
 
     If thresholds are chosen over all folds of the row, the record waits for them, and no test case is opened.
+
+    Raises:
+        StoppedError: a signal asked this process to stop; the state is saved.
     """
+    with stop_request() as stop:
+        return _train_and_score(assignment, report, stop)
+
+
+def _train_and_score(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
     built = geometry_of(assignment)
@@ -51,7 +60,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
     with process_group(assignment.protocol.world_size, device) as processes:
         training = open_training(assignment, model, device, processes, report)
         try:
-            train(assignment, training, report)
+            train(assignment, training, report, stop)
         except DivergedError as error:
             status = "diverged"
             reason = str(error)
@@ -72,7 +81,13 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
     )
     if training.checkpoints and processes.is_first:
         predictor = Predictor(_load_checkpoints(model, training), assignment.protocol, device)
-        return score_or_wait(record, assignment, predictor, [count_network(model, built)], built=built)
+        counted = [count_network(model, built)]
+        try:
+            stop.raise_at_once()
+            return score_or_wait(record, assignment, predictor, counted, built=built)
+        except (StoppedError, KeyboardInterrupt):
+            save_state(assignment, training)  # of a training that is over: only its checkpoints are needed
+            raise
     return record
 
 

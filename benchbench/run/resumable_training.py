@@ -1,8 +1,9 @@
-"""Trains the model of a run epoch by epoch, saves what it needs to resume, and writes history and best weights."""
+"""Trains the model of a run step by step, saves what it needs to resume, and writes history and best weights."""
 
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchbench.engine.batches.patches import open_source
 from benchbench.engine.batches.sampling import batch_sizes
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
+from benchbench.engine.network.network import effective_precision
 from benchbench.engine.training.train import RESUME_SCHEMA, Training
 from benchbench.errors import IntegrityError
 from benchbench.results.events import open_events
@@ -24,8 +26,7 @@ from benchbench.results.resume import read_resume, write_resume
 from benchbench.results.run_folder import RESUME_NAME
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.seeds import derive_seed
-
-_RESUME_SECONDS = 60.0  # between two states written for an interrupted run
+from benchbench.run.stop_request import StoppedError, StopRequest
 
 
 def open_training(
@@ -54,7 +55,7 @@ def open_training(
     )
     problem = _resume(assignment, training)
     if processes.is_first:
-        assignment.folder.clear(keep_resume=bool(training.history))
+        assignment.folder.clear(keep_resume=training.has_progress)
         if problem:
             report(Progress(0, assignment.protocol.epochs, remark=problem))
     if training.history:
@@ -89,38 +90,80 @@ def _resume(assignment: Assignment, training: Training) -> str:
     return f"the training starts again, because {RESUME_NAME} cannot be loaded and was deleted ({problem})"
 
 
-def train(assignment: Assignment, training: Training, report: ProgressListener) -> None:
-    """Train until the last epoch or early stopping.
+def train(assignment: Assignment, training: Training, report: ProgressListener, stop: StopRequest) -> None:
+    """Train until the last epoch or early stopping; the state is saved every `resume_seconds`, and before a stop.
 
     Raises:
         DivergedError: the loss or a weight became nan or infinite.
+        StoppedError: a signal asked for it; the state is saved.
     """
+    saver = _Saver(assignment, training, stop)
     if training.processes.is_first:
-        _train_and_write(assignment, training, report)
+        _train_and_write(assignment, training, report, saver)
         return
     while not training.is_over:
-        _run_epoch(assignment, training, report)
+        _run_epoch(assignment, training, report, saver)
 
 
-def _train_and_write(assignment: Assignment, training: Training, report: ProgressListener) -> None:
-    last_saved = time.monotonic()
+def save_state(assignment: Assignment, training: Training) -> None:
+    """Write what the training needs to resume; all of its processes have to call this inside an epoch."""
+    state = training.save()
+    if training.processes.is_first:
+        write_resume(assignment.folder, _resume_tag(assignment), state)
+
+
+class _Saver:
+    """Saves the state of a training after a step where it is time to, or where a signal asks to stop."""
+
+    def __init__(self, assignment: Assignment, training: Training, stop: StopRequest) -> None:
+        self._assignment = assignment
+        self._training = training
+        self._stop = stop
+        self._saved = time.monotonic()
+
+    def after_step(self) -> None:
+        """Save the state if it is time; all processes of a training save after the same step.
+
+        Raises:
+            StoppedError: a process has received a signal.
+        """
+        processes = self._training.processes
+        is_due = time.monotonic() - self._saved > self._assignment.settings.resume_seconds
+        is_stopping = self._stop.number is not None
+        if not processes.any_of(condition=is_due or is_stopping):
+            return
+        save_state(self._assignment, self._training)
+        self._saved = time.monotonic()
+        if processes.any_of(condition=is_stopping):
+            raise StoppedError(self._stop.number or signal.SIGTERM)
+
+    def after_validation_step(self) -> None:
+        """Save the state and stop where a signal asks for it; of several processes only one validates.
+
+        Raises:
+            StoppedError: the process has received a signal.
+        """
+        if self._training.processes.count == 1:
+            self.after_step()
+
+
+def _train_and_write(assignment: Assignment, training: Training, report: ProgressListener, saver: _Saver) -> None:
     with open_events(assignment.folder) as add_event:
         for earlier in training.history:  # a resumed run starts a new event file
             add_event(earlier["epoch"], earlier)
         while not training.is_over:
-            row = _run_epoch(assignment, training, report)
+            row = _run_epoch(assignment, training, report, saver)
             if any(checkpoint.epoch == row["epoch"] for checkpoint in training.checkpoints):
                 _write_best_weights(assignment, training)
             write_history(assignment.folder, training.history)
             add_event(row["epoch"], row)
             report(Progress(row["epoch"] + 1, assignment.protocol.epochs, _describe_epoch(row)))
-            if time.monotonic() - last_saved > _RESUME_SECONDS:
-                write_resume(assignment.folder, _resume_tag(assignment), training.save())
-                last_saved = time.monotonic()
     assert training.checkpoints, "the last epoch is always validated, and the first validation is kept"
 
 
-def _run_epoch(assignment: Assignment, training: Training, report: ProgressListener) -> Mapping[str, Any]:
+def _run_epoch(
+    assignment: Assignment, training: Training, report: ProgressListener, saver: _Saver
+) -> Mapping[str, Any]:
     """Train one epoch with random draws of its own, so that a resumed run draws the same numbers."""
     epoch = len(training.history)
     place = (assignment.key.seed, assignment.key.fold, epoch)
@@ -129,10 +172,11 @@ def _run_epoch(assignment: Assignment, training: Training, report: ProgressListe
     torch.manual_seed(dropout_seed)
     generator = torch.Generator().manual_seed(derive_seed("batches", *place))
 
-    def report_share(share: float) -> None:
+    def after_step(share: float) -> None:
         report(Progress(epoch + share, assignment.protocol.epochs))
+        saver.after_step()
 
-    return training.run_epoch(generator, progress=report_share)
+    return training.run_epoch(generator, progress=after_step, on_validation_step=saver.after_validation_step)
 
 
 def _write_progress(assignment: Assignment, training: Training) -> None:
@@ -170,9 +214,14 @@ def describe_batches(training: Training) -> Iterator[str]:
 
 
 def _resume_tag(assignment: Assignment) -> str:
-    """Return text that differs between runs that must not resume from each other's state."""
+    """Return text that differs between runs that must not resume from each other's state.
+
+    It has the kind of device but not its number, which changes no result: a run resumes on whichever GPU is free.
+    """
     digests = f"{assignment.digest} {assignment.data_digest} {assignment.split_digest}"
-    return f"{RESUME_SCHEMA} {digests} {assignment.device}"
+    device = torch.device(assignment.device)
+    precision = effective_precision(device, assignment.protocol.precision)
+    return f"{RESUME_SCHEMA} {digests} {device.type} {precision}"
 
 
 def _describe_epoch(row: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ class Patches:
     def __init__(self, cases: Sequence[PreparedCase], protocol: Protocol, *, device: torch.device) -> None:
         self.cases = tuple(cases)
         self.device = device
+        self.index_device = torch.device("cpu")  # the corners of patches are drawn there
         self._patch = protocol.patch
         self._oversample = protocol.oversample_foreground
         self._patches_per_case = protocol.patches_per_case

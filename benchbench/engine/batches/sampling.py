@@ -12,6 +12,7 @@ from torch import Tensor
 from benchbench.engine.devices.distributed import Part
 from benchbench.engine.preparation.prepared_case import PreparedCase
 
+_CPU = torch.device("cpu")
 _RESIDENT_SHARE = 0.5  # of the free device memory; the network needs the rest
 
 
@@ -20,6 +21,11 @@ class Source(Interface):
 
     cases: tuple[PreparedCase, ...]
     device: torch.device
+
+    @property
+    def index_device(self) -> torch.device:
+        """The device on which `batch` takes the numbers of its samples."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -62,6 +68,11 @@ class Slices:
 
     def __len__(self) -> int:
         return len(self.case_of)
+
+    @property
+    def index_device(self) -> torch.device:
+        """The GPU if the slices are in its memory; otherwise the CPU, which collects them."""
+        return _CPU if self._resident is None else self.device
 
     def batch(
         self,
@@ -121,11 +132,15 @@ def _positions(case: PreparedCase, length: int, scored_only: bool) -> Tensor:
 
 
 def shuffled_batches(
-    length: int, *, batch: int, generator: torch.Generator, processes: int = 1
+    length: int, *, batch: int, generator: torch.Generator, processes: int = 1, device: torch.device = _CPU
 ) -> Iterator[Tensor]:
-    """Yield the numbers of all samples once, in random order, by batches of `batch_sizes`."""
+    """Yield the numbers of all samples once, in random order, by batches of `batch_sizes`.
+
+    The order is drawn on the CPU and copied to the device once: a copy for each batch would make the CPU wait for
+    the GPU in every step.
+    """
     sizes = batch_sizes(length, batch=batch, processes=processes)
-    yield from torch.randperm(length, generator=generator).split(sizes)
+    yield from torch.randperm(length, generator=generator).to(device).split(sizes)
 
 
 def batch_sizes(length: int, *, batch: int, processes: int = 1) -> list[int]:
@@ -146,9 +161,9 @@ def batch_sizes(length: int, *, batch: int, processes: int = 1) -> list[int]:
     return sizes
 
 
-def ordered_batches(length: int, *, batch: int) -> Iterator[Tensor]:
+def ordered_batches(length: int, *, batch: int, device: torch.device = _CPU) -> Iterator[Tensor]:
     """Yield the numbers of all samples once, in their order, by batches; the last batch may be smaller."""
-    yield from torch.arange(length).split(batch)
+    yield from torch.arange(length, device=device).split(batch)
 
 
 def fits_on(arrays: Sequence[Tensor], device: torch.device) -> bool:

@@ -88,6 +88,22 @@ class Processes:
         dist.broadcast_object_list(result, src=0, device=torch.device("cpu"))
         return result[0]
 
+    def any_of(self, *, condition: bool) -> bool:
+        """Return True on all processes if the condition is true on at least one; all have to call this."""
+        if self.count == 1:
+            return condition
+        flag = torch.tensor(int(condition))
+        dist.all_reduce(flag)
+        return bool(flag)
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes, by rank, on each of them."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
     def parallel(self, model: nn.Module, step: Step) -> Step:
         """Return `step`, which runs `model`, so that its backward pass averages gradients over the processes."""
         if self.count == 1:

@@ -99,7 +99,7 @@ class Predictor:
                 mean = self._predict_in_windows(images[0])[None]
                 stack.append(_resized_back(self._to_probabilities(mean), placement))
             return torch.cat(stack).transpose(0, 1)
-        for numbers in ordered_batches(len(slices), batch=_BATCH):
+        for numbers in ordered_batches(len(slices), batch=_BATCH, device=slices.index_device):
             images, _ = slices.batch(numbers)
             if self.protocol.inference.flips:
                 mean = sum_over_flips(self._mean_over_models, images, buffer=self._buffer) / 4

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +24,12 @@ from benchbench.engine.inference.window_buffer import WindowBuffer
 from benchbench.engine.network.network import forward_with_loss
 from benchbench.engine.training.history import Row, training_row, unknown_validation_row, validation_row
 from benchbench.engine.training.optimise import build_optimizer, learning_rate
+from benchbench.engine.training.partial_epoch import EpochClock, PartialEpoch
 from benchbench.engine.training.validate import validate
 from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
-RESUME_SCHEMA = 2
+RESUME_SCHEMA = 3
 """Version of the saved state; a run does not resume from a state of another version."""
 
 
@@ -47,10 +47,10 @@ class Checkpoint(NamedTuple):
 
 
 class Training:
-    """A model in training: all that an epoch changes, and the history so far.
+    """A model in training: all that a step changes, and the history so far.
 
-    An epoch depends only on the state before it and on its generator, so a training resumed from a saved state
-    gives the same result as one without interruption.
+    A step depends only on the state before it and on the generator of its epoch, so a training resumed from a
+    saved state gives the same result as one without interruption.
     """
 
     def __init__(
@@ -76,6 +76,10 @@ class Training:
         self.history: list[Row] = []
         self.checkpoints: list[Checkpoint] = []
         """The best checkpoints, best first; among equals the earlier is first."""
+        self._epoch: PartialEpoch | None = None
+        """The epoch that is under way; None between two epochs."""
+        self._saved_epoch: Mapping[str, Any] | None = None
+        """The loaded state of an epoch that was interrupted; None where the training continues with a new one."""
         self._classes = counted_classes(protocol, len(regions))
         self._window_buffer = WindowBuffer()
         self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
@@ -83,29 +87,36 @@ class Training:
         scales_loss = protocol.precision == "fp16" and self.device.type == "cuda"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales_loss)
 
-    def run_epoch(self, generator: torch.Generator, *, progress: Callable[[float], None]) -> Row:
+    def run_epoch(
+        self,
+        generator: torch.Generator,
+        *,
+        progress: Callable[[float], None],
+        on_validation_step: Callable[[], None] = lambda: None,
+    ) -> Row:
         """Train on every sample once, validate if it is time, and return the new row of the history.
 
-        `progress` is called with the share of the epoch that is done.
+        `progress` is called after every step with the share of the epoch that is done, and `on_validation_step`
+        after every batch or case of the validation; both may save the state. After a state of an interrupted epoch
+        was loaded, only the rest of that epoch is trained; `generator` must have the same seed as then.
 
         Raises:
             DivergedError: the state is of no further use; the checkpoints so far are.
         """
-        began, cpu_began, energy_before = time.monotonic(), time.process_time(), self.meter.watt_hours()
-        train_loss, train_counts = self._train_epoch(generator, progress)
+        clock = EpochClock(self.meter)
+        train_loss, train_counts = self._train_epoch(generator, clock, progress)
         if not math.isfinite(train_loss):
             raise DivergedError(f"training loss became {train_loss} in epoch {len(self.history)}")
         row = {
             "epoch": len(self.history),
             "lr": self._optimizer.param_groups[0]["lr"],
             "train_loss": train_loss,
-            **self.processes.broadcast(self._validate),
+            **self.processes.broadcast(partial(self._validate, on_validation_step)),
             **training_row(train_counts, self.regions, empty=self.protocol.empty),
-            "energy_wh": _difference(self.meter.watt_hours(), energy_before),
-            "seconds": time.monotonic() - began,
-            "cpu_seconds": time.process_time() - cpu_began,
+            **clock.spent(),
         }
         self._finish_epoch(row)
+        self._epoch = None
         return row
 
     @property
@@ -130,14 +141,21 @@ class Training:
         return sum(self._selection_value(row) is not None for row in later)
 
     def save(self) -> bytes:
-        """Return everything that the next epoch depends on."""
+        """Return everything that the next step depends on.
+
+        All processes of a training have to call this inside an epoch.
+        """
         content = io.BytesIO()
+        partial_epoch = self._saved_epoch
+        if self._epoch is not None:
+            partial_epoch = self._epoch.save(self.processes)
         state = {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
             "history": self.history,
             "kept": [tuple(checkpoint) for checkpoint in self.checkpoints],
+            "epoch": partial_epoch,
         }
         torch.save(state, content)
         return content.getvalue()
@@ -152,6 +170,7 @@ class Training:
         if [row["epoch"] for row in history] != list(range(len(history))):
             raise ValueError("the epochs of the history are not consecutive")
         self.history, self.checkpoints = history, checkpoints
+        self._saved_epoch = state["epoch"]
 
     def best_scores(self) -> Mapping[str, float | None]:
         """Return the losses and scores of the best epoch; nothing where there is none."""
@@ -177,10 +196,15 @@ class Training:
             "energy_wh": energy_wh,
         }
 
+    @property
+    def has_progress(self) -> bool:
+        """True if at least one step was taken, by this process or before an interruption."""
+        return bool(self.history) or self._epoch is not None or self._saved_epoch is not None
+
     def _train_epoch(
-        self, generator: torch.Generator, progress: Callable[[float], None]
+        self, generator: torch.Generator, clock: EpochClock, progress: Callable[[float], None]
     ) -> tuple[float, Integers]:
-        """Train on every sample once and return the mean loss and the counts (K, 4) or (1 + K, 4)."""
+        """Train on the samples that are left; return the mean loss and counts (K, 4) or (1 + K, 4) of all."""
         self.model.train()
         batches = list(
             shuffled_batches(
@@ -188,32 +212,46 @@ class Training:
                 batch=self.protocol.batch,
                 generator=generator,
                 processes=self.protocol.world_size,
+                device=self.train_source.index_device,
             )
         )
         # summed on the device and read once, because a read waits for the device
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        counts = torch.zeros(self._classes, 4, dtype=torch.int64, device=self.device)
-        for number, numbers in enumerate(batches):
-            step = len(self.history) * len(batches) + number
+        epoch = PartialEpoch(
+            generator,
+            loss=torch.zeros((), dtype=torch.float64, device=self.device),
+            counts=torch.zeros(self._classes, 4, dtype=torch.int64, device=self.device),
+            clock=clock,
+        )
+        if self._saved_epoch is not None:
+            epoch.load(self._saved_epoch, self.processes)
+            self._saved_epoch = None
+        self._epoch = epoch
+        for numbers in batches[epoch.steps :]:
+            step = len(self.history) * len(batches) + epoch.steps
             self._set_learning_rate(step, steps_per_epoch=len(batches))
-            part = self.processes.part(len(numbers))
-            images, labels = self.train_source.batch(numbers, generator=generator, part=part)
-            images, labels = augment(
-                images,
-                labels,
-                self.protocol.augment,
-                generator=generator,
-                in_place=self.protocol.ndim == 3,  # a batch of patches is a copy already
-                part=part,
-            )
-            loss, logits = self._step(images, labels, part)
-            total += loss * part.counted
-            sample_counts = count_logits(logits, labels, self.protocol, regions=len(self.regions))
-            counts += sample_counts[: part.counted].sum(0)
-            progress((number + 1) / len(batches))
-        total = self.processes.all_reduce(total)
-        counts = self.processes.all_reduce(counts)
+            self._train_batch(numbers, epoch)
+            epoch.steps += 1
+            progress(epoch.steps / len(batches))
+        total = self.processes.all_reduce(epoch.loss)
+        counts = self.processes.all_reduce(epoch.counts)
         return float(total) / len(self.train_source), counts.cpu().numpy()
+
+    def _train_batch(self, numbers: Tensor, epoch: PartialEpoch) -> None:
+        """Take an optimiser step with the samples of these numbers, and add its loss and counts to the epoch."""
+        part = self.processes.part(len(numbers))
+        images, labels = self.train_source.batch(numbers, generator=epoch.generator, part=part)
+        images, labels = augment(
+            images,
+            labels,
+            self.protocol.augment,
+            generator=epoch.generator,
+            in_place=self.protocol.ndim == 3,  # a batch of patches is a copy already
+            part=part,
+        )
+        loss, logits = self._step(images, labels, part)
+        epoch.loss += loss * part.counted
+        sample_counts = count_logits(logits, labels, self.protocol, regions=len(self.regions))
+        epoch.counts += sample_counts[: part.counted].sum(0)
 
     def _compute_loss(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
         loss, logits = forward_with_loss(
@@ -238,7 +276,7 @@ class Training:
         self._scaler.update()
         return loss.detach(), logits
 
-    def _validate(self) -> Row:
+    def _validate(self, on_step: Callable[[], None]) -> Row:
         """Return the inner validation of this epoch; all None where the protocol leaves it out."""
         trained = len(self.history) + 1
         if trained % self.protocol.validate_every and trained < self.protocol.epochs:
@@ -249,6 +287,7 @@ class Training:
             self.protocol,
             regions=len(self.regions),
             buffer=self._window_buffer,
+            on_step=on_step,
         )
         return validation_row(validation, self.regions, empty=self.protocol.empty)
 
@@ -303,9 +342,3 @@ class Training:
 
 def _are_finite(weights: Mapping[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
-
-
-def _difference(value: float | None, before: float | None) -> float | None:
-    if value is None or before is None:
-        return None
-    return value - before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -35,50 +36,60 @@ class Validation(NamedTuple):
 
 @torch.inference_mode()
 def validate(
-    model: nn.Module, source: Source, protocol: Protocol, *, regions: int, buffer: WindowBuffer | None = None
+    model: nn.Module,
+    source: Source,
+    protocol: Protocol,
+    *,
+    regions: int,
+    buffer: WindowBuffer | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Validation:
     """Return the loss and counts of the validation cases, without test-time augmentation.
 
     Slices of the size of the patch are predicted in batches; larger ones and volumes in windows, whose logits are
     averaged. All are scored on the prepared grid. Volumes are predicted in the `buffer`, which saves time where
-    the next validation has the same.
+    the next validation has the same. `on_step` is called after every batch, large slice or volume.
     """
     model.eval()
     if isinstance(source, SliceCrops):
-        sums, counts = _validate_large_slices(model, source, protocol, regions=regions)
+        sums, counts = _validate_large_slices(model, source, protocol, regions=regions, on_step=on_step)
     elif isinstance(source, Slices):
-        sums, counts = _validate_slices(model, source, protocol, regions=regions)
+        sums, counts = _validate_slices(model, source, protocol, regions=regions, on_step=on_step)
     else:
-        sums, counts = _validate_volumes(model, source, protocol, buffer or WindowBuffer(), regions=regions)
+        buffer = buffer or WindowBuffer()
+        sums, counts = _validate_volumes(model, source, protocol, buffer, regions=regions, on_step=on_step)
     loss = loss_of_cases(protocol.loss, sums)
     return Validation(float(loss), counts.cpu().numpy())
 
 
 def _validate_slices(
-    model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int
+    model: nn.Module, slices: Slices, protocol: Protocol, *, regions: int, on_step: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
     """Return sums of the loss (N, ...) float64 of each case, or slice, and counts (N, K, 4) of each case."""
     cases = len(slices.cases)
     rows = len(slices) if protocol.loss.per_image else cases
     counts = torch.zeros(cases, counted_classes(protocol, regions), 4, dtype=torch.int64, device=slices.device)
+    case_of_slice = slices.case_of.to(slices.device)
     sums: Tensor | None = None
-    for numbers in ordered_batches(len(slices), batch=protocol.batch):
-        images, labels = slices.batch(numbers)
+    for batch in ordered_batches(len(slices), batch=protocol.batch, device=slices.index_device):
+        images, labels = slices.batch(batch)
         with autocast(slices.device, protocol.precision):
             logits = forward(model, images)
-        case_of = slices.case_of[numbers].to(slices.device)
+        numbers = batch.to(slices.device)
+        case_of = case_of_slice[numbers]
         slice_sums = loss_sums(protocol.loss, logits, labels).double()
         if sums is None:
             sums = slice_sums.new_zeros(rows, slice_sums.shape[1])
-        row_of = numbers.to(slices.device) if protocol.loss.per_image else case_of
+        row_of = numbers if protocol.loss.per_image else case_of
         sums.index_add_(0, row_of, slice_sums)
         counts.index_add_(0, case_of, count_logits(logits, labels, protocol, regions=regions))
+        on_step()
     assert sums is not None, "a validation has slices"
     return sums, counts
 
 
 def _validate_large_slices(
-    model: nn.Module, crops: SliceCrops, protocol: Protocol, *, regions: int
+    model: nn.Module, crops: SliceCrops, protocol: Protocol, *, regions: int, on_step: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
     """Return sums of the loss (N, ...) float64 of each case, or slice, and counts (N, K, 4) of each case."""
     sums, counts = [], []
@@ -90,6 +101,7 @@ def _validate_large_slices(
             logits = _logits_in_windows(model, images[0], protocol)
             slice_sums.append(loss_sums(protocol.loss, logits, labels).double())
             slice_counts.append(count_logits(logits, labels, protocol, regions=regions))
+            on_step()
         of_case = torch.cat(slice_sums)
         sums.append(of_case if protocol.loss.per_image else of_case.sum(0, keepdim=True))
         counts.append(torch.cat(slice_counts).sum(0))
@@ -97,7 +109,13 @@ def _validate_large_slices(
 
 
 def _validate_volumes(
-    model: nn.Module, source: Source, protocol: Protocol, buffer: WindowBuffer, *, regions: int
+    model: nn.Module,
+    source: Source,
+    protocol: Protocol,
+    buffer: WindowBuffer,
+    *,
+    regions: int,
+    on_step: Callable[[], None],
 ) -> tuple[Tensor, Tensor]:
     """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
     sums, counts = [], []
@@ -105,6 +123,7 @@ def _validate_volumes(
         logits, labels = _predict_volume(model, case, protocol, buffer, device=source.device)
         sums.append(loss_sums(protocol.loss, logits, labels)[0].double())
         counts.append(count_logits(logits, labels, protocol, regions=regions)[0])
+        on_step()
     return torch.stack(sums), torch.stack(counts)
 
 

@@ -1,0 +1,18 @@
+"""Settings of a machine that change how a run is computed, but not what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeSettings:
+    """The way in which this machine carries out runs; no digest depends on it."""
+
+    deterministic: bool = False
+    """True if a GPU uses deterministic algorithms only, so that equal seeds give equal bytes."""
+    resume_seconds: float = 60.0
+    """Seconds of training that a process loses at most if it is killed without a signal to stop."""
+
+
+DEFAULT_SETTINGS = ComputeSettings()
