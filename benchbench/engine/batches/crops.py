@@ -22,6 +22,7 @@ class SliceCrops:
     ) -> None:
         self.cases = tuple(cases)
         self.device = device
+        self.index_device = torch.device("cpu")  # slices are collected there
         self._patch = protocol.patch
         self._oversample = protocol.oversample_foreground
         # on the host: only the crops of a batch are copied to the device
