@@ -52,6 +52,7 @@ class CommandGroup(NearestGroup):
         "score": "benchbench.cli.score",
         "data": "benchbench.cli.data",
         "convert": "benchbench.cli.convert",
+        "schema": "benchbench.cli.schema",
         "doctor": "benchbench.cli.doctor",
     }
     summaries: ClassVar = {
@@ -72,6 +73,7 @@ class CommandGroup(NearestGroup):
         "score": "Score the predictions of any tool against references, file by file.",
         "data": "Download, inspect and verify datasets, write phantom data, clear the cache.",
         "convert": "Convert published weights of a model for use in benchmarks.",
+        "schema": "Print the JSON Schema of a benchmark file, for editors.",
         "doctor": "Check the installation and print how to fix problems.",
     }
 

@@ -47,7 +47,7 @@ def parameter_descriptions(factory: Callable[..., Any]) -> dict[str, str]:
         text = ""  # Python puts the signature there if a data class has no docstring
     sentences = [*_SENTENCE_END.split(" ".join(text.split())), *descriptions.values()]
     if inspect.isclass(factory):
-        descriptions |= _field_docstrings(factory)
+        descriptions |= field_docstrings(factory)
     for name in keyword_parameters(factory):
         if not descriptions.get(name):
             descriptions[name] = _sentences_about(name, sentences)
@@ -62,7 +62,8 @@ def _sentences_about(name: str, sentences: Sequence[str]) -> str:
     return " ".join(sentence for sentence in sentences if words.search(sentence))
 
 
-def _field_docstrings(data_class: type) -> dict[str, str]:
+def field_docstrings(data_class: type) -> dict[str, str]:
+    """Return field -> the string below it, for the fields that the class itself defines."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(data_class)))
     except (OSError, SyntaxError):

@@ -54,7 +54,7 @@ class Postprocess(Strict):
     "folds", totals = true }. Among equally good candidates the one nearest to the values given here is chosen.
     Without it, or with false, the values given here are used."""
 
-    @field_validator("search", mode="before")
+    @field_validator("search", mode="before", json_schema_input_type=bool | SearchSpec | None)
     @classmethod
     def _from_bool(cls, value: Any) -> Any:
         if value is True:
