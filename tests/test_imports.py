@@ -22,6 +22,19 @@ for name, commands in json.loads(sys.argv[1]).items():
     stages[name] = [codes, sorted(module for module in sys.modules if "." not in module)]
 print(json.dumps(stages), file=sys.stderr)
 """
+BUILD = """
+import sys
+from benchbench import Geometry
+from benchbench.launch.preflight import _find_refusals
+from benchbench.registry.registry import discover
+for name in sys.argv[1:]:
+    shapes = []
+    inspect = lambda model: shapes.extend(str(parameter.device) for parameter in model.parameters()) or ()
+    assert _find_refusals(discover().model(name), Geometry(3, 1, (64, 64)), {}, inspect) == ()
+    assert set(shapes) == {"meta"}
+print("torch._dynamo" in sys.modules)
+"""
+DRAWING_MODELS = ["unet", "unext", "transunet"]
 
 
 class Stage:
@@ -75,3 +88,9 @@ def test_listing_imports_no_library_of_models(
     assert stages["list"].modules.isdisjoint(LIBRARIES_OF_MODELS)
     assert "smp_unet" in done.stdout
     assert "unetr" in done.stdout
+
+
+def test_building_models_for_a_plan_does_not_import_the_compiler_of_torch() -> None:
+    words = [sys.executable, "-c", BUILD, *DRAWING_MODELS]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"

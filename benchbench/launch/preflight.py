@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from benchbench.contract import Geometry, ModelPlugin, Task
 from benchbench.engine.augmentation.augment import check_patch
 from benchbench.engine.augmentation.host_augment import check_albumentations
 from benchbench.engine.network.network import geometry_for
+from benchbench.engine.network.without_values import new_tensors_on
 from benchbench.errors import IncompatibleError, PluginError, SpecError
 from benchbench.launch.child import ChildExitError, call_each_in_child, call_in_child
 from benchbench.launch.network_checks import network_problems, smallest_part
@@ -135,7 +135,7 @@ def _find_refusals(
     for device in ("meta", "cpu"):
         with contextlib.suppress(Exception):  # a plugin may raise anything
             try:
-                with torch.random.fork_rng(devices=[]), torch.device(device):
+                with new_tensors_on(device):
                     model = plugin.build(geometry, **params)
             except IncompatibleError as error:
                 return error.problems

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench.contract import Geometry, ModelPlugin
 from benchbench.engine.network.network import count_parameters
+from benchbench.engine.network.without_values import new_tensors_on
 from benchbench.errors import IncompatibleError
 
 COUNTER = f"FlopCounterMode of torch {torch.__version__.partition('+')[0]}"
@@ -113,7 +114,7 @@ def _check_ndim(plugin: ModelPlugin, geometry: Geometry) -> None:
 def _build_and_count(
     plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], *, built_on: str, runs_on: str
 ) -> Cost:
-    with torch.random.fork_rng(devices=[]), torch.device(built_on):
+    with new_tensors_on(built_on):
         model = plugin.build(geometry, **params)
     return _count(model, geometry, runs_on)
 
