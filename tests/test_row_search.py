@@ -112,7 +112,7 @@ def test_a_process_that_dies_while_it_scores_leaves_a_trained_run(
 
     carry(benchmark_file, squares, tmp_path, *ASK, only=["fold=1"])
     with monkeypatch.context() as patch:
-        patch.setattr("benchbench.run.evaluate._score_test_cases", fail)
+        patch.setattr("benchbench.run.evaluate.write_scores", fail)
         with pytest.raises(KeyboardInterrupt):
             carry(benchmark_file, squares, tmp_path, *ASK)
     folder, records, recorder = carry(benchmark_file, squares, tmp_path, *ASK)
@@ -129,7 +129,7 @@ def test_an_error_while_scoring_is_the_reason_of_a_run_that_waits_on(
 
     carry(benchmark_file, squares, tmp_path, *ASK, only=["fold=1"])
     with monkeypatch.context() as patch:
-        patch.setattr("benchbench.run.evaluate._score_test_cases", fail)
+        patch.setattr("benchbench.run.evaluate.write_scores", fail)
         _, records, _ = carry(benchmark_file, squares, tmp_path, *ASK)
     assert [(record.status, record.reason) for record in records if record] == [
         ("waiting", "RuntimeError: no memory left (see worker.log)")

@@ -63,7 +63,9 @@ def assigned(**changes: Any) -> Any:
     settings = Protocol.model_validate(
         {"patch": (8, 8), "epochs": 1, "batch": 1, "optimizer": {"name": "adam", "lr": 1.0}, "loss": "bce"}
     )
-    case = SimpleNamespace(frame=SimpleNamespace(box=((0, 5), (0, 8), (0, 8))), placement=object())
+    case = SimpleNamespace(
+        frame=SimpleNamespace(box=((0, 5), (0, 8), (0, 8))), placement=object(), space=(5, 8, 8)
+    )
     fields = {"protocol": settings, "device": "cpu", "test": (case,), "runs_per_device": 1}
     return SimpleNamespace(**{**fields, **changes})
 

@@ -63,7 +63,7 @@ def test_all_forms_of_a_search_are_valid(schema: dict[str, Any], search: str) ->
         ("epochs = 2", 'epochs = "2"', "$.protocol.epochs"),
         ("epochs = 2", "", "$.protocol"),
         ('"bce+dice"', '"bce+dise"', "$.protocol.loss"),
-        ('"bce+dice"', '{ name = "bce+dice", sqaured = true }', "$.protocol.loss"),
+        ('"bce+dice"', '{ name = "bce+dice", sqr = true }', "$.protocol.loss"),
         ('name = "adam"', 'name = "adm"', "$.protocol.optimizer"),
         ('name = "flip"', 'name = "flp"', "$.protocol.augment[0]"),
         ('title = "Squares"', "", "$"),

@@ -180,7 +180,11 @@ def test_lists_are_wrapped_between_words(tmp_path: Path, words: Sequence[str], w
 def live_lines(*models: str, epochs: int = 100) -> LiveLines:
     assignments: list[Any] = [
         SimpleNamespace(
-            key=key(model, fold), members=(), digest=f"{model} {fold}", protocol=SimpleNamespace(epochs=epochs)
+            key=key(model, fold),
+            members=(),
+            external=None,
+            digest=f"{model} {fold}",
+            protocol=SimpleNamespace(epochs=epochs),
         )
         for model in models
         for fold in range(5)
@@ -221,7 +225,7 @@ def test_without_an_active_run_the_progress_line_says_what_is_done() -> None:
 def test_a_log_line_has_run_epoch_loss_count_and_remaining_time(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
     assignment: Any = SimpleNamespace(
-        key=key("plain", 0), digest="", members=(), protocol=SimpleNamespace(epochs=2)
+        key=key("plain", 0), digest="", members=(), external=None, protocol=SimpleNamespace(epochs=2)
     )
     lines.on_runs_start([assignment], done=0)
     lines.on_run_event(key("plain", 0), Progress(1, 2, "loss 0.341"))

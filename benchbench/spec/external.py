@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from benchbench.spec.document import Document, nearest
 from benchbench.spec.strict import Count, Positive, Strict
+from benchbench.words import count
 
 
 class ExternalSpec(Strict):
@@ -72,9 +73,10 @@ def external_problems(
             yield f"{place}: external.{entry.name}.dataset: no such dataset '{entry.dataset}'; {hint}"
         if not entry.dataset and len(datasets) > 1 and "{dataset}" not in entry.predictions:
             place = document.where((*where, "predictions"))
+            datasets_text = count(len(datasets), "dataset")
             yield (
-                f"{place}: external.{entry.name}: found {len(datasets)} datasets and no {{dataset}} in the"
-                " pattern; add it, or name the dataset"
+                f"{place}: external.{entry.name}: found {datasets_text} and no {{dataset}} in the pattern; add it,"
+                " or name the dataset"
             )
         if entry.variant and entry.variant not in variants:
             place = document.where((*where, "variant"))
