@@ -56,7 +56,7 @@ def without_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def card_only(without_figures: None, without_statistics: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty pages: a command that runs a benchmark reads the summary of its page alone."""
-    monkeypatch.setattr("benchbench.report.benchmark_page", lambda *_: "")
+    monkeypatch.setattr("benchbench.report.benchmark_page", lambda *_, **__: "")
 
 
 @pytest.fixture

@@ -142,6 +142,7 @@ def test_every_file_of_a_rehearsal_says_that_its_data_are_phantom_data(tmp_path:
         "differences.csv",
         "ranks.csv",
         "sensitivity.csv",
+        "subgroups.csv",
         "split.csv",
         "split_sizes.csv",
     }
@@ -150,6 +151,7 @@ def test_every_file_of_a_rehearsal_says_that_its_data_are_phantom_data(tmp_path:
     assert (
         phantom.pop("split.csv") == "dataset,variant,case,patient,fold,part,slices,data\n"
     )  # no run by hand has one
+    assert phantom.pop("subgroups.csv").count("\n") == 1  # six patients make no subgroups
     assert phantom.pop("split_sizes.csv") == "dataset,variant,fold,part,patients,cases,slices,data\n"
     for name in names & phantom.keys():
         assert PHANTOM_NOTE in phantom[name]

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from benchbench.comparison.case_scores import case_scores, keep_common_cases
+from benchbench.comparison.controls import failed_controls
 from benchbench.comparison.design import costs_of, test_over_train
-from benchbench.comparison.verdict import Verdict, board_verdict
+from benchbench.comparison.verdict import Verdict, board_verdict, not_believed
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.statistics import delta_of
@@ -62,6 +63,8 @@ class Board:
     """Ratio of tested to trained patients in one fold."""
     notes: tuple[str, ...]
     """Rows and cases that are left out, and why."""
+    failed_controls: tuple[str, ...] = ()
+    """Controls that failed on the dataset: reasons not to believe the verdict."""
 
     @property
     def means(self) -> Mapping[str, float]:
@@ -105,8 +108,8 @@ class Board:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on the first row."""
-        return board_verdict(
+        """The verdict on the first row; where a control failed, that nothing is to be believed."""
+        verdict = board_verdict(
             list(self.rows),
             self.comparisons,
             metric=self.metric,
@@ -114,6 +117,9 @@ class Board:
             seeds=self.seeds,
             costs=self.costs,
         )
+        if self.failed_controls:
+            return not_believed(verdict, self.failed_controls)
+        return verdict
 
 
 class _Basis(NamedTuple):
@@ -210,6 +216,7 @@ def _make_board(
         costs=costs_of({row.label: row.records(results) for row in rows}),
         test_over_train=max(ratios),
         notes=tuple(notes),
+        failed_controls=failed_controls(results, dataset),
     )
 
 

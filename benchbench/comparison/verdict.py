@@ -27,6 +27,11 @@ class Verdict(NamedTuple):
         return self.headline
 
 
+def not_believed(verdict: Verdict, failed: Sequence[str]) -> Verdict:
+    """Return the verdict of a benchmark of which controls failed: its former text is only evidence."""
+    return Verdict(f"Do not believe this: {'; '.join(failed)}", f"without this control: {verdict}")
+
+
 def kind_of(comparison: Comparison, costs: Mapping[str, float]) -> Kind:
     """Return the verdict on a pair in one word; `costs` has the multiply-adds of models where they are known."""
     if comparison.is_decided:
@@ -161,6 +166,9 @@ def _needs(comparison: Comparison, target: float) -> Iterator[str]:
 
 def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
     """Return difference, interval and tests, the data they come from, and the detectable difference."""
+    if isinstance(comparison.p, Unknown):  # the headline has the reason
+        difference = f"{metric} {_signed(comparison.difference)}, without interval and tests"
+        return _with_direction(f"{difference}; {_basis(comparison, seeds)}", metric)
     parts = [
         f"{metric} {_signed(comparison.difference)}{_interval(comparison)}",
         f"p(Holm, {count(comparison.family_size, 'pair')}) {_probability(comparison.p_holm)}",
@@ -169,9 +177,12 @@ def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
     detectable = comparison.smallest_detectable
     if not comparison.is_decided and not isinstance(detectable, Unknown):
         parts.append(f"a difference of {detectable:.4f} would be detected with 80 % power")
-    text = f"{', '.join(parts)}; {_basis(comparison, seeds)}"
+    return _with_direction(f"{', '.join(parts)}; {_basis(comparison, seeds)}", metric)
+
+
+def _with_direction(text: str, metric: str) -> str:
     if is_lower_better(metric):
-        text += "; lower is better"
+        return f"{text}; lower is better"
     return text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbench.contract import CaseRef, Dataset
@@ -17,6 +17,7 @@ from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
 from benchbench.data.split_file import folds_of
 from benchbench.data.unused_files import files_of_no_case
+from benchbench.engine.preparation.moved_labels import move_labels
 from benchbench.engine.preparation.prepare import (
     CasePreparation,
     preparation_settings,
@@ -52,6 +53,8 @@ class _OpenedDataset:
     cases: Sequence[CaseRef]
     digests: dict[str, str]
     """Case id -> SHA-256 of its files."""
+    metadata: Mapping[str, Mapping[str, str]]
+    """Patient -> column -> value."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class Preparation:
         for part in PARTS:
             parts[part] = tuple(prepared.cases[case.id] for case in fold.part(part))
         task = opened.dataset.task
+        if run.control == "shuffled_labels":
+            parts |= move_labels(parts["train"], parts["validation"], seed=run.seed)
         entry_point = ""
         if run.is_trained:
             entry_point = self._registry.models[run.model.name].origin.entry_point
@@ -140,6 +145,7 @@ class Preparation:
             label_values=task.regions,
             colours=task.colours,
             statistics=prepared.statistics,
+            metadata=_metadata_of(fold.test, opened.metadata),
             train=parts["train"],
             validation=parts["validation"],
             test=parts["test"],
@@ -238,7 +244,15 @@ class Preparation:
         self._name_unused_files(chosen.name, dataset, cases)
         pinned = pin(dataset, cases)
         digests = case_digests(dataset, cases, threads=available_cores())
-        return _OpenedDataset(pinned, cases, digests)
+        return _OpenedDataset(pinned, cases, digests, self._read_metadata(chosen.name, dataset))
+
+    def _read_metadata(self, name: str, dataset: Dataset) -> Mapping[str, Mapping[str, str]]:
+        """Return the metadata, from which only subgroups are made; a table that cannot be read stops no run."""
+        try:
+            return dataset.metadata()
+        except DataError as error:
+            self._observer.on_remark(f"{name}: no subgroups by metadata: {error.problems[0]}")
+            return {}
 
     def _name_unused_files(self, name: str, dataset: Dataset, cases: Sequence[CaseRef]) -> None:
         """Print the files that look like those of cases and belong to none; phantoms have only planned files."""
@@ -260,6 +274,12 @@ class Preparation:
         assert root is not None, "open_dataset refuses that"
         self.is_phantom = self.is_phantom or is_phantom(root / plugin.name)
         return dataset
+
+
+def _metadata_of(cases: Sequence[CaseRef], metadata: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return the metadata of the patients of these cases."""
+    patients = {case.patient for case in cases}
+    return {patient: dict(metadata[patient]) for patient in sorted(patients & metadata.keys())}
 
 
 def _dataset_key(chosen: Chosen) -> str:

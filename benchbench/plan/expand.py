@@ -18,6 +18,7 @@ from benchbench.registry.registry import Registry
 from benchbench.registry.sources import source_digest
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.benchmark_file import Entry
+from benchbench.spec.controls import Control
 from benchbench.spec.ensembles import EnsembleSpec
 from benchbench.spec.variants import Variant
 
@@ -41,6 +42,7 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
         trained = list(_trained_runs(benchmark, variant, registry))
         runs += [*trained, *_ensemble_runs(benchmark.ensembles, variant, trained)]
         runs += _external_runs(benchmark, variant, trained)
+        runs += _control_runs(benchmark.controls, trained)
     # a listing of unknown settings or runs is refused before anything is trained
     listed_settings(benchmark, runs)
     if problems := dict.fromkeys(listing_problems(benchmark, runs)):
@@ -91,6 +93,18 @@ def _trained_runs(benchmark: Benchmark, variant: Variant, registry: Registry) ->
 
 def _choose(entry: Entry, factory: Any, *, needs: Sequence[str] = ()) -> Chosen:
     return Chosen(entry.name, resolve_params(factory, entry.params), source_digest(factory, needs=needs))
+
+
+def _control_runs(controls: Sequence[Control], trained: Sequence[Run]) -> Iterator[Run]:
+    """Yield the runs of the controls; an A/A twin has seeds that no run of its model has."""
+    n_seeds = 1 + max((run.seed for run in trained), default=0)
+    for control in controls:
+        for run in trained:
+            if run.model.row != control.model:
+                continue
+            model = run.model._replace(label=control.name)
+            seed = run.seed + n_seeds if control.kind == "a_a_twin" else run.seed
+            yield replace(run, model=model, seed=seed, control=control.kind)
 
 
 def _ensemble_runs(ensembles: Sequence[EnsembleSpec], variant: Variant, trained: Sequence[Run]) -> Iterator[Run]:

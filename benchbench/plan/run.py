@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from benchbench.plan.external_files import External
 from benchbench.spec.benchmark_file import PhantomSize
+from benchbench.spec.controls import ControlKind
 from benchbench.spec.protocol import Protocol
 
 RECORD_SCHEMA = 6
@@ -89,6 +90,8 @@ class Run:
     protocol: Protocol
     phantom: PhantomSize | None
     """Amount of phantom data that replaces the real data; None without --rehearse."""
+    control: ControlKind | None = None
+    """The kind of control that the run belongs to; None for a run that is ranked."""
     members: tuple[Run, ...] = ()
     """Runs whose predictions an ensemble averages; empty for a run that trains a model."""
     external: External | None = None
@@ -121,7 +124,7 @@ class Run:
         protocol = {key: value for key, value in self.protocol.settings().items() if key not in _TABLE_FIELDS}
         if self.protocol.splits is not None:  # its place is of no importance, and records name no machine
             protocol["splits"] = _file_digest(Path(self.protocol.splits))
-        resolved = {
+        resolved: dict[str, Any] = {
             "schema": RECORD_SCHEMA,
             "dataset": self.dataset.resolved(),
             "model": self.model.resolved(),
@@ -133,6 +136,8 @@ class Run:
         }
         if self.external is not None:  # the digests of all other runs stay
             resolved["external"] = self.external.resolved(self.fold)
+        if self.control is not None:  # the digests of other runs stay
+            resolved["control"] = self.control
         return resolved
 
     @property

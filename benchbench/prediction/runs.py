@@ -51,9 +51,18 @@ def choose_runs(source: str, row: Row) -> list[FinishedRun]:
     A run folder with a choice of folds or seeds is the row that the run belongs to.
 
     Raises:
-        UsageError: there is no such run or row, several rows match, or a run is not done.
+        UsageError: there is no such run or row, several rows match, a run is not done, or it is a control.
         IntegrityError: a record was damaged, or is of another version.
     """
+    runs = _named_runs(source, row)
+    record = runs[0].record
+    if record.resolved.get("control") is not None:
+        raise UsageError(f"{source}: {record.model} is a control, which predicts nothing; give another row")
+    return runs
+
+
+def _named_runs(source: str, row: Row) -> list[FinishedRun]:
+    """Return the runs that the name refers to, which may be those of a control."""
     path = Path(source)
     if (path / _RECORD).is_file():
         run = _run_in(path)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from benchbench.comparison.board import Board, boards
 from benchbench.comparison.sensitivity import sensitivity_table
-from benchbench.report.board_tables import choice_table, difference_table, rank_table, standing_table
+from benchbench.comparison.subgroups import subgroup_table
+from benchbench.report.board_tables import choice_table, difference_table, joined, rank_table, standing_table
 from benchbench.report.figures import Figure, draw_figures
 from benchbench.report.leaderboard_page import leaderboard_page
 from benchbench.report.page import benchmark_page
@@ -88,18 +89,20 @@ def write_page(folder: ResultsFolder, results: Results, *, pictures: bool = True
 def _write_page(folder: ResultsFolder, results: Results, *, pictures: bool) -> None:
     ranked = list(boards(results))
     choices = [sensitivity_table(results, board) for board in ranked]
+    subgroups = [subgroup_table(results, board) for board in ranked]
     statistics = {
         "standings": standing_table(ranked),
         "differences": difference_table(ranked),
         "ranks": rank_table(ranked),
         "sensitivity": choice_table(ranked, choices),
+        "subgroups": joined(subgroups),
     }
     for name, table in statistics.items():
         folder.write(f"{name}.csv", to_csv(table.assign(data=results.data)))
     figures = write_figures(folder, results, ranked, pictures=pictures)
     folder.write("leaderboard.md", leaderboard_page(results, ranked))
     ranked_choices = list(zip(ranked, choices, strict=True))
-    page = benchmark_page(folder, results, ranked_choices, figures, reproductions(results))
+    page = benchmark_page(folder, results, ranked_choices, figures, reproductions(results), subgroups=subgroups)
     folder.write("index.html", page)
     content = card(results, ranked).model_dump(mode="json")
     folder.write(CARD, json.dumps(content, indent=1) + "\n")

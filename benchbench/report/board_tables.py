@@ -129,6 +129,14 @@ def _with_own_settings(boards: Sequence[Board], table: pd.DataFrame, columns: Se
     return table
 
 
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the lines of all tables, which have the same columns; a table without lines or columns if empty."""
+    with_lines = [table for table in tables if not table.empty]
+    if not with_lines:
+        return tables[0] if tables else pd.DataFrame()
+    return pd.concat(with_lines, ignore_index=True)
+
+
 def _basis(board: Board) -> dict[str, Value]:
     return {"dataset": board.dataset, "metric": board.metric, "empty": board.empty}
 

@@ -16,6 +16,7 @@ from benchbench.errors import IntegrityError
 from benchbench.plan.run import Run, RunKey
 from benchbench.plan.settings import OwnSettings, listed_settings, own_settings
 from benchbench.spec.benchmark import Benchmark
+from benchbench.spec.controls import Control
 from benchbench.spec.metric_names import Metric
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.reported import PrintedTable
@@ -77,6 +78,8 @@ class Manifest(Strict):
     """Variant -> model -> the settings that this model has of its own."""
     delta: dict[str, float] = Field(default_factory=dict)
     """Metric -> the smallest difference that matters; defaults are not listed."""
+    controls: tuple[Control, ...] = ()
+    """Rows that are not ranked, because their outcome is known if nothing is wrong."""
     reported: tuple[PrintedTable, ...]
     """Tables of a publication, to compare with the measured ones."""
     deviations: tuple[str, ...]
@@ -127,6 +130,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         listings=benchmark.listings,
         curves=benchmark.curves,
         delta=dict(benchmark.delta),
+        controls=benchmark.controls,
         settings=listed_settings(benchmark, runs),
         own_settings=own_settings(benchmark, runs),
         reported=benchmark.reported,

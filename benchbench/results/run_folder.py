@@ -9,6 +9,7 @@
         predictions.parquet  predicted masks of the test cases, from which further metrics can be measured
         pictures.parquet     the slice, or the planes, of each test case that galleries show, with its reference
         split.csv            every case of the fold with its patient and part: train, validation or test
+        metadata.csv         patient, column and value of the metadata of the tested patients, if there are any
         history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far
                              (is_best) and, under early stopping, validations since (validations_without_gain)
         candidates.bin       voxels of the inner validation from which thresholds are chosen, if over all folds

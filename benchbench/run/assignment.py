@@ -52,6 +52,8 @@ class Assignment:
     """Region -> colour, for the regions to which the dataset gives one."""
     statistics: Statistics = NO_STATISTICS
     """Values of the training part by which the cases are prepared."""
+    metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Tested patient -> column -> value, for the patients of whom the dataset has metadata."""
     train: tuple[PreparedCase, ...]
     validation: tuple[PreparedCase, ...]
     test: tuple[PreparedCase, ...]

@@ -18,6 +18,7 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers, Mask
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
+from benchbench.results.metadata import METADATA_NAME, write_metadata
 from benchbench.results.run_folder import RunFolder
 from benchbench.results.split import SPLIT_NAME, CountedCase, write_split
 from benchbench.run.assignment import Assignment
@@ -30,6 +31,7 @@ from benchbench.spec.inference import Postprocess
 SCORED_FILES = (
     *("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet"),
     SPLIT_NAME,
+    METADATA_NAME,
 )
 """Files from which tables and pages are made."""
 
@@ -57,7 +59,7 @@ def evaluate(
     device: torch.device,
     postprocess: Postprocess | None,
 ) -> Evaluation:
-    """Predict and score the test cases, and write their tables and pictures and the split of all cases."""
+    """Predict and score the test cases, and write their tables, pictures and metadata, and all splits."""
     clock = CaseClock(device)
     classes = ClassTotals(assignment.regions) if assignment.protocol.activation == "softmax" else None
     write_scores(assignment, _predictions(assignment, predictor, postprocess, clock, classes))
@@ -68,7 +70,7 @@ def evaluate(
 
 
 def write_split_of(assignment: Assignment) -> None:
-    """Write the split of all cases of a run."""
+    """Write the split of all cases of a run, and the metadata of the tested patients."""
     write_split(
         assignment.folder,
         assignment.key.fold,
@@ -78,6 +80,7 @@ def write_split_of(assignment: Assignment) -> None:
             "test": list(map(_counted, assignment.test)),
         },
     )
+    write_metadata(assignment.folder, assignment.metadata)
 
 
 def _counted(prepared: PreparedCase) -> CountedCase:

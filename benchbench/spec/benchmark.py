@@ -10,6 +10,7 @@ from typing import Any
 
 from benchbench.errors import SpecError
 from benchbench.spec.benchmark_file import BenchmarkFile, DatasetEntry, EntryCheck, PhantomSize, validate
+from benchbench.spec.controls import Control
 from benchbench.spec.document import Document, parse_value, read_document
 from benchbench.spec.ensembles import EnsembleSpec
 from benchbench.spec.external import ExternalSpec, external_problems
@@ -40,6 +41,8 @@ class Benchmark:
     """A figure of learning curves by two settings."""
     delta: Mapping[str, float]
     """Metric -> the smallest difference that matters; defaults are not listed."""
+    controls: tuple[Control, ...]
+    """Rows whose outcome is known if nothing is wrong."""
     reported: tuple[PrintedTable, ...]
     """Printed tables of a publication that the results are compared with."""
     deviations: tuple[str, ...]
@@ -94,6 +97,7 @@ def read_benchmark(
         listings=base.listings,
         curves=base.curves,
         delta=base.statistics.delta,
+        controls=base.controls.controls,
         reported=tuple(reported),
         deviations=base.deviations,
         rehearsal=base.rehearse.data if rehearse else None,

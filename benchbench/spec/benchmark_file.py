@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchbench.errors import SpecError
+from benchbench.spec.controls import ControlsTable, control_problems
 from benchbench.spec.document import Document, row_name
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.spec.external import ExternalSpec
@@ -134,6 +135,8 @@ class BenchmarkFile(Strict):
     """A figure of learning curves by two settings, in addition to the one of all rows."""
     statistics: StatisticsTable = StatisticsTable()
     """Differences that matter, for the verdicts."""
+    controls: ControlsTable = ControlsTable()
+    """Rows whose outcome is known if nothing is wrong, shown below the models and not ranked."""
     reproduce: str = ""
     """The `benchmark` name of the printed tables in `reported/*.toml`, next to this file, that the results are
     compared with."""
@@ -159,7 +162,9 @@ def validate(document: Document, check: EntryCheck) -> BenchmarkFile:
     for kind in ("datasets", "models"):
         problems += first_problems(_entry_problems(document, kind, check))
     if file is not None:
-        problems += ensemble_problems(document, file.ensembles, [model.row for model in file.models])
+        models = [model.row for model in file.models]
+        problems += ensemble_problems(document, file.ensembles, models)
+        problems += control_problems(document, file.controls, models)
     if file is None or problems:
         raise SpecError(*problems)
     return file

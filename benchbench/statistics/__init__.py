@@ -17,7 +17,14 @@ from benchbench.statistics.family import (
     holm,
     rank_intervals,
 )
-from benchbench.statistics.intervals import Interval, Unknown, mean_interval, median_interval, standard_error
+from benchbench.statistics.intervals import (
+    Interval,
+    Unknown,
+    join_warnings,
+    mean_interval,
+    median_interval,
+    standard_error,
+)
 from benchbench.statistics.noise import Components, Design, Noise, components, measure_noise
 from benchbench.statistics.paired import ASSUMED_NOISE, FEWEST_PATIENTS, Comparison, PairTest, compare, quick_test
 from benchbench.statistics.paired_tests import (
@@ -59,6 +66,7 @@ __all__ = [
     "family_of",
     "friedman",
     "holm",
+    "join_warnings",
     "leave_one_out",
     "make_panel",
     "mean_interval",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,7 @@ FEWEST, FEW = 10, 20
 _COCHRAN = 25  # patients for each squared skewness
 TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 _FEWEST_FOLDS = 3
+_BELOW = " below "
 Method = Literal["hierarchical", "percentile", "t", "bca"]
 
 
@@ -110,7 +112,22 @@ def few_warnings(values: Floats) -> list[str]:
         needed = max(FEW, math.ceil(_COCHRAN * skewness**2))
     if n >= needed:
         return []
-    return [f"{count(n, 'patient')}: an interval may be too narrow below {needed}"]
+    return [f"{count(n, 'patient')}: an interval may be too narrow{_BELOW}{needed}"]
+
+
+def join_warnings(warnings: Iterable[str]) -> str:
+    """Return every warning once; of those that differ in the number needed, the one with the largest."""
+    strongest: dict[str, int] = {}
+    for warning in filter(None, warnings):
+        for part in warning.split("; "):
+            text, below, number = part.rpartition(_BELOW)
+            if not below:
+                text, number = part, "0"
+            strongest[text] = max(strongest.get(text, 0), int(number))
+    parts: list[str] = []
+    for text, needed in strongest.items():
+        parts.append(f"{text}{_BELOW}{needed}" if needed else text)
+    return "; ".join(parts)
 
 
 def linearised(panel: Panel) -> Floats:

@@ -14,7 +14,7 @@ import pandas as pd
 from benchbench.plan.run import GROUP, KEYS, RunKey
 from benchbench.results.record import Value
 from benchbench.spec.metric_names import is_overlap
-from benchbench.tables.leaderboard import mean_columns
+from benchbench.tables.leaderboard import leaderboard, mean_columns
 from benchbench.tables.marks import MARKS
 from benchbench.tables.results import Results, cached_table, lines_of_runs, table_of_rows, with_integers
 from benchbench.tables.summaries import summaries
@@ -53,11 +53,24 @@ def references(results: Results) -> pd.DataFrame:
 
 
 def with_references(board: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Return a leaderboard with the reference rows of each dataset below its models."""
-    rows = references(results).reindex(columns=board.columns)
+    """Return a leaderboard with the reference rows of each dataset, and its controls, below its models."""
+    rows = pd.concat([_control_rows(results), references(results)]).reindex(columns=board.columns)
     rows = rows.assign(**{name: "" for name in MARKS if name in board})
     together = pd.concat([board, rows.astype(board.dtypes.to_dict())], ignore_index=True)
     return together.sort_values("dataset", kind="stable", ignore_index=True)
+
+
+def control_names(results: Results) -> list[str]:
+    """Return the names of the rows of controls."""
+    return [control.name for control in results.manifest.controls]
+
+
+def _control_rows(results: Results) -> pd.DataFrame:
+    """Return the rows of the controls, without a rank."""
+    if results.with_controls is None:
+        return pd.DataFrame()
+    board = leaderboard(results.with_controls)
+    return board[board["model"].isin(control_names(results))].assign(rank=None)
 
 
 def _rows(results: Results, dataset: str, label: str, table: pd.DataFrame) -> Iterator[dict[str, Value]]:

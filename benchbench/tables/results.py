@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -17,6 +17,7 @@ from benchbench.metrics.scores import Counts
 from benchbench.plan.run import KEYS, Group, RunKey
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.manifest import Manifest
+from benchbench.results.metadata import METADATA_NAME, Metadata, read_metadata
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
 from benchbench.results.table_columns import read_checked
@@ -75,6 +76,10 @@ class Results:
     """Counts and distances of the resampling upper bound, the reference resized to the network's input and back.
 
     Only runs that resize their cases have it."""
+    metadata: Mapping[str, Metadata] = field(default_factory=dict)
+    """Dataset -> metadata of its tested patients; empty for results of earlier versions."""
+    with_controls: Results | None = None
+    """The same with the runs of the controls, which are not ranked; None for a benchmark without controls."""
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     """Tables that were computed before, by the name of their function; other tables build on them."""
 
@@ -142,7 +147,50 @@ def read_results(folder: ResultsFolder) -> Results:
         for name, table in _read_counts(folder.run(key), record).items():
             tables[name].append(table)
     cases, slices, upper_bounds = (_concat(tables[name]) for name in _TABLES)
-    return Results(manifest=manifest, records=records, cases=cases, slices=slices, upper_bounds=upper_bounds)
+    results = Results(
+        manifest=manifest,
+        records=records,
+        cases=cases,
+        slices=slices,
+        upper_bounds=upper_bounds,
+        metadata=_read_metadata(folder, records),
+    )
+    return _without_controls(results) if manifest.controls else results
+
+
+def _without_controls(results: Results) -> Results:
+    """Return the results of the runs that are ranked, from which all tables are made."""
+    controls = {control.name for control in results.manifest.controls}
+    runs = tuple(run for run in results.manifest.runs if run.model not in controls)
+
+    def ranked(table: pd.DataFrame) -> pd.DataFrame:
+        return table[~table["model"].isin(controls)].reset_index(drop=True)
+
+    return replace(
+        results,
+        manifest=results.manifest.model_copy(update={"runs": runs}),
+        records={key: record for key, record in results.records.items() if key.model not in controls},
+        cases=ranked(results.cases),
+        slices=ranked(results.slices),
+        upper_bounds=ranked(results.upper_bounds),
+        with_controls=results,
+        cache={},
+    )
+
+
+def _read_metadata(
+    folder: ResultsFolder, records: Mapping[RunKey, Record]
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Return dataset -> patient -> column -> value; files that are equal are read once."""
+    metadata: dict[str, dict[str, dict[str, str]]] = {}
+    known: set[tuple[str, str | None]] = set()
+    for key, record in records.items():
+        content = (key.dataset, record.files.get(METADATA_NAME))
+        if content not in known:
+            known.add(content)
+            of_run = read_metadata(folder.run(key), record)
+            metadata.setdefault(key.dataset, {}).update(of_run)
+    return metadata
 
 
 def verify_runs(folder: ResultsFolder) -> None:

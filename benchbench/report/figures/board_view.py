@@ -12,6 +12,7 @@ from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import INK, SERIES, Figure, export, new_drawing, shorten
 from benchbench.report.figures.metric_text import axis_label, metric_name
+from benchbench.statistics import Unknown, join_warnings
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for
 
@@ -69,6 +70,18 @@ class BoardView:
         if self.has_colours:
             return SERIES[number]
         return SERIES[0]
+
+    @property
+    def interval_text(self) -> str:
+        """The interval of a mean in words, with what reduces trust in it; or that there is none, and why."""
+        warnings: list[str] = []
+        for interval in self.board.intervals.values():
+            if isinstance(interval, Unknown):
+                return f"without interval ({interval.reason})"
+            warnings.append(interval.warning)
+        text = "with its 95 % interval"
+        together = join_warnings(warnings)
+        return f"{text} ({together})" if together else text
 
     def export(self, drawing: Drawing, kind: str, *, title: str, caption: str, alt: str) -> Figure:
         """Return the finished figure, with the board's notes in its caption."""

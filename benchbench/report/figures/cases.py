@@ -37,7 +37,7 @@ def draw_cases(view: BoardView) -> Figure:
         lines = "; grey lines join the points of the same patient"
     caption = (
         f"Each point is one of {n_patients} patients{lines}. Above the points is their density, between the two is"
-        f" the mean{_describe_intervals(view)}. Models are ordered from the best mean."
+        f" the mean {view.interval_text}. Models are ordered from the best mean."
     )
     return view.export(
         drawing,
@@ -60,19 +60,6 @@ def _draw_model(axes: Axes, view: BoardView, number: int, offsets: Floats) -> No
         draw_mean(axes, interval.low, mean, interval.high, number)
     else:
         draw_mean(axes, mean, mean, mean, number)
-
-
-def _describe_intervals(view: BoardView) -> str:
-    warnings: dict[str, None] = {}
-    for interval in view.board.intervals.values():
-        if not isinstance(interval, Interval):
-            return f" without interval ({interval.reason})"
-        if interval.warning:
-            warnings[interval.warning] = None
-    text = " with its 95 % interval"
-    if warnings:
-        return f"{text} ({'; '.join(warnings)})"
-    return text
 
 
 def _join_patients(axes: Axes, values: Floats, offsets: Floats, *, is_crowded: bool) -> None:

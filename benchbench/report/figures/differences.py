@@ -11,7 +11,7 @@ from benchbench.images.arrays import Floats
 from benchbench.report.figures.board_view import BoardView, jitter, line_per_model
 from benchbench.report.figures.canvas import INK, MUTED, PAPER, Figure, join_names, shorten
 from benchbench.report.figures.metric_text import format_value
-from benchbench.statistics import Interval
+from benchbench.statistics import Interval, Unknown
 from benchbench.words import are
 
 if TYPE_CHECKING:
@@ -116,8 +116,11 @@ def _caption(view: BoardView, *, n_outside: int) -> str:
     outside = ""
     if n_outside:
         outside = f" {are(n_outside, 'point')} outside the axis."
+    interval = "with its 95 % interval"
+    if isinstance(view.board.comparisons[0].interval, Unknown):
+        interval = "without interval"
     return (
-        "Mean paired difference with its 95 % interval; faint points are patients."
+        f"Mean paired difference {interval}; faint points are patients."
         f" Further to the {worse} is worse. Differences in the grey band, ±{view.board.rope:g}, do not matter in"
         " practice. A filled circle marks a model that is shown to be worse than the leader"
         f" ({view.board.family}).{outside}"

@@ -155,6 +155,6 @@ def _caption(view: BoardView, costs: Sequence[Cost]) -> str:
     if any(cost.is_timed for cost in costs):
         times = " All times are from the same machine; ensembles have no training time."
     return (
-        f"Mean {view.metric} with its 95 % interval against cost. The dashed line, the Pareto front, joins the"
+        f"Mean {view.metric} {view.interval_text} against cost. The dashed line, the Pareto front, joins the"
         f" models for which no other model is as good at the same or a lower cost.{times}"
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
+from benchbench.comparison.controls import control_outcomes
 from benchbench.report.figures import Figure
 from benchbench.report.page.evidence import facts, failures
 from benchbench.report.page.meanings import MEANINGS
@@ -19,6 +22,7 @@ from benchbench.report.page.sections import (
     requested_tables,
     split_size_tables,
 )
+from benchbench.report.page.subgroups import subgroup_sections
 from benchbench.report.reproduction_page import known_deviations, means_over
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
@@ -28,7 +32,7 @@ from benchbench.tables.results import PHANTOM_NOTE, Results
 
 _FILES = (
     *("leaderboard.md", "leaderboard.csv", "leaderboard.tex"),
-    *("standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv"),
+    *("standings.csv", "differences.csv", "ranks.csv", "sensitivity.csv", "subgroups.csv"),
     *("folds.csv", "split.csv", "split_sizes.csv", "summary.csv", "cost.csv", "cost_summary.csv"),
 )
 _REPRODUCTION_FILES = ("reproduction.md", "reproduction.csv")
@@ -40,8 +44,10 @@ def benchmark_page(
     ranked_choices: Sequence[RankedChoices],
     figures: Sequence[Figure],
     reproductions: Sequence[Reproduction],
+    *,
+    subgroups: Sequence[pd.DataFrame],
 ) -> str:
-    """Return the page as HTML."""
+    """Return the page as HTML; `subgroups` has the table of each board."""
     boards = [board for board, _ in ranked_choices]
     datasets = [dataset_section(results, ranked_choices, name) for name in results.manifest.datasets]
     files = [*_FILES, "benchmark.json"]
@@ -54,11 +60,13 @@ def benchmark_page(
         "boards": boards,
         "datasets": datasets,
         "over_datasets": over_datasets(boards),
+        "subgroups": subgroup_sections(boards, subgroups),
         "searched": searched_tables(results),
         "requested": requested_tables(results),
         "figures": figures,
         "split_sizes": split_size_tables(folder, results),
         "facts": facts(results),
+        "has_failed_control": any(outcome.has_failed for outcome in control_outcomes(results)),
         "failures": failures(results),
         "region_notes": absent_region_notes(results),
         "model_costs": model_costs,

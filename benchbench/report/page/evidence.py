@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from benchbench.comparison.controls import control_outcomes
 from benchbench.comparison.recipes import differences
 from benchbench.results.record import Record
 from benchbench.results.split import SPLIT_NAME
@@ -40,6 +41,7 @@ def facts(results: Results) -> list[Fact]:
     lines = [_runs(results)]
     for dataset in results.manifest.datasets:
         lines += _dataset_facts(results, dataset)
+    lines += _controls(results)
     lines += _selection(results)
     lines.append(_equal_recipe(results))
     lines += _environment(results)
@@ -111,6 +113,15 @@ def _leakage(results: Results, dataset: str) -> Fact:
     if repeated:
         text = f"tested in several folds: {', '.join(sorted(repeated)[:_MOST_PATIENTS])}"
     return Fact(f"Leakage, {dataset}", text, not repeated)
+
+
+def _controls(results: Results) -> Iterator[Fact]:
+    for outcome in control_outcomes(results):
+        place = outcome.dataset
+        if outcome.variant != "default":
+            place += f", {outcome.variant}"
+        is_good = None if outcome.has_failed is None else not outcome.has_failed
+        yield Fact(f"Control, {place}", outcome.text, is_good)
 
 
 def _selection(results: Results) -> Iterator[Fact]:

@@ -17,7 +17,15 @@ from benchbench.report.page.standings import fold_scores, region_scores, standin
 from benchbench.report.reproduction_page import count_verdicts, new_sentences, reason_lines, title_of
 from benchbench.results.folder import ResultsFolder
 from benchbench.spec.reported import PrintedTable
-from benchbench.statistics import EQUAL_DIGITS, Friedman, Interval, friedman, leave_one_out, median_interval
+from benchbench.statistics import (
+    EQUAL_DIGITS,
+    Friedman,
+    Interval,
+    friedman,
+    join_warnings,
+    leave_one_out,
+    median_interval,
+)
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.listings import listing_tables
 from benchbench.tables.one_model import without_single_model
@@ -130,7 +138,7 @@ def dataset_section(results: Results, ranked_choices: Sequence[RankedChoices], n
 def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
     title = f"{board.dataset}, {board.metric}"
     pairs = difference_table([board])
-    notes = [note for note in dict.fromkeys(pairs["note"]) if note]
+    notes = join_warnings(pairs["note"])
     first_pairs = pairs.drop(columns=_NOT_SHOWN).head(_MOST_PAIRS)
     noise = component_table(board).drop(columns=["dataset", "metric"]).head(_MOST_PAIRS)
     is_counted = choices["note"] == ""
@@ -140,7 +148,7 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
     return BoardSection(
         board=board,
         pairs=table_of(first_pairs, caption=f"Every pair of rows on {title}"),
-        pair_notes=notes,
+        pair_notes=[notes] if notes else [],
         n_pairs_left_out=len(pairs) - len(first_pairs),
         components=table_of(noise, caption=f"Noise of the differences to the first row on {title}"),
         sensitivity=table_of(choices, caption=f"The order on {title} under other choices"),

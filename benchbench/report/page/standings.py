@@ -16,7 +16,7 @@ from benchbench.statistics import Unknown
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.one_model import without_single_model
-from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
+from benchbench.tables.references import BACKGROUND, UPPER_BOUND, control_names, with_references
 from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.rows import Row, planned_rows
 from benchbench.tables.summaries import MEAN_REGION, columns_of, summary_lines
@@ -49,7 +49,7 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     frame = frame[frame["dataset"] == dataset]
     boards = [board for board in boards if board.dataset == dataset]
     places = _places(frame, boards)
-    is_reference = frame["model"].isin([BACKGROUND, UPPER_BOUND]).tolist()
+    is_reference = frame["model"].isin([BACKGROUND, UPPER_BOUND, *control_names(results)]).tolist()
     columns = _select_columns(without_single_model(results, frame), places)
     metrics = _metric_columns(results, frame)
     table = table_of(columns, caption=f"Leaderboard on {dataset}", muted=is_reference, keep=metrics)
