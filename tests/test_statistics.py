@@ -487,6 +487,14 @@ def test_holm_equals_hand_computed_values() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_equals_statsmodels_in_every_digit(seed: int) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.random.default_rng(seed).uniform(0, 0.2, 12).round(2)  # equal values among them
+    assert holm(values.tolist()) == multipletests(values, method="holm")[1].tolist()
+
+
 def shifted(*means: float, n: int = 60, lower: bool = False) -> Panel:
     generator = np.random.default_rng(0)
     shared = generator.normal(0, 0.05, n)

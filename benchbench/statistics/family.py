@@ -87,10 +87,12 @@ def holm(values: Sequence[float]) -> list[float]:
     """
     if not values:
         return []
-    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 takes a second, needed only here
-
-    adjusted = multipletests(values, method="holm")[1]
-    return [float(p) for p in adjusted]
+    order = np.argsort(values)
+    factors = np.arange(len(values), 0, -1)  # the smallest p-value is multiplied by the number of all
+    ascending = np.maximum.accumulate(np.asarray(values)[order] * factors)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(ascending, 1.0)
+    return adjusted.tolist()
 
 
 class RankInterval(NamedTuple):

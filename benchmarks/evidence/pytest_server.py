@@ -42,7 +42,6 @@ LIBRARIES = [
     "scipy.spatial",
     "scipy.stats",
     "skimage.restoration",
-    "statsmodels.stats.multitest",
     "tifffile",
     "torch.utils.flop_counter",
 ]
