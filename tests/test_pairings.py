@@ -140,9 +140,10 @@ def built_in(kind: str) -> list[str]:
 
 
 def pairings() -> list[Pairing]:
-    models = discover().models
+    installed = discover()
+    models = installed.models
     # the images of a layout are those of its user: its phantoms have one size and tests of their own
-    datasets = [name for name in built_in("datasets") if discover().dataset(name).download is not OWN_FILES]
+    datasets = [name for name in built_in("datasets") if installed.dataset(name).download is not OWN_FILES]
     return [
         Pairing(model, dataset, ndim)
         for model in built_in("models")

@@ -32,6 +32,7 @@ from benchbench.run.execute import execute
 from benchbench.run.external_run import check_external
 from benchbench.spec.benchmark import Benchmark
 
+_FIRST_TABLES = 10.0  # seconds from the start to the first update; a benchmark that ends sooner needs none
 _TABLES_PAUSE = 20  # between two updates, as a multiple of the time that one takes
 
 
@@ -264,7 +265,7 @@ class _PeriodicTables:
 
     def __init__(self, folder: ResultsFolder) -> None:
         self._folder = folder
-        self._next = 0.0
+        self._next = time.monotonic() + _FIRST_TABLES
 
     def update(self) -> None:
         start = time.monotonic()

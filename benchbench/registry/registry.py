@@ -162,8 +162,9 @@ def load(points: Sequence[EntryPoint]) -> Registry:
     datasets: list[Installed[DatasetPlugin]] = []
     models: list[Installed[ModelPlugin]] = []
     broken: list[Broken] = []
+    releases: dict[int, tuple[str, str]] = {}
     for point in points:
-        origin = _origin(point)
+        origin = _origin(point, releases)
         try:
             plugins = _load_quietly(point)
         except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything
@@ -189,10 +190,15 @@ def load(points: Sequence[EntryPoint]) -> Registry:
     )
 
 
-def _origin(point: EntryPoint) -> Origin:
+def _origin(point: EntryPoint, releases: dict[int, tuple[str, str]]) -> Origin:
+    """Return where a plugin comes from; `releases` has name and version of distributions that were read before."""
     name, release = "unknown", "unknown"
     if point.dist:
-        name, release = point.dist.name, point.dist.version
+        key = id(point.dist)  # all entry points of a distribution have the same object
+        if key not in releases:
+            metadata = point.dist.metadata
+            releases[key] = metadata["Name"], metadata["Version"]
+        name, release = releases[key]
     return Origin(entry_point=point.name, module=point.value, distribution=name, version=release)
 
 

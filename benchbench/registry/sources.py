@@ -6,7 +6,7 @@ import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from importlib.util import resolve_name
 from pathlib import Path
@@ -29,8 +29,14 @@ def source_digest(factory: Callable[..., Any], *, needs: Sequence[str] = ()) -> 
 
 
 def _version_of(module: str) -> str:
-    distributions = packages_distributions().get(module, [])
+    distributions = _distributions_by_package(tuple(sys.path)).get(module, [])
     return " ".join(sorted(version(distribution) for distribution in distributions))
+
+
+@functools.lru_cache(maxsize=1)
+def _distributions_by_package(search_path: tuple[str, ...]) -> Mapping[str, list[str]]:  # noqa: ARG001 the cache's key
+    """Return package -> its distributions; this reads the list of files of everything that is installed."""
+    return packages_distributions()
 
 
 def _package_sources(module: str) -> dict[str, bytes]:
@@ -48,7 +54,7 @@ def _package_sources(module: str) -> dict[str, bytes]:
         sources[name] = path.read_bytes()
         if path.suffix == ".py":
             parent = name if path.stem == "__init__" else name.rpartition(".")[0]
-            waiting += _imported_names(sources[name], within=parent)
+            waiting += _imported_names(sources[name], parent)
     return sources
 
 
@@ -65,14 +71,15 @@ def _source_file(module: str) -> Path | None:
     return None
 
 
-def _imported_names(source: bytes, *, within: str) -> Iterator[str]:
-    """Yield the modules that a source imports anywhere, and the imported names, which may be modules too."""
+@functools.lru_cache(maxsize=256)  # plugins of one package share most of its modules
+def _imported_names(source: bytes, within: str) -> tuple[str, ...]:
+    """Return the modules that a source imports anywhere, and the imported names, which may be modules too."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = resolve_name("." * node.level + (node.module or ""), within)
-            yield module
-            for alias in node.names:
-                yield f"{module}.{alias.name}"
+            names.append(module)
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return tuple(names)
