@@ -15,18 +15,19 @@ from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.errors import UsageError
 from benchbench.launch.attempts import read_attempts
 from benchbench.results import claims
-from benchbench.results.claims import active_claim, all_claims, is_current, last_claim, try_claim
+from benchbench.results.claims import Claim, Holder, active_claim, all_claims, last_claim, try_claim
 from benchbench.results.run_folder import RunBusyError, RunFolder
 
 
-def of_another_machine(folder: Path, *, age: float) -> None:
-    """Write the claim of a process on another machine, renewed `age` seconds ago."""
+def of_another_machine(folder: Path, *, age: float) -> Claim:
+    """Write the claim of a process on another machine, renewed `age` seconds ago, and return it."""
     number = len(all_claims(folder)) + 1
     path = folder / f".claim-{number}"
-    holder = {"owner": "x", "host": "node7", "process": 5, "started": "1", "system": "other"}
-    path.write_text(json.dumps(holder))
+    holder = Holder(owner="x", host="node7", process=5, started="1", system="other")
+    path.write_text(json.dumps(holder._asdict()))
     now = path.stat().st_mtime
     os.utime(path, (now - age, now - age))
+    return Claim(folder, number, holder)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -92,13 +93,28 @@ def test_a_process_with_the_number_of_a_dead_one_does_not_keep_its_claim(tmp_pat
 
 
 def test_an_expired_claim_that_is_renewed_late_is_not_current(tmp_path: Path) -> None:
-    of_another_machine(tmp_path, age=500)
-    assert is_current(tmp_path, 1)
-    assert try_claim(tmp_path) is not None
-    assert not is_current(tmp_path, 1)
-    with pytest.raises(RunBusyError, match="another process has taken over"):
-        RunFolder(tmp_path, claim=1).write("history.csv", b"")
-    RunFolder(tmp_path, claim=2).write("history.csv", b"")
+    first = of_another_machine(tmp_path, age=500)
+    assert first.is_current
+    second = try_claim(tmp_path)
+    assert second is not None
+    assert not first.is_current
+    for change in (lambda run: run.write("history.csv", b""), lambda run: run.discard("history.csv")):
+        with pytest.raises(RunBusyError, match="another process has taken over"):
+            change(RunFolder(tmp_path, claim=first))
+    RunFolder(tmp_path, claim=second).write("history.csv", b"")
+
+
+def test_a_claim_that_was_removed_or_replaced_is_not_current(tmp_path: Path) -> None:
+    first = try_claim(tmp_path)
+    assert first is not None
+    claims.remove_claims(tmp_path)
+    assert not first.is_current
+    second = try_claim(tmp_path)
+    assert second is not None
+    assert second.number == first.number
+    assert not first.is_current
+    first.release("failed")
+    assert second.is_current
 
 
 def test_a_file_system_without_links_creates_the_claim_exclusively(
@@ -133,10 +149,10 @@ def test_a_claim_that_was_cut_off_or_edited_is_lost(tmp_path: Path, content: byt
 
 
 def test_a_lock_refuses_a_run_of_another_machine_and_names_it(tmp_path: Path) -> None:
-    of_another_machine(tmp_path, age=1)
+    claim = of_another_machine(tmp_path, age=1)
     with pytest.raises(RunBusyError, match="process 5 of node7 is at this run"), RunFolder(tmp_path).lock(0):
         pytest.fail("locked")
-    with RunFolder(tmp_path, claim=1).lock(0):
+    with RunFolder(tmp_path, claim=claim).lock(0):
         pass
 
 
@@ -177,7 +193,7 @@ def test_a_file_system_without_locks_needs_none(number: int) -> None:
 
 
 def test_the_folder_of_a_run_is_the_same_with_and_without_a_claim(tmp_path: Path) -> None:
-    assert RunFolder(tmp_path) == replace(RunFolder(tmp_path), claim=3)
+    assert RunFolder(tmp_path) == replace(RunFolder(tmp_path), claim=try_claim(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-3", "inf", "nan"])

@@ -181,7 +181,7 @@ def test_what_a_dead_process_left_in_the_results_is_removed_by_the_next(
     folders = [copy.results, copy.folder.path, copy.folder.path / "figures", copy.folder.path / "tables"]
     left = [folder / f".index.html.{temporary}" for folder in folders]
     left += [copy.folder.path / ".leaderboard.md.4711", run / f".run.json.{temporary}", run / "resume.pt"]
-    left += [run / "previews" / f".best.png.{temporary}"]
+    left += [run / "previews" / f".best.png.{temporary}", run / ".claim-1", run / ".claim-2"]
     for path in left:
         path.write_text("half")
     assert benchbench(*squares_command(copy), cwd=tmp_path).returncode == 0

@@ -68,6 +68,7 @@ def carry_out(
         listener = partial(_on_run_event, _PeriodicTables(folder), observer)
         with _report_at_end(folder, machine, observer):
             _launch_all(_launcher(machine, processes), startable, assignments, listener)
+            _remove_leftovers(assignments)
         return folder, [assignment.folder.read_record() for assignment in assignments]
 
 
@@ -229,6 +230,13 @@ def _check_finished(assignments: Sequence[Assignment]) -> None:
         assignment.folder.remove_leftovers()
     if problems:
         raise IntegrityError(*problems)
+
+
+def _remove_leftovers(assignments: Sequence[Assignment]) -> None:
+    """Remove the claims of runs that are done, and what a process that died left there."""
+    for assignment in assignments:
+        if assignment.is_done_by(assignment.folder.read_record()):
+            assignment.folder.remove_leftovers()
 
 
 def _discard_outdated_ensembles(

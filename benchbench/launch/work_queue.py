@@ -162,7 +162,7 @@ class WorkQueue:
             return None
         if claim is None:
             return None
-        folder = replace(assignment.folder, claim=claim.number)
+        folder = replace(assignment.folder, claim=claim)
         attempts = read_attempts(folder, before=claim.number)
         claimed = replace(assignment, folder=folder, retries=attempts.lines)
         if self._has_ended(assignment):  # at another process, before it released its claim

@@ -2,8 +2,8 @@
 
 The claims of a run are files `.claim-1`, `.claim-2` and so on in its folder. The last one counts: its owner
 carries out the run until it releases the claim, or until the claim expires because its owner no longer renews
-it. A process that takes over creates the next file; none is removed while the run has a folder, so that a
-process that was paused and continues finds that its claim is no longer the last one.
+it. A process that takes over creates the next file, so that a process that was paused and continues finds that
+its claim is no longer the last one. `benchbench run` removes the claims of runs that are done at its end.
 
 A claim is created by link(2), which fails where the name exists, also over NFS; flock(2) is local or absent on
 many network file systems. Ages are computed from the times that the file system gives to files, because the
@@ -93,9 +93,16 @@ class Claim:
         with contextlib.suppress(OSError):  # the next renewal may succeed, and a claim that expires is found out
             os.utime(_path(self.folder, self.number))
 
+    @property
+    def is_current(self) -> bool:
+        """True if the file of this claim exists and no later claim does."""
+        state = _read(self.folder, self.number)
+        is_ours = state is not None and state.holder == self.holder
+        return is_ours and not _path(self.folder, self.number + 1).exists()
+
     def release(self, outcome: str) -> None:
         """Give the run back and record how it ended."""
-        if is_current(self.folder, self.number):
+        if self.is_current:
             content = json.dumps({"outcome": outcome}).encode()
             with _unique_file(self.folder, content) as unique:
                 unique.replace(_path(self.folder, self.number))
@@ -144,15 +151,28 @@ def all_claims(folder: Path) -> list[ClaimState]:
     return claims
 
 
-def is_current(folder: Path, number: int) -> bool:
-    """Return True if no later claim than this one exists."""
-    return not _path(folder, number + 1).exists()
+def has_claims(folder: Path) -> bool:
+    """Return True if a process has claimed the run, whether or not it has released the claim."""
+    return any(folder.glob(f"{CLAIM_PREFIX}*"))
 
 
-def active_claim(folder: Path, *, but: int = 0) -> ClaimState | None:
-    """Return the claim that another process has on a run; `but` is the number of the caller's own claim."""
+def remove_claims(folder: Path) -> None:
+    """Remove the claims of a run that is done, the last one first, so that none that was taken over counts again.
+
+    Raises:
+        OSError: a claim cannot be removed.
+    """
     last = last_claim(folder)
-    if last is None or last.number == but or last.holder is None or last.holder.has_died:
+    for number in range(last.number if last else 0, 0, -1):
+        _path(folder, number).unlink(missing_ok=True)
+
+
+def active_claim(folder: Path, *, but: Claim | None = None) -> ClaimState | None:
+    """Return the claim that another process has on a run; `but` is the caller's own claim."""
+    last = last_claim(folder)
+    if last is None or last.holder is None or last.holder.has_died:
+        return None
+    if but is not None and last.number == but.number:
         return None
     try:
         now = file_system_time(folder)

@@ -20,6 +20,7 @@ def open_events(folder: RunFolder) -> Iterator[AddEpoch]:
     from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
     from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
 
+    folder.check_claim()
     # not tensorboard's own file writer, which puts the name of the host into the name of the file
     with (folder.path / f"events.out.tfevents.{time.time_ns()}").open("wb") as file:
         records = RecordWriter(file)

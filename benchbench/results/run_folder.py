@@ -19,7 +19,8 @@
         predictions/         labels of the test cases as NIfTI, on request
         previews/            image, reference and prediction of the best, median and worst case
         worker.log           output of the process of the run
-        .claim-1             the process that carries out the run, or how it ended; .claim-2 and so on for the next
+        .claim-1             the process that carries out the run, or how it ended; .claim-2 and so on for the next;
+                             `run` removes them at its end
 
 Rehearsals have the same layout under `results/rehearsal/`.
 """
@@ -39,7 +40,16 @@ from filelock import FileLock, Timeout
 from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.data.atomic import has_leftovers, remove_leftovers, without_name, write_atomic
 from benchbench.errors import BenchbenchError, IntegrityError, StorageError, storage_error
-from benchbench.results.claims import CLAIM_PREFIX, INTERRUPTED, active_claim, is_current, renewing, try_claim
+from benchbench.results.claims import (
+    CLAIM_PREFIX,
+    INTERRUPTED,
+    Claim,
+    active_claim,
+    has_claims,
+    remove_claims,
+    renewing,
+    try_claim,
+)
 from benchbench.results.files import json_bytes, parquet_bytes
 from benchbench.results.record import Record, read_record, record_fields
 from benchbench.spec.file_names import inside
@@ -65,8 +75,8 @@ class RunFolder:
     """The files of one run."""
 
     path: Path
-    claim: int = field(default=0, compare=False)
-    """Number of the claim under which this process writes; 0 without a claim."""
+    claim: Claim | None = field(default=None, compare=False)
+    """The claim under which this process writes."""
 
     @contextlib.contextmanager
     def lock(self, timeout_seconds: float) -> Iterator[None]:
@@ -113,7 +123,7 @@ class RunFolder:
         outcome = INTERRUPTED
         try:
             with renewing(claim.renew):
-                yield replace(self, claim=claim.number)
+                yield replace(self, claim=claim)
             outcome = "ended"
         finally:
             with contextlib.suppress(OSError):  # the claim then expires
@@ -152,13 +162,28 @@ class RunFolder:
             RunBusyError: another process has taken over, because the claim of this one expired.
             StorageError: the file cannot be written.
         """
-        if self.claim and not is_current(self.path, self.claim):
+        self.check_claim()
+        write_atomic(inside(self.path, name), content)
+
+    def check_claim(self) -> None:
+        """Refuse to change the files of a run whose claim this process has lost.
+
+        Raises:
+            RunBusyError: another process has taken over, because the claim of this one expired.
+        """
+        if self.claim and not self.claim.is_current:
             raise RunBusyError(
                 f"{self.path}: another process has taken over this run, because this one did not renew its claim"
             )
-        write_atomic(inside(self.path, name), content)
 
     def discard(self, name: str) -> None:
+        """Delete a file of the run, if it exists.
+
+        Raises:
+            RunBusyError: another process has taken over, because the claim of this one expired.
+            StorageError: the file cannot be deleted.
+        """
+        self.check_claim()
         path = inside(self.path, name)
         try:
             path.unlink(missing_ok=True)
@@ -166,15 +191,17 @@ class RunFolder:
             raise storage_error(error, path) from error
 
     def remove_leftovers(self) -> None:
-        """Remove what a process that died left in the folder of a run that ended, unless a process works on it."""
+        """Remove claims and what a process that died left from the folder of a run that is done and not in use."""
         folders = [self.path, *(path for path in self.path.iterdir() if path.is_dir())]
-        has_state = (self.path / RESUME_NAME).exists()
+        has_state = (self.path / RESUME_NAME).exists() or has_claims(self.path)
         if not has_state and not any(has_leftovers(folder) for folder in folders):
             return
         with contextlib.suppress(RunBusyError, StorageError), self.lock(0):
             for folder in folders:
                 remove_leftovers(folder)
             self.discard(RESUME_NAME)
+            with contextlib.suppress(OSError):  # the next command removes them
+                remove_claims(self.path)
 
     def names_in(self, name: str) -> set[str]:
         """Return the names of the files in a subfolder; an empty set where there is none."""
