@@ -1,7 +1,11 @@
 """Reproducible benchmarks of medical image segmentation.
 
-This module exports the names that plugins import; it does not import torch.
+This module exports the names that plugins import, and the functions of the Python door: `load`, `results`, `score`
+and `predictor`. These are imported when they are first used, so that this module imports neither torch nor pandas.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from benchbench.contract import (
     Archive,
@@ -25,6 +29,18 @@ from benchbench.errors import (
     IncompatibleError,
 )
 
+if TYPE_CHECKING:
+    from benchbench.api.finished import open_results as results
+    from benchbench.api.loaded import load
+    from benchbench.api.predictors import predictor
+    from benchbench.api.score_arrays import score
+
+_MODULES = {
+    "load": "benchbench.api.loaded",
+    "predictor": "benchbench.api.predictors",
+    "score": "benchbench.api.score_arrays",
+}
+
 __all__ = [
     "Archive",
     "BenchbenchError",
@@ -43,4 +59,21 @@ __all__ = [
     "Published",
     "Task",
     "hookimpl",
+    "load",
+    "predictor",
+    "results",
+    "score",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function of the Python door."""
+    if name == "results":
+        return import_module("benchbench.results")  # a package that can be called
+    if name not in _MODULES:
+        raise AttributeError(f"module 'benchbench' has no attribute '{name}'")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

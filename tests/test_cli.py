@@ -188,7 +188,7 @@ def test_a_selection_may_skip_benchmarks_but_not_all(benchmark_file: Path, squar
     words = ["run", benchmark_file, other, "--data-root", squares, "--set", "protocol.epochs=1", "--jobs", 0]
     done = benchbench(*words, "--only", "variant=odd,fold=0", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert f"{benchmark_file}: skipped, because --only variant=odd,fold=0 selects none of its runs" in done.stdout
+    assert f"{benchmark_file}: skipped, because --only variant=odd,fold=0 selects none of its runs" in done.stderr
     assert not (folder / "results" / "squares").exists()
     assert done.stdout.splitlines()[-1] == "other: the run is done"
     done = benchbench(*words, "--only", "fold=7", cwd=folder)

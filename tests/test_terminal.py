@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_benchmark import Finished
 
-from benchbench.cli.progress import Lines, LiveLines
+from benchbench.cli.progress import LiveLines
 from benchbench.cli.terminal import Column, cell_width, format_table, plain, wrap
 from benchbench.comparison import Outcome, compare_results
+from benchbench.launch.progress_lines import Lines
 from benchbench.run.assignment import Progress
 
 WIDTHS = [60, 80, 120, None]
@@ -223,7 +224,7 @@ def test_without_an_active_run_the_progress_line_says_what_is_done() -> None:
 
 
 def test_a_log_line_has_run_epoch_loss_count_and_remaining_time(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines()
+    lines = Lines(print)
     assignment: Any = SimpleNamespace(
         key=key("plain", 0), digest="", members=(), external=None, protocol=SimpleNamespace(epochs=2)
     )

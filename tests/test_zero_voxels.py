@@ -9,9 +9,9 @@ import pytest
 from carry import carry
 
 from benchbench import Case, CaseRef, Task
-from benchbench.cli.progress import Lines
 from benchbench.data.verify import verify
 from benchbench.engine.preparation.case_facts import zero_remarks
+from benchbench.launch.progress_lines import Lines
 from benchbench.spec.protocol import Protocol
 
 BACKGROUND = -3.6
@@ -78,7 +78,7 @@ def test_a_run_names_the_cases_before_it_trains(benchmark_file: Path, squares: P
 
 
 def test_a_remark_is_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    Lines().on_remark("squares: no voxel is 0")
+    Lines(print).on_remark("squares: no voxel is 0")
     assert capsys.readouterr().out == "note: squares: no voxel is 0\n"
 
 

@@ -143,7 +143,7 @@ def _log_plugins() -> None:
     """Let what plugins print when they are imported go to plugins.log in the cache, which only then is created."""
     import logging  # noqa: PLC0415 after --help has answered
 
-    from benchbench.cli.options import default_cache  # noqa: PLC0415
+    from benchbench.data.cache_folder import default_cache  # noqa: PLC0415
 
     class LazyFile(logging.FileHandler):
         def _open(self) -> Any:

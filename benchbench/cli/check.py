@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbench.cli.options import data_root_option, params_option, read_params
+from benchbench.cli.options import data_root_option, echo_to_stderr, params_option, read_params
 from benchbench.words import count
 
 if TYPE_CHECKING:
@@ -52,10 +52,18 @@ def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data
 
 def _check_file(file: Path, *, overrides: tuple[str, ...], data_root: Path | None) -> int:
     """Read a benchmark file, build its models and print the number of its runs; 1 if a model cannot be built."""
-    from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 as above
+    from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415 as above
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    (plan,) = read_plans([file], discover(), overrides=overrides, only=(), rehearse=False, data_root=data_root)
+    (plan,) = read_plans(
+        [file],
+        discover(),
+        overrides=overrides,
+        only=(),
+        rehearse=False,
+        data_root=data_root,
+        echo=echo_to_stderr,
+    )
     click.echo(f"{file}: ok, {count(len(plan.runs), 'run')}")
     return 1 if plan.exits else 0
 

@@ -9,15 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from benchbench.data.cache_folder import default_cache
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def default_cache() -> Path:
-    """Return the folder of prepared and phantom data if `--cache` is not given."""
-    if folder := os.environ.get("BENCHBENCH_CACHE"):
-        return Path(folder)
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(user_cache) / "benchbench"
 
 
 def _set_size_limit(_context: click.Context, _option: click.Parameter, value: float | None) -> None:
@@ -25,6 +19,11 @@ def _set_size_limit(_context: click.Context, _option: click.Parameter, value: fl
 
     if value is not None:
         os.environ[LIMIT_VARIABLE] = str(value)  # worker processes read the same images
+
+
+def echo_to_stderr(text: str) -> None:
+    """Print a line for the user, next to the result on stdout."""
+    click.echo(text, err=True)
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,15 @@ from benchbench.cli.options import (
     benchmark_options,
     cache_option,
     data_root_option,
+    echo_to_stderr,
     file_argument,
     results_option,
 )
 
 if TYPE_CHECKING:
-    from benchbench.cli.benchmark_files import Plan
     from benchbench.cli.plan_splits import PlannedSizes
-    from benchbench.plan.run import Run
-    from benchbench.plan.settings import OwnSettings
+    from benchbench.launch.benchmark_files import Plan
     from benchbench.registry.registry import Registry
-    from benchbench.results.folder import ResultsFolder
-
-_TO_DO = "to do"
-
 
 _IGNORED = ("--device", "--devices", "--jobs", "--size-limit")
 _IGNORED_FLAGS = ("--no-pictures",)
@@ -75,15 +70,23 @@ def plan_command(
     Here a run counts as done if a record has its digest; `run` also compares the data and the split. Sizes are
     those of finished runs, or are counted in the files of --data-root.
     """
-    from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
+    from benchbench.api.plan_lines import plan_lines  # noqa: PLC0415 after --help has answered
     from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
-    from benchbench.plan.settings import own_settings  # noqa: PLC0415
+    from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
     registry = discover()
-    (plan,) = read_plans([file], registry, overrides=overrides, only=only, rehearse=rehearse, data_root=data_root)
+    (plan,) = read_plans(
+        [file],
+        registry,
+        overrides=overrides,
+        only=only,
+        rehearse=rehearse,
+        data_root=data_root,
+        echo=echo_to_stderr,
+    )
     benchmark = plan.benchmark
     if is_written:
         _write(
@@ -99,10 +102,7 @@ def plan_command(
     folders = [results_folder(results, benchmark.name, phantom=True)]
     if not rehearse:  # a data root may hold phantom data, too
         folders.insert(0, results_folder(results, benchmark.name, phantom=False))
-    lines = [
-        {**run.key._asdict(), "digest": run.digest, "state": _state_of(run, folders)} for run in plan.selected
-    ]
-    _add_own_settings(lines, own_settings(benchmark, plan.selected))
+    lines = plan_lines(plan, folders)
     root = None if rehearse else data_root  # the data of a rehearsal are phantoms
     planned = planned_sizes(plan.selected, folders, registry, data_root=root)
     is_whole = len(plan.selected) == len(plan.runs)  # patients of other folds are not counted
@@ -127,7 +127,7 @@ def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> 
     from benchbench.words import count  # noqa: PLC0415 as above
 
     machine = Machine(results=results, devices=("cpu",), jobs=None, **options)
-    with progress_display(is_terminal=sys.stdout.isatty()) as observer:
+    with progress_display(is_terminal=sys.stdout.isatty(), echo=click.echo) as observer:
         planned = write_plan(
             plan.benchmark,
             plan.runs,
@@ -141,24 +141,8 @@ def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> 
     click.echo(f"{runs}, {len(planned.unfinished)} to do; carry them out: benchbench work {planned.folder.path}")
 
 
-def _add_own_settings(lines: Sequence[dict[str, Any]], own_of: Mapping[str, Mapping[str, OwnSettings]]) -> None:
-    """Add the settings that models have of their own to the lines of their runs."""
-    for line in lines:
-        settings = own_of.get(line["variant"], {}).get(line["model"])
-        if settings is not None:
-            line["own_settings"] = settings.text
-
-
-def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:
-    """Return the status of the first record with the run's digest."""
-    for folder in folders:
-        record = folder.run(run.key).read_record()
-        if record is not None and record.digest == run.digest:
-            return record.status
-    return _TO_DO
-
-
 def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes, floors: Sequence[str]) -> None:
+    from benchbench.api.plan_lines import TO_DO  # noqa: PLC0415 as above
     from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 as above
     from benchbench.plan.run import RunKey  # noqa: PLC0415 as above
     from benchbench.words import count  # noqa: PLC0415 as above
@@ -175,7 +159,7 @@ def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes, floors: Seque
         if has_own:
             keys.append(line.get("own_settings", ""))
         rows.append([*keys, line["digest"][:12], line["state"]])
-        if line["state"] in {_TO_DO, "failed", "waiting"}:
+        if line["state"] in {TO_DO, "failed", "waiting"}:
             unfinished[line["digest"]] = unfinished.get(line["digest"], 0) + 1
     print_table(columns, rows)
     _print_sizes(planned)

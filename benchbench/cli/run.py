@@ -15,13 +15,14 @@ from benchbench.cli.options import (
     cache_option,
     data_root_option,
     device_option,
+    echo_to_stderr,
     pictures_option,
     results_option,
     size_limit_option,
 )
 
 if TYPE_CHECKING:
-    from benchbench.cli.benchmark_files import Plan
+    from benchbench.launch.benchmark_files import Plan
     from benchbench.launch.machine import Machine
     from benchbench.registry.registry import Registry
 
@@ -60,13 +61,21 @@ def run_command(
     jobs: int | None,
 ) -> int:
     """Run every benchmark FILE in this order; runs that are already done are skipped."""
-    from benchbench.cli.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415
+    from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     registry = discover()
-    plans = read_plans(files, registry, overrides=overrides, only=only, rehearse=rehearse, data_root=data_root)
+    plans = read_plans(
+        files,
+        registry,
+        overrides=overrides,
+        only=only,
+        rehearse=rehearse,
+        data_root=data_root,
+        echo=echo_to_stderr,
+    )
     machine = Machine(
         results=results,
         cache=cache,
@@ -125,7 +134,7 @@ def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd
 
     for floor in planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta):
         print_text(str(floor))
-    with progress_display(is_terminal=sys.stdout.isatty()) as observer:
+    with progress_display(is_terminal=sys.stdout.isatty(), echo=click.echo) as observer:
         folder, records = carry_out(
             plan.benchmark,
             plan.runs,

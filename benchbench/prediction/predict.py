@@ -22,6 +22,7 @@ from benchbench.engine.preparation.image_facts import difference_remarks
 from benchbench.engine.preparation.prepare import write_prepared
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import BenchbenchError, DataError, StorageError
+from benchbench.images.arrays import Mask
 from benchbench.images.label_files import Labels
 from benchbench.metrics.class_scores import BACKGROUND
 from benchbench.prediction.inputs import ImageCase
@@ -71,7 +72,7 @@ def _predict(case: ImageCase, trained: Trained, output: Output) -> Outcome:
     if output.existing == "skip" and len(present) == len(planned):
         return Outcome(case=case, remarks=("its files exist, so it is skipped",))
     with tempfile.TemporaryDirectory(prefix="benchbench-") as scratch:
-        prepared, probabilities = _probabilities(case, loaded, trained, Path(scratch))
+        prepared, probabilities = mean_probabilities(case.id, loaded, trained, Path(scratch))
         labels = _labels(case, prepared, probabilities, trained, output)
         remarks = (*difference_remarks(prepared, trained.image_facts, trained.protocol), *prepared.remarks)
     labels = labels.reshape(loaded.label.shape)  # an image of two axes was one slice
@@ -86,18 +87,27 @@ def _load(case: ImageCase, trained: Trained) -> Case:
         DataError: it cannot be read, has other channels, or has values that are no numbers.
     """
     loaded = case.load()
-    problems = check_case(loaded, trained.task, case.id)
+    check_image(loaded, trained, case.id, place=str(case.files[0]))
+    return loaded
+
+
+def check_image(loaded: Case, trained: Trained, name: str, *, place: str) -> None:
+    """Check that the networks can predict an image.
+
+    Raises:
+        DataError: the image has other channels, values that are no numbers, or too few axes.
+    """
+    problems = check_case(loaded, trained.task, name)
     if problems:
         raise DataError(*problems)
     if loaded.label.ndim < trained.protocol.ndim:
         raise DataError(
-            f"{case.files[0]}: found an image of shape {loaded.label.shape}, expected a volume: the network was"
+            f"{place}: found an image of shape {loaded.label.shape}, expected a volume: the network was"
             " trained on volumes; give all slices as one"
         )
-    return loaded
 
 
-def _probabilities(case: ImageCase, loaded: Case, trained: Trained, scratch: Path) -> tuple[PreparedCase, Tensor]:
+def mean_probabilities(name: str, loaded: Case, trained: Trained, scratch: Path) -> tuple[PreparedCase, Tensor]:
     """Return the prepared image and the mean probabilities (K, *cropped) of all networks.
 
     Networks whose folds have other voxel sizes or intensities get the image prepared by these.
@@ -107,7 +117,7 @@ def _probabilities(case: ImageCase, loaded: Case, trained: Trained, scratch: Pat
     for number, (statistics, predictor) in enumerate(trained.predictors.items()):
         folder = scratch / f"case{number}"
         write_prepared(loaded, trained.task, trained.protocol, folder, statistics=statistics)
-        prepared = PreparedCase(CaseRef(case.id, case.id), folder)
+        prepared = PreparedCase(CaseRef(name, name), folder)
         probabilities = predictor.probabilities(prepared)
         if len(trained.predictors) == 1:
             return prepared, probabilities
@@ -122,18 +132,27 @@ def _labels(
     case: ImageCase, prepared: PreparedCase, probabilities: Tensor, trained: Trained, output: Output
 ) -> Labels:
     """Return the labels in the axes of the case, after the other files of the case are written."""
-    regions = trained.task.regions
-    predictor = next(iter(trained.predictors.values()))  # all make masks by the same protocol
-    masks = predictor.masks(prepared, probabilities, regions=tuple(regions), postprocess=trained.postprocess)
-    labels = case_labels(prepared, masks, regions)
+    masks = masks_of(prepared, probabilities, trained)
+    labels = case_labels(prepared, masks, trained.task.regions)
     if output.pictures:
         write_atomic(output.picture_path(case), draw_prediction(prepared, masks))
     if output.probabilities:
-        write_probabilities(output.probability_path(case), _by_region(prepared, probabilities, trained))
+        write_probabilities(
+            output.probability_path(case), probabilities_by_region(prepared, probabilities, trained)
+        )
     return labels
 
 
-def _by_region(prepared: PreparedCase, probabilities: Tensor, trained: Trained) -> dict[str, NDArray[Any]]:
+def masks_of(prepared: PreparedCase, probabilities: Tensor, trained: Trained) -> Mask:
+    """Return the masks (S, K, H, W) of the regions, post-processed as the run was."""
+    predictor = next(iter(trained.predictors.values()))  # all make masks by the same protocol
+    regions = tuple(trained.task.regions)
+    return predictor.masks(prepared, probabilities, regions=regions, postprocess=trained.postprocess)
+
+
+def probabilities_by_region(
+    prepared: PreparedCase, probabilities: Tensor, trained: Trained
+) -> dict[str, NDArray[Any]]:
     """Return the probabilities of each region on the grid of the case; 0 outside of the cropped part."""
     names = list(trained.task.regions)
     if trained.protocol.activation == "softmax":

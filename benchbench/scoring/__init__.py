@@ -6,17 +6,17 @@ predictions without a reference are counted, and a grid that differs from the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from benchbench.cores import available_cores
 from benchbench.errors import DataError, DataNotFoundError, UsageError
-from benchbench.scoring.case import RegionMeasures, measure_case
-from benchbench.scoring.pairing import Files, missing_problem, pair_files, unread_entries
+from benchbench.scoring.case import RegionMeasures, Source, measure_case
+from benchbench.scoring.pairing import missing_problem, pair_files, unread_entries
 from benchbench.scoring.rules import Labels, Scoring, read_labels
 from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
@@ -24,7 +24,7 @@ from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.absent_regions import describe_absence
 from benchbench.words import count
 
-__all__ = ["Labels", "Scores", "Scoring", "pair_files", "read_labels", "score_paths"]
+__all__ = ["Labels", "Scores", "Scoring", "Source", "pair_files", "read_labels", "score_pairs", "score_paths"]
 
 _MANY_EMPTY = 0.05  # share of cases with an empty reference that deserves a note
 
@@ -68,15 +68,36 @@ def score_paths(
         DataError: with every problem of every case.
         UsageError: a metric is unknown.
     """
+    references, predictions = pair_files(reference, prediction)
+    scores = score_pairs(
+        references, predictions, scoring, where=str(prediction), threads=threads, progress=progress
+    )
+    return replace(scores, unread=tuple(_unread(reference, prediction)))
+
+
+def score_pairs(
+    references: Mapping[str, Source],
+    predictions: Mapping[str, Source],
+    scoring: Scoring,
+    *,
+    where: str = "the predictions",
+    threads: int | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Scores:
+    """Score the prediction of each case against its reference; `where` names the predictions in messages.
+
+    Raises:
+        DataError: with every problem of every case.
+        UsageError: a metric is unknown.
+    """
     try:
         parse_metrics(scoring.metrics)
     except ValueError as error:
         raise UsageError(f"--metrics: {error}") from error
-    references, predictions = pair_files(reference, prediction)
     missing = sorted(references.keys() - predictions.keys())
+    extra = sorted(predictions.keys() - references.keys())
     if missing and scoring.missing == "refuse":
-        extra = sorted(predictions.keys() - references.keys())
-        problems = [missing_problem(name, prediction, extra) for name in missing]
+        problems = [missing_problem(name, where, extra) for name in missing]
         raise DataNotFoundError(
             *problems,
             f"{len(missing)} of {count(len(references), 'case')} without a prediction; make them, or score them as"
@@ -89,14 +110,17 @@ def score_paths(
         cases=add_scores(cases, scoring),
         summary=summarise(cases, scoring),
         missing=tuple(missing),
-        extra=tuple(sorted(predictions.keys() - references.keys())),
-        unread=tuple(_unread(reference, prediction)),
+        extra=tuple(extra),
         empty=scoring.empty,
     )
 
 
 def _measure_cases(
-    pairs: tuple[Files, Files], scoring: Scoring, *, threads: int, progress: Callable[[], None]
+    pairs: tuple[Mapping[str, Source], Mapping[str, Source]],
+    scoring: Scoring,
+    *,
+    threads: int,
+    progress: Callable[[], None],
 ) -> list[RegionMeasures]:
     """Measure every case and return its regions, in the order of the cases' names.
 

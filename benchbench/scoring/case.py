@@ -16,6 +16,8 @@ from benchbench.metrics.scores import Counts, count, measure_regions
 from benchbench.results.record import Value
 from benchbench.scoring.rules import Scoring
 
+Source = Path | LabelMap
+"""The file of a label map, or one in memory."""
 _TOLERANCE_MM = 1e-3  # between affines of the same grid
 _MOST_LABELS = 6  # in a message
 
@@ -43,7 +45,9 @@ class RegionMeasures:
         return row
 
 
-def measure_case(name: str, reference: Path, prediction: Path | None, scoring: Scoring) -> list[RegionMeasures]:
+def measure_case(
+    name: str, reference: Source, prediction: Source | None, scoring: Scoring
+) -> list[RegionMeasures]:
     """Return counts and distances of each region.
 
     Without a prediction every voxel counts as wrong, and every distance is the penalty.
@@ -51,23 +55,31 @@ def measure_case(name: str, reference: Path, prediction: Path | None, scoring: S
     Raises:
         DataError: with every problem of the case.
     """
-    reference_map = read_label_map(reference)
-    prediction_map = None if prediction is None else read_label_map(prediction)
-    problems = list(_label_problems(f"{name}: {reference}", reference_map, scoring))
-    if prediction_map is not None:
-        problems += _label_problems(f"{name}: {prediction}", prediction_map, scoring)
+    reference_map = _read(reference)
+    prediction_map = None if prediction is None else _read(prediction)
+    where = f"{name}: {_place(reference, 'reference')}"
+    problems = list(_label_problems(where, reference_map, scoring))
+    if prediction is not None and prediction_map is not None:
+        problems += _label_problems(f"{name}: {_place(prediction, 'prediction')}", prediction_map, scoring)
         problems += _grid_problems(name, reference_map, prediction_map)
     n_axes = reference_map.voxels.ndim
     if scoring.lesions is not None and n_axes != 3:
         problems.append(f"{name}: found {n_axes} axes, expected 3 to score lesions; leave out --lesions")
     scored = ~np.isin(reference_map.voxels, list(scoring.ignore))
     if not scored.any():
-        problems.append(
-            f"{name}: {reference}: found every voxel ignored, so nothing can be scored; remove the case"
-        )
+        problems.append(f"{where}: found every voxel ignored, so nothing can be scored; remove the case")
     if problems:
         raise DataError(*problems)
     return [_measure(name, region, reference_map, prediction_map, scored, scoring) for region in scoring.regions]
+
+
+def _read(source: Source) -> LabelMap:
+    return read_label_map(source) if isinstance(source, Path) else source
+
+
+def _place(source: Source, part: str) -> str:
+    """Return the path of a file, or the part of a case that a label map in memory is."""
+    return str(source) if isinstance(source, Path) else part
 
 
 def _measure(

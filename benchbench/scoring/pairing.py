@@ -65,9 +65,9 @@ def unread_entries(path: Path) -> list[str]:
     return [entry.name + "/" * entry.is_dir() for entry in unread]
 
 
-def missing_problem(name: str, prediction: Path, others: Sequence[str]) -> str:
+def missing_problem(name: str, where: str, others: Sequence[str]) -> str:
     """Return the problem of a case without a prediction, with the nearest of the predictions without a case."""
-    problem = f"{name}: no prediction in {prediction}"
+    problem = f"{name}: no prediction in {where}"
     close = get_close_matches(name, others, n=1, cutoff=0.5)
     related = [other for other in others if name in other or other in name]
     nearest_name = next(iter([*related, *close]), None)

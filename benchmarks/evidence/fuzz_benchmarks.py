@@ -18,8 +18,8 @@ from unittest import mock
 from fuzz_bytes import damage_bytes
 from toy_benchmark import BENCHMARK, PAIR, run_pair_once
 
-from benchbench.cli.benchmark_files import read_plans
 from benchbench.comparison import compare_results
+from benchbench.launch.benchmark_files import read_plans
 from benchbench.registry.registry import Registry, discover
 from benchbench.report import write_report, write_tables
 from benchbench.report.page.index import write_index
@@ -103,7 +103,7 @@ def draw_file(rng: random.Random, folder: Path) -> Path:
 def read_file(path: Path) -> None:
     """Plan the runs of the file, as it is or as a rehearsal."""
     is_rehearsal = path.stat().st_size % 2 == 0
-    read_plans([path], _registry(), overrides=(), only=(), rehearse=is_rehearsal, data_root=None)
+    read_plans([path], _registry(), overrides=(), only=(), rehearse=is_rehearsal, data_root=None, echo=print)
 
 
 def draw_results(rng: random.Random, folder: Path) -> Path:

@@ -1,12 +1,10 @@
-"""Reads and checks all benchmark files of a command line before anything runs."""
+"""Reads and checks benchmark files before anything runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-
-import click
 
 from benchbench.data.folder import described_params
 from benchbench.errors import UsageError
@@ -18,6 +16,8 @@ from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark, read_benchmark
 from benchbench.spec.benchmark_file import DatasetEntry
 
+Echo = Callable[[str], None]
+"""Prints a line that a user should read."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -41,8 +41,11 @@ def read_plans(
     only: Sequence[str],
     rehearse: bool,
     data_root: Path | None,
+    echo: Echo,
 ) -> list[Plan]:
     """Return a plan per file; a file of which `--only` selects no run is skipped with a message.
+
+    `echo` prints such a message, and one for each model that ends the process which builds it.
 
     Raises:
         UsageError: with every problem of the files or of the selection.
@@ -69,11 +72,11 @@ def read_plans(
         raise UsageError(f"--only {' '.join(only)}: no run matches every --only filter; remove one")
     for file, plan in zip(files, plans, strict=True):
         if not plan.selected:
-            click.echo(f"{file}: skipped, because --only {' '.join(only)} selects none of its runs")
-    return _check_all_models(selected, registry)
+            echo(f"{file}: skipped, because --only {' '.join(only)} selects none of its runs")
+    return _check_all_models(selected, registry, echo)
 
 
-def _check_all_models(plans: Sequence[Plan], registry: Registry) -> list[Plan]:
+def _check_all_models(plans: Sequence[Plan], registry: Registry, echo: Echo) -> list[Plan]:
     """Build the models of all plans; one that ends the process is named, and the others go on."""
 
     def check(plan: Plan) -> Plan:
@@ -84,7 +87,7 @@ def _check_all_models(plans: Sequence[Plan], registry: Registry) -> list[Plan]:
     for plan in checked:
         messages.update(dict.fromkeys(plan.exits.values()))
     for message in messages:
-        click.echo(f"note: {message}; its runs fail", err=True)
+        echo(f"note: {message}; its runs fail")
     return checked
 
 
