@@ -50,8 +50,8 @@ def test_the_door_is_complete_and_an_unknown_name_is_an_attribute_error() -> Non
     for name in ("load", "results", "score", "predictor"):
         assert callable(getattr(benchbench, name))
         assert name in dir(benchbench)
-    with pytest.raises(AttributeError, match="module 'benchbench' has no attribute 'socre'"):
-        _ = benchbench.socre
+    with pytest.raises(AttributeError, match="module 'benchbench' has no attribute 'scores_of'"):
+        _ = benchbench.scores_of
 
 
 def test_arrays_have_the_scores_of_their_files(tmp_path: Path) -> None:
@@ -224,9 +224,9 @@ def test_a_notebook_shows_the_leaderboard_and_the_page(
     finished: Finished, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = benchbench.results(finished.results)
-    shown = results._repr_html_()
-    assert "<h3>Squares</h3><p>2 of 2 runs done</p>" in shown
-    assert "<td>plain</td>" in shown
+    text = results._repr_html_()
+    assert "<h3>Squares</h3><p>2 of 2 runs done</p>" in text
+    assert "<td>plain</td>" in text
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     results.show()
     assert str(results.path / "index.html") in capsys.readouterr().out

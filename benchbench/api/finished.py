@@ -46,7 +46,7 @@ def open_results(folder: str | Path) -> BenchmarkResults:
 
 
 class BenchmarkResults:
-    """What the runs of a benchmark have recorded so far; the tables are computed when they are first used."""
+    """The results of the runs that have ended so far; each table is computed when it is used."""
 
     def __init__(self, folder: ResultsFolder) -> None:
         self.path = folder.path

@@ -112,8 +112,8 @@ class RowPredictor:
             if spacing_mm is not None or affine is not None:
                 raise UsageError("spacing_mm and affine: found a file, which has its own; leave both out")
             files = [image] if isinstance(image, (str, Path)) else list(image)
-            found = self._one_case([Path(file) for file in files])
-            given = _Input(found.id, found.load(), str(found.files[0]))
+            chosen = self._one_case([Path(file) for file in files])
+            given = _Input(chosen.id, chosen.load(), str(chosen.files[0]))
         check_image(given.case, self._trained, given.name, place=given.place)
         return predict_case(given.name, given.case, self._trained)
 
