@@ -19,8 +19,8 @@
         predictions/         labels of the test cases as NIfTI, on request
         previews/            image, reference and prediction of the best, median and worst case
         worker.log           output of the process of the run
-        .claim-1             the process that carries out the run, or how it ended; .claim-2 and so on for the next;
-                             `run` removes them at its end
+        .claim-1             the process that carries out the run, or how it ended; .claim-2 and so on for the
+                             next; `run` removes them at its end
 
 Rehearsals have the same layout under `results/rehearsal/`.
 """
