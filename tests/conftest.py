@@ -29,6 +29,17 @@ def toy_distribution() -> Path:
     return THIRD_PARTY
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_fsync() -> Iterator[None]:
+    """Files that need not survive a power cut: a benchmark syncs 200, and a disk takes milliseconds for each.
+
+    Tests of what is synced count the calls, of which this is the last one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture
 def benchmark_file(tmp_path: Path) -> Path:
     """A benchmark of the third-party plugin, small enough for a test."""

@@ -159,6 +159,7 @@ def test_every_link_leads_to_a_file_or_a_section_of_the_page(written: ResultsFol
     assert len(parser.ids) == len(set(parser.ids))
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes_of_page_and_tables(written: ResultsFolder) -> None:
     names = [
         path

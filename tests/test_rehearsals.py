@@ -142,6 +142,7 @@ def test_a_dataset_can_be_rehearsed_from_file_to_table(tmp_path: Path, dataset: 
     assert pd.read_csv(folder.path / "folds.csv")["n_cases"].sum() >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_page")
 def test_volumes_can_be_rehearsed_from_file_to_table_and_to_masks_on_the_grid_of_each_case(tmp_path: Path) -> None:
     folder, records = rehearse(tmp_path, VOLUMES, save_predictions=True)
