@@ -31,7 +31,7 @@ def test_planned_rows_and_columns_stay_on_the_page_without_their_runs(tmp_path: 
         ("grand", "0 of 2"),
         ("all background", ""),
     ]
-    folds = tables["dice on discs, fold by fold"]
+    folds = tables["Dice on discs, fold by fold"]
     assert [(row["row"], row["fold 0"], row["fold 1"]) for row in folds] == [
         ("plain", "0.8333", ""),
         ("grand", "", ""),
@@ -56,7 +56,7 @@ def test_a_benchmark_without_a_run_has_its_planned_tables_on_the_page(tmp_path: 
         ("grand", "", "0 of 1"),
         ("plain", "", "0 of 1"),
     ]
-    assert [row["row"] for row in tables["sensitivity on discs, fold by fold"]] == ["plain", "grand"]
+    assert [row["row"] for row in tables["Sensitivity on discs, fold by fold"]] == ["plain", "grand"]
     assert set(tables["dice (mean over cases), fold by model"][0]) == {"fold", "plain", "grand"}
 
 
@@ -68,12 +68,12 @@ def regions_of(path: Path) -> ResultsFolder:
 
 def test_every_region_has_a_column_in_a_table_of_the_page(tmp_path: Path) -> None:
     tables = tables_of(page_of(regions_of(tmp_path)))
-    assert tables["dice on discs by region"] == [
+    assert tables["Dice on discs by region"] == [
         {"row": "plain", "core": "0.7500", "rim": "0.5000", "mean": "0.6250"},
         {"row": "grand", "core": "", "rim": "", "mean": ""},
     ]
     # the IoU of the core is 1/3 in case a and 1 in case b
-    assert tables["iou on discs by region"][0] == {
+    assert tables["IoU on discs by region"][0] == {
         "row": "plain",
         "core": "0.6667",
         "rim": "0.5000",

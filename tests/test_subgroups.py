@@ -156,7 +156,7 @@ def test_the_page_folds_out_the_differences_and_names_what_is_too_small(tmp_path
     results, board = opened(with_metadata(tmp_path, metadata_of(PATIENTS), bias={"north": -0.2}))
     (section,) = subgroup_sections([board], [subgroup_table(results, board)])
     assert section.summary.startswith(
-        "dice on discs by subgroup: 5 subgroups tested, different from the other patients"
+        "Dice on discs by subgroup: 5 subgroups tested, different from the other patients"
     )
     assert "institution north" in section.summary
     assert section.untested == (
@@ -212,5 +212,5 @@ def test_the_report_writes_the_subgroups(tmp_path: Path, without_figures: None) 
     assert set(table["data"]) == {"real"}
     assert set(table["column"]) == {"institution", "age"}
     page = (folder.path / "index.html").read_text()
-    assert "<summary>dice on discs by subgroup: 5 subgroups tested" in page
+    assert "<summary>Dice on discs by subgroup: 5 subgroups tested" in page
     assert 'href="subgroups.csv"' in page

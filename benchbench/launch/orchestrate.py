@@ -128,7 +128,8 @@ def _plan(
     unfinished = [assignment for assignment in assignments if assignment.has_work()]
     todo = {assignment.key for assignment in unfinished}
     preparation.verify_all([run for run in selected if run.key in todo])
-    folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom))
+    facts = preparation.dataset_facts(runs)
+    folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom, dataset_facts=facts))
     jobs = JobFileWriter(
         folder,
         machine.cache,

@@ -35,12 +35,14 @@ from benchbench.engine.preparation.statistics import (
 )
 from benchbench.errors import DataError
 from benchbench.launch import Observer
+from benchbench.launch.dataset_facts import dataset_facts
 from benchbench.launch.dataset_remarks import dataset_remarks
 from benchbench.launch.job_file import PreparedPlan
 from benchbench.launch.machine import Machine, threads_per_run
 from benchbench.plan.run import Chosen, Run
 from benchbench.registry.registry import Registry
 from benchbench.results.folder import ResultsFolder
+from benchbench.results.manifest import DatasetFacts
 from benchbench.run.assignment import Assignment, Sibling
 from benchbench.spec.benchmark import Benchmark
 
@@ -116,6 +118,10 @@ class Preparation:
             self._observer.on_check_start(run.dataset.name, len(prepared.old))
             progress = self._observer.on_case_prepared
             verify_cases(prepared.preparation, prepared.old, threads=available_cores(), progress=progress)
+
+    def dataset_facts(self, runs: Sequence[Run]) -> dict[str, DatasetFacts]:
+        """Return the facts of the datasets of these runs that a page prints."""
+        return dataset_facts(runs, self._registry)
 
     def assign(self, run: Run, folder: ResultsFolder) -> Assignment:
         """Return a run with everything that a worker needs."""

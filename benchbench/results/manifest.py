@@ -52,6 +52,13 @@ class ScoringRules(Strict):
     """Cases that chose the checkpoint: the inner validation, or the very cases that are scored."""
 
 
+class DatasetFacts(Strict):
+    """Facts on a dataset that its plugin gives."""
+
+    channels: tuple[str, ...]
+    licence: str
+
+
 class Manifest(Strict):
     """The content of `benchmark.json`."""
 
@@ -72,6 +79,8 @@ class Manifest(Strict):
     """A figure of learning curves by two settings."""
     settings: dict[str, dict[str, Any]]
     """Variant -> source of a listing's column, or of the panels of learning curves -> setting."""
+    dataset_facts: dict[str, DatasetFacts] = Field(default_factory=dict)
+    """Dataset -> facts for readers of the page; empty for results of earlier versions."""
     external: dict[str, str] = Field(default_factory=dict)
     """Name of a row that another tool has predicted -> what is known of its training, in words."""
     own_settings: dict[str, dict[str, OwnSettings]] = Field(default_factory=dict)
@@ -107,7 +116,13 @@ class Manifest(Strict):
         return {**self.model_dump(mode="json"), "schema": MANIFEST_SCHEMA}
 
 
-def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -> Manifest:
+def plan_manifest(
+    benchmark: Benchmark,
+    runs: Sequence[Run],
+    *,
+    phantom: bool,
+    dataset_facts: Mapping[str, DatasetFacts] | None = None,
+) -> Manifest:
     """Return the manifest of a benchmark and its planned runs."""
     scores = {
         variant.label: ScoringRules(
@@ -126,6 +141,7 @@ def plan_manifest(benchmark: Benchmark, runs: Sequence[Run], *, phantom: bool) -
         rehearse=benchmark.rehearsal is not None,
         ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         external={row.name: row.described for row in benchmark.external},
+        dataset_facts=dict(dataset_facts or {}),
         tables=benchmark.tables,
         listings=benchmark.listings,
         curves=benchmark.curves,

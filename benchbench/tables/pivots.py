@@ -33,6 +33,7 @@ class Pivot(NamedTuple):
     title: str
     table: pd.DataFrame
     style: Style
+    spec: TableSpec
 
 
 def pivot_tables(results: Results, *, marked: bool = True) -> Iterator[Pivot]:
@@ -87,7 +88,7 @@ def _pivot(
         title += f", {OPTIMISTIC_NOTE}"
     table = _table(runs, spec, column, orders)
     style = style_of(_scores(table, spec, metric), bold=spec.bold, decimals=spec.decimals)
-    return Pivot(slug(name), title, table, style)
+    return Pivot(slug(name), title, table, style, spec)
 
 
 def _scores(table: pd.DataFrame, spec: TableSpec, metric: str) -> Iterator[Score]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.report.figures.canvas import INK, SERIES, Figure, export, new_drawing, shorten
 from benchbench.report.figures.metric_text import axis_label, metric_name
+from benchbench.report.figures.row_styles import MARKERS, Identity, RowStyle, row_styles
 from benchbench.statistics import Unknown, join_warnings
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for
@@ -34,6 +35,8 @@ class BoardView:
     suffix: str
     """End of every figure's name, empty unless there are several datasets or several boards of one."""
     phantom: bool
+    styles: Mapping[Identity, RowStyle]
+    """Model and variant -> its colour and marker."""
 
     @property
     def models(self) -> list[str]:
@@ -68,8 +71,19 @@ class BoardView:
     def colour(self, number: int) -> str:
         """Return the colour of the model at this position; all share one if there are too many."""
         if self.has_colours:
-            return SERIES[number]
+            return self.style(self.models[number]).colour
         return SERIES[0]
+
+    def marker(self, number: int) -> str:
+        """Return the marker of the model at this position; all share one if there are too many."""
+        if self.has_colours:
+            return self.style(self.models[number]).marker
+        return MARKERS[0]
+
+    def style(self, model: str) -> RowStyle:
+        """Return the colour and marker of a model, by its label."""
+        group = self.board.rows[model].group
+        return self.styles[group.model, group.variant]
 
     @property
     def interval_text(self) -> str:
@@ -100,13 +114,14 @@ class BoardView:
 def board_views(results: Results, boards: Iterable[Board]) -> Iterator[BoardView]:
     """Yield a view of each board; figures of a dataset's second board have a 2 in their name, and so on."""
     counts: dict[str, int] = {}
+    styles = row_styles(results)
     for board in boards:
         number = counts.get(board.dataset, 0) + 1
         counts[board.dataset] = number
         suffix = name_for("", board.dataset, results)
         if number > 1:
             suffix += f"-{number}"
-        yield BoardView(board=board, suffix=suffix, phantom=results.manifest.phantom)
+        yield BoardView(board=board, suffix=suffix, phantom=results.manifest.phantom, styles=styles)
 
 
 def line_per_model(models: Sequence[str], *, height: float) -> tuple[Drawing, Axes]:
@@ -127,10 +142,10 @@ def jitter(count: int) -> Floats:
     return offsets
 
 
-def draw_mean(axes: Axes, low: float, mean: float, high: float, at: float) -> None:
+def draw_mean(axes: Axes, low: float, mean: float, high: float, at: float, *, marker: str) -> None:
     """Draw a mean with its interval at height `at`."""
     axes.plot([low, high], [at, at], color=INK, linewidth=1.6, solid_capstyle="butt")
-    axes.plot([mean], [at], "D", color=INK, markersize=4, markeredgewidth=0)
+    axes.plot([mean], [at], marker, color=INK, markersize=4, markeredgewidth=0)
 
 
 def scale_x_axis(axes: Axes, values: Floats) -> None:

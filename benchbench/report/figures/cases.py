@@ -36,8 +36,9 @@ def draw_cases(view: BoardView) -> Figure:
     if is_joined:
         lines = "; grey lines join the points of the same patient"
     caption = (
-        f"Each point is one of {n_patients} patients{lines}. Above the points is their density, between the two is"
-        f" the mean {view.interval_text}. Models are ordered from the best mean."
+        f"Each point is one of {n_patients} patients{lines}. Above the points is their density; between the two"
+        f" are the mean {view.interval_text} and, as a broad grey bar, the range between the quartiles."
+        " Models are ordered from the best mean."
     )
     return view.export(
         drawing,
@@ -51,15 +52,15 @@ def draw_cases(view: BoardView) -> Figure:
 def _draw_model(axes: Axes, view: BoardView, number: int, offsets: Floats) -> None:
     model = view.models[number]
     values = view.patients[number]
-    colour = view.colour(number)
+    colour, marker = view.colour(number), view.marker(number)
     _draw_density(axes, values, number, colour)
     axes.scatter(values, number + offsets, s=7, color=colour, alpha=0.6, linewidths=0, rasterized=view.is_crowded)
     mean = view.board.means[model]
     interval = view.board.intervals[model]
     if isinstance(interval, Interval):
-        draw_mean(axes, interval.low, mean, interval.high, number)
+        draw_mean(axes, interval.low, mean, interval.high, number, marker=marker)
     else:
-        draw_mean(axes, mean, mean, mean, number)
+        draw_mean(axes, mean, mean, mean, number, marker=marker)
 
 
 def _join_patients(axes: Axes, values: Floats, offsets: Floats, *, is_crowded: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchbench.report.figures.canvas import MUTED, SERIES, Figure, export, new_drawing, share_legend
+from benchbench.report.figures.canvas import INK, SERIES, Figure, export, new_drawing, share_legend
 from benchbench.report.figures.curves import BAND, TRACES, Curves, curves_of, draw_trace, scale_axes
 from benchbench.results.folder import ResultsFolder
 from benchbench.spec.file_names import slug
@@ -91,7 +91,7 @@ def _draw_lines(panels: Panels, row_name: str, column_name: str) -> Drawing:
 
 def _draw_panel(axes: Axes, row: Curves | None) -> None:
     if row is None:
-        axes.text(0.5, 0.5, "not run yet", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        axes.text(0.5, 0.5, "not run yet", transform=axes.transAxes, ha="center", va="center", color=INK)
         return
     for loss, colour in zip(LOSSES, SERIES, strict=False):
         draw_trace(axes, row.traces[loss], colour, TRACES[loss])

@@ -21,6 +21,7 @@ from benchbench.report.figures.canvas import (
     share_legend,
     shorten,
 )
+from benchbench.report.figures.row_styles import row_styles
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.history import read_history
 from benchbench.tables.results import Results
@@ -65,17 +66,18 @@ class Curves:
 def draw_curves(folder: ResultsFolder, results: Results, boards: Sequence[Board] = ()) -> Iterator[Figure]:
     """Yield the curves of each dataset with a history; up to six rows share axes, more have small panels.
 
-    Rows have the order, and so the colours, that they have in the figures of their board.
+    Rows have the order and the colours that they have in the figures of their board.
     """
     for dataset in results.manifest.datasets:
         order = [label for board in boards if board.dataset == dataset for label in board.rows]
         rows = _in_order(list(curves_of(folder, results, dataset)), order)
+        colours = _colours(results, rows)
         if not rows:
             continue
         name = name_for("curves", dataset, results)
         phantom = results.manifest.phantom
         if len(rows) <= len(SERIES):
-            yield _draw_shared(rows, dataset, name=name, phantom=phantom)
+            yield _draw_shared(rows, colours, dataset, name=name, phantom=phantom)
         else:
             yield _draw_dice_panels(rows, dataset, name=name, phantom=phantom)
             yield _draw_loss_panels(rows, dataset, name=name, phantom=phantom)
@@ -86,6 +88,12 @@ def _in_order(rows: Sequence[Curves], order: Sequence[str]) -> list[Curves]:
     by_label = {row.label: row for row in rows}
     ranked = [by_label[label] for label in order if label in by_label]
     return [*ranked, *(row for row in rows if row.label not in order)]
+
+
+def _colours(results: Results, rows: Sequence[Curves]) -> list[str]:
+    """Return the colour of each row, the same as in all other figures."""
+    styles = row_styles(results)
+    return [styles[row.group.model, row.group.variant].colour for row in rows]
 
 
 def curves_of(folder: ResultsFolder, results: Results, dataset: str) -> Iterator[Curves]:
@@ -129,16 +137,18 @@ def _trace(histories: Sequence[History], name: str) -> Trace:
     return Trace(epochs, known.mean(axis=0), known.min(axis=0), known.max(axis=0))
 
 
-def _draw_shared(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bool) -> Figure:
+def _draw_shared(
+    rows: Sequence[Curves], colours: Sequence[str], dataset: str, *, name: str, phantom: bool
+) -> Figure:
     """Draw all rows in the same axes: one panel for each value."""
     drawing = new_drawing(2.5)
     panels = drawing.subplots(1, len(TRACES))
     for panel, (trace, title) in zip(panels, TRACES.items(), strict=True):
-        for row, colour in zip(rows, SERIES, strict=False):
+        for row, colour in zip(rows, colours, strict=True):
             draw_trace(panel, row.traces[trace], colour, shorten(row.label))
         panel.set(title=title[0].upper() + title[1:], xlabel="epoch")
         scale_axes(panel, [row.traces[trace] for row in rows], trace)
-    for row, colour in zip(rows, SERIES, strict=False):
+    for row, colour in zip(rows, colours, strict=True):
         for epoch, dice in row.checkpoints:
             panels[-1].plot(epoch + 1, dice, "o", color=colour, markersize=3, markeredgewidth=0)
     if len(rows) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchbench.images.arrays import Floats
 from benchbench.report.figures.board_view import BoardView, jitter, line_per_model
-from benchbench.report.figures.canvas import INK, MUTED, PAPER, Figure, join_names, shorten
+from benchbench.report.figures.canvas import INK, MUTED, PAPER, SERIES, Figure, join_names, shorten
 from benchbench.report.figures.metric_text import format_value
 from benchbench.statistics import Interval, Unknown
 from benchbench.words import are
@@ -78,9 +78,8 @@ def draw_differences(view: BoardView) -> Figure | None:
 
 def _draw_gap(axes: Axes, gap: Gap, at: int, view: BoardView) -> None:
     heights = at - 0.3 + 0.6 * jitter(len(gap.patients))
-    axes.scatter(
-        gap.patients, heights, s=6, color=view.colour(1), alpha=0.4, linewidths=0, rasterized=view.is_crowded
-    )
+    colour = view.style(gap.model).colour if view.has_colours else SERIES[0]
+    axes.scatter(gap.patients, heights, s=6, color=colour, alpha=0.4, linewidths=0, rasterized=view.is_crowded)
     ends = [gap.interval.low, gap.interval.high]
     axes.plot(ends, [at, at], color=INK, linewidth=1.6, solid_capstyle="butt")
     fill = INK if gap.is_decided else PAPER

@@ -11,6 +11,7 @@ from benchbench.images.arrays import Floats
 from benchbench.report.figures.board_view import BoardView, scale_x_axis
 from benchbench.report.figures.canvas import MUTED, Figure, join_names, new_drawing, shorten
 from benchbench.report.figures.costs import Cost, costs_of
+from benchbench.spec.metric_names import is_overlap
 from benchbench.statistics import Interval
 from benchbench.tables.results import Results
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 _MOST_PANELS = 3
+_LEAST_SCORES = 4.0  # width of the axis of scores, in differences that matter
+_LEAST_COSTS = 0.5  # width of the axis of costs, of the highest cost
+_MARGIN = 0.06  # of an axis at each end
 _POINTS_PER_INCH = 72
 _PANEL = np.array((1.6, 1.7)) * _POINTS_PER_INCH  # approximate size of a panel in points
 _NUMBER = (9.0, 7.0)  # size of a printed number in points
@@ -69,6 +73,7 @@ def _draw_panel(panel: Axes, view: BoardView, costs_by_label: Mapping[str, float
     panel.grid()
     scale_x_axis(panel, np.asarray(costs))
     _draw_front(panel, costs, means, is_lower_better=view.board.panel.is_lower_better)
+    _keep_scale(panel, costs, means, view)
 
     for number, cost, mean in zip(numbers, costs, means, strict=True):
         colour = view.colour(number)
@@ -76,9 +81,33 @@ def _draw_panel(panel: Axes, view: BoardView, costs_by_label: Mapping[str, float
         if isinstance(interval, Interval):
             ends = [interval.low, interval.high]
             panel.plot([cost, cost], ends, color=colour, linewidth=0.8, alpha=0.6)
-        panel.plot([cost], [mean], "o", color=colour, markersize=5, markeredgewidth=0)
+        panel.plot([cost], [mean], view.marker(number), color=colour, markersize=5, markeredgewidth=0)
     if not view.has_colours:
         _draw_numbers(panel, numbers, costs, means)
+
+
+def _keep_scale(panel: Axes, costs: Sequence[float], means: Sequence[float], view: BoardView) -> None:
+    """Widen the axes where a difference that does not matter would fill them.
+
+    The scores cover every interval and several times the difference that matters; the costs cover a half of the
+    highest.
+    """
+    ends = list(means)
+    for interval in view.board.intervals.values():
+        if isinstance(interval, Interval):
+            ends += [interval.low, interval.high]
+    low, high = _at_least(min(ends), max(ends), width=_LEAST_SCORES * view.board.rope)
+    if is_overlap(view.board.metric):
+        high = min(high, 1 + _MARGIN * (high - low))
+    panel.set_ylim(low, high)
+    if panel.get_xscale() == "linear":
+        panel.set_xlim(*_at_least(min(costs), max(costs), width=_LEAST_COSTS * max(costs)))
+
+
+def _at_least(low: float, high: float, *, width: float) -> tuple[float, float]:
+    """Return the ends of an axis that covers the values, with a margin, and is at least `width` long."""
+    middle, half = (low + high) / 2, max(high - low, width) * (0.5 + _MARGIN)
+    return middle - half, middle + half
 
 
 def _draw_front(panel: Axes, costs: Sequence[float], means: Sequence[float], *, is_lower_better: bool) -> None:
@@ -136,7 +165,7 @@ def _draw_legend(drawing: Drawing, view: BoardView) -> None:
 
     handles = []
     for number, model in enumerate(view.models):
-        label, marker = shorten(model), "o"
+        label, marker = shorten(model), view.marker(number)
         if not view.has_colours:
             label, marker = f"{number + 1}  {label}", ""
         colour = view.colour(number)
@@ -155,6 +184,6 @@ def _caption(view: BoardView, costs: Sequence[Cost]) -> str:
     if any(cost.is_timed for cost in costs):
         times = " All times are from the same machine; ensembles have no training time."
     return (
-        f"Mean {view.metric} {view.interval_text} against cost. The dashed line, the Pareto front, joins the"
+        f"Mean {view.metric} {view.interval_text} against cost. The dashed line is the Pareto front: it joins the"
         f" models for which no other model is as good at the same or a lower cost.{times}"
     )

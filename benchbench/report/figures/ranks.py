@@ -21,7 +21,7 @@ def draw_ranks(view: BoardView) -> Figure | None:
         low, high = ranks[model]
         colour = view.colour(number)
         axes.plot([low, high], [number, number], color=colour, linewidth=5, solid_capstyle="round")
-        axes.plot([number + 1], [number], "|", color=INK, markersize=8)
+        axes.plot([number + 1], [number], view.marker(number), color=INK, markersize=4)
     axes.set(xlim=(0.5, len(models) + 0.5), xlabel="rank")
     axes.set_xticks(range(1, len(models) + 1))
     return view.export(
@@ -36,6 +36,6 @@ def draw_ranks(view: BoardView) -> Figure | None:
 def _caption(view: BoardView) -> str:
     return (
         "The bar covers the ranks that a model may have: below all models shown to be better, above all shown"
-        " to be worse. All bars hold together with a probability of 95 %. The tick is the place by the mean."
+        " to be worse. All bars hold together with a probability of 95 %. The marker is the place by the mean."
         f" {view.board.family}."
     )

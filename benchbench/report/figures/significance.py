@@ -10,7 +10,6 @@ from benchbench.report.figures.canvas import (
     INK,
     MUTED,
     PAPER,
-    SERIES,
     Figure,
     join_names,
     new_drawing,
@@ -77,7 +76,7 @@ def _draw_cell(axes: Axes, comparison: Comparison, column: int, row: int, *, is_
 
     p = _format_p(comparison.p_holm)
     if comparison.is_decided:
-        fill, opacity = SERIES[0], 1.0
+        fill, opacity = INK, 1.0
         text, colour = p, PAPER
     else:
         fill, opacity = MUTED, 0.15
@@ -98,7 +97,7 @@ def _format_p(p: float | Unknown) -> str:
 
 def _caption(view: BoardView) -> str:
     return (
-        "Each row compared with each column, models ordered from the best mean. Blue: the row's model is better."
-        f" Grey: no difference is shown; = marks models that are equivalent within {view.board.rope:g}, ? the"
+        "Each row compared with each column, models ordered from the best mean. Filled: the row's model is better."
+        f" Pale: no difference is shown; = marks models that are equivalent within {view.board.rope:g}, ? the"
         f" undecided ones. Numbers are p-values of the difference ({view.board.family})."
     )

@@ -15,6 +15,7 @@ from benchbench.tables.summaries import case_values
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_DASHES = ("-", "--", ":")
 _MOST_REGIONS = 4
 _FEWEST = 20  # cases of a running median
 _WINDOW = 0.2  # of a running median, as a share of all cases
@@ -31,7 +32,7 @@ def draw_volume(view: BoardView, results: Results) -> Figure | None:
     drawing = new_drawing(2.6)
     panels = drawing.subplots(1, len(regions), sharey=True, squeeze=False)[0]
     for panel, region in zip(panels, regions, strict=True):
-        _draw_panel(panel, volumes, region)
+        _draw_panel(panel, view, volumes, region)
         panel.set(title=region if len(regions) > 1 else "", xlabel="voxels of the reference")
     panels[0].set_ylabel("Dice")
     if len(models) > 1:
@@ -72,19 +73,31 @@ def _regions_with_cases(table: pd.DataFrame, *, order: Sequence[str]) -> list[st
     return [region for region in order if counts.get(region, 0) >= _FEWEST]
 
 
-def _draw_panel(panel: Axes, volumes: Mapping[str, pd.DataFrame], region: str) -> None:
+def _draw_panel(panel: Axes, view: BoardView, volumes: Mapping[str, pd.DataFrame], region: str) -> None:
     tables = {}
     for model, volume in volumes.items():
         tables[model] = volume[volume["region"] == region]
     is_crowded = sum(map(len, tables.values())) > MANY_POINTS
     panel.grid()
     scale_x_axis(panel, pd.concat(tables.values())["voxels"].to_numpy())
-    for (model, table), colour in zip(tables.items(), SERIES, strict=False):
+    used: list[str] = []
+    for model, table in tables.items():
+        style = view.style(model)
         panel.scatter(
-            table["voxels"], table["dice"], s=7, color=colour, alpha=0.35, linewidths=0, rasterized=is_crowded
+            table["voxels"],
+            table["dice"],
+            s=7,
+            marker=style.marker,
+            color=style.colour,
+            alpha=0.35,
+            linewidths=0,
+            rasterized=is_crowded,
         )
         line = running_median(table)
-        panel.plot(line["voxels"], line["dice"], color=colour, label=shorten(model))
+        # of more than six models, two of those that are drawn may have the same colour
+        dashes = _DASHES[used.count(style.colour) % len(_DASHES)]
+        used.append(style.colour)
+        panel.plot(line["voxels"], line["dice"], dashes, color=style.colour, label=shorten(model))
 
 
 def _caption(view: BoardView, models: Sequence[str]) -> str:

@@ -8,8 +8,10 @@ import pandas as pd
 
 from benchbench.comparison.controls import control_outcomes
 from benchbench.report.figures import Figure
+from benchbench.report.page.compared import compared
 from benchbench.report.page.evidence import facts, failures
 from benchbench.report.page.meanings import MEANINGS
+from benchbench.report.page.names import heading_of
 from benchbench.report.page.render import render
 from benchbench.report.page.rerun import command_of, row_reruns
 from benchbench.report.page.searched import searched_tables
@@ -23,6 +25,7 @@ from benchbench.report.page.sections import (
     split_size_tables,
 )
 from benchbench.report.page.subgroups import subgroup_sections
+from benchbench.report.plain_verdict import plain_verdict
 from benchbench.report.reproduction_page import known_deviations, means_over
 from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
@@ -57,13 +60,15 @@ def benchmark_page(
     content = {
         "title": results.manifest.title,
         "phantom": PHANTOM_NOTE if results.manifest.phantom else "",
-        "boards": boards,
+        "boards": [(board, plain_verdict(board)) for board in boards],
+        "compared": compared(folder, results),
         "datasets": datasets,
         "over_datasets": over_datasets(boards),
         "subgroups": subgroup_sections(boards, subgroups),
         "searched": searched_tables(results),
         "requested": requested_tables(results),
-        "figures": figures,
+        "figures": [figure for figure in figures if not _is_gallery(figure)],
+        "galleries": list(filter(_is_gallery, figures)),
         "split_sizes": split_size_tables(folder, results),
         "facts": facts(results),
         "has_failed_control": any(outcome.has_failed for outcome in control_outcomes(results)),
@@ -77,7 +82,11 @@ def benchmark_page(
         "deviations": known_deviations(results, reproductions),
         "command": command_of(results.manifest),
         "reruns": row_reruns(folder, results),
-        "meanings": MEANINGS,
+        "meanings": dict(zip(map(heading_of, MEANINGS), MEANINGS.values(), strict=True)),
         "files": files,
     }
     return render("benchmark.html", content)
+
+
+def _is_gallery(figure: Figure) -> bool:
+    return figure.name.startswith("gallery")

@@ -28,7 +28,7 @@ def render(name: str, content: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
     )
     style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
-    script = (_TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = environment.get_template(name)
     return template.render(content, style=style, script=script, script_digest=digest)

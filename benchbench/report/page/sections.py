@@ -12,7 +12,9 @@ from benchbench.comparison.board import Board
 from benchbench.comparison.component_table import component_table
 from benchbench.images.arrays import Floats
 from benchbench.report.board_tables import difference_table
-from benchbench.report.page.cells import PageTable, planned_table, table_of
+from benchbench.report.page.cells import PageTable, planned_table, table_of, without_constants
+from benchbench.report.page.names import heading_of
+from benchbench.report.page.overview import Overview, overview
 from benchbench.report.page.standings import fold_scores, region_scores, standings
 from benchbench.report.reproduction_page import count_verdicts, new_sentences, reason_lines, title_of
 from benchbench.results.folder import ResultsFolder
@@ -43,6 +45,13 @@ RankedChoices = tuple[Board, pd.DataFrame]
 _MOST_RANKS = 8  # rows whose ranks fit into the table of choices
 _MOST_PAIRS = 45  # those of ten rows; the file has all
 _CHOICE_COLUMNS = ["choice", "first", "tau", "moved", "note"]
+_ROW_NAMES = ("dataset", "model", "variant", "fold", "seed", "runs", "parameters", "train_seconds")
+_MAIN_OF_COSTS = ("gmacs", "gpu_hours", "ms_per_case_p50", "images_per_second", "peak_memory_bytes")
+_MAIN_OF_RUN_COSTS = ("epochs", "ms_per_case_p50", "peak_memory_bytes", "device")
+_MAIN_OF_PAIRS = (
+    *("first", "second", "difference", "low", "high", "verdict", "wins", "ties", "losses", "p_holm"),
+    "smallest_detectable",
+)
 _NOT_SHOWN = ["dataset", "metric", "empty", "folds", "patients", "holm_pairs", "note"]
 
 
@@ -77,6 +86,8 @@ class DatasetSection:
     regions: Sequence[PageTable]
     """A table for each metric, where the dataset has several regions or classes."""
     boards: Sequence[BoardSection]
+    overviews: Sequence[Overview]
+    """The chart of each board."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +110,8 @@ class NamedTable:
     name: str
     """Name of its files, without the suffix."""
     table: PageTable
+    is_repeated: bool = False
+    """True where the table of folds has the same numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,25 +131,39 @@ class ReproductionSection:
 
 def dataset_section(results: Results, ranked_choices: Sequence[RankedChoices], name: str) -> DatasetSection:
     """Return the leaderboard, the scores of folds and the comparisons on a dataset."""
-    metrics: dict[str, None] = {}
-    for row in planned_rows(results, name):
-        metrics.update(dict.fromkeys(results.metrics(row.group.variant)))
+    metrics = _metrics(results, name)
     regions = [region_scores(results, name, metric) for metric in metrics]
-    sections = []
-    for board, choices in ranked_choices:
-        if board.dataset == name and len(board.rows) > 1:
-            sections.append(_board_section(board, choices))
+    of_dataset = [(board, choices) for board, choices in ranked_choices if board.dataset == name]
+    sections = [_board_section(board, choices) for board, choices in of_dataset if len(board.rows) > 1]
     return DatasetSection(
         name=name,
         standings=standings(results, [board for board, _ in ranked_choices], name),
         folds=[fold_scores(results, name, metric) for metric in metrics],
         regions=[table for table in regions if table is not None],
         boards=sections,
+        overviews=_overviews(results, ranked_choices, name),
     )
 
 
+def _metrics(results: Results, name: str) -> list[str]:
+    """Return the metrics of all rows of a dataset."""
+    metrics: dict[str, None] = {}
+    for row in planned_rows(results, name):
+        metrics.update(dict.fromkeys(results.metrics(row.group.variant)))
+    return list(metrics)
+
+
+def _overviews(results: Results, ranked_choices: Sequence[RankedChoices], name: str) -> list[Overview]:
+    """Return the chart of each board of a dataset; charts are numbered over the whole page."""
+    charts = []
+    for number, (board, _) in enumerate(ranked_choices, start=1):
+        if board.dataset == name:
+            charts.append(overview(results, board, number=number))
+    return charts
+
+
 def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
-    title = f"{board.dataset}, {board.metric}"
+    title = f"{board.dataset}, {heading_of(board.metric)}"
     pairs = difference_table([board])
     notes = join_warnings(pairs["note"])
     first_pairs = pairs.drop(columns=_NOT_SHOWN).head(_MOST_PAIRS)
@@ -147,11 +174,13 @@ def _board_section(board: Board, choices: pd.DataFrame) -> BoardSection:
         choices = choices[_CHOICE_COLUMNS]
     return BoardSection(
         board=board,
-        pairs=table_of(first_pairs, caption=f"Every pair of rows on {title}"),
+        pairs=table_of(first_pairs, caption=f"Every pair of rows on {title}").with_main(_MAIN_OF_PAIRS),
         pair_notes=[notes] if notes else [],
         n_pairs_left_out=len(pairs) - len(first_pairs),
         components=table_of(noise, caption=f"Noise of the differences to the first row on {title}"),
-        sensitivity=table_of(choices, caption=f"The order on {title} under other choices"),
+        sensitivity=table_of(
+            choices, caption=f"The order on {title} under other choices", own_names=list(board.rows)
+        ),
         medians=table_of(median_table(board), caption=f"Medians over patients on {title}"),
         n_choices=int(is_counted.sum()),
         n_same_first=int(is_same_first.sum()),
@@ -171,8 +200,9 @@ def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
     frame = pd.DataFrame({"row": labels, "mean rank": ranks.mean().to_numpy()})
     for board, means in zip(comparable, scores, strict=True):
         frame[board.dataset] = means
-    caption = f"{comparable[0].metric} over {count(len(comparable), 'dataset')}"
-    table = table_of(frame.sort_values(["mean rank", "row"]), caption=caption)
+    caption = f"{heading_of(comparable[0].metric)} over {count(len(comparable), 'dataset')}"
+    datasets = [board.dataset for board in comparable]
+    table = table_of(frame.sort_values(["mean rank", "row"]), caption=caption, own_names=datasets)
     return OverDatasets(
         table=table,
         friedman=_describe_friedman(scores, is_lower_better=lower_is_better),
@@ -235,7 +265,9 @@ def requested_tables(results: Results) -> list[NamedTable]:
     tables = []
     for pivot in pivot_tables(results):
         caption = pivot.title.removeprefix(prefix)
-        tables.append(NamedTable(name=pivot.name, table=planned_table(pivot.table, pivot.style, caption=caption)))
+        table = planned_table(pivot.table, pivot.style, caption=caption)
+        is_repeated = {pivot.spec.rows, pivot.spec.columns} == {"fold", "model"} and pivot.spec.aggregate == "case"
+        tables.append(NamedTable(name=pivot.name, table=table, is_repeated=is_repeated))
     for listing in listing_tables(results):
         caption = listing.title.removeprefix(prefix)
         tables.append(
@@ -256,9 +288,20 @@ def split_size_tables(folder: ResultsFolder, results: Results) -> list[PageTable
 
 def cost_tables(results: Results) -> tuple[PageTable, PageTable]:
     """Return the cost of every model and that of every run."""
-    models = without_single_model(results, cost_summary(results).drop(columns="data"))
-    runs = without_single_model(results, cost_table(results).drop(columns="data"))
-    return table_of(models, caption="Cost of every row"), table_of(runs, caption="Cost of every run")
+    models = _named_rows(results, cost_summary(results))
+    runs = _named_rows(results, cost_table(results))
+    return (
+        table_of(models, caption="Cost of every row").with_main([*_ROW_NAMES, *_MAIN_OF_COSTS]),
+        table_of(runs, caption="Cost of every run").with_main([*_ROW_NAMES, *_MAIN_OF_RUN_COSTS]),
+    )
+
+
+def _named_rows(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of costs without the columns that are the same for all rows; the row's name is first."""
+    named = without_single_model(results, table.drop(columns="data"))
+    named = without_constants(named, ["dataset", "variant"] if "model" in named else ["dataset"])
+    first = "model" if "model" in named else "variant"
+    return named[[first, *(name for name in named if name != first)]]
 
 
 def reproduction_sections(reproductions: Sequence[Reproduction]) -> list[ReproductionSection]:

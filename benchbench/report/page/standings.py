@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +11,12 @@ import pandas as pd
 
 from benchbench.comparison.board import Board
 from benchbench.plan.run import GROUP, Group
-from benchbench.report.page.cells import Cell, Heading, PageTable, Span, cell_of, table_of
+from benchbench.report.page.cells import Cell, Heading, PageTable, Span, cell_of, decimals_of, table_of
 from benchbench.report.page.meanings import meaning
+from benchbench.report.page.names import Direction, heading_of
+from benchbench.spec.metric_names import is_overlap
 from benchbench.statistics import Unknown
+from benchbench.tables.cost_tables import cost_summary
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.one_model import without_single_model
@@ -21,7 +25,10 @@ from benchbench.tables.results import Results, lines_of_runs
 from benchbench.tables.rows import Row, planned_rows
 from benchbench.tables.summaries import MEAN_REGION, columns_of, summary_lines
 
+_TIME, _INTERVAL = "ms_per_case_p50", "interval"
 _NOT_SHOWN = ["dataset", "rank"]
+_ALWAYS = ("ranks", "model", "variant", "pretrained", "selection", "parameters", _TIME, _INTERVAL)
+_FURTHER_METRICS = 2  # next to the first one
 
 
 class _Place(NamedTuple):
@@ -45,7 +52,7 @@ class _Range(NamedTuple):
 
 def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTable:
     """Return every row of a dataset from the best, then the reference rows; boards give ranks and intervals."""
-    frame = with_references(leaderboard(results), results)
+    frame = _with_time(results, with_references(leaderboard(results), results))
     frame = frame[frame["dataset"] == dataset]
     boards = [board for board in boards if board.dataset == dataset]
     places = _places(frame, boards)
@@ -53,8 +60,65 @@ def standings(results: Results, boards: Sequence[Board], dataset: str) -> PageTa
     columns = _select_columns(without_single_model(results, frame), places)
     metrics = _metric_columns(results, frame)
     table = table_of(columns, caption=f"Leaderboard on {dataset}", muted=is_reference, keep=metrics)
+    table = _with_best(table)
     cells = list(_interval_cells(places, _ranges(boards)))
-    return _insert_intervals(table, cells, after=_metric_column(table, boards))
+    table = _insert_intervals(table, cells, after=_metric_column(table, boards))
+    main = [*_ALWAYS, *_main_metrics(metrics)]
+    if any(row.runs and not row.is_complete for row in planned_rows(results, dataset)):
+        main.append("runs")
+    return table.with_main(main).with_notes(_missing_intervals(places))
+
+
+def _with_time(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the leaderboard with the time of a case."""
+    times = cost_summary(results).set_index(GROUP)[_TIME]
+    groups = frame[GROUP].itertuples(index=False, name=None)
+    return frame.assign(**{_TIME: [times.get(group, np.nan) for group in groups]})
+
+
+def _main_metrics(metrics: Sequence[str]) -> list[str]:
+    """Return the first metric and two others: the first distance, then in the order of the file."""
+    first, *others = metrics
+    others = sorted(others, key=is_overlap)
+    if others and not is_overlap(others[0]):
+        rest = [name for name in metrics[1:] if name != others[0]]
+        return [first, others[0], *rest[: _FURTHER_METRICS - 1]]
+    return [first, *metrics[1 : 1 + _FURTHER_METRICS]]
+
+
+def _with_best(table: PageTable) -> PageTable:
+    """Return the table with the best value of each column in bold, among the rows that are not references."""
+    ranked = [not muted for muted in table.muted] or [True] * len(table.rows)
+    if sum(ranked) < 2:
+        return table
+    columns = []
+    for heading, cells in zip(table.headings, zip(*table.rows, strict=True), strict=True):
+        candidates = [cell.sort for cell, is_row in zip(cells, ranked, strict=True) if is_row and cell.sort]
+        best = _best(candidates, heading.direction)
+        marked = [
+            cell._replace(is_best=is_row and cell.sort == best) for cell, is_row in zip(cells, ranked, strict=True)
+        ]
+        columns.append(marked)
+    return replace(table, rows=list(zip(*columns, strict=True)))
+
+
+def _best(candidates: Sequence[str], direction: Direction) -> str | None:
+    """Return the best of several sort keys; None where no direction is better, or all are equal."""
+    if not direction or len(set(candidates)) < 2:
+        return None
+    return max(candidates, key=float) if direction == "up" else min(candidates, key=float)
+
+
+def _missing_intervals(places: Iterable[_Place | None]) -> list[str]:
+    """Return the reason why rows have no interval, with their names."""
+    rows: dict[str, list[str]] = {}
+    for place in places:
+        if place is None:
+            continue
+        interval = place.board.intervals[place.label]
+        if isinstance(interval, Unknown):
+            rows.setdefault(interval.reason, []).append(place.label)
+    return [f"{'; '.join(labels)}: no interval, {reason}" for reason, labels in rows.items()]
 
 
 def fold_scores(results: Results, dataset: str, metric: str) -> PageTable:
@@ -76,7 +140,7 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable:
         line |= {"mean": scores.mean(), "sd": scores.std(ddof=1), "runs": len(row.runs)}
         lines.append({**line, "cases": _count_cases(lines_of_runs(folds, row.runs))})
     frame = _without_empty_settings(pd.DataFrame(lines))
-    return table_of(frame, caption=f"{metric} on {dataset}, fold by fold", keep=list(frame))
+    return table_of(frame, caption=f"{heading_of(metric)} on {dataset}, fold by fold", keep=list(frame))
 
 
 def region_scores(results: Results, dataset: str, metric: str) -> PageTable | None:
@@ -99,7 +163,8 @@ def region_scores(results: Results, dataset: str, metric: str) -> PageTable | No
         return None
     frame = pd.DataFrame(lines, columns=["row", "own_settings", *regions, MEAN_REGION])
     frame = _without_empty_settings(frame)
-    return table_of(frame, caption=f"{metric} on {dataset} by region", keep=list(frame))
+    caption = f"{heading_of(metric)} on {dataset} by region"
+    return table_of(frame, caption=caption, keep=list(frame), own_names=list(regions))
 
 
 def _row_cells(row: Row) -> dict[str, object]:
@@ -168,13 +233,13 @@ def _metric_column(table: PageTable, boards: Sequence[Board]) -> int:
 def _insert_intervals(table: PageTable, cells: Sequence[Cell], *, after: int) -> PageTable:
     if not any(cell.text for cell in cells):
         return table
-    heading = Heading(name="95 % interval", meaning=meaning("interval"), is_number=True)
+    heading = Heading(name=_INTERVAL, text=heading_of("interval"), meaning=meaning("interval"), is_number=True)
     headings = list(table.headings)
     headings.insert(after + 1, heading)
     rows = [list(row) for row in table.rows]
     for row, cell in zip(rows, cells, strict=True):
         row.insert(after + 1, cell)
-    return PageTable(caption=table.caption, headings=headings, rows=rows, muted=table.muted)
+    return replace(table, headings=headings, rows=rows)
 
 
 def _interval_cells(places: Sequence[_Place | None], ranges: Mapping[str, _Range]) -> Iterator[Cell]:
@@ -188,14 +253,15 @@ def _interval_cells(places: Sequence[_Place | None], ranges: Mapping[str, _Range
 def _interval_cell(board: Board, label: str, scale: _Range) -> Cell:
     interval = board.intervals[label]
     if isinstance(interval, Unknown):
-        return Cell(f"none: {interval.reason}", is_number=True)
+        return Cell("", is_number=True)
     span = Span(
         low=scale.percent(interval.low),
         middle=scale.percent(board.means[label]),
         high=scale.percent(interval.high),
     )
-    low = cell_of("low", interval.low)
-    high = cell_of("high", interval.high)
+    decimals = decimals_of(board.metric, pd.Series([interval.low, interval.high]))
+    low = cell_of("low", interval.low, decimals=decimals)
+    high = cell_of("high", interval.high, decimals=decimals)
     return Cell(f"{low.text} to {high.text}", low.sort, is_number=True, span=span)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchbench.comparison.board import Board
 from benchbench.report.page.cells import PageTable, table_of
+from benchbench.report.page.names import heading_of
 from benchbench.words import count
 
 _LEVEL = 0.05
@@ -44,7 +45,7 @@ def _section(board: Board, table: pd.DataFrame) -> SubgroupSection:
     is_different = table["p_adjusted"].astype(float) < _LEVEL
     tested = table[(table["row"] == leader) | is_different]
     n_subgroups = len(table.loc[table["row"] == leader, ["column", "subgroup"]])
-    title = f"{board.metric} on {board.dataset} by subgroup"
+    title = f"{heading_of(board.metric)} on {board.dataset} by subgroup"
     summary = f"{title}: {count(n_subgroups, 'subgroup')} tested, {_describe(table[is_different])}"
     page_table = None
     if n_subgroups:

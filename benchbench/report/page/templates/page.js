@@ -25,3 +25,31 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// Boxes show further columns, and a search hides the rows without the text.
+for (const block of document.querySelectorAll(".table")) {
+  const table = block.querySelector("table");
+  const rows = Array.from(table.rows);
+  for (const box of block.querySelectorAll(".columns input")) {
+    box.addEventListener("change", () => {
+      rows.forEach((row) => { row.cells[Number(box.value)].hidden = !box.checked; });
+      update();
+    });
+  }
+  const search = block.querySelector(".search");
+  if (search) search.addEventListener("input", () => {
+    const wanted = search.value.toLowerCase();
+    for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  });
+}
+// A shadow at the edge shows that a box can be scrolled sideways.
+const boxes = Array.from(document.querySelectorAll(".scroll"));
+function update() {
+  for (const box of boxes) {
+    const rest = box.scrollWidth - box.clientWidth - box.scrollLeft;
+    box.classList.toggle("more", rest > 2);
+  }
+}
+for (const box of boxes) box.addEventListener("scroll", update, { passive: true });
+for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", update);
+window.addEventListener("resize", update);
+update();

@@ -1,0 +1,200 @@
+"""The box "What was compared": the data and the protocol of a benchmark, read from the records of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from benchbench.results.folder import ResultsFolder
+from benchbench.results.record import Record
+from benchbench.tables.results import Results
+from benchbench.tables.splits import split_rows, split_sizes
+from benchbench.words import count
+
+_MOST_TEXTS = 3  # of a setting that differs between variants
+_PARTS = ("train", "validation", "test")
+_HIDDEN = {"name", "albumentations", "p"}  # of a transform, printed in their own way
+_SELECTIONS = {
+    "validation": "the best {score} on the inner validation",
+    "report": "the best {score} on the test set",
+}
+
+
+class Setting(NamedTuple):
+    """A line of the box."""
+
+    term: str
+    text: str
+
+
+Settings = Mapping[str, Any]
+
+
+def compared(folder: ResultsFolder, results: Results) -> list[Setting]:
+    """Return what all rows have in common: data, splits, training and selection; only what the records know."""
+    records = [results.records[key] for key in results.planned if results.is_done(key)]
+    lines: list[Setting] = []
+    for dataset in results.manifest.datasets:
+        lines += _of_dataset(folder, results, dataset)
+    lines += _seeds(results)
+    trained = [record for record in records if record.resolved.get("protocol") and not record.members]
+    for term, describe in _DESCRIPTIONS.items():
+        text = _joined(trained, describe)
+        if text:
+            lines.append(Setting(term, text))
+    return lines
+
+
+def _of_dataset(folder: ResultsFolder, results: Results, dataset: str) -> Iterator[Setting]:
+    suffix = f", {dataset}" if len(results.manifest.datasets) > 1 else ""
+    facts = results.manifest.dataset_facts.get(dataset)
+    records = {key: record for key, record in results.records.items() if key.dataset == dataset}
+    table = pd.DataFrame(split_rows(folder, records))
+    yield Setting(f"Dataset{suffix}", f"{dataset}{_sizes(results, table, dataset)}")
+    if facts is not None:
+        yield Setting(f"Licence{suffix}", facts.licence)
+        yield Setting(f"Channels{suffix}", ", ".join(facts.channels))
+    cases = results.cases[results.cases["dataset"] == dataset]
+    regions = list(dict.fromkeys(cases["region"]))
+    if regions:
+        yield Setting(f"Regions{suffix}", ", ".join(map(str, regions)))
+    yield from _folds(results, table, dataset, suffix)
+
+
+def _sizes(results: Results, table: pd.DataFrame, dataset: str) -> str:
+    """Return the numbers of patients, cases and slices, from the splits or from the cases that were tested."""
+    if table.empty:
+        table = results.cases[results.cases["dataset"] == dataset]
+    if table.empty:
+        return ""
+    once = table.drop_duplicates("case")
+    n_patients, n_cases = once["patient"].nunique(), len(once)
+    parts = [count(n_patients, "patient")]
+    if n_cases != n_patients:
+        parts.append(count(n_cases, "case"))
+    if "slices" in once and pd.to_numeric(once["slices"], errors="coerce").notna().all():
+        parts.append(f"{int(pd.to_numeric(once['slices']).sum()):,} slices")
+    return f": {', '.join(parts)}"
+
+
+def _folds(results: Results, table: pd.DataFrame, dataset: str, suffix: str) -> Iterator[Setting]:
+    n_folds = len({key.fold for key in results.planned if key.dataset == dataset})
+    text = count(n_folds, "fold")
+    if not table.empty:
+        sizes = split_sizes(table.to_dict("records"))
+        by_part = [_range(sizes.loc[sizes["part"] == part, "patients"]) for part in _PARTS]
+        text += f" of {' / '.join(by_part)} patients for training / inner validation / test"
+    yield Setting(f"Folds{suffix}", text)
+
+
+def _range(values: pd.Series) -> str:
+    if values.empty:
+        return "0"
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _seeds(results: Results) -> Iterator[Setting]:
+    yield Setting("Seeds", str(len({key.seed for key in results.planned})))
+
+
+def _joined(records: Iterable[Record], describe: Callable[[Settings], str]) -> str:
+    """Return the text that all runs share, or the different ones."""
+    texts = dict.fromkeys(describe(record.resolved["protocol"]) for record in records)
+    different = [text for text in texts if text]
+    text = "; or ".join(different[:_MOST_TEXTS])
+    n_more = len(different) - _MOST_TEXTS
+    return f"{text}; and {n_more} more" if n_more > 0 else text
+
+
+def _input(protocol: Settings) -> str:
+    patch, ndim = protocol.get("patch"), protocol.get("ndim")
+    if not patch:
+        return ""
+    size = " x ".join(map(str, patch))
+    kind = "volumes"
+    if ndim == 2:
+        kind = f"{protocol.get('slice_axis', '')} slices".strip()
+    parts = [f"{kind} of {size}"]
+    for key, word in (("crop", "cropped to"), ("denoise", "denoised by")):
+        if protocol.get(key, "none") != "none":
+            parts.append(f"{word} {protocol[key]}")
+    if protocol.get("intensity"):
+        parts.append(f"intensities {protocol['intensity']}")
+    return ", ".join(parts)
+
+
+def _epochs(protocol: Settings) -> str:
+    if "epochs" not in protocol:
+        return ""
+    text = str(protocol["epochs"])
+    if protocol.get("batch"):
+        text += f", batches of {protocol['batch']}"
+    if protocol.get("early_stopping"):
+        text += ", early stopping"
+    return text
+
+
+def _optimiser(protocol: Settings) -> str:
+    parts = [_named(protocol.get(key)) for key in ("optimizer", "schedule")]
+    return "; ".join(part for part in parts if part)
+
+
+def _loss(protocol: Settings) -> str:
+    loss = protocol.get("loss")
+    if isinstance(loss, Mapping):
+        return str(loss.get("name", ""))
+    return str(loss or "")
+
+
+def _augmentation(protocol: Settings) -> str:
+    steps = protocol.get("augment")
+    if steps is None:
+        return ""
+    if isinstance(steps, Mapping):
+        return _named(steps)
+    return "; ".join(_transform(step) for step in steps) or "none"
+
+
+def _transform(step: Settings) -> str:
+    text = _named(step)
+    return f"{text}, p = {step['p']:g}" if isinstance(step.get("p"), float) else text
+
+
+def _named(settings: Any) -> str:
+    """Return a name with its settings: "adam (lr 0.001, weight_decay 0.0001)"."""
+    if not isinstance(settings, Mapping):
+        return str(settings or "")
+    texts = []
+    for key, value in settings.items():
+        if key not in _HIDDEN and value is not None:
+            texts.append(f"{key} {_value(value)}")
+    name = str(settings.get("name") or settings.get("albumentations", ""))
+    return f"{name} ({', '.join(texts)})" if texts else name
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " to ".join(map(_value, value))
+    return str(value)
+
+
+def _selection(protocol: Settings) -> str:
+    chosen_on = protocol.get("select_on")
+    if chosen_on not in _SELECTIONS:
+        return ""
+    return _SELECTIONS[chosen_on].format(score=protocol.get("select", "score"))
+
+
+_DESCRIPTIONS: Mapping[str, Callable[[Settings], str]] = {
+    "Input": _input,
+    "Epochs": _epochs,
+    "Optimiser": _optimiser,
+    "Loss": _loss,
+    "Augmentation": _augmentation,
+    "Checkpoint": _selection,
+}
