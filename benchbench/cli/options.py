@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -91,6 +92,31 @@ def benchmark_options(command: F) -> F:
     )
     only = click.option("--only", multiple=True, metavar="KEY=VALUE", help="Select runs, e.g. model=unet,fold=0.")
     return rehearse(override(only(command)))
+
+
+def compute_options(command: F) -> F:
+    """Add the options of `ComputeSettings`, which the command receives as `settings`."""
+
+    @functools.wraps(command)
+    def with_settings(*values: Any, deterministic: bool, resume_seconds: float, **named: Any) -> Any:
+        from benchbench.engine.devices.settings import ComputeSettings  # noqa: PLC0415 after --help has answered
+
+        settings = ComputeSettings(deterministic=deterministic, resume_seconds=resume_seconds)
+        return command(*values, settings=settings, **named)
+
+    deterministic_option = click.option(
+        "--deterministic",
+        is_flag=True,
+        help="Let GPUs use deterministic algorithms only: equal seeds give equal bytes, but training is slower.",
+    )
+    resume_option = click.option(
+        "--resume-seconds",
+        type=click.FloatRange(min=0),
+        default=60.0,
+        show_default=True,
+        help="Time between two saved states of a training, from which a run that was killed resumes.",
+    )
+    return cast("F", deterministic_option(resume_option(with_settings)))
 
 
 def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict[str, Any]:

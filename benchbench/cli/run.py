@@ -13,6 +13,7 @@ import click
 from benchbench.cli.options import (
     benchmark_options,
     cache_option,
+    compute_options,
     data_root_option,
     device_option,
     echo_to_stderr,
@@ -22,6 +23,7 @@ from benchbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from benchbench.engine.devices.settings import ComputeSettings
     from benchbench.launch.benchmark_files import Plan
     from benchbench.launch.machine import Machine
     from benchbench.registry.registry import Registry
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @cache_option
 @size_limit_option
 @device_option
+@compute_options
 @click.option(
     "--compress-cache", is_flag=True, help="Use less disk for prepared cases, but more memory in every run."
 )
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Runs at the same time; default: one per device; 0: in this process.",
 )
-def run_command(
+def run_command(  # noqa: PLR0913 one for each option
     files: tuple[Path, ...],
     *,
     overrides: tuple[str, ...],
@@ -55,6 +58,7 @@ def run_command(
     results: Path,
     cache: Path,
     device: str,
+    settings: ComputeSettings,
     compress_cache: bool,
     save_predictions: bool,
     no_pictures: bool,
@@ -82,6 +86,7 @@ def run_command(
         data_root=data_root,
         devices=resolve_devices(device),
         jobs=jobs,
+        settings=settings,
         compress_cache=compress_cache,
         save_predictions=save_predictions,
         pictures=not no_pictures,

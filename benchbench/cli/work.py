@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.options import cache_option, data_root_option, device_option, size_limit_option
+from benchbench.cli.options import (
+    cache_option,
+    compute_options,
+    data_root_option,
+    device_option,
+    size_limit_option,
+)
 
 if TYPE_CHECKING:
+    from benchbench.engine.devices.settings import ComputeSettings
     from benchbench.launch import RunEvent
     from benchbench.launch.job_assignments import Shard
     from benchbench.plan.run import RunKey
@@ -37,6 +44,7 @@ def _parse_shard(_context: click.Context, _option: click.Parameter, value: str) 
 @cache_option
 @size_limit_option
 @device_option
+@compute_options
 @click.option("--until-empty", is_flag=True, help="End when every run has ended; default: wait for further plans.")
 @click.option(
     "--shard",
@@ -70,6 +78,7 @@ def work_command(
     data_root: Path | None,
     cache: Path,
     device: str,
+    settings: ComputeSettings,
     jobs: int | None,
     per_device: int,
     scratch: Path | None,
@@ -98,6 +107,7 @@ def work_command(
         data_root=data_root,
         devices=devices * per_device,
         jobs=jobs,
+        settings=settings,
     )
     roots = Roots(cache=cache, data_root=data_root, scratch=scratch)
     while True:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchbench.results.record import Record
 
 _OF_A_RUN = {"fold", "seed", "members"}
-_MACHINE = ("device", "name", "cuda", "precision", "threads", "versions", "code", "machine")
+_MACHINE = ("device", "name", "cuda", "precision", "arithmetic", "threads", "versions", "code", "machine")
 _ABSENT = "-"
 
 

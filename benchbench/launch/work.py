@@ -39,7 +39,8 @@ def work(
         DataError: a case cannot be prepared.
     """
     with using(roots.cache):
-        assignments = open_jobs(folder, roots, shard=shard, device=machine.devices[0])
+        opened = open_jobs(folder, roots, shard=shard, device=machine.devices[0])
+        assignments = [replace(assignment, settings=machine.settings) for assignment in opened]
         processes = max((assignment.protocol.world_size for assignment in assignments), default=1)
         check_processes(machine, processes)
         queue = WorkQueue(assignments, listener, wait_seconds=wait_seconds, most_runs=most_runs)

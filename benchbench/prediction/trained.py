@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from benchbench.contract import DatasetPlugin, Geometry, ModelPlugin, Task
+from benchbench.engine.devices.arithmetic import set_arithmetic
 from benchbench.engine.inference.postprocess import THRESHOLD
 from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.network.network import geometry_for, move_to_device
@@ -60,6 +61,7 @@ def open_trained(runs: Sequence[FinishedRun], registry: Registry, device: torch.
     """
     first = runs[0].record
     protocol = _protocol_of(runs)
+    set_arithmetic(device, protocol.precision, deterministic=False)
     dataset = _dataset_of(runs[0], registry)
     params = _params(dataset.name, dataset.open, first.resolved["dataset"]["params"])
     task = task_of(dataset, params)

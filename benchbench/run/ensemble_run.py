@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from benchbench.engine.devices.arithmetic import set_arithmetic
 from benchbench.engine.preparation.image_facts import image_facts
 from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
@@ -23,6 +24,7 @@ def run_ensemble(assignment: Assignment) -> Record:
     assignment.folder.clear(keep_resume=False)
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
+    set_arithmetic(device, assignment.protocol.precision, deterministic=assignment.settings.deterministic)
     weights = assignment.member_weights()
     records = read_members(assignment)
     diverged = [f"member {record.key}: {record.reason}" for record in records if record.status == "diverged"]

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 import torch
 
+from benchbench.engine.devices.arithmetic import Arithmetic, read_arithmetic
 from benchbench.engine.devices.device import peak_memory_bytes
 from benchbench.engine.network.network import effective_precision
 from benchbench.results.provenance import code_state, machine, versions
@@ -30,6 +31,7 @@ class RunProvenance(GpuIdentity):
     world_size: int
     threads: int
     precision: str
+    arithmetic: Arithmetic
     peak_memory_bytes: int | None
     seeds: dict[str, int]
 
@@ -46,6 +48,7 @@ def provenance_of(assignment: Assignment) -> RunProvenance:
         "world_size": assignment.protocol.world_size,
         "threads": assignment.threads,
         "precision": effective_precision(device, assignment.protocol.precision),
+        "arithmetic": read_arithmetic(),
         "peak_memory_bytes": peak_memory_bytes(device),
         **_identify_gpu(device),
         "seeds": {"seed": seed, "weights": derive_seed("weights", seed)},

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchbench.contract import Geometry
+from benchbench.engine.devices.arithmetic import set_arithmetic
 from benchbench.engine.devices.distributed import process_group
 from benchbench.engine.devices.torchrun import start_processes, this_rank
 from benchbench.engine.inference.predict import Predictor
@@ -53,6 +54,7 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
 def _train_and_score(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
     device = torch.device(assignment.device)
     torch.set_num_threads(assignment.threads)
+    set_arithmetic(device, assignment.protocol.precision, deterministic=assignment.settings.deterministic)
     built = geometry_of(assignment)
     model = _build_model(assignment, built, device)
     status: Status = "done"

@@ -221,7 +221,8 @@ def _resume_tag(assignment: Assignment) -> str:
     digests = f"{assignment.digest} {assignment.data_digest} {assignment.split_digest}"
     device = torch.device(assignment.device)
     precision = effective_precision(device, assignment.protocol.precision)
-    return f"{RESUME_SCHEMA} {digests} {device.type} {precision}"
+    algorithms = "deterministic" if assignment.settings.deterministic else "any"
+    return f"{RESUME_SCHEMA} {digests} {device.type} {precision} {algorithms}"
 
 
 def _describe_epoch(row: Mapping[str, Any]) -> str:

@@ -140,9 +140,10 @@ class Protocol(Strict):
     """Ends the training early: { patience = <validations> }. Without it, all epochs are trained."""
     gradient_clip: Positive | None = None
     """Largest norm of the gradient of all parameters together; without it, gradients are not clipped."""
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """Number format of automatic mixed precision on a GPU; fp32 turns it off. A CPU always computes in fp32, and
-    the record of a run names the precision that was used."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "bf16"
+    """Number format of automatic mixed precision on a GPU; fp32 turns it off, and so does tf32, which rounds the
+    factors of products to 10 bits. A CPU always computes in fp32, and the record of a run names the precision that
+    was used."""
     inference: Inference = Inference()
     """Sliding window and test-time augmentation: the table [protocol.inference]."""
     postprocess: Postprocess | None = None

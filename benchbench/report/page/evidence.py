@@ -184,6 +184,8 @@ def _remarks(results: Results) -> Iterator[Fact]:
 def _environment(results: Results) -> Iterator[Fact]:
     records = _done(results)
     yield Fact("Machine", _join_different(records, _machine))
+    if repeatability := _join_different(records, _repeatability):
+        yield Fact("Repeatability", repeatability)
     yield Fact("Software", _join_different(records, _software))
     commits = _join_different(records, _commit)
     if commits:
@@ -195,6 +197,21 @@ def _machine(record: Record) -> str:
     device = provenance.get("name") or provenance.get("device", "")
     threads = count(provenance.get("threads", 0), "thread")
     return f"{device}, {provenance.get('precision', '')}, {threads}"
+
+
+def _repeatability(record: Record) -> str:
+    """Return what a second run with the same seed gives; '' for a run that does not record its algorithms."""
+    arithmetic = record.provenance.get("arithmetic")
+    if not arithmetic:
+        return ""
+    if str(record.provenance.get("device", "")).startswith("cpu"):
+        return "equal seeds give equal bytes on such a processor with the same software and number of threads"
+    if arithmetic.get("deterministic"):
+        return "deterministic algorithms: equal seeds give equal bytes on such a GPU with the same software"
+    return (
+        "fastest algorithms: equal seeds give equal folds, initial weights and batches, but the sums of a GPU"
+        " differ in their last digits from run to run"
+    )
 
 
 def _software(record: Record) -> str:
