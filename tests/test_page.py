@@ -218,6 +218,13 @@ def test_the_index_has_the_verdict_of_every_benchmark(written: ResultsFolder) ->
     assert "- high is better than middle, low on discs; to middle: dice +0.0" in index
 
 
+def test_the_index_has_a_card_with_patients_and_a_small_chart(written: ResultsFolder) -> None:
+    page = (written.path.parent / "index.html").read_text()
+    assert "high has the best mean Dice on discs" in page
+    assert "discs (60 patients); 3 models; 15 of 15 runs" in page
+    assert page.count('<li class="strip"') == 3
+
+
 @pytest.mark.usefixtures("without_figures")
 def test_a_benchmark_without_a_run_has_a_page(tmp_path: Path) -> None:
     page = page_of(plan(tmp_path, [key("plain", 0)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 import torch
@@ -34,6 +35,8 @@ class RunProvenance(GpuIdentity):
     arithmetic: Arithmetic
     peak_memory_bytes: int | None
     seeds: dict[str, int]
+    day: str
+    """The day in UTC, as YYYY-MM-DD."""
 
 
 def provenance_of(assignment: Assignment) -> RunProvenance:
@@ -52,6 +55,7 @@ def provenance_of(assignment: Assignment) -> RunProvenance:
         "peak_memory_bytes": peak_memory_bytes(device),
         **_identify_gpu(device),
         "seeds": {"seed": seed, "weights": derive_seed("weights", seed)},
+        "day": datetime.now(UTC).date().isoformat(),
     }
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from benchbench.comparison.board import Board
 from benchbench.errors import IntegrityError
+from benchbench.report.page.overview import Strip, overview
 from benchbench.report.page.render import render
+from benchbench.report.plain_verdict import plain_verdict
 from benchbench.report.text import plain_markdown
 from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.spec.strict import Strict
@@ -18,6 +20,19 @@ from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.words import count
 
 CARD = "card.json"
+_MOST_LINES = 6  # of a small chart
+
+
+class CardLine(Strict):
+    """A row of a card's chart; places are in percent of its width."""
+
+    label: str
+    value: str
+    mean: str
+    low: str
+    high: str
+    colour: int
+    """Number of the colour of the series, from 1."""
 
 
 class Card(Strict):
@@ -32,6 +47,17 @@ class Card(Strict):
     """Number of finished runs."""
     planned: int
     verdicts: tuple[str, ...]
+    """The verdict of each board, with its statistics."""
+    sentences: tuple[str, ...] = ()
+    """The same in plain words."""
+    patients: dict[str, int] = Field(default_factory=dict)
+    """Dataset -> number of patients that were tested."""
+    version: str = ""
+    """The versions of benchbench that carried out the runs."""
+    day: str = ""
+    """The last day of a run, as YYYY-MM-DD."""
+    lines: tuple[CardLine, ...] = ()
+    """The small chart: the rows of the first board, the best mean first."""
 
 
 class _Entry(NamedTuple):
@@ -49,6 +75,9 @@ class _Entry(NamedTuple):
 def card(results: Results, boards: Sequence[Board]) -> Card:
     """Return the summary of a benchmark."""
     manifest = results.manifest
+    provenances = [record.provenance for record in results.records.values()]
+    versions = {str(provenance.get("versions", {}).get("benchbench", "")) for provenance in provenances}
+    tested = results.cases.groupby("dataset")["patient"].nunique()
     return Card(
         name=manifest.name,
         title=manifest.title,
@@ -58,6 +87,29 @@ def card(results: Results, boards: Sequence[Board]) -> Card:
         done=sum(map(results.is_done, results.planned)),
         planned=len(results.planned),
         verdicts=tuple(str(board.verdict) for board in boards),
+        sentences=tuple(map(plain_verdict, boards)),
+        patients={str(name): int(number) for name, number in tested.items()},
+        version=", ".join(sorted(versions - {""})),
+        day=max((str(provenance.get("day", "")) for provenance in provenances), default=""),
+        lines=_lines(results, boards[0]) if boards else (),
+    )
+
+
+def _lines(results: Results, board: Board) -> tuple[CardLine, ...]:
+    """Return the ranked rows of a board for the small chart, at most as many as fit."""
+    n_lines = min(_MOST_LINES, len(board.rows))
+    strips = overview(results, board, number=1).strips[:n_lines]
+    return tuple(map(_line, strips))
+
+
+def _line(strip: Strip) -> CardLine:
+    return CardLine(
+        label=strip.label,
+        value=strip.value,
+        mean=strip.mean,
+        low=strip.low,
+        high=strip.high,
+        colour=strip.colour,
     )
 
 
@@ -97,6 +149,7 @@ def _entries_in(folder: Path, entries: Sequence[_Entry]) -> list[_Entry]:
 
 def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_rehearsals: bool) -> None:
     content = {"title": title, "entries": entries, "has_rehearsals": has_rehearsals, "phantom": PHANTOM_NOTE}
+    content["is_phantom"] = any(entry.card.phantom for entry in entries)
     page = render("index.html", content)
     lines = [f"# {title}", ""]
     for entry in entries:
