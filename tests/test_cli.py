@@ -45,7 +45,7 @@ def test_a_run_prints_the_per_fold_table_and_ends_with_0(finished: Finished) -> 
 
 
 def test_a_plan_says_what_is_done_and_what_is_to_do(finished: Finished) -> None:
-    planned = json.loads(benchbench("plan", finished.file, "--json", cwd=finished.root).stdout)
+    planned = json.loads(benchbench("plan", finished.file, "--format", "json", cwd=finished.root).stdout)
     assert [run["state"] for run in planned["runs"]] == ["done", "done"]
     options = (
         "--data-root",
@@ -58,7 +58,7 @@ def test_a_plan_says_what_is_done_and_what_is_to_do(finished: Finished) -> None:
         "--cache",
         finished.cache,
     )
-    of_run = benchbench("plan", finished.file, "--json", *options, cwd=finished.root)
+    of_run = benchbench("plan", finished.file, "--format", "json", *options, cwd=finished.root)
     assert json.loads(of_run.stdout) == planned
     changed = benchbench("plan", finished.file, "--set", "protocol.epochs=9", cwd=finished.root)
     assert "2 runs, 2 to do" in changed.stdout
@@ -66,7 +66,7 @@ def test_a_plan_says_what_is_done_and_what_is_to_do(finished: Finished) -> None:
 
 
 def test_a_plan_has_the_sizes_of_the_parts_of_finished_runs_and_of_new_ones(finished: Finished) -> None:
-    planned = json.loads(benchbench("plan", finished.file, "--json", cwd=finished.root).stdout)
+    planned = json.loads(benchbench("plan", finished.file, "--format", "json", cwd=finished.root).stdout)
     sizes = pd.read_csv(finished.folder.path / "split_sizes.csv")
     assert planned["splits"] == sizes.drop(columns="data").to_dict("records")
     # two of four patients are tested in each fold, one trains and one validates; each has a case of three slices
@@ -77,7 +77,7 @@ def test_a_plan_has_the_sizes_of_the_parts_of_finished_runs_and_of_new_ones(fini
         *((1, "train", 1, 1, 3), (1, "validation", 1, 1, 3), (1, "test", 2, 2, 6)),
     ]
     options = ("--data-root", finished.data, "--set", "protocol.folds=1", "--set", "protocol.test=0.25")
-    new = json.loads(benchbench("plan", finished.file, "--json", *options, cwd=finished.root).stdout)
+    new = json.loads(benchbench("plan", finished.file, "--format", "json", *options, cwd=finished.root).stdout)
     assert [(row["part"], row["patients"], row["slices"]) for row in new["splits"]] == [
         *(("train", 2, 6), ("validation", 1, 3), ("test", 1, 3))
     ]
@@ -228,7 +228,7 @@ def test_a_3d_model_under_a_2d_protocol_is_refused(benchmark_file: Path) -> None
 
 
 def test_list_show_status_and_doctor_name_the_plugins(tmp_path: Path, squares: Path) -> None:
-    listed = json.loads(benchbench("list", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(benchbench("list", "--format", "json", cwd=tmp_path).stdout)
     assert {"plain", "wrong"} <= {model["name"] for model in listed["models"]}
     assert {dataset["name"] for dataset in listed["datasets"]} >= {"squares"}
     output = benchbench("show", "plain", cwd=tmp_path).stdout

@@ -266,7 +266,7 @@ def test_what_a_plugin_prints_at_import_goes_to_a_log_and_not_into_the_output(
     install("alpha", source.replace("    return [", "    print('hello from its hook')\n    return ["))
     real = discover
     monkeypatch.setattr("benchbench.registry.registry.discover", lambda: real(["alpha"]))
-    done = benchbench("list", "--json", cwd=tmp_path)
+    done = benchbench("list", "--format", "json", cwd=tmp_path)
     assert [model["name"] for model in json.loads(done.stdout)["models"]] == ["alpha_net"]
     assert done.stderr == ""
     log = (tmp_path / "cache" / "plugins.log").read_text()

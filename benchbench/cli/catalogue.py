@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from benchbench.cli.json_output import document_of, format_option
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, ModelPlugin
@@ -19,23 +20,23 @@ _NAME = 26
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(["datasets", "models"]), required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@format_option
 @click.option("--markdown", is_flag=True, help="Models: print a page with the cost of each and published counts.")
-def list_command(*, kind: str | None, as_json: bool, markdown: bool) -> None:
+def list_command(*, kind: str | None, output_format: str, markdown: bool) -> None:
     """List the installed datasets and models, and the plugins that cannot be used."""
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
-    registry = discover()
     if markdown:
-        _print_models_page(registry, kind)
+        _print_models_page(discover(), kind)
         return
-    kinds = [kind] if kind else ["datasets", "models"]
-    catalogue = {name: _entries(registry, name) for name in kinds}
-    unavailable = [_broken_entry(broken) for broken in registry.broken]
-    if as_json:
-        click.echo(json.dumps({**catalogue, "unavailable": unavailable}, indent=1))
-    else:
-        _print(catalogue, unavailable)
+    with document_of("list", output_format) as document:
+        registry = discover()
+        kinds = [kind] if kind else ["datasets", "models"]
+        catalogue = {name: _entries(registry, name) for name in kinds}
+        unavailable = [_broken_entry(broken) for broken in registry.broken]
+        if not document.is_json:
+            _print(catalogue, unavailable)
+        document.content = {**catalogue, "unavailable": unavailable}
 
 
 def _print_models_page(registry: Registry, kind: str | None) -> None:
@@ -65,7 +66,7 @@ def _entries(registry: Registry, kind: str) -> list[_Entry]:
 
 
 def _entry(installed: Installed[Any]) -> _Entry:
-    """Return what `--json` prints of a plugin."""
+    """Return what `--format json` prints of a plugin."""
     from benchbench.contract import DatasetPlugin as Dataset  # noqa: PLC0415 as above
     from benchbench.registry.descriptions import about, parameter_signatures  # noqa: PLC0415
 

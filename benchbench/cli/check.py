@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import data_root_option, echo_to_stderr, params_option, read_params
 from benchbench.words import count
 
 if TYPE_CHECKING:
     from benchbench.testing import Report
+    from benchbench.testing.report import State
 
 _INDENT = 15
-_MARKS = {"passed": "ok", "failed": "FAIL", "skipped": "-"}
+_MARKS: dict[State, str] = {"passed": "ok", "failed": "FAIL", "skipped": "-"}
 
 
 @click.command("check")
@@ -22,36 +24,47 @@ _MARKS = {"passed": "ok", "failed": "FAIL", "skipped": "-"}
 @params_option
 @click.option("--compile", "compiled", is_flag=True, help="Models: also check torch.compile (takes a minute).")
 @data_root_option
-def check_command(name: str, *, overrides: tuple[str, ...], compiled: bool, data_root: Path | None) -> int:
+@format_option
+def check_command(
+    name: str, *, overrides: tuple[str, ...], compiled: bool, data_root: Path | None, output_format: str
+) -> int:
     """Check the dataset or model NAME against the rules of its kind, and print how to fix what fails.
 
     A model is built with its default parameters; a smaller one, with --set width=8, is quicker. A dataset is
     checked on a phantom, or on the real files if --data-root has them. NAME may be a benchmark file: its settings
     are checked, and each of its models is built.
     """
+    with document_of("check", output_format) as document:
+        if name.endswith(".toml"):
+            document.content = _check_file(Path(name), overrides=overrides, data_root=data_root)
+            return 1 if document.content["exits"] else 0
+        report = _examine(name, overrides, compiled=compiled, data_root=data_root)
+        if not document.is_json:
+            _print(report)
+        document.content = {"name": name, "rules": report.outcomes, "refused": report.refused, **_counts(report)}
+        return 1 if report.failed else 0
+
+
+def _examine(name: str, overrides: tuple[str, ...], *, compiled: bool, data_root: Path | None) -> Report:
+    """Apply the rules of its kind to an installed plugin."""
     from benchbench.cli.model_details import usual_geometries  # noqa: PLC0415 after --help has answered
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415
     from benchbench.launch.preflight import find_refusals  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
     from benchbench.testing import examine_dataset, examine_model  # noqa: PLC0415
 
-    if name.endswith(".toml"):
-        return _check_file(Path(name), overrides=overrides, data_root=data_root)
     plugin = discover().find(name).plugin
     if isinstance(plugin, DatasetPlugin):
         params = read_params(plugin.open, overrides)
-        report = examine_dataset(plugin, _existing_folder(data_root, name), params)
-    else:
-        params = read_params(plugin.build, overrides)
-        for geometry in usual_geometries(plugin, regions=1):
-            find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one
-        report = examine_model(plugin, params, compiled=compiled)
-    _print(report)
-    return 1 if report.failed else 0
+        return examine_dataset(plugin, _existing_folder(data_root, name), params)
+    params = read_params(plugin.build, overrides)
+    for geometry in usual_geometries(plugin, regions=1):
+        find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one
+    return examine_model(plugin, params, compiled=compiled)
 
 
-def _check_file(file: Path, *, overrides: tuple[str, ...], data_root: Path | None) -> int:
-    """Read a benchmark file, build its models and print the number of its runs; 1 if a model cannot be built."""
+def _check_file(file: Path, *, overrides: tuple[str, ...], data_root: Path | None) -> dict[str, Any]:
+    """Read a benchmark file, build its models, print the number of its runs, and return it with failures."""
     from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415 as above
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
@@ -65,7 +78,8 @@ def _check_file(file: Path, *, overrides: tuple[str, ...], data_root: Path | Non
         echo=echo_to_stderr,
     )
     click.echo(f"{file}: ok, {count(len(plan.runs), 'run')}")
-    return 1 if plan.exits else 0
+    exits = {str(key): reason for key, reason in plan.exits.items()}
+    return {"name": str(file), "runs": len(plan.runs), "exits": exits}
 
 
 def _existing_folder(data_root: Path | None, name: str) -> Path | None:
@@ -88,7 +102,12 @@ def _print(report: Report) -> None:
                 print_text(f"{'':<{_INDENT}}{fault}", indent=_INDENT)
     for refusal in report.refused:
         print_text(f"refused, which is allowed: {refusal}")
+    counts = _counts(report)
+    passed = count(counts["passed"], "rule")
+    print_text(f"{report.plugin}: {passed} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+
+
+def _counts(report: Report) -> dict[str, int]:
+    """Return the number of rules in each state."""
     states = [outcome.state for outcome in report.outcomes]
-    passed = count(states.count("passed"), "rule")
-    failed, skipped = states.count("failed"), states.count("skipped")
-    print_text(f"{report.plugin}: {passed} passed, {failed} failed, {skipped} skipped")
+    return {state: states.count(state) for state in _MARKS}

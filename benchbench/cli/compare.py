@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from benchbench.cli.json_output import document_of, format_option
 
 if TYPE_CHECKING:
     from benchbench.comparison import Outcome
@@ -30,7 +32,10 @@ _COLUMNS = ("difference", "95 % interval", "wins/ties/losses", *_TESTS)
 )
 @click.option("--metrics", help="Names, separated by commas; default: those of the benchmark.")
 @click.option("--dataset", help="Compare on this dataset only.")
-def compare_command(first: str, second: str, *, results: Path, metrics: str | None, dataset: str | None) -> None:
+@format_option
+def compare_command(
+    first: str, second: str, *, results: Path, metrics: str | None, dataset: str | None, output_format: str
+) -> None:
     """Compare two models of a benchmark patient by patient, or two results folders model by model.
 
     FIRST and SECOND are models, written `unet` or `unet:variant`, or results folders. Differences are first minus
@@ -39,8 +44,32 @@ def compare_command(first: str, second: str, *, results: Path, metrics: str | No
     from benchbench.comparison import compare_results  # noqa: PLC0415 after --help has answered
 
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-    for outcome in compare_results(first, second, results=results, metrics=names, dataset=dataset):
-        _print(outcome)
+    with document_of("compare", output_format) as document:
+        outcomes = compare_results(first, second, results=results, metrics=names, dataset=dataset)
+        if not document.is_json:
+            for outcome in outcomes:
+                _print(outcome)
+        document.content = {"outcomes": [_content(outcome) for outcome in outcomes]}
+
+
+def _content(outcome: Outcome) -> dict[str, Any]:
+    from benchbench.comparison.rows import comparison_values  # noqa: PLC0415 after --help has answered
+
+    rows = []
+    for metric, comparison in outcome.comparisons.items():
+        rows.append({"metric": metric, **comparison_values(comparison)})
+    return {
+        "dataset": outcome.dataset,
+        "first": outcome.first,
+        "second": outcome.second,
+        "verdict": outcome.verdict,
+        "family": outcome.family,
+        "seeds": outcome.seeds,
+        "notes": outcome.notes,
+        "gmacs": outcome.costs,
+        "comparisons": rows,
+        "recipe": outcome.recipe,
+    }
 
 
 def _print(outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import click
 
+from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import cache_option, data_root_option, results_option
 
 _GIB = 2**30
@@ -36,20 +37,25 @@ class Finding(NamedTuple):
 @data_root_option
 @results_option
 @cache_option
-def doctor_command(*, data_root: Path | None, results: Path, cache: Path) -> int:
+@format_option
+def doctor_command(*, data_root: Path | None, results: Path, cache: Path, output_format: str) -> int:
     """Check versions, devices, plugins, data and disk space, and print how to fix problems."""
-    findings = [
-        *_check_packages(),
-        *_check_devices(),
-        *_check_plugins(),
-        _check_folder("results", results),
-        _check_folder("cache", cache),
-        _check_data_root(data_root),
-    ]
     from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
 
-    for finding in findings:
-        print_text(_describe(finding), indent=6)
+    with document_of("doctor", output_format) as document:
+        findings = [
+            *_check_packages(),
+            *_check_devices(),
+            *_check_plugins(),
+            _check_folder("results", results),
+            _check_folder("cache", cache),
+            _check_data_root(data_root),
+        ]
+        if not document.is_json:
+            for finding in findings:
+                print_text(_describe(finding), indent=6)
+        rows = [{**finding._asdict(), "is_problem": finding.is_problem} for finding in findings]
+        document.content = {"findings": rows}
     return 1 if any(finding.is_problem for finding in findings) else 0
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from benchbench.contract import OWN_FILES, DatasetPlugin, Geometry, ModelPlugin
 from benchbench.engine.cost.network_cost import COUNTER, measure_cost, measure_receptive_field
@@ -39,14 +39,58 @@ def usual_geometries(plugin: ModelPlugin, *, regions: int) -> list[Geometry]:
     return geometries
 
 
-def cost_lines(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> Iterator[str]:
-    """Yield parameters, multiply-adds, receptive field, and which modules are not counted."""
-    place = f"at {geometry.in_channels} -> {geometry.out_channels}, {format_size(geometry.patch)}"
+class GeometryCost(NamedTuple):
+    """The cost of a model at a geometry; only `geometry` and `refusal` are known where it cannot be built."""
+
+    geometry: Geometry
+    refusal: str = ""
+    """Why the model cannot be built for the geometry."""
+    parameters: int | None = None
+    trainable: int | None = None
+    """Number of parameters that are trained."""
+    macs: int | None = None
+    """Multiply-adds for one image in eval mode."""
+    uncounted: tuple[str, ...] = ()
+    """Modules that compute and are not in `macs`."""
+    idle: tuple[str, ...] = ()
+    """Modules with parameters that are used in training only."""
+    receptive_field: str = ""
+
+
+class DatasetFit(NamedTuple):
+    """The answer to whether a model can be built for the channels and regions of a dataset."""
+
+    dataset: str
+    counts: str
+    """Numbers of channels and regions, as in 3 -> 1; '' if the model cannot be built."""
+    reason: str
+    """Why it cannot be built; '' if it can."""
+
+
+def measure_geometry(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any]) -> GeometryCost:
+    """Build the model and count its parameters and multiply-adds."""
     find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one
     try:
         cost = measure_cost(plugin, geometry, params)
     except IncompatibleError as error:
-        yield f"{place}: {error}"
+        return GeometryCost(geometry, str(error))
+    return GeometryCost(
+        geometry=geometry,
+        parameters=cost.parameters,
+        trainable=cost.trainable,
+        macs=cost.macs,
+        uncounted=tuple(cost.uncounted),
+        idle=tuple(cost.idle),
+        receptive_field=_describe_receptive_field(plugin, geometry, params, macs=cost.macs),
+    )
+
+
+def cost_lines(cost: GeometryCost) -> Iterator[str]:
+    """Yield parameters, multiply-adds, receptive field, and which modules are not counted."""
+    geometry = cost.geometry
+    place = f"at {geometry.in_channels} -> {geometry.out_channels}, {format_size(geometry.patch)}"
+    if cost.macs is None:
+        yield f"{place}: {cost.refusal}"
         return
     parameters = f"{cost.parameters:,} parameters"
     if cost.trainable != cost.parameters:
@@ -57,7 +101,7 @@ def cost_lines(plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any
         yield f"  not counted, although they compute: {', '.join(cost.uncounted)}"
     if cost.idle:
         yield f"  have parameters but are used in training only: {', '.join(cost.idle)}"
-    yield f"  receptive field: {_describe_receptive_field(plugin, geometry, params, macs=cost.macs)}"
+    yield f"  receptive field: {cost.receptive_field}"
 
 
 def _describe_receptive_field(
@@ -73,25 +117,27 @@ def _describe_receptive_field(
     return f"{format_size(extent)} of an input of {format_size(size)}"
 
 
-def fit_lines(
+def try_datasets(
     plugin: ModelPlugin, geometry: Geometry, params: Mapping[str, Any], registry: Registry
-) -> Iterator[str]:
-    """Yield the datasets for which the model can be built at this patch, and the reasons for the others."""
-    fitting = []
-    reasons = []
+) -> list[DatasetFit]:
+    """Return for each installed dataset whether the model can be built for it at this patch."""
+    fits = []
     for name, installed in sorted(registry.datasets.items()):
         if installed.plugin.download is OWN_FILES:
             continue  # its channels and regions are those of its user
-        counts, reason = _try_dataset(plugin, geometry, params, installed.plugin)
-        if reason:
-            reasons.append(f"{name}: {reason}")
-        else:
-            fitting.append(f"{name} ({counts})")
+        fits.append(DatasetFit(name, *_try_dataset(plugin, geometry, params, installed.plugin)))
+    return fits
+
+
+def fit_lines(geometry: Geometry, fits: Sequence[DatasetFit]) -> Iterator[str]:
+    """Yield the datasets for which the model can be built, and the reasons for the others."""
+    fitting = [f"{fit.dataset} ({fit.counts})" for fit in fits if not fit.reason]
     yield f"  fits, {len(geometry.patch)}D: {', '.join(fitting) or 'none'}"
-    if reasons:
+    others = [fit for fit in fits if fit.reason]
+    if others:
         yield "  does not fit:"
-    for reason in reasons:
-        yield f"    {reason}"
+    for fit in others:
+        yield f"    {fit.dataset}: {fit.reason}"
 
 
 def _try_dataset(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import (
     F,
     benchmark_options,
@@ -22,6 +22,7 @@ from benchbench.cli.options import (
 
 if TYPE_CHECKING:
     from benchbench.cli.plan_splits import PlannedSizes
+    from benchbench.comparison.floor import Floor
     from benchbench.launch.benchmark_files import Plan
     from benchbench.registry.registry import Registry
 
@@ -47,7 +48,7 @@ def _options_of_run(command: F) -> F:
 @click.option("--compress-cache", is_flag=True, help="With --write: as in `benchbench run`.")
 @click.option("--save-predictions", is_flag=True, help="With --write: as in `benchbench run`.")
 @_options_of_run
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@format_option
 @click.option(
     "--write", "is_written", is_flag=True, help="Prepare the data and write the plan for `benchbench work`."
 )
@@ -62,7 +63,7 @@ def plan_command(
     cache: Path,
     compress_cache: bool,
     save_predictions: bool,
-    as_json: bool,
+    output_format: str,
     is_written: bool,
 ) -> None:
     """List the runs of the benchmark FILE with digest and state, and the sizes of training, validation and test.
@@ -70,57 +71,67 @@ def plan_command(
     Here a run counts as done if a record has its digest; `run` also compares the data and the split. Sizes are
     those of finished runs, or are counted in the files of --data-root.
     """
-    from benchbench.api.plan_lines import plan_lines  # noqa: PLC0415 after --help has answered
-    from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
-    from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
+    from benchbench.cli.run_content import floor_rows  # noqa: PLC0415 after --help has answered
     from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
+
+    machine_options = {"cache": cache, "compress_cache": compress_cache, "save_predictions": save_predictions}
+    with document_of("plan", output_format) as document:
+        registry = discover()
+        (plan,) = read_plans(
+            [file],
+            registry,
+            overrides=overrides,
+            only=only,
+            rehearse=rehearse,
+            data_root=data_root,
+            echo=echo_to_stderr,
+        )
+        if is_written:
+            document.content = _write(plan, registry, results=results, data_root=data_root, **machine_options)
+            return
+        root = None if rehearse else data_root  # the data of a rehearsal are phantoms
+        lines, planned, floors = _describe(plan, registry, results, root, rehearse=rehearse)
+        if not document.is_json:
+            _print(lines, planned, [str(floor) for floor in floors])
+        document.content = {
+            "benchmark": plan.benchmark.name,
+            "title": plan.benchmark.title,
+            "runs": lines,
+            "splits": planned.sizes,
+            "floors": floor_rows(floors),
+            "notes": planned.remarks,
+        }
+
+
+class _Described(NamedTuple):
+    lines: list[dict[str, Any]]
+    planned: PlannedSizes
+    floors: Sequence[Floor]
+
+
+def _describe(
+    plan: Plan, registry: Registry, results: Path, data_root: Path | None, *, rehearse: bool
+) -> _Described:
+    """Return the runs with their states, the sizes of the parts, and the smallest differences that show."""
+    from benchbench.api.plan_lines import plan_lines  # noqa: PLC0415 as above
+    from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
+    from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
     from benchbench.results.folder import results_folder  # noqa: PLC0415
 
-    registry = discover()
-    (plan,) = read_plans(
-        [file],
-        registry,
-        overrides=overrides,
-        only=only,
-        rehearse=rehearse,
-        data_root=data_root,
-        echo=echo_to_stderr,
-    )
     benchmark = plan.benchmark
-    if is_written:
-        _write(
-            plan,
-            registry,
-            results=results,
-            data_root=data_root,
-            cache=cache,
-            compress_cache=compress_cache,
-            save_predictions=save_predictions,
-        )
-        return
     folders = [results_folder(results, benchmark.name, phantom=True)]
     if not rehearse:  # a data root may hold phantom data, too
         folders.insert(0, results_folder(results, benchmark.name, phantom=False))
-    lines = plan_lines(plan, folders)
-    root = None if rehearse else data_root  # the data of a rehearsal are phantoms
-    planned = planned_sizes(plan.selected, folders, registry, data_root=root)
+    planned = planned_sizes(plan.selected, folders, registry, data_root=data_root)
     is_whole = len(plan.selected) == len(plan.runs)  # patients of other folds are not counted
     counted = count_tested(planned.sizes) if is_whole else {}
     floors = planned_floors(plan.runs, registry, results, deltas=benchmark.delta, patients=counted)
-    if as_json:
-        sizes = json.loads(planned.sizes.to_json(orient="records"))
-        content = {"benchmark": benchmark.name, "title": benchmark.title, "runs": lines, "splits": sizes}
-        content["floors"] = [
-            {"dataset": floor.dataset, "metric": floor.metric, "difference": floor.difference} for floor in floors
-        ]
-        click.echo(json.dumps(content, indent=1))
-    else:
-        _print(lines, planned, [str(floor) for floor in floors])
+    return _Described(plan_lines(plan, folders), planned, floors)
 
 
-def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> None:
-    """Prepare the data and write the plan."""
+def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> dict[str, Any]:
+    """Prepare the data, write the plan, and return its numbers."""
     from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
     from benchbench.launch.machine import Machine  # noqa: PLC0415 as above
     from benchbench.launch.orchestrate import write_plan  # noqa: PLC0415 as above
@@ -139,6 +150,8 @@ def _write(plan: Plan, registry: Registry, *, results: Path, **options: Any) -> 
         )
     runs = count(len(planned.assignments), "run")
     click.echo(f"{runs}, {len(planned.unfinished)} to do; carry them out: benchbench work {planned.folder.path}")
+    content = {"benchmark": plan.benchmark.name, "folder": planned.folder.path}
+    return {**content, "planned": len(planned.assignments), "to_do": len(planned.unfinished)}
 
 
 def _print(lines: Sequence[dict[str, Any]], planned: PlannedSizes, floors: Sequence[str]) -> None:

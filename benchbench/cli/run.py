@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from benchbench.cli.json_output import Document, document_of, format_option
 from benchbench.cli.options import (
     benchmark_options,
     cache_option,
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Runs at the same time; default: one per device; 0: in this process.",
 )
-def run_command(  # noqa: PLR0913 one for each option
+@format_option
+def run_command(
     files: tuple[Path, ...],
     *,
     overrides: tuple[str, ...],
@@ -58,11 +60,9 @@ def run_command(  # noqa: PLR0913 one for each option
     results: Path,
     cache: Path,
     device: str,
-    settings: ComputeSettings,
-    compress_cache: bool,
-    save_predictions: bool,
     no_pictures: bool,
-    jobs: int | None,
+    output_format: str,
+    **machine_options: Any,
 ) -> int:
     """Run every benchmark FILE in this order; runs that are already done are skipped."""
     from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415
@@ -70,30 +70,31 @@ def run_command(  # noqa: PLR0913 one for each option
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    registry = discover()
-    plans = read_plans(
-        files,
-        registry,
-        overrides=overrides,
-        only=only,
-        rehearse=rehearse,
-        data_root=data_root,
-        echo=echo_to_stderr,
-    )
-    machine = Machine(
-        results=results,
-        cache=cache,
-        data_root=data_root,
-        devices=resolve_devices(device),
-        jobs=jobs,
-        settings=settings,
-        compress_cache=compress_cache,
-        save_predictions=save_predictions,
-        pictures=not no_pictures,
-    )
-    if len(files) == 1:
-        return _carry_out(plans[0], registry, machine).exit_code
-    return _carry_out_all(plans, registry, machine)
+    with document_of("run", output_format) as document:
+        registry = discover()
+        plans = read_plans(
+            files,
+            registry,
+            overrides=overrides,
+            only=only,
+            rehearse=rehearse,
+            data_root=data_root,
+            echo=echo_to_stderr,
+        )
+        machine = Machine(
+            results=results,
+            cache=cache,
+            data_root=data_root,
+            devices=resolve_devices(device),
+            pictures=not no_pictures,
+            **machine_options,
+        )
+        if len(files) == 1:
+            ends = {plans[0].benchmark.name: _carry_out(plans[0], registry, machine, document)}
+        else:
+            ends = _carry_out_all(plans, registry, machine, document)
+        document.content = {"benchmarks": [_end_content(name, end) for name, end in ends.items()]}
+    return max(end.exit_code for end in ends.values())
 
 
 class BenchmarkEnd(NamedTuple):
@@ -101,22 +102,30 @@ class BenchmarkEnd(NamedTuple):
 
     exit_code: int
     message: str
+    content: Mapping[str, Any] = {}
+    """Results for JSON; none where the benchmark could not be carried out."""
 
 
-def _carry_out_all(plans: Sequence[Plan], registry: Registry, machine: Machine) -> int:
-    """Carry out each benchmark, even if others fail, and return the highest exit code."""
-    ends = {plan.benchmark.name: _carry_out_safely(plan, registry, machine) for plan in plans}
+def _end_content(name: str, end: BenchmarkEnd) -> dict[str, Any]:
+    return {"name": name, "exit_code": end.exit_code, "message": end.message, **end.content}
+
+
+def _carry_out_all(
+    plans: Sequence[Plan], registry: Registry, machine: Machine, document: Document
+) -> dict[str, BenchmarkEnd]:
+    """Carry out each benchmark, even if others fail, and return the end of each by name."""
+    ends = {plan.benchmark.name: _carry_out_safely(plan, registry, machine, document) for plan in plans}
     for name, end in ends.items():
         click.echo(f"{name}: {end.message}")
-    return max(end.exit_code for end in ends.values())
+    return ends
 
 
-def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
+def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine, document: Document) -> BenchmarkEnd:
     """Carry out a benchmark and print its error instead of raising it."""
     from benchbench.errors import BenchbenchError, storage_error  # noqa: PLC0415 as above
 
     try:
-        return _carry_out(plan, registry, machine)
+        return _carry_out(plan, registry, machine, document)
     except (BenchbenchError, OSError) as error:
         if click.get_current_context().obj["debug"]:
             traceback.print_exception(error)
@@ -129,15 +138,17 @@ def _describe_done(runs: int) -> str:
     return "the run is done" if runs == 1 else f"all {runs} runs are done"
 
 
-def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd:
+def _carry_out(plan: Plan, registry: Registry, machine: Machine, document: Document) -> BenchmarkEnd:
     from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
+    from benchbench.cli.run_content import run_content  # noqa: PLC0415
     from benchbench.cli.summary import print_summary  # noqa: PLC0415
     from benchbench.cli.terminal import print_text  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
     from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
     from benchbench.words import are  # noqa: PLC0415
 
-    for floor in planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta):
+    floors = planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta)
+    for floor in floors:
         print_text(str(floor))
     with progress_display(is_terminal=sys.stdout.isatty(), echo=click.echo) as observer:
         folder, records = carry_out(
@@ -149,10 +160,14 @@ def _carry_out(plan: Plan, registry: Registry, machine: Machine) -> BenchmarkEnd
             observer=observer,
             exits=plan.exits,
         )
-    print_summary(folder)
+    content: Mapping[str, Any] = {}
+    if document.is_json:
+        content = run_content(folder, floors)
+    else:
+        print_summary(folder)
     unfinished = sum(record is None or record.status != "done" for record in records)
     if not unfinished:
-        return BenchmarkEnd(0, _describe_done(len(records)))
+        return BenchmarkEnd(0, _describe_done(len(records)), content)
     message = f"{unfinished} of {are(len(records), 'run')} not done; the table above gives the reasons"
     click.echo(message, err=True)
-    return BenchmarkEnd(1, message)
+    return BenchmarkEnd(1, message, content)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import size_limit_option, threads_option
 from benchbench.spec.metric_names import CHALLENGES
 from benchbench.spec.protocol import EmptyPolicy
@@ -68,12 +69,35 @@ _COLUMNS = (*_KEYS, *_NUMBERS)
 @threads_option
 @size_limit_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for cases.csv, cases.parquet, summary.csv.")
-def score_command(reference: Path, prediction: Path, *, out: Path | None, **options: Any) -> None:
+@format_option
+def score_command(
+    reference: Path, prediction: Path, *, out: Path | None, output_format: str, **options: Any
+) -> None:
     """Score PREDICTION against REFERENCE: two label maps, or two folders of label maps paired by name.
 
     The files may be NIfTI, TIFF, PNG or NRRD. Distances are in mm if the header of the reference has a voxel size,
     otherwise in pixels.
     """
+    with document_of("score", output_format) as document:
+        scores = _score(reference, prediction, options)
+        if not document.is_json:
+            _print(scores)
+        if out is not None:
+            _write(scores, out)
+            click.echo(f"written to {out}: cases.csv, cases.parquet, summary.csv")
+        document.content = {
+            "empty": scores.empty,
+            "cases": scores.cases,
+            "summary": scores.summary,
+            "missing": scores.missing,
+            "extra": scores.extra,
+            "unread": scores.unread,
+            "notes": scores.notes,
+        }
+
+
+def _score(reference: Path, prediction: Path, options: Mapping[str, Any]) -> Scores:
+    """Score the files by the rules of the options, with a progress bar on a terminal."""
     from benchbench.scoring import Scoring, read_labels, score_paths  # noqa: PLC0415 after --help has answered
 
     labels = read_labels(options["labels"], options["task"], ignore=options["ignore"])
@@ -87,14 +111,12 @@ def score_command(reference: Path, prediction: Path, *, out: Path | None, **opti
         lesions=options["lesions"],
     )
     cases = _count_cases(reference)
-    with click.progressbar(length=cases, label="cases", hidden=cases < 2 or not sys.stderr.isatty()) as bar:
-        scores = score_paths(
+    with click.progressbar(
+        length=cases, label="cases", file=sys.stderr, hidden=cases < 2 or not sys.stderr.isatty()
+    ) as bar:
+        return score_paths(
             reference, prediction, scoring, threads=options["threads"], progress=lambda: bar.update(1)
         )
-    _print(scores, scoring.empty)
-    if out is not None:
-        _write(scores, out)
-        click.echo(f"written to {out}: cases.csv, cases.parquet, summary.csv")
 
 
 def _count_cases(reference: Path) -> int:
@@ -105,7 +127,7 @@ def _count_cases(reference: Path) -> int:
     return sum(suffix_of(path.name) is not None for path in reference.iterdir())
 
 
-def _print(scores: Scores, empty: str) -> None:
+def _print(scores: Scores) -> None:
     from benchbench.cli.terminal import Column, print_table, print_text  # noqa: PLC0415 printing only
     from benchbench.words import count  # noqa: PLC0415 as above
 
@@ -119,7 +141,7 @@ def _print(scores: Scores, empty: str) -> None:
     table = summary.astype(dict.fromkeys(integers, "Int64"))[names]
     rows = [list(map(_format_cell, row)) for row in table.itertuples(index=False, name=None)]
     cases = count(scores.cases["case"].nunique(), "case")
-    print_table(columns, rows, title=f"{cases}, empty masks: {empty}")
+    print_table(columns, rows, title=f"{cases}, empty masks: {scores.empty}")
     for note in _notes_on_rows(summary):
         print_text(f"note: {note}")
     for note in scores.notes:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import cache_option, data_root_option, params_option, read_params
 
 if TYPE_CHECKING:
-    from benchbench.contract import DatasetPlugin, ModelPlugin
-    from benchbench.registry.registry import Registry
+    from benchbench.contract import DatasetPlugin, ModelPlugin, Task
+    from benchbench.registry.registry import Origin, Registry
 
 
 _PHANTOM_SIZE = 128
@@ -37,6 +38,7 @@ _PNG = ".png"
 @click.option("--rehearse", is_flag=True, help="Draw phantom data.")
 @data_root_option
 @cache_option
+@format_option
 def show_command(
     name: str,
     *,
@@ -46,6 +48,7 @@ def show_command(
     picture: Path | None,
     augmentations: Path | None,
     draws: int,
+    output_format: str,
     **source: Any,
 ) -> None:
     """Show the dataset or model NAME: parameters, source, licence; for a model, its cost and fitting datasets.
@@ -53,31 +56,106 @@ def show_command(
     With --picture, draw a case of the dataset NAME; with --augmentations, an image of the benchmark file NAME.
     """
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
-    from benchbench.registry.descriptions import about  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    registry = discover()
-    if augmentations is not None:
-        _draw_augmentations(Path(name), augmentations, registry, overrides, draws=draws, **source)
-        return
-    installed = registry.find(name)
-    plugin = installed.plugin
-    if picture is not None:
-        _draw_case(plugin, picture, overrides, **source)
-        return
-    if isinstance(plugin, DatasetPlugin):
-        params = read_params(plugin.open, overrides)
-        click.echo(f"{name}, a dataset from {installed.origin}")
-        _echo(_dataset_lines(plugin, params))
-        _echo(_parameter_lines(plugin.open))
-        _echo(["", *about(plugin.open).splitlines()])
-        return
+    with document_of("show", output_format) as document:
+        registry = discover()
+        if augmentations is not None:
+            _draw_augmentations(Path(name), augmentations, registry, overrides, draws=draws, **source)
+            document.content = {"name": name, "written": augmentations}
+            return
+        installed = registry.find(name)
+        if picture is not None:
+            _draw_case(installed.plugin, picture, overrides, **source)
+            document.content = {"name": name, "written": picture}
+            return
+        if isinstance(installed.plugin, DatasetPlugin):
+            document.content = _show_dataset(installed.plugin, installed.origin, overrides)
+            return
+        chosen = [text] if text else []
+        document.content = _show_model(
+            installed.plugin, installed.origin, overrides, registry, geometries=chosen, regions=regions
+        )
+
+
+def _show_dataset(plugin: DatasetPlugin, origin: Origin, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Print a dataset and return its values."""
+    from benchbench.registry.descriptions import about  # noqa: PLC0415 as above
+
+    params = read_params(plugin.open, overrides)
+    click.echo(f"{plugin.name}, a dataset from {origin}")
+    _echo(_dataset_lines(plugin, params))
+    _echo(_parameter_lines(plugin.open))
+    _echo(["", *about(plugin.open).splitlines()])
+    content = {"kind": "dataset", "name": plugin.name, "from": str(origin), "source": plugin.source}
+    task = _known_task(plugin, params)
+    return {
+        **content,
+        "licence": plugin.download.licence,
+        "page": plugin.download.page,
+        "channels": task.channels if task else None,
+        "regions": task.regions if task else None,
+        "ignored": task.ignored if task else None,
+        "parameters": _parameters(plugin.open),
+        "about": about(plugin.open),
+    }
+
+
+def _show_model(
+    plugin: ModelPlugin,
+    origin: Origin,
+    overrides: tuple[str, ...],
+    registry: Registry,
+    *,
+    geometries: Sequence[str],
+    regions: int,
+) -> dict[str, Any]:
+    """Print a model and return its values."""
+    from benchbench.cli.model_details import (  # noqa: PLC0415 imports torch
+        cost_lines,
+        fit_lines,
+        measure_geometry,
+        parse_geometry,
+        try_datasets,
+        usual_geometries,
+    )
+    from benchbench.registry.descriptions import about  # noqa: PLC0415
+
     params = read_params(plugin.build, overrides)
-    click.echo(f"{name}, a model from {installed.origin}")
+    click.echo(f"{plugin.name}, a model from {origin}")
     _echo(_model_lines(plugin))
     _echo(_parameter_lines(plugin.build))
-    _echo(_cost_and_fit_lines(plugin, params, registry, text, regions=regions))
+    chosen = [parse_geometry(text, regions=regions) for text in geometries]
+    costs = []
+    for geometry in chosen or usual_geometries(plugin, regions=regions):
+        measured = measure_geometry(plugin, geometry, params)
+        fits = try_datasets(plugin, geometry, params, registry)
+        _echo(cost_lines(measured))
+        _echo(fit_lines(geometry, fits))
+        costs.append({**measured._asdict(), "datasets": fits})
     _echo(["", *about(plugin.build).splitlines()])
+    return {
+        "kind": "model",
+        "name": plugin.name,
+        "from": str(origin),
+        "source": plugin.source,
+        "licence": plugin.licence,
+        "ndims": plugin.ndims,
+        "costs": costs,
+        "parameters": _parameters(plugin.build),
+        "about": about(plugin.build),
+    }
+
+
+def _parameters(factory: Any) -> list[dict[str, str]]:
+    """Return name, type with default, and description of each parameter."""
+    from benchbench.registry.descriptions import parameter_descriptions, parameter_signatures  # noqa: PLC0415 as above
+
+    descriptions = parameter_descriptions(factory)
+    rows = []
+    for name, signature in parameter_signatures(factory).items():
+        rows.append({"name": name, "type": signature, "description": descriptions[name]})
+    return rows
 
 
 def _draw_case(
@@ -140,19 +218,26 @@ def _write(file: Path, content: bytes) -> None:
     click.echo(f"wrote {file}")
 
 
-def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator[str]:
+def _known_task(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Task | None:
+    """Return channels and regions; None where the files of the dataset describe them."""
     from benchbench.registry.faults import task_of  # noqa: PLC0415 as above
     from benchbench.registry.parameters import resolve_params  # noqa: PLC0415
 
+    if plugin.describe is not None and params == resolve_params(plugin.open, {}):
+        return None
+    return task_of(plugin, params)
+
+
+def _dataset_lines(plugin: DatasetPlugin, params: Mapping[str, Any]) -> Iterator[str]:
     download = plugin.download
     yield f"source: {plugin.source}"
     yield f"licence: {download.licence}"
     handle = f", on Kaggle {download.kaggle}" if download.kaggle else ""
     yield f"files: {download.page}{handle}"
-    if plugin.describe is not None and params == resolve_params(plugin.open, {}):
+    task = _known_task(plugin, params)
+    if task is None:
         yield "channels and regions: those that its files describe"
         return
-    task = task_of(plugin, params)
     yield f"channels: {', '.join(task.channels)}"
     regions = []
     for name, values in task.regions.items():
@@ -172,34 +257,12 @@ def _model_lines(plugin: ModelPlugin) -> Iterator[str]:
 
 def _parameter_lines(factory: Any) -> Iterator[str]:
     """Yield each parameter with its type and default, followed by its description."""
-    from benchbench.registry.descriptions import parameter_descriptions, parameter_signatures  # noqa: PLC0415 as above
-
-    parameters = parameter_signatures(factory)
-    descriptions = parameter_descriptions(factory)
+    parameters = _parameters(factory)
     yield "parameters:" if parameters else "parameters: none"
-    for name, type_and_default in parameters.items():
-        yield f"  {name}: {type_and_default}"
-        if descriptions[name]:
-            yield f"      {descriptions[name]}"
-
-
-def _cost_and_fit_lines(
-    plugin: ModelPlugin, params: Mapping[str, Any], registry: Registry, text: str | None, *, regions: int
-) -> Iterator[str]:
-    from benchbench.cli.model_details import (  # noqa: PLC0415 imports torch
-        cost_lines,
-        fit_lines,
-        parse_geometry,
-        usual_geometries,
-    )
-
-    if text is None:
-        geometries = usual_geometries(plugin, regions=regions)
-    else:
-        geometries = [parse_geometry(text, regions=regions)]
-    for geometry in geometries:
-        yield from cost_lines(plugin, geometry, params)
-        yield from fit_lines(plugin, geometry, params, registry)
+    for parameter in parameters:
+        yield f"  {parameter['name']}: {parameter['type']}"
+        if parameter["description"]:
+            yield f"      {parameter['description']}"
 
 
 def _echo(lines: Iterable[str]) -> None:

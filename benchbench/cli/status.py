@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from benchbench.cli.json_output import document_of, format_option
 
 if TYPE_CHECKING:
     from benchbench.results.folder import ResultsFolder
@@ -19,7 +21,8 @@ _PAUSE_SECONDS = 5.0
 @click.command("status")
 @click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--watch", is_flag=True, help="Print again every 5 seconds until no run is left.")
-def status_command(results: Path, *, watch: bool) -> None:
+@format_option
+def status_command(results: Path, *, watch: bool, output_format: str) -> None:
     """Show the state of each planned run in RESULTS (default: results), and the machine that carries it out.
 
     A run is to do, running, lost (its machine renews its claim no more, so that another takes over), or what its
@@ -32,6 +35,12 @@ def status_command(results: Path, *, watch: bool) -> None:
     folders = benchmark_folders(results)
     if not folders:
         raise UsageError(f"{results}: no benchmark.json here or in its folders; give the results folder of a run")
+    if watch and output_format == "json":
+        raise UsageError("--watch: prints again and again, and --format json prints one document; leave one out")
+    with document_of("status", output_format) as document:
+        if document.is_json:
+            document.content = {"benchmarks": [_content(folder) for folder in folders]}
+            return
     while True:
         states: list[RunState] = []
         for folder in folders:
@@ -42,6 +51,18 @@ def status_command(results: Path, *, watch: bool) -> None:
             return
         time.sleep(_PAUSE_SECONDS)
         click.echo()
+
+
+def _content(folder: ResultsFolder) -> dict[str, Any]:
+    from benchbench.tables.run_states import count_states, run_states  # noqa: PLC0415 as above
+
+    states = run_states(folder)
+    runs = []
+    for state in states:
+        epochs = int(state.epochs) if state.epochs else None
+        ending = {"state": state.state, "machine": state.machine, "epochs": epochs, "reason": state.reason}
+        runs.append({**state.key._asdict(), **ending})
+    return {"name": folder.path.name, "folder": folder.path, "runs": runs, "counts": count_states(states)}
 
 
 def _print(folder: ResultsFolder, states: Sequence[RunState]) -> None:
