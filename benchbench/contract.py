@@ -196,6 +196,8 @@ class DatasetPlugin:
     """
     describe: Callable[[Path], Mapping[str, Any]] | None = None
     """describe(root) returns parameters of `open` that the files give; those of a benchmark file are preferred."""
+    relatives: tuple[str, ...] = ()
+    """Names of data sets that have some of the same patients, installed or not, as "brats20" for BraTS 2021."""
     download: Download = OWN_FILES
     """Where the files come from; by default the user has them."""
 
@@ -237,8 +239,9 @@ class ModelPlugin:
     further output smaller. Output k is compared with the label, resized to its shape by nearest neighbours; its
     weight is 2^-k, and the weights are scaled to add up to 1. In eval mode it returns the full resolution alone.
 
-    It may define its own training criterion, the method of `CustomLoss`. It may also have an attribute
-    `pretrained: str` that names the weights it starts from; tables mark a model that starts from weights.
+    It may define its own training criterion, the method of `CustomLoss`. A model that starts from weights has
+    the attributes `pretrained: str`, which names them, and `pretrained_on: tuple[str, ...]`, the names of the data
+    sets that they were trained on. Tables mark it, and do not rank it where its weights saw some of the patients.
     """
 
     name: str

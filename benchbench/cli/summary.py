@@ -75,6 +75,8 @@ def _describe_row(results: Results, row: Mapping[str, Any]) -> str:
         model += f", own settings ({row['own_settings']})"
     if row.get("pretrained"):
         model += f", pretrained ({row['pretrained']})"
+    if row.get("contamination"):
+        model += f", not ranked: {row['contamination']}"
     if row.get("selection"):
         model += f", {row['selection']}"
     metric = names_with_units(results.metrics(row["variant"])[0], row)[0]

@@ -20,6 +20,7 @@ from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import Comparison, PairTest, Panel, adjust, compare, family_of, make_panel
 from benchbench.tables.absent_regions import absent_region_notes
+from benchbench.tables.marks import contamination_of
 from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.tables.summaries import columns_of
 from benchbench.words import are
@@ -200,6 +201,8 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
     for side in (one, other):
         if origin := side.results.manifest.external.get(side.group.model):
             yield f"{side.label} is external: {origin}"
+        if reason := contamination_of(side.results, side.group):
+            yield f"{side.label} is not ranked: its {reason}"
         if text := side.results.manifest.own_text(side.variant, side.group.model):
             yield f"{side.label} has settings of its own: {text}"
     yield from absent_region_notes(one.results, dataset=one.dataset)

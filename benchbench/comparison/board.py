@@ -30,6 +30,7 @@ from benchbench.statistics import (
     mean_interval,
     rank_intervals,
 )
+from benchbench.tables.marks import contamination_of
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
@@ -136,7 +137,8 @@ class _Basis(NamedTuple):
 def boards(results: Results) -> Iterator[Board]:
     """Yield the boards of each dataset, in the order of the plan.
 
-    A row with unfinished runs is on no board, because its mean is over fewer cases.
+    A row with unfinished runs is on no board, because its mean is over fewer cases. A row whose weights saw
+    patients of the dataset is on none either.
     """
     for dataset in results.manifest.datasets:
         rows_by_basis: dict[_Basis, list[Row]] = {}
@@ -144,6 +146,9 @@ def boards(results: Results) -> Iterator[Board]:
         for row in rows_of(results, dataset):
             if not row.is_complete:
                 notes.append(f"{row.label} has unfinished runs and is not ranked")
+                continue
+            if reason := contamination_of(results, row.group):
+                notes.append(f"{row.label} is not ranked: its {reason}")
                 continue
             basis = _basis_of(results, row)
             if basis is not None:

@@ -19,6 +19,7 @@ from benchbench.launch.machine import Machine, check_processes, device_slots, th
 from benchbench.launch.preparation import Preparation
 from benchbench.launch.process import ProcessLauncher
 from benchbench.launch.rounds import carry_out_in_rounds
+from benchbench.plan.contamination import relatives_of
 from benchbench.plan.run import Run, RunKey
 from benchbench.registry.registry import Registry
 from benchbench.report import write_page, write_tables
@@ -128,8 +129,14 @@ def _plan(
     unfinished = [assignment for assignment in assignments if assignment.has_work()]
     todo = {assignment.key for assignment in unfinished}
     preparation.verify_all([run for run in selected if run.key in todo])
-    facts = preparation.dataset_facts(runs)
-    folder.write_manifest(plan_manifest(benchmark, runs, phantom=is_phantom, dataset_facts=facts))
+    manifest = plan_manifest(
+        benchmark,
+        runs,
+        phantom=is_phantom,
+        dataset_facts=preparation.dataset_facts(runs),
+        relatives=relatives_of(benchmark, preparation.registry),
+    )
+    folder.write_manifest(manifest)
     jobs = JobFileWriter(
         folder,
         machine.cache,

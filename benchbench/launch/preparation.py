@@ -80,7 +80,7 @@ class Preparation:
         self.is_phantom = benchmark.rehearsal is not None
         """True if the plan is a rehearsal, or a dataset in the data root turned out to be a phantom."""
         self._benchmark = benchmark
-        self._registry = registry
+        self.registry = registry
         self._machine = machine
         self._observer = observer
         self._opened: dict[str, _OpenedDataset] = {}
@@ -136,7 +136,7 @@ class Preparation:
             parts |= move_labels(parts["train"], parts["validation"], seed=run.seed)
         entry_point = ""
         if run.is_trained:
-            entry_point = self._registry.models[run.model.name].origin.entry_point
+            entry_point = self.registry.models[run.model.name].origin.entry_point
         return Assignment(
             key=run.key,
             protocol=run.protocol,
@@ -171,7 +171,7 @@ class Preparation:
         prepared = self._prepared[_preparation_key(run)]
         plugin = run.dataset.layout or run.dataset.name
         return PreparedPlan(
-            entry_point=self._registry.datasets[plugin].origin.entry_point,
+            entry_point=self.registry.datasets[plugin].origin.entry_point,
             recipe=prepared.preparation.recipe,
             digests=opened.digests,
             folders={name: case.folder for name, case in prepared.cases.items()},
@@ -271,7 +271,7 @@ class Preparation:
 
     def _find(self, chosen: Chosen) -> Dataset:
         """Open the dataset in the data root, or a phantom of it in a rehearsal."""
-        plugin = self._registry.named_dataset(chosen)
+        plugin = self.registry.named_dataset(chosen)
         root = self._machine.data_root
         if self._benchmark.rehearsal is not None:
             root = phantom_root(plugin, self._benchmark.rehearsal, cache=self._machine.cache)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from benchbench.errors import IntegrityError
+from benchbench.plan.contamination import pretrained_on
 from benchbench.plan.run import Run, RunKey
 from benchbench.plan.settings import OwnSettings, listed_settings, own_settings
 from benchbench.spec.benchmark import Benchmark
@@ -83,6 +84,10 @@ class Manifest(Strict):
     """Dataset -> facts for readers of the page; empty for results of earlier versions."""
     external: dict[str, str] = Field(default_factory=dict)
     """Name of a row that another tool has predicted -> what is known of its training, in words."""
+    relatives: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Dataset -> names of the data sets that share patients with it."""
+    pretrained_on: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Row -> names of the data sets that its weights saw, as the file gives them."""
     own_settings: dict[str, dict[str, OwnSettings]] = Field(default_factory=dict)
     """Variant -> model -> the settings that this model has of its own."""
     delta: dict[str, float] = Field(default_factory=dict)
@@ -122,8 +127,9 @@ def plan_manifest(
     *,
     phantom: bool,
     dataset_facts: Mapping[str, DatasetFacts] | None = None,
+    relatives: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Manifest:
-    """Return the manifest of a benchmark and its planned runs."""
+    """Return the manifest of a benchmark and its planned runs; `relatives` are those of `relatives_of`."""
     scores = {
         variant.label: ScoringRules(
             metrics=variant.protocol.metrics,
@@ -142,6 +148,8 @@ def plan_manifest(
         ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         external={row.name: row.described for row in benchmark.external},
         dataset_facts=dict(dataset_facts or {}),
+        relatives=dict(relatives or {}),
+        pretrained_on=pretrained_on(benchmark),
         tables=benchmark.tables,
         listings=benchmark.listings,
         curves=benchmark.curves,

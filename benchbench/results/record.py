@@ -54,6 +54,8 @@ class Record:
     """The same with the running means and variances of batch normalisation, as Keras counts them."""
     pretrained: str = ""
     """The pretrained weights that the model started from; empty where it started from random ones."""
+    pretrained_on: tuple[str, ...] = ()
+    """Names of the data sets that these weights were trained on, as the model gives them."""
     epochs: int = 0
     """Number of epochs trained."""
     best_epoch: int | None = None

@@ -45,6 +45,7 @@ def run_ensemble(assignment: Assignment) -> Record:
         parameters=sum(record.parameters or 0 for record in records),
         parameters_with_statistics=sum(record.parameters_with_statistics or 0 for record in records),
         pretrained=_join_pretrained(records),
+        pretrained_on=_join_data_sets(records),
         images=image_facts(assignment.train),
         shown={**describe_ends(built)},
         members=weights,
@@ -57,3 +58,11 @@ def _join_pretrained(records: list[Record]) -> str:
     """Return the different pretrained weights that members started from."""
     names = [record.pretrained for record in records if record.pretrained]
     return ", ".join(dict.fromkeys(names))
+
+
+def _join_data_sets(records: list[Record]) -> tuple[str, ...]:
+    """Return the data sets that the weights of members were trained on."""
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record.pretrained_on))
+    return tuple(names)

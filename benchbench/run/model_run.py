@@ -74,6 +74,7 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
         parameters=count_parameters(model),
         parameters_with_statistics=count_parameters_with_statistics(model),
         pretrained=getattr(model, "pretrained", ""),
+        pretrained_on=tuple(getattr(model, "pretrained_on", ())),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         remarks=(*describe_batches(training),),

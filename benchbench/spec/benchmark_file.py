@@ -45,6 +45,8 @@ class DatasetEntry(Entry):
     layout: str = ""
     """Name of the dataset plugin that reads the folder `name` below the data root, such as "folders" for your own
     images; by default the plugin is the one called `name`."""
+    relatives: tuple[str, ...] = ()
+    """Names of data sets that have some of the same patients, in addition to those that the plugin names."""
 
 
 class ModelEntry(Entry):
@@ -56,6 +58,9 @@ class ModelEntry(Entry):
     protocol: dict[str, Any] = Field(default_factory=dict)
     """Settings of the protocol that this model has of its own, such as optimizer = { lr = 1e-3 }: the table
     [models.NAME.protocol] with the label or name of the model. They are shown next to the row in every table."""
+    pretrained_on: tuple[str, ...] = ()
+    """Names of the data sets that the weights it starts from were trained on, in addition to those that the plugin
+    names. On such a dataset, or one that shares patients with it, the row is shown and not ranked."""
 
     @property
     def row(self) -> str:

@@ -29,6 +29,9 @@ class ExternalSpec(Strict):
     """Region -> its label values in the predictions, where they differ from those of the dataset."""
     training_data: str = ""
     """The data that the tool was trained on, in words; unknown if empty."""
+    pretrained_on: tuple[str, ...] = ()
+    """Names of data sets that the tool saw in addition to the training parts of the folds. On such a dataset, or
+    one that shares patients with it, the row is shown and not ranked."""
     selection: str = ""
     """The way in which the tool chose its checkpoint and its settings, in words; unknown if empty."""
     parameters: Count | None = None

@@ -13,7 +13,7 @@ from benchbench.plan.run import Group
 from benchbench.results.record import Value
 from benchbench.spec.metric_names import UNITS, is_lower_better
 from benchbench.statistics import EQUAL_DIGITS
-from benchbench.tables.marks import with_marks
+from benchbench.tables.marks import contamination_of, with_marks
 from benchbench.tables.results import (
     Results,
     cached_table,
@@ -45,8 +45,9 @@ class _Standing:
 def leaderboard(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model and variant, best first.
 
-    Rows are ordered by the mean of the first metric over all cases. Only rows with all their runs have a rank,
-    among those with the same metric, rule for empty masks and data. A rank says nothing about significance.
+    Rows are ordered by the mean of the first metric over all cases. Only rows with all their runs, whose weights
+    saw none of the patients, have a rank, among those with the same metric, rule for empty masks and data. A rank
+    says nothing about significance.
     """
     standings = [_standing(results, group) for group in groups_of(results)]
     board = pd.DataFrame([standing.columns for standing in standings])
@@ -110,7 +111,7 @@ def _standing(results: Results, group: Group) -> _Standing:
         columns=columns,
         score=score,
         basis=f"{metric} {results.empty(variant)} {results.selects_on_test_set(variant)}",
-        has_rank=len(done) == len(planned) and not is_mixed,
+        has_rank=len(done) == len(planned) and not is_mixed and not contamination_of(results, group),
     )
 
 

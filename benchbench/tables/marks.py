@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from benchbench.plan.contamination import contamination
 from benchbench.plan.run import GROUP, Group
 from benchbench.tables.results import Results
 
 OPTIMISTIC_NOTE = "optimistic selection"
-MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "selection")
+MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection")
 """Columns of marks; a table has those that any of its rows needs."""
 
 
@@ -27,9 +28,9 @@ def insert_marks(
 ) -> pd.DataFrame:
     """Return the table with the columns of `MARKS` that its rows need, at `place` or at the end.
 
-    `groups` has the group of each row. The marks are the members of an ensemble, what is
-    known of predictions of another tool, the settings that a model has of
-    its own, the pretrained weights that it starts from, and a note where checkpoints are selected on the test set.
+    `groups` has the group of each row. The marks are the members of an ensemble, what is known of predictions of
+    another tool, the settings that a model has of its own, the pretrained weights that it starts from, why they
+    keep it from being ranked, and a note where checkpoints are selected on the test set.
     The column `pretrained` is there if any model of the benchmark starts from such weights.
     """
     pretrained = _pretrained_weights(results)
@@ -51,15 +52,24 @@ def _pretrained_weights(results: Results) -> dict[Group, str]:
     return weights
 
 
+def contamination_of(results: Results, group: Group) -> str:
+    """Return why a row is not ranked: the patients of its dataset that its weights saw; '' if none are known."""
+    names = dict.fromkeys(results.manifest.pretrained_on.get(group.model, ()))
+    for key, record in results.records.items():
+        if key.group == group:
+            names.update(dict.fromkeys(record.pretrained_on))
+    return contamination(list(names), group.dataset, results.manifest.relatives.get(group.dataset, ()))
+
+
 def _mark(name: str, group: Group, results: Results, pretrained: dict[Group, str]) -> str:
-    if name == "ensemble_of":
-        return results.manifest.ensembles.get(group.model, "")
-    if name == "external":
-        return results.manifest.external.get(group.model, "")
-    if name == "own_settings":
-        return results.manifest.own_text(group.variant, group.model)
-    if name == "pretrained":
-        return pretrained.get(group, "")
-    if results.selects_on_test_set(group.variant):
-        return OPTIMISTIC_NOTE
-    return ""
+    manifest = results.manifest
+    if name == "contamination":
+        return contamination_of(results, group)
+    marks = {
+        "ensemble_of": manifest.ensembles.get(group.model, ""),
+        "external": manifest.external.get(group.model, ""),
+        "own_settings": manifest.own_text(group.variant, group.model),
+        "pretrained": pretrained.get(group, ""),
+        "selection": OPTIMISTIC_NOTE if results.selects_on_test_set(group.variant) else "",
+    }
+    return marks[name]

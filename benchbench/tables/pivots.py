@@ -20,7 +20,13 @@ from benchbench.tables.results import Results
 from benchbench.tables.style import Score, Style, style_of
 
 _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all voxels pooled"}
-_NOTES = dict(zip(MARKS, ("ensemble", "external", "own settings", "pretrained", OPTIMISTIC_NOTE), strict=True))
+_NOTES = dict(
+    zip(
+        MARKS,
+        ("ensemble", "external", "own settings", "pretrained", "contaminated", OPTIMISTIC_NOTE),
+        strict=True,
+    )
+)
 
 Orders = Mapping[Axis, Sequence[str | int]]
 """Axis -> its values in the order of the plan."""

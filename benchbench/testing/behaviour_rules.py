@@ -43,6 +43,19 @@ def overfitting_faults(candidate: Candidate) -> Iterator[str]:
         yield fault(finding, f"above {LEARNED_DICE}", advice)
 
 
+def pretrained_faults(candidate: Candidate) -> Iterator[str]:
+    """Yield a fault where a model names its weights and not the data sets that they saw."""
+    model = candidate.build(seed=0)
+    weights = getattr(model, "pretrained", "")
+    if not weights:
+        raise SkipRuleError("the model starts from random numbers")
+    names = getattr(model, "pretrained_on", ())
+    is_named = isinstance(names, tuple) and bool(names) and all(isinstance(name, str) and name for name in names)
+    if not is_named:
+        advice = "set the attribute pretrained_on, so that no table ranks weights that saw the test patients"
+        yield fault(f"weights {weights!r} and pretrained_on = {names!r}", "a tuple of names of data sets", advice)
+
+
 def seed_faults(candidate: Candidate) -> Iterator[str]:
     first = candidate.build(seed=0)
     second = candidate.build(seed=0)

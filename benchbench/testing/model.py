@@ -56,6 +56,7 @@ def _rules(*, compiled: bool) -> Iterator[Rule[Candidate]]:
     yield Rule("custom loss", "it has the signature of the contract", out.custom_loss_faults, is_prerequisite=True)
     yield Rule("gradient", "it reaches every parameter not declared unused", act.gradient_faults)
     yield Rule("overfits", f"it learns one batch to a Dice above {LEARNED_DICE}", act.overfitting_faults)
+    yield Rule("pretrained", "weights name the data sets that they saw", act.pretrained_faults)
     yield Rule("seeded", "weights and training follow torch's seed", act.seed_faults)
     yield Rule("eval", "logits depend on their own image only", act.eval_faults)
     yield Rule("round trip", "the state dict holds all that logits depend on", act.round_trip_faults)

@@ -26,6 +26,22 @@ from benchbench_datasets.case_files import (
     unexpected_label_faults,
 )
 
+# a challenge has patients of earlier ones and of TCGA; so has Task 1 of the Medical Segmentation Decathlon
+RELATIVES = (
+    *(
+        "brats12",
+        "brats13",
+        "brats14",
+        "brats15",
+        "brats16",
+        "brats17",
+        "brats18",
+        "brats19",
+        "brats20",
+        "brats21",
+    ),
+    *("brats22", "brats23", "TCGA-LGG", "TCGA-GBM", "lgg", "Task01_BrainTumour"),
+)
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 HIDDEN = (".", "__MACOSX")
 BRATS_2015 = (

@@ -30,7 +30,7 @@ from benchbench import (
     Task,
     hookimpl,
 )
-from benchbench_datasets.brats import MODALITIES, Patients, brats_task
+from benchbench_datasets.brats import MODALITIES, RELATIVES, Patients, brats_task
 from benchbench_datasets.brats_phantom import write_brats20
 from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table
 
@@ -207,4 +207,13 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         patients=369,
     )
     source = "doi:10.1109/TMI.2014.2377694"
-    return [DatasetPlugin(name="brats20", open=Brats20, source=source, download=download, phantom=write_brats20)]
+    return [
+        DatasetPlugin(
+            name="brats20",
+            open=Brats20,
+            source=source,
+            relatives=RELATIVES,
+            download=download,
+            phantom=write_brats20,
+        )
+    ]

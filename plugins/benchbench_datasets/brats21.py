@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from benchbench import Case, CaseRef, DatasetPlugin, Download, Task, hookimpl
-from benchbench_datasets.brats import MODALITIES, Patients, brats_task
+from benchbench_datasets.brats import MODALITIES, RELATIVES, Patients, brats_task
 from benchbench_datasets.brats_phantom import write_brats21
 
 
@@ -121,4 +121,13 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         patients=1251,
     )
     source = "arXiv:2107.02314"
-    return [DatasetPlugin(name="brats21", open=Brats21, source=source, download=download, phantom=write_brats21)]
+    return [
+        DatasetPlugin(
+            name="brats21",
+            open=Brats21,
+            source=source,
+            relatives=RELATIVES,
+            download=download,
+            phantom=write_brats21,
+        )
+    ]

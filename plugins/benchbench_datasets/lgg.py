@@ -25,6 +25,8 @@ from benchbench.images.tiff import read_tiff
 from benchbench_datasets.case_files import COPY_AGAIN, file_problem, read_table, split_rows
 from benchbench_datasets.lgg_phantom import write_phantom
 
+# the patients of TCGA-LGG are in the training data of BraTS from 2017 on
+RELATIVES = ("TCGA-LGG", "brats17", "brats18", "brats19", "brats20", "brats21", "brats23", "Task01_BrainTumour")
 TIFF = re.compile(r"[^.].*\.tiff?", re.IGNORECASE)  # no slice is named .TIF, and one that is must be reported
 Page = NDArray[Any] | str
 """The pixels of a file, or the fault for which it cannot be read."""
@@ -248,4 +250,8 @@ def benchbench_datasets() -> list[DatasetPlugin]:
         patients=110,
     )
     source = "doi:10.1016/j.compbiomed.2019.05.002"
-    return [DatasetPlugin(name="lgg", open=Lgg, source=source, download=download, phantom=write_phantom)]
+    return [
+        DatasetPlugin(
+            name="lgg", open=Lgg, source=source, relatives=RELATIVES, download=download, phantom=write_phantom
+        )
+    ]

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 TIMM = "tu-"
+DATA_SETS = {
+    "advprop": ("ImageNet",),
+    "imagenet": ("ImageNet",),
+    "imagenet+5k": ("ImageNet", "ImageNet-22k"),
+    "imagenet+background": ("ImageNet",),
+    "instagram": ("IG-940M", "ImageNet"),
+    "noisy-student": ("JFT-300M", "ImageNet"),
+    "noisy-student-475": ("JFT-300M", "ImageNet"),
+    "ssl": ("YFCC100M", "ImageNet"),
+    "swsl": ("IG-1B-Targeted", "ImageNet"),
+}
+"""Name of weights -> the data sets that they were trained on."""
 """Prefix of the names of encoders from timm."""
 VISION_TRANSFORMER = "tu-vit_base_patch16_224.augreg_in21k"
 
@@ -118,7 +130,15 @@ def _build(name: str, geometry: Geometry, *, encoder: str, weights: str) -> nn.M
             f"{name}: encoder '{encoder}' cannot be used: {_first_line(error)}; choose another"
         ) from error
     network.pretrained = f"{encoder} {weights}" if weights else ""
+    network.pretrained_on = _data_sets_of(encoder, weights) if weights else ()
     return network
+
+
+def _data_sets_of(encoder: str, weights: str) -> tuple[str, ...]:
+    """Return the data sets that pretrained weights were trained on, by the library's name of the weights."""
+    if encoder.startswith(TIMM):
+        return (f"those of the weights {encoder.removeprefix(TIMM)} of timm",)
+    return DATA_SETS.get(weights, (f"those of the weights {weights}",))
 
 
 def _check_encoder(name: str, encoder: str, weights: str) -> None:

@@ -81,6 +81,7 @@ def build(
         from benchbench_models.mask_dino.weights import load_weights  # noqa: PLC0415
 
         model.pretrained = load_weights(model, weights)
+        model.pretrained_on = ("ImageNet", "photographs of the published checkpoint")
     return model
 
 
