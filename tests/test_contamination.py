@@ -87,8 +87,8 @@ def test_relatives_are_those_of_the_plugin_of_other_plugins_and_of_the_file(tmp_
 def test_a_dataset_that_only_the_other_plugin_names_is_a_relative(tmp_path: Path) -> None:
     registry = discover(["lgg", "brats21", "folders", "unet"])
     file = tmp_path / "brain.toml"
-    own = '{ name = "tcga_lgg", layout = "folders", regions = { tumour = 1 } }'
-    file.write_text(BRAIN.replace('{ name = "brats21" }', own).replace(', "TCGA-GBM"', ""))
+    clinic = '{ name = "tcga_lgg", layout = "folders", regions = { tumour = 1 } }'
+    file.write_text(BRAIN.replace('{ name = "brats21" }', clinic).replace(', "TCGA-GBM"', ""))
     relatives = relatives_of(read_benchmark(file, check=registry.check), registry)
     assert {"lgg", "brats21"} <= set(relatives["tcga_lgg"])
 

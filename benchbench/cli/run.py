@@ -24,7 +24,6 @@ from benchbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from benchbench.engine.devices.settings import ComputeSettings
     from benchbench.launch.benchmark_files import Plan
     from benchbench.launch.machine import Machine
     from benchbench.registry.registry import Registry

@@ -30,7 +30,6 @@ def status_command(results: Path, *, watch: bool, output_format: str) -> None:
     """
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
     from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
-    from benchbench.tables.run_states import OPEN_STATES, run_states  # noqa: PLC0415
 
     folders = benchmark_folders(results)
     if not folders:
@@ -40,7 +39,14 @@ def status_command(results: Path, *, watch: bool, output_format: str) -> None:
     with document_of("status", output_format) as document:
         if document.is_json:
             document.content = {"benchmarks": [_content(folder) for folder in folders]}
-            return
+        else:
+            _print_until_over(folders, watch=watch)
+
+
+def _print_until_over(folders: Sequence[ResultsFolder], *, watch: bool) -> None:
+    """Print all states; with `watch`, again and again until no run is left."""
+    from benchbench.tables.run_states import OPEN_STATES, run_states  # noqa: PLC0415 as above
+
     while True:
         states: list[RunState] = []
         for folder in folders:

@@ -121,7 +121,7 @@ class Preparation:
 
     def dataset_facts(self, runs: Sequence[Run]) -> dict[str, DatasetFacts]:
         """Return the facts of the datasets of these runs that a page prints."""
-        return dataset_facts(runs, self._registry)
+        return dataset_facts(runs, self.registry)
 
     def assign(self, run: Run, folder: ResultsFolder) -> Assignment:
         """Return a run with everything that a worker needs."""
