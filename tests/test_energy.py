@@ -20,6 +20,7 @@ class Nvml(ModuleType):
         super().__init__("pynvml")
         self.counters = counters
         self.begun = 0
+        self.processes = {"GPU-b": [1], "GPU-a": [1], "GPU-old": [1]}
 
     def nvmlInit(self) -> None:  # noqa: N802 NVML's own name
         self.begun += 1
@@ -28,6 +29,9 @@ class Nvml(ModuleType):
         if uuid not in self.counters:
             raise self.NVMLError("not found")
         return uuid
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[int]:  # noqa: N802
+        return self.processes[handle]
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:  # noqa: N802
         if self.counters[handle] < 0:
@@ -58,6 +62,12 @@ def test_the_counters_of_all_devices_add_up_to_watt_hours(nvml: Nvml) -> None:
 @pytest.mark.parametrize("devices", [["cuda:2"], ["cuda:3"], ["cuda:0", "cuda:2"], ["cpu"], []])
 def test_a_device_without_counter_has_no_energy(nvml: Nvml, devices: list[str]) -> None:
     assert open_meter(devices).watt_hours() is None
+
+
+def test_a_gpu_that_other_processes_use_has_no_energy_of_a_run(nvml: Nvml) -> None:
+    meter = open_meter(["cuda:1"])
+    nvml.processes["GPU-b"] = [1, 2]
+    assert meter.watt_hours() is None
 
 
 def test_a_cpu_never_asks_for_the_library(nvml: Nvml) -> None:

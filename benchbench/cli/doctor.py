@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import cache_option, data_root_option, results_option
+
+if TYPE_CHECKING:
+    import torch
 
 _GIB = 2**30
 _LITTLE_SPACE_GIB = 5
@@ -83,13 +86,50 @@ def _check_packages() -> Iterator[Finding]:
 def _check_devices() -> Iterator[Finding]:
     import torch  # noqa: PLC0415 only this command needs it
 
+    from benchbench.engine.devices.remarks import has_nvidia_card, reason_without_gpu  # noqa: PLC0415
+
     if not torch.cuda.is_available():
-        built_for = torch.version.cuda
-        yield Finding("GPU", f"none that torch can use (built for CUDA {built_for}); runs use the CPU")
-        return
+        if has_nvidia_card():
+            yield Finding("GPU", "torch cannot use the NVIDIA GPU of this machine", reason_without_gpu())
+        else:
+            built_for = torch.version.cuda
+            yield Finding("GPU", f"none that torch can use (built for CUDA {built_for}); runs use the CPU")
+        yield from _check_computations(torch.device("cpu"))
     for number in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(number)
-        yield Finding(f"cuda:{number}", f"{properties.name}, {properties.total_memory / _GIB:.0f} GiB")
+        yield _check_gpu(f"cuda:{number}")
+        yield from _check_computations(torch.device(f"cuda:{number}"))
+
+
+def _check_gpu(name: str) -> Finding:
+    """Describe a GPU: its memory, driver, clocks and slices, and whether torch has code for it."""
+    import torch  # noqa: PLC0415 as above
+
+    from benchbench.engine.devices.gpu_state import describe_gpu  # noqa: PLC0415
+    from benchbench.engine.devices.remarks import is_bf16_emulated, read_gpus, unsupported_reason  # noqa: PLC0415
+
+    device = torch.device(name)
+    (gpu,) = read_gpus([name])
+    free, total = torch.cuda.mem_get_info(device)
+    details = [gpu.name, f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free", *describe_gpu(name)]
+    if is_bf16_emulated(gpu):
+        details.append("bf16 by emulation: set protocol.precision to fp16 or fp32")
+    reason = unsupported_reason(gpu)
+    return Finding(name, ", ".join(details), reason and f"{reason}: install another torch")
+
+
+def _check_computations(device: torch.device) -> Iterator[Finding]:
+    """Compare a convolution, an attention and a 3D convolution in bf16 with 64 bits."""
+    from benchbench.engine.devices.arithmetic import set_arithmetic  # noqa: PLC0415 as above
+    from benchbench.engine.devices.probes import probe  # noqa: PLC0415
+
+    set_arithmetic(device, "fp32", deterministic=False)
+    for result in probe(device):
+        subject = f"{device}, {result.name}"
+        if result.is_correct:
+            yield Finding(subject, f"differs from 64 bits by {result.difference:.1e} of the largest value")
+        else:
+            state = result.failure or f"differs by {result.difference:.1e}, more than {result.tolerance:.0e}"
+            yield Finding(subject, state, "install a torch that fits the driver, or use another device")
 
 
 def _check_plugins() -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -76,6 +76,32 @@ pictures_option = click.option(
 params_option = click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Set a parameter of the plugin, e.g. width=8."
 )
+
+
+def choose_devices(requested: str, precisions: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the devices for --device, and print a note where `auto` uses less than the machine has.
+
+    Raises:
+        UsageError: this machine does not have a requested device, or torch has no code for it.
+    """
+    from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415 imports torch
+    from benchbench.engine.devices.remarks import Gpu, check_gpus, device_remarks, read_gpus  # noqa: PLC0415
+    from benchbench.errors import UsageError  # noqa: PLC0415
+    from benchbench.launch.child import ChildExitError, call_in_child  # noqa: PLC0415
+
+    devices = resolve_devices(requested)
+    gpus: list[Gpu] = []
+    if set(devices) != {"cpu"}:
+        try:  # in a child, because CUDA takes memory of a GPU in every process that has started it
+            gpus = call_in_child(functools.partial(read_gpus, devices))
+        except ChildExitError as error:
+            raise UsageError(
+                f"--device {requested}: the GPU driver {error}; repair it, or use --device cpu"
+            ) from error
+    check_gpus(gpus)
+    for remark in device_remarks(requested, devices, gpus, precisions):
+        echo_to_stderr(f"note: {remark}")
+    return devices
 
 
 def benchmark_options(command: F) -> F:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbench.cli.options import size_limit_option
+from benchbench.cli.options import choose_devices, size_limit_option
 
 if TYPE_CHECKING:
     from benchbench.errors import BenchbenchError
@@ -65,7 +65,6 @@ def predict_command(
     import torch  # noqa: PLC0415 after --help has answered
 
     from benchbench.cores import available_cores  # noqa: PLC0415
-    from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415
     from benchbench.prediction.label_output import Output  # noqa: PLC0415
     from benchbench.prediction.runs import Row, choose_runs, describe_choice  # noqa: PLC0415
     from benchbench.prediction.trained import open_trained  # noqa: PLC0415
@@ -75,7 +74,7 @@ def predict_command(
     runs = choose_runs(source, row)
     click.echo(describe_choice(runs, row))
     torch.set_num_threads(available_cores())
-    trained = open_trained(runs, discover(), torch.device(resolve_devices(device)[0]))
+    trained = open_trained(runs, discover(), torch.device(choose_devices(device)[0]))
     for remark in trained.remarks:
         click.echo(f"note: {remark}")
     output = Output(into=into, **{name: options[name] for name in _OUTPUT_OPTIONS})

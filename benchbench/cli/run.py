@@ -14,6 +14,7 @@ from benchbench.cli.json_output import Document, document_of, format_option
 from benchbench.cli.options import (
     benchmark_options,
     cache_option,
+    choose_devices,
     compute_options,
     data_root_option,
     device_option,
@@ -64,7 +65,6 @@ def run_command(
     **machine_options: Any,
 ) -> int:
     """Run every benchmark FILE in this order; runs that are already done are skipped."""
-    from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415
     from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
@@ -80,11 +80,12 @@ def run_command(
             data_root=data_root,
             echo=echo_to_stderr,
         )
+        precisions = {run.protocol.precision for plan in plans for run in plan.selected}
         machine = Machine(
             results=results,
             cache=cache,
             data_root=data_root,
-            devices=resolve_devices(device),
+            devices=choose_devices(device, precisions),
             pictures=not no_pictures,
             **machine_options,
         )

@@ -12,6 +12,7 @@ import click
 
 from benchbench.cli.options import (
     cache_option,
+    choose_devices,
     compute_options,
     data_root_option,
     device_option,
@@ -91,7 +92,6 @@ def work_command(
     so that no other command carries it out; a run whose machine was lost is continued by another. `benchbench
     report` writes tables and page.
     """
-    from benchbench.engine.devices.device import resolve_devices  # noqa: PLC0415 after --help has answered
     from benchbench.errors import UsageError  # noqa: PLC0415
     from benchbench.launch.job_data import Roots  # noqa: PLC0415
     from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415
@@ -100,7 +100,7 @@ def work_command(
     from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
 
     _stop_at_warning()
-    devices = resolve_devices(device)
+    devices = choose_devices(device)
     machine = Machine(
         results=results,
         cache=cache,

@@ -16,7 +16,7 @@ from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
 from benchbench.launch.machine import Slot
 from benchbench.launch.run_queue import Queue, RunQueue
-from benchbench.launch.worker_process import WorkerProcess, start_worker
+from benchbench.launch.worker_process import WorkerProcess, start_worker, with_own_devices
 from benchbench.results.record import Record
 from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment, Progress
@@ -115,7 +115,7 @@ class ProcessLauncher:
         reason = ""
         # a broken pipe is a worker that died at its start: its exit code tells the cause
         with worker.stdout, contextlib.suppress(BrokenPipeError), worker.stdin:
-            worker.stdin.write(pickle.dumps(assignment))
+            worker.stdin.write(pickle.dumps(with_own_devices(assignment)))
             worker.stdin.flush()  # the pipe stays open: it closes when this process dies, and the worker then ends
             for line in worker.stdout:
                 message = json.loads(line)

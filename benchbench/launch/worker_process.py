@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Protocol
 
+from benchbench.engine.devices.visible import VISIBLE, VisibleDevices, hide_other_gpus
 from benchbench.run.assignment import Assignment
 
 _UNKNOWN_END = -signal.SIGKILL  # the process that watches the worker is killed together with it
@@ -58,6 +59,7 @@ def start_worker(assignment: Assignment) -> WorkerProcess:
     folder = assignment.folder.path
     folder.mkdir(parents=True, exist_ok=True)
     environment = _environment(max(1, assignment.threads // assignment.protocol.world_size))
+    environment |= _visible(assignment).environment
     with (folder / "worker.log").open("wb") as log:
         if sys.platform == "linux":  # elsewhere, libraries of the system do not work in a copy of a process
             with contextlib.suppress(OSError, EOFError):  # the new interpreter below shows what is wrong
@@ -71,6 +73,18 @@ def start_worker(assignment: Assignment) -> WorkerProcess:
             env=environment,
             start_new_session=True,  # Ctrl-C reaches only this process, which stops the workers
         )
+
+
+def with_own_devices(assignment: Assignment) -> Assignment:
+    """Return a run with the names that its devices have in its worker, which sees no other GPUs."""
+    device, *devices = _visible(assignment).devices
+    return replace(assignment, device=device, devices=tuple(devices))
+
+
+def _visible(assignment: Assignment) -> VisibleDevices:
+    """Return the environment of a worker, and the names there of its device and of those of its processes."""
+    devices = (assignment.device, *assignment.devices)
+    return hide_other_gpus(devices, os.environ.get(VISIBLE))
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from benchbench.engine.devices.gpu_state import open_handle
+
 _JOULES_PER_WH = 3600.0
 
 
@@ -19,12 +21,18 @@ class EnergyMeter:
     """NVML's handles of the GPUs; empty where their energy is unknown."""
 
     def watt_hours(self) -> float | None:
-        """Return the energy that the GPUs have used since their driver was loaded; None where it is unknown."""
+        """Return the energy that the GPUs have used since their driver was loaded; None where it is unknown.
+
+        It is unknown while several processes use a GPU, because its counter adds up their work.
+        """
         if not self.handles:
             return None
         import pynvml  # noqa: PLC0415 it is installed where there are handles
 
         try:
+            for handle in self.handles:
+                if len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)) > 1:
+                    return None
             millijoules = sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in self.handles)
         except pynvml.NVMLError:  # no such counter, or the GPU is gone
             return None
@@ -44,12 +52,7 @@ def open_meter(devices: Sequence[str]) -> EnergyMeter:
         return NO_METER
     try:
         pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByUUID(_uuid(device)) for device in devices]
+        handles = [open_handle(pynvml, device) for device in devices]
     except pynvml.NVMLError:  # no library, or a slice of a GPU, which has no counter
         return NO_METER
     return EnergyMeter(tuple(handles))
-
-
-def _uuid(device: str) -> str:
-    """Return NVML's name of a GPU, which does not depend on CUDA_VISIBLE_DEVICES."""
-    return f"GPU-{torch.cuda.get_device_properties(torch.device(device)).uuid}"
