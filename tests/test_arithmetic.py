@@ -91,7 +91,7 @@ def test_the_page_says_what_equal_seeds_give(device: str, text: str, *, determin
 def test_options_reach_the_workers(benchmark_file: Path, squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = []
 
-    def record(plan: object, registry: object, machine: Machine) -> BenchmarkEnd:
+    def record(plan: object, registry: object, machine: Machine, document: object) -> BenchmarkEnd:
         settings.append(machine.settings)
         return BenchmarkEnd(0, "")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
 from commands import benchbench
 
+from benchbench.cli.run import BenchmarkEnd
 from benchbench.engine.devices import probes, remarks
 from benchbench.engine.devices.remarks import Gpu, check_gpus, device_remarks, unsupported_reason
 from benchbench.engine.devices.visible import hide_other_gpus
@@ -84,7 +84,7 @@ def test_bf16_by_emulation_is_named(major: int, n_remarks: int) -> None:
 def test_a_command_prints_the_note_before_it_trains(
     card: Path, benchmark_file: Path, squares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchbench.cli.run._carry_out", lambda *_: mock.Mock(exit_code=0))
+    monkeypatch.setattr("benchbench.cli.run._carry_out", lambda *_: BenchmarkEnd(0, ""))
     done = benchbench("run", benchmark_file, "--data-root", squares, cwd=benchmark_file.parent)
     assert done.stderr.startswith("note: --device auto: runs use the CPU, because ")
 
