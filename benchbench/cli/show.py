@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _PHANTOM_SIZE = 128
+_PROTOCOL = "protocol"
 _PNG = ".png"
 
 
@@ -53,12 +54,20 @@ def show_command(
 ) -> None:
     """Show the dataset or model NAME: parameters, source, licence; for a model, its cost and fitting datasets.
 
+    NAME can be `protocol`: all keys of [protocol] in a benchmark file, with types, defaults and meanings.
+
     With --picture, draw a case of the dataset NAME; with --augmentations, an image of the benchmark file NAME.
     """
     from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     with document_of("show", output_format) as document:
+        if name == _PROTOCOL:
+            from benchbench.cli.reference.benchmark_file import tables, text_of  # noqa: PLC0415 as above
+
+            _echo(text_of("Protocol"))
+            document.content = {"kind": "protocol", "tables": [table._asdict() for table in tables()]}
+            return
         registry = discover()
         if augmentations is not None:
             _draw_augmentations(Path(name), augmentations, registry, overrides, draws=draws, **source)
