@@ -30,7 +30,7 @@ _LESIONS = "BraTS 2023, `rachitsaluja/BraTS-2023-Metrics`"
 
 
 class Metric(NamedTuple):
-    """What the reference says of a metric."""
+    """The cells of a metric in the table."""
 
     definition: str
     both_empty: str
@@ -60,7 +60,10 @@ METRICS = {
     "lesion_dice": Metric("Dice of each lesion, mean over lesions", "1", "0", _LESIONS),
     "lesion_hd95": Metric("`hd95_surfel` of each lesion, mean over lesions", "0", "374", _LESIONS),
 }
-_PARAMETERS = {**dict.fromkeys(SURFACE_OVERLAPS, "@2"), **dict.fromkeys(LESION_SCORES, "@gli")}
+_PARAMETERS: dict[str, str] = {
+    **{str(name): "@2" for name in SURFACE_OVERLAPS},
+    **{str(name): "@gli" for name in LESION_SCORES},
+}
 
 
 def metrics_page() -> str:
