@@ -59,7 +59,10 @@ def start_worker(assignment: Assignment) -> WorkerProcess:
     folder = assignment.folder.path
     folder.mkdir(parents=True, exist_ok=True)
     environment = _environment(max(1, assignment.threads // assignment.protocol.world_size))
-    environment |= _visible(assignment).environment
+    if visible := _visible(assignment).environment:
+        environment |= visible
+        # memory that batches of other sizes have left can then be used
+        environment.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     with (folder / "worker.log").open("wb") as log:
         if sys.platform == "linux":  # elsewhere, libraries of the system do not work in a copy of a process
             with contextlib.suppress(OSError, EOFError):  # the new interpreter below shows what is wrong

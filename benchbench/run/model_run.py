@@ -6,6 +6,7 @@ The test cases are opened only after training has ended, unless the protocol sel
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,7 @@ from benchbench.engine.training.train import DivergedError, Training
 from benchbench.registry.registry import discover
 from benchbench.results.history import history_digest
 from benchbench.results.record import Record, Status
-from benchbench.run.assignment import Assignment, ProgressListener
+from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.environment import provenance_of
 from benchbench.run.network_geometry import describe_ends, geometry_of
 from benchbench.run.resumable_training import describe_batches, open_training, save_state, train
@@ -48,7 +49,26 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         StoppedError: a signal asked this process to stop; the state is saved.
     """
     with stop_request() as stop:
-        return _train_and_score(assignment, report, stop)
+        try:
+            return _train_and_score(assignment, report, stop)
+        except torch.OutOfMemoryError:
+            # several processes would have to agree; without data on the GPU, another attempt would end the same
+            if assignment.protocol.world_size > 1 or not assignment.settings.keeps_data_on_gpu:
+                raise
+        # here the exception, which held the tensors of the attempt, is gone
+        return _train_without_resident_data(assignment, report, stop)
+
+
+def _train_without_resident_data(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
+    """Do the same with the cases in the memory of the machine; no number depends on where they are."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    remark = "out of GPU memory; the run was repeated without its training cases on the GPU"
+    report(Progress(0, assignment.protocol.epochs, remark=remark))
+    settings = replace(assignment.settings, keeps_data_on_gpu=False)
+    again = replace(assignment, settings=settings, retries=(*assignment.retries, remark))
+    return _train_and_score(again, report, stop)
 
 
 def _train_and_score(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
@@ -80,7 +100,11 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
         remarks=(*describe_batches(training),),
         images=_images(assignment),
         shown={**training.best_scores(), **describe_ends(built)},
-        cost={**training_cost(assignment, training.spent()), **history_digest(assignment.folder)},
+        cost={
+            **training_cost(assignment, training.spent()),
+            "resident_bytes": training.resident_bytes,
+            **history_digest(assignment.folder),
+        },
     )
     if training.checkpoints and processes.is_first:
         predictor = Predictor(_load_checkpoints(model, training), assignment.protocol, device)

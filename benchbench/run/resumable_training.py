@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
-from benchbench.engine.batches.sampling import batch_sizes
+from benchbench.engine.batches.sampling import RESIDENT_SHARE, batch_sizes
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
 from benchbench.engine.network.network import effective_precision
@@ -44,10 +44,11 @@ def open_training(
     meter = NO_METER
     if processes.is_first:
         meter = open_meter(assignment.devices or [assignment.device])
+    share = _resident_share(assignment)
     training = Training(
         model,
-        open_source(assignment.train, assignment.protocol, device=device, scored_only=True),
-        open_source(assignment.selection_cases, assignment.protocol, device=device),
+        open_source(assignment.train, assignment.protocol, device=device, scored_only=True, resident_share=share),
+        open_source(assignment.selection_cases, assignment.protocol, device=device, resident_share=share),
         assignment.protocol,
         regions=assignment.regions,
         processes=processes,
@@ -61,6 +62,13 @@ def open_training(
     if training.history:
         _write_progress(assignment, training)
     return training
+
+
+def _resident_share(assignment: Assignment) -> float:
+    """Return the share of the free GPU memory that the cases may take; runs on one GPU see the same free memory."""
+    if not assignment.settings.keeps_data_on_gpu:
+        return 0.0
+    return RESIDENT_SHARE / assignment.runs_per_device
 
 
 def _resume(assignment: Assignment, training: Training) -> str:

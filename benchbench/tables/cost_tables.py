@@ -114,9 +114,16 @@ def _row(record: Record) -> dict[str, Value]:
         "load": _round(cost.get("load")),
         "threads": provenance.get("threads"),
         "precision": provenance.get("precision"),
-        "peak_memory_bytes": provenance.get("peak_memory_bytes"),
+        "peak_memory_bytes": _memory_without_data(record),
+        "resident_bytes": cost.get("resident_bytes"),
         "trained_as": record.trained_as,
     }
+
+
+def _memory_without_data(record: Record) -> int | None:
+    """Return the peak memory of a run less that of the cases which stay on the GPU; they depend on the dataset."""
+    peak: int | None = record.provenance.get("peak_memory_bytes")
+    return None if peak is None else peak - record.cost.get("resident_bytes", 0)
 
 
 def _round(value: float | None) -> float | None:

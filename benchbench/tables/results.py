@@ -33,7 +33,7 @@ _TABLES = ("cases", "slices", "ceiling")
 """Tables of counts that a run records."""
 _INTEGER_COLUMNS = (
     *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
-    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "runs_per_device"),
+    *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "resident_bytes", "runs_per_device"),
 )
 
 Computed = TypeVar("Computed")

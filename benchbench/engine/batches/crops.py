@@ -26,6 +26,7 @@ class SliceCrops:
         self._patch = protocol.patch
         self._oversample = protocol.oversample_foreground
         # on the host: only the crops of a batch are copied to the device
+        self.resident_bytes = 0
         self._slices = Slices(cases, device=torch.device("cpu"), scored_only=scored_only, context=protocol.context)
 
     def __len__(self) -> int:

@@ -12,30 +12,49 @@ import torch
 from torch import Tensor
 
 from benchbench.engine.batches.crops import SliceCrops, crop_patch, draw_axis
-from benchbench.engine.batches.sampling import Slices, Source, fits_on
+from benchbench.engine.batches.sampling import RESIDENT_SHARE, Slices, Source, bytes_of, fits_on
 from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
 
 
 def open_source(
-    cases: Sequence[PreparedCase], protocol: Protocol, *, device: torch.device, scored_only: bool = False
+    cases: Sequence[PreparedCase],
+    protocol: Protocol,
+    *,
+    device: torch.device,
+    scored_only: bool = False,
+    resident_share: float = RESIDENT_SHARE,
 ) -> Source:
     """Return the samples that a protocol takes from cases: slices in 2D, patches in 3D.
 
-    `scored_only` leaves out slices of which every voxel is ignored.
+    `scored_only` leaves out slices of which every voxel is ignored. The cases stay in GPU memory if they take less
+    than `resident_share` of what is free.
     """
     if protocol.ndim == 2 and protocol.resize == "spacing":
         return SliceCrops(cases, protocol, device=device, scored_only=scored_only)
     if protocol.ndim == 2:
-        return Slices(cases, device=device, scored_only=scored_only, context=protocol.context)
-    return Patches(cases, protocol, device=device)
+        return Slices(
+            cases,
+            device=device,
+            scored_only=scored_only,
+            context=protocol.context,
+            resident_share=resident_share,
+        )
+    return Patches(cases, protocol, device=device, resident_share=resident_share)
 
 
 class Patches:
     """Random patches of volumes, `patches_per_case` of each per epoch; volumes stay in GPU memory if they fit."""
 
-    def __init__(self, cases: Sequence[PreparedCase], protocol: Protocol, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        cases: Sequence[PreparedCase],
+        protocol: Protocol,
+        *,
+        device: torch.device,
+        resident_share: float = RESIDENT_SHARE,
+    ) -> None:
         self.cases = tuple(cases)
         self.device = device
         self.index_device = torch.device("cpu")  # the corners of patches are drawn there
@@ -44,7 +63,9 @@ class Patches:
         self._patches_per_case = protocol.patches_per_case
         images = [torch.from_numpy(case.image()) for case in cases]
         labels = [torch.from_numpy(case.label()) for case in cases]
-        if fits_on((*images, *labels), device):
+        self.resident_bytes = 0
+        if fits_on((*images, *labels), device, resident_share):
+            self.resident_bytes = bytes_of((*images, *labels))
             images = [image.to(device) for image in images]
             labels = [label.to(device) for label in labels]
         self._images = images

@@ -13,7 +13,8 @@ from benchbench.engine.devices.distributed import Part
 from benchbench.engine.preparation.prepared_case import PreparedCase
 
 _CPU = torch.device("cpu")
-_RESIDENT_SHARE = 0.5  # of the free device memory; the network needs the rest
+RESIDENT_SHARE = 0.5
+"""Share of the free memory of a GPU that samples may take; the network needs the rest."""
 
 
 class Source(Interface):
@@ -21,6 +22,8 @@ class Source(Interface):
 
     cases: tuple[PreparedCase, ...]
     device: torch.device
+    resident_bytes: int
+    """GPU memory of the samples that stay there for the whole training; 0 if none do."""
 
     @property
     def index_device(self) -> torch.device:
@@ -45,11 +48,18 @@ class Slices:
 
     On a CPU they stay in the memory-mapped cache: the page cache of the system holds those in use. `scored_only`
     leaves out slices of which every voxel is ignored, from which nothing can be learnt. With `context` the
-    channels of so many slices before and after are channels too, and no slice stays in GPU memory.
+    channels of so many slices before and after are channels too, and no slice stays in GPU memory. Nor do slices
+    that take more than `resident_share` of the free GPU memory.
     """
 
     def __init__(
-        self, cases: Sequence[PreparedCase], *, device: torch.device, scored_only: bool = False, context: int = 0
+        self,
+        cases: Sequence[PreparedCase],
+        *,
+        device: torch.device,
+        scored_only: bool = False,
+        context: int = 0,
+        resident_share: float = RESIDENT_SHARE,
     ) -> None:
         self.cases = tuple(cases)
         self._context = context
@@ -63,8 +73,9 @@ class Slices:
         self.case_of = torch.repeat_interleave(torch.arange(len(cases)), torch.tensor(lengths))
         self._slice_of = torch.cat(positions)
         self._resident: tuple[Tensor, Tensor] | None = None
-        if not context and fits_on((*self._images, *self._labels), device):
+        if not context and fits_on((*self._images, *self._labels), device, resident_share):
             self._resident = self._copy_to_device()
+        self.resident_bytes = bytes_of(self._resident or ())
 
     def __len__(self) -> int:
         return len(self.case_of)
@@ -103,13 +114,20 @@ class Slices:
         return with_neighbours(self._images[case], position, self._context), self._labels[case][position]
 
     def _copy_to_device(self) -> tuple[Tensor, Tensor]:
-        of_case = self._slice_of.split(torch.bincount(self.case_of, minlength=len(self.cases)).tolist())
-        images, labels = [], []
-        for image, label, positions in zip(self._images, self._labels, of_case, strict=True):
-            is_whole = len(positions) == len(label)
-            images.append((image if is_whole else image[positions]).to(self.device))
-            labels.append((label if is_whole else label[positions]).to(self.device))
-        return torch.cat(images), torch.cat(labels)
+        """Fill one array each of images and labels case by case, so that no slice is on the GPU twice."""
+        lengths = torch.bincount(self.case_of, minlength=len(self.cases)).tolist()
+        images, labels = (
+            torch.empty((len(self), *stacks[0].shape[1:]), dtype=stacks[0].dtype, device=self.device)
+            for stacks in (self._images, self._labels)
+        )
+        first = 0
+        for case, positions in enumerate(self._slice_of.split(lengths)):
+            last = first + len(positions)
+            is_whole = len(positions) == len(self._labels[case])
+            for target, stacks in ((images, self._images), (labels, self._labels)):
+                target[first:last].copy_(stacks[case] if is_whole else stacks[case][positions])
+            first = last
+        return images, labels
 
 
 def with_neighbours(stack: Tensor, position: int, context: int) -> Tensor:
@@ -166,12 +184,15 @@ def ordered_batches(length: int, *, batch: int, device: torch.device = _CPU) -> 
     yield from torch.arange(length, device=device).split(batch)
 
 
-def fits_on(arrays: Sequence[Tensor], device: torch.device) -> bool:
-    """Return True where arrays fit on a GPU together with the network; a CPU reads them from the cache."""
+def fits_on(arrays: Sequence[Tensor], device: torch.device, share: float) -> bool:
+    """Return True where arrays take less than a share of the free memory of a GPU; a CPU reads from the cache."""
     if device.type != "cuda":
         return False
-    size = sum(array.numel() * array.element_size() for array in arrays)
-    return size < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    return bytes_of(arrays) < share * torch.cuda.mem_get_info(device)[0]
+
+
+def bytes_of(arrays: Sequence[Tensor]) -> int:
+    return sum(array.numel() * array.element_size() for array in arrays)
 
 
 def to_float(images: Tensor) -> Tensor:

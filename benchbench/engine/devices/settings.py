@@ -13,6 +13,9 @@ class ComputeSettings:
     """True if a GPU uses deterministic algorithms only, so that equal seeds give equal bytes."""
     resume_seconds: float = 60.0
     """Seconds of training that a process loses at most if it is killed without a signal to stop."""
+    keeps_data_on_gpu: bool = True
+    """True if the training cases stay in GPU memory where they fit; a run that then runs out of memory turns it
+    off."""
 
 
 DEFAULT_SETTINGS = ComputeSettings()

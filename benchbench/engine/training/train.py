@@ -125,6 +125,11 @@ class Training:
         return self.checkpoints[0].epoch if self.checkpoints else None
 
     @property
+    def resident_bytes(self) -> int:
+        """GPU memory of the cases that stay there for the whole training."""
+        return self.train_source.resident_bytes + self.validation_source.resident_bytes
+
+    @property
     def is_over(self) -> bool:
         """True after the last epoch, or where early stopping ends the run."""
         trained, stopping = len(self.history), self.protocol.early_stopping

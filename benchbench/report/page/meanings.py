@@ -46,7 +46,9 @@ MEANINGS = {
     "ms_per_case_range": "Milliseconds per case of the fastest and the slowest run.",
     "unsteady": "Times that differ by more than 1.5 times between runs, on a busy machine: a mean says little.",
     "images_per_second": "Inputs of the patch size per second through the network, at the batch size of training.",
-    "peak_memory_bytes": "Peak memory of a run: of the GPU if there is one, otherwise of the process.",
+    "peak_memory_bytes": "Peak memory of a run: of the GPU if there is one, without the cases that stay there; "
+    "otherwise of the process.",
+    "resident_bytes": "GPU memory of the prepared cases that stay there for the whole training.",
     "runs_per_device": "Runs that may have shared a device; if there was more than one, times are not comparable.",
     "energy_wh": "Energy of the GPUs during training by their own counters, added up like GPU-hours.",
     "difference": "First minus second, the mean over cases.",

@@ -48,6 +48,7 @@ _NAMES = {
     "device": "Device",
     "threads": "Threads",
     "peak_memory_bytes": "Peak memory",
+    "resident_bytes": "Data on the GPU",
     "runs_per_device": "Runs per device",
     "energy_wh": "Energy (Wh)",
     "ensemble_of": "Ensemble of",

@@ -1,0 +1,107 @@
+"""Training cases in GPU memory: how much they take, and what happens when the memory is not enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from carry import carry
+from handmade_case import keep_slices
+
+from benchbench.engine.batches import sampling
+from benchbench.engine.batches.sampling import Slices, fits_on
+from benchbench.engine.devices.settings import ComputeSettings
+from benchbench.engine.training.train import Training
+from benchbench.run.resumable_training import _resident_share
+
+GPU = torch.device("cuda:0")
+
+
+def fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let cases stay in "GPU memory" wherever a share of it is allowed; the device of the tests is the CPU."""
+    for module in ("sampling", "patches"):
+        name = f"benchbench.engine.batches.{module}.fits_on"
+        monkeypatch.setattr(name, lambda arrays, device, share: share > 0)
+
+
+@pytest.mark.parametrize(("share", "fits"), [(0.5, True), (0.125, False), (0.0, False)])
+def test_cases_stay_in_gpu_memory_if_they_take_less_than_their_share(
+    monkeypatch: pytest.MonkeyPatch, share: float, *, fits: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 4000))
+    arrays = [torch.zeros(50, dtype=torch.float16), torch.zeros(100, dtype=torch.uint8)]  # 200 bytes
+    assert fits_on(arrays, GPU, share) is fits
+
+
+def test_runs_that_share_a_gpu_share_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Run:
+        settings = ComputeSettings()
+        runs_per_device = 4
+
+    assert _resident_share(Run()) == sampling.RESIDENT_SHARE / 4  # type: ignore[arg-type]
+    Run.settings = ComputeSettings(keeps_data_on_gpu=False)
+    assert _resident_share(Run()) == 0.0  # type: ignore[arg-type]
+
+
+def test_slices_in_gpu_memory_are_those_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(monkeypatch)
+    cases = []
+    for number in (1, 2):
+        image = np.random.default_rng(number).normal(size=(number + 1, 2, 4, 4)).astype(np.float16)
+        cases.append(keep_slices(tmp_path / str(number), image, np.full((number + 1, 4, 4), number, np.uint8)))
+    slices = Slices(cases, device=torch.device("cpu"))
+    images, labels = slices.batch(torch.arange(5))
+    assert torch.equal(images, torch.cat([torch.from_numpy(case.image()) for case in cases]).float())
+    assert labels[:, 0, 0].tolist() == [1, 1, 2, 2, 2]
+    assert slices.resident_bytes == 5 * (2 * 16 * 2 + 16)
+    assert Slices(cases, device=torch.device("cpu"), resident_share=0.0).resident_bytes == 0
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_run_out_of_memory_is_repeated_without_its_cases_on_the_gpu(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = ("protocol.epochs=2",)
+    plain, _, _ = carry(benchmark_file, squares, tmp_path / "plain", *sets, only=["fold=0"])
+    fit(monkeypatch)
+    step = Training._step
+    steps = []
+
+    def step_with_little_memory(training: Training, *arguments: Any) -> Any:
+        steps.append(training.resident_bytes)
+        if len(steps) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return step(training, *arguments)
+
+    monkeypatch.setattr(Training, "_step", step_with_little_memory)
+    folder, (record, *_), _ = carry(benchmark_file, squares, tmp_path / "small", *sets, only=["fold=0"])
+    assert record is not None
+    assert (record.status, record.cost["resident_bytes"]) == ("done", 0)
+    assert all(size > 0 for size in steps[:2])
+    assert set(steps[2:]) == {0}
+    expected = "out of GPU memory; the run was repeated without its training cases on the GPU"
+    assert record.retries == (expected,)
+    run = Path("runs") / "squares" / "plain" / "default" / "fold0_seed0"
+    for name in ("cases.parquet", "best.safetensors"):
+        assert (folder.path / run / name).read_bytes() == (plain.path / run / name).read_bytes()
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_run_that_needs_more_memory_than_there_is_fails_once(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def refuse(*_: Any) -> Any:
+        attempts.append(1)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(Training, "_step", refuse)
+    _, (record, *_), _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])
+    assert record is not None
+    assert record.status == "failed"
+    assert "CUDA out of memory" in record.reason
+    assert len(attempts) == 2
