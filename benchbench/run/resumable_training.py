@@ -65,7 +65,7 @@ def open_training(
 
 
 def _resident_share(assignment: Assignment) -> float:
-    """Return the share of the free GPU memory that the cases may take; runs on one GPU see the same free memory."""
+    """Return the share of the free GPU memory that cases may take; runs on one GPU see the same free memory."""
     if not assignment.settings.keeps_data_on_gpu:
         return 0.0
     return RESIDENT_SHARE / assignment.runs_per_device
