@@ -27,7 +27,9 @@ from benchbench.errors import (
     DataError,
     DataNotFoundError,
     IncompatibleError,
+    UsageError,
 )
+from benchbench.launchers import LauncherPlugin, WorkOrder
 
 if TYPE_CHECKING:
     from benchbench.api.finished import open_results as results
@@ -55,9 +57,12 @@ __all__ = [
     "Geometry",
     "ImageReader",
     "IncompatibleError",
+    "LauncherPlugin",
     "ModelPlugin",
     "Published",
     "Task",
+    "UsageError",
+    "WorkOrder",
     "hookimpl",
     "load",
     "predictor",

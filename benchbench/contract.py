@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import pluggy
 
+from benchbench.launchers import LauncherPlugin
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -293,4 +295,10 @@ def benchbench_datasets() -> Iterable[DatasetPlugin]:
 @hookspec
 def benchbench_models() -> Iterable[ModelPlugin]:
     """Return the models of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_launchers() -> Iterable[LauncherPlugin]:
+    """Return the launchers of this plugin."""
     return ()

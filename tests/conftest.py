@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import itertools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ from toy_benchmark import PAIR, Finished, run_once, run_pair_once, write_benchma
 if TYPE_CHECKING:
     from phantom_runs import PhantomRun
 
+NUMBERS = itertools.count()
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
 
@@ -90,6 +94,27 @@ def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_report(without_page: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Benchmarks that leave the records and files of their runs alone: nine tenths of the time."""
     monkeypatch.setattr("benchbench.launch.orchestrate.write_tables", lambda *_: None)
+
+
+Install = Callable[..., PathDistribution]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a distribution with one module, always under a new name, and an entry point."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(distribution: str, source: str, *, entry_point: str | None = None) -> PathDistribution:
+        module = f"made_up_{next(NUMBERS)}"
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{distribution}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[benchbench]\n{entry_point or distribution} = {module}\n")
+        importlib.invalidate_caches()
+        return PathDistribution(info)
+
+    return write
 
 
 BuildOnce = Callable[[str, Callable[[Path], None]], Path]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import itertools
 import json
 from collections.abc import Callable
 from importlib.metadata import PathDistribution
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from commands import benchbench
+from conftest import NUMBERS, Install
 
 from benchbench import DataError, Dataset
 from benchbench.data.case_checks import load_case
@@ -19,8 +19,6 @@ from benchbench.errors import PluginError
 from benchbench.registry.parameters import check_params, resolve_params
 from benchbench.registry.registry import Registry, discover, load
 from benchbench.registry.sources import source_digest
-
-NUMBERS = itertools.count()
 
 MODEL = """
 from benchbench import ModelPlugin, hookimpl
@@ -48,26 +46,6 @@ def benchbench_datasets():
     download = Download(licence="CC0", page="https://example.org")
     return [DatasetPlugin(name="NAME", open=open_, source="none", download=download, phantom=open_)]
 """
-
-Install = Callable[..., PathDistribution]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a distribution with one module, always under a new name, and an entry point."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def write(distribution: str, source: str, *, entry_point: str | None = None) -> PathDistribution:
-        module = f"made_up_{next(NUMBERS)}"
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{distribution}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[benchbench]\n{entry_point or distribution} = {module}\n")
-        importlib.invalidate_caches()
-        return PathDistribution(info)
-
-    return write
 
 
 def loaded(*distributions: PathDistribution) -> Registry:
@@ -97,10 +75,13 @@ def test_only_the_named_entry_points_are_loaded(install: Install) -> None:
         ("import no_such_package_at_all", "ModuleNotFoundError: No module named 'no_such_package_at_all'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("1 +", "SyntaxError: invalid syntax"),
-        ("x = 1", "PluginError: has no hook; define benchbench_datasets or benchbench_models"),
+        (
+            "x = 1",
+            "PluginError: has no hook; define benchbench_datasets, benchbench_models or benchbench_launchers",
+        ),
         (
             MODEL.replace("@hookimpl", ""),
-            "PluginError: has no hook; define benchbench_datasets or benchbench_models",
+            "PluginError: has no hook; define benchbench_datasets, benchbench_models or benchbench_launchers",
         ),
         (
             MODEL.replace("benchbench_models", "benchbench_model"),
@@ -108,9 +89,9 @@ def test_only_the_named_entry_points_are_loaded(install: Install) -> None:
         ),
         (
             HOOK.format("return ['net']"),
-            "PluginError: a hook returned 'net', expected DatasetPlugin or ModelPlugin",
+            "PluginError: a hook returned 'net', expected DatasetPlugin, ModelPlugin or LauncherPlugin",
         ),
-        (HOOK.format("pass"), "PluginError: its hooks returned nothing, expected DatasetPlugin or ModelPlugin"),
+        (HOOK.format("pass"), "PluginError: its hooks returned nothing, expected DatasetPlugin, ModelPlugin or"),
         (HOOK.format("return 1 / 0"), "ZeroDivisionError: division by zero"),
     ],
 )

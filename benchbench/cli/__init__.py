@@ -61,7 +61,7 @@ class CommandGroup(NearestGroup):
         "work": "Carry out planned runs together with other machines.",
         "status": "Show which runs are done, and which machine carries out the others.",
         "split": "Write the cases of every fold to a file, for other tools.",
-        "list": "List the installed datasets and models.",
+        "list": "List the installed datasets, models and launchers.",
         "show": "Show a dataset or model: parameters, source, licence, cost, datasets that it fits.",
         "check": "Check a dataset, a model or a benchmark file.",
         "new": "Write the files of a new dataset, model or benchmark, which work as they are.",

@@ -11,6 +11,7 @@ from benchbench.cli.json_output import document_of, format_option
 
 if TYPE_CHECKING:
     from benchbench.contract import DatasetPlugin, ModelPlugin
+    from benchbench.launchers import LauncherPlugin
     from benchbench.registry.registry import Broken, Installed, Registry
 
 _Entry = dict[str, Any]
@@ -19,11 +20,11 @@ _NAME = 26
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["datasets", "models"]), required=False)
+@click.argument("kind", type=click.Choice(["datasets", "models", "launchers"]), required=False)
 @format_option
 @click.option("--markdown", is_flag=True, help="Models: print a page with the cost of each and published counts.")
 def list_command(*, kind: str | None, output_format: str, markdown: bool) -> None:
-    """List the installed datasets and models, and the plugins that cannot be used."""
+    """List the installed datasets, models and launchers, and the plugins that cannot be used."""
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     if markdown:
@@ -31,7 +32,7 @@ def list_command(*, kind: str | None, output_format: str, markdown: bool) -> Non
         return
     with document_of("list", output_format) as document:
         registry = discover()
-        kinds = [kind] if kind else ["datasets", "models"]
+        kinds = [kind] if kind else ["datasets", "models", "launchers"]
         catalogue = {name: _entries(registry, name) for name in kinds}
         unavailable = [_broken_entry(broken) for broken in registry.broken]
         if not document.is_json:
@@ -61,22 +62,26 @@ def _print(catalogue: Mapping[str, Sequence[_Entry]], unavailable: Sequence[_Ent
 
 
 def _entries(registry: Registry, kind: str) -> list[_Entry]:
-    plugins: dict[str, Installed[Any]] = dict(registry.datasets if kind == "datasets" else registry.models)
+    plugins: dict[str, Installed[Any]] = dict(getattr(registry, kind))
     return [_entry(plugins[name]) for name in sorted(plugins)]
 
 
 def _entry(installed: Installed[Any]) -> _Entry:
     """Return what `--format json` prints of a plugin."""
     from benchbench.contract import DatasetPlugin as Dataset  # noqa: PLC0415 as above
+    from benchbench.launchers import LauncherPlugin as Launcher  # noqa: PLC0415
     from benchbench.registry.descriptions import about, parameter_signatures  # noqa: PLC0415
 
-    plugin: DatasetPlugin | ModelPlugin = installed.plugin
+    plugin: DatasetPlugin | ModelPlugin | LauncherPlugin = installed.plugin
     entry: _Entry = {"name": plugin.name, "source": plugin.source, "from": str(installed.origin)}
     if isinstance(plugin, Dataset):
         entry["parameters"] = parameter_signatures(plugin.open)
         entry["licence"] = plugin.download.licence
         entry["page"] = plugin.download.page
         entry["about"] = about(plugin.open)
+    elif isinstance(plugin, Launcher):
+        entry["parameters"] = parameter_signatures(plugin.launch)
+        entry["about"] = about(plugin.launch)
     else:
         entry["parameters"] = parameter_signatures(plugin.build)
         entry["ndims"] = sorted(plugin.ndims)

@@ -54,6 +54,9 @@ device_option = click.option(
     show_default=True,
     help="auto, cpu, cuda:N or a list such as cuda:0,cuda:1.",
 )
+per_device_option = click.option(
+    "--per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Runs that share each device."
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1),

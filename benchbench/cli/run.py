@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from benchbench.cli.json_output import Document, document_of, format_option
+from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import (
     benchmark_options,
     cache_option,
@@ -19,6 +19,7 @@ from benchbench.cli.options import (
     data_root_option,
     device_option,
     echo_to_stderr,
+    per_device_option,
     pictures_option,
     results_option,
     size_limit_option,
@@ -26,8 +27,11 @@ from benchbench.cli.options import (
 
 if TYPE_CHECKING:
     from benchbench.launch.benchmark_files import Plan
+    from benchbench.launch.launcher_options import ChosenLauncher
     from benchbench.launch.machine import Machine
     from benchbench.registry.registry import Registry
+    from benchbench.results.folder import ResultsFolder
+    from benchbench.results.record import Record
 
 
 @click.command("run")
@@ -47,10 +51,19 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=0),
-    help="Runs at the same time; default: one per device; 0: in this process.",
+    help="Runs at the same time; default: --per-device per device; 0: in this process.",
+)
+@per_device_option
+@click.option(
+    "--launch",
+    "launch_text",
+    default="process",
+    show_default=True,
+    metavar="NAME[:OPTIONS.toml]",
+    help="Launcher of the runs: process (this machine), ray, slurm or a plugin, with a file of its options.",
 )
 @format_option
-def run_command(
+def run_command(  # noqa: PLR0913 one for each option
     files: tuple[Path, ...],
     *,
     overrides: tuple[str, ...],
@@ -61,16 +74,22 @@ def run_command(
     cache: Path,
     device: str,
     no_pictures: bool,
+    launch_text: str,
     output_format: str,
     **machine_options: Any,
 ) -> int:
-    """Run every benchmark FILE in this order; runs that are already done are skipped."""
+    """Run every benchmark FILE in this order; runs that are already done are skipped.
+
+    With `--launch slurm`, runs are submitted and the command returns: `benchbench status --watch` shows them,
+    `benchbench report` writes tables and page.
+    """
     from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415 after --help has answered
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     with document_of("run", output_format) as document:
         registry = discover()
+        launcher = _choose_launcher(launch_text, registry, device=device, jobs=machine_options["jobs"])
         plans = read_plans(
             files,
             registry,
@@ -89,12 +108,25 @@ def run_command(
             pictures=not no_pictures,
             **machine_options,
         )
+        surroundings = Surroundings(registry, machine, launcher, device, document.is_json)
         if len(files) == 1:
-            ends = {plans[0].benchmark.name: _carry_out(plans[0], registry, machine, document)}
+            ends = {plans[0].benchmark.name: _carry_out(plans[0], surroundings)}
         else:
-            ends = _carry_out_all(plans, registry, machine, document)
+            ends = _carry_out_all(plans, surroundings)
         document.content = {"benchmarks": [_end_content(name, end) for name, end in ends.items()]}
     return max(end.exit_code for end in ends.values())
+
+
+class Surroundings(NamedTuple):
+    """Everything that the benchmarks of a command share."""
+
+    registry: Registry
+    machine: Machine
+    launcher: ChosenLauncher | None
+    """None for worker processes of this machine."""
+    device: str
+    """The text of `--device`."""
+    is_json: bool
 
 
 class BenchmarkEnd(NamedTuple):
@@ -110,22 +142,37 @@ def _end_content(name: str, end: BenchmarkEnd) -> dict[str, Any]:
     return {"name": name, "exit_code": end.exit_code, "message": end.message, **end.content}
 
 
-def _carry_out_all(
-    plans: Sequence[Plan], registry: Registry, machine: Machine, document: Document
-) -> dict[str, BenchmarkEnd]:
+def _choose_launcher(text: str, registry: Registry, *, device: str, jobs: int | None) -> ChosenLauncher | None:
+    from benchbench.errors import UsageError  # noqa: PLC0415 as above
+    from benchbench.launch.launcher_options import choose_launcher  # noqa: PLC0415
+    from benchbench.launch.work_order import launched_device  # noqa: PLC0415
+
+    launcher = choose_launcher(text, registry)
+    if launcher is None:
+        return None
+    launched_device(device)
+    if jobs is not None:
+        name = launcher.plugin.name
+        raise UsageError(
+            f"--jobs {jobs}: belongs to --launch process; set the options of --launch {name}:FILE instead"
+        )
+    return launcher
+
+
+def _carry_out_all(plans: Sequence[Plan], surroundings: Surroundings) -> dict[str, BenchmarkEnd]:
     """Carry out each benchmark, even if others fail, and return the end of each by name."""
-    ends = {plan.benchmark.name: _carry_out_safely(plan, registry, machine, document) for plan in plans}
+    ends = {plan.benchmark.name: _carry_out_safely(plan, surroundings) for plan in plans}
     for name, end in ends.items():
         click.echo(f"{name}: {end.message}")
     return ends
 
 
-def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine, document: Document) -> BenchmarkEnd:
+def _carry_out_safely(plan: Plan, surroundings: Surroundings) -> BenchmarkEnd:
     """Carry out a benchmark and print its error instead of raising it."""
     from benchbench.errors import BenchbenchError, storage_error  # noqa: PLC0415 as above
 
     try:
-        return _carry_out(plan, registry, machine, document)
+        return _carry_out(plan, surroundings)
     except (BenchbenchError, OSError) as error:
         if click.get_current_context().obj["debug"]:
             traceback.print_exception(error)
@@ -134,40 +181,88 @@ def _carry_out_safely(plan: Plan, registry: Registry, machine: Machine, document
         return BenchmarkEnd(failure.exit_code, f"not carried out: {failure.problems[0]}")
 
 
-def _describe_done(runs: int) -> str:
-    return "the run is done" if runs == 1 else f"all {runs} runs are done"
-
-
-def _carry_out(plan: Plan, registry: Registry, machine: Machine, document: Document) -> BenchmarkEnd:
-    from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
-    from benchbench.cli.run_content import run_content  # noqa: PLC0415
+def _carry_out(plan: Plan, surroundings: Surroundings) -> BenchmarkEnd:
+    from benchbench.cli.run_content import run_content  # noqa: PLC0415 as above
     from benchbench.cli.summary import print_summary  # noqa: PLC0415
     from benchbench.cli.terminal import print_text  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
-    from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
-    from benchbench.words import are  # noqa: PLC0415
 
+    registry, machine = surroundings.registry, surroundings.machine
     floors = planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta)
     for floor in floors:
         print_text(str(floor))
-    with progress_display(is_terminal=sys.stdout.isatty(), echo=click.echo) as observer:
-        folder, records = carry_out(
-            plan.benchmark,
-            plan.runs,
-            plan.selected,
-            registry=registry,
-            machine=machine,
-            observer=observer,
-            exits=plan.exits,
-        )
+    if surroundings.launcher is None:
+        folder, records = _carry_out_here(plan, surroundings)
+    else:
+        folder, records = _launch(plan, surroundings, surroundings.launcher)
+    if records is None:
+        assert surroundings.launcher is not None
+        return _describe_submitted(folder, surroundings.launcher)
     content: Mapping[str, Any] = {}
-    if document.is_json:
+    if surroundings.is_json:
         content = run_content(folder, floors)
     else:
         print_summary(folder)
+    return _describe_end(records, content)
+
+
+def _carry_out_here(plan: Plan, surroundings: Surroundings) -> tuple[ResultsFolder, Sequence[Record | None]]:
+    """Carry out a benchmark by worker processes of this machine."""
+    from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
+    from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
+
+    with progress_display(is_terminal=sys.stdout.isatty(), echo=click.echo) as observer:
+        return carry_out(
+            plan.benchmark,
+            plan.runs,
+            plan.selected,
+            registry=surroundings.registry,
+            machine=surroundings.machine,
+            observer=observer,
+            exits=plan.exits,
+        )
+
+
+def _launch(
+    plan: Plan, surroundings: Surroundings, launcher: ChosenLauncher
+) -> tuple[ResultsFolder, Sequence[Record | None] | None]:
+    """Carry out a benchmark by workers that a launcher starts; return no records where they are only submitted."""
+    from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
+    from benchbench.launch.launched import launch, read_records  # noqa: PLC0415
+    from benchbench.launch.work_order import launched_device  # noqa: PLC0415
+
+    is_detached = launcher.plugin.is_detached
+    with progress_display(is_terminal=sys.stdout.isatty() and not is_detached, echo=click.echo) as observer:
+        planned = launch(
+            launcher,
+            plan.benchmark,
+            plan.runs,
+            plan.selected,
+            registry=surroundings.registry,
+            machine=surroundings.machine,
+            device=launched_device(surroundings.device),
+            observer=observer,
+            exits=plan.exits,
+        )
+    if is_detached and planned.unfinished:
+        return planned.folder, None
+    return planned.folder, read_records(planned)
+
+
+def _describe_submitted(folder: ResultsFolder, launcher: ChosenLauncher) -> BenchmarkEnd:
+    click.echo(f"to watch the runs: benchbench status {folder.path} --watch")
+    click.echo(f"when they have ended: benchbench report {folder.path}")
+    return BenchmarkEnd(0, f"submitted to {launcher.plugin.name}", {"folder": folder.path})
+
+
+def _describe_end(records: Sequence[Record | None], content: Mapping[str, Any]) -> BenchmarkEnd:
+    from benchbench.words import are  # noqa: PLC0415 as above
+
     unfinished = sum(record is None or record.status != "done" for record in records)
-    if not unfinished:
-        return BenchmarkEnd(0, _describe_done(len(records)), content)
-    message = f"{unfinished} of {are(len(records), 'run')} not done; the table above gives the reasons"
-    click.echo(message, err=True)
-    return BenchmarkEnd(1, message, content)
+    if unfinished:
+        message = f"{unfinished} of {are(len(records), 'run')} not done; the table above gives the reasons"
+        click.echo(message, err=True)
+        return BenchmarkEnd(1, message, content)
+    if len(records) == 1:
+        return BenchmarkEnd(0, "the run is done", content)
+    return BenchmarkEnd(0, f"all {len(records)} runs are done", content)

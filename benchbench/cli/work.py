@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from benchbench.cli.options import (
     compute_options,
     data_root_option,
     device_option,
+    per_device_option,
     size_limit_option,
 )
 
@@ -57,9 +59,8 @@ def _parse_shard(_context: click.Context, _option: click.Parameter, value: str) 
 @click.option(
     "--jobs", type=click.IntRange(min=0), help="Runs at the same time; default: --per-device per device."
 )
-@click.option(
-    "--per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Runs that share each device."
-)
+@per_device_option
+@click.option("--cores", type=click.IntRange(min=1), help="CPU cores for all runs; default: all of this process.")
 @click.option(
     "--scratch", type=click.Path(path_type=Path), help="Copy prepared cases to this folder of a local disk."
 )
@@ -71,7 +72,9 @@ def _parse_shard(_context: click.Context, _option: click.Parameter, value: str) 
     help="End after others have carried out all that is left for so long; default: until they are done.",
 )
 @click.option("--most-runs", type=click.IntRange(min=1), help="End after so many runs.")
-def work_command(
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON, for launchers.")
+@click.option("--end-with-stdin", is_flag=True, help="End, as after SIGTERM, when standard input is closed.")
+def work_command(  # noqa: PLR0913 as many as the command has options
     results: Path,
     *,
     until_empty: bool,
@@ -82,9 +85,12 @@ def work_command(
     settings: ComputeSettings,
     jobs: int | None,
     per_device: int,
+    cores: int | None,
     scratch: Path | None,
     wait_seconds: float | None,
     most_runs: int | None,
+    as_json: bool,
+    end_with_stdin: bool,
 ) -> int:
     """Carry out the planned runs in RESULTS, together with any number of such commands on other machines.
 
@@ -92,37 +98,35 @@ def work_command(
     so that no other command carries it out; a run whose machine was lost is continued by another. `benchbench
     report` writes tables and page.
     """
-    from benchbench.errors import UsageError  # noqa: PLC0415
     from benchbench.launch.job_data import Roots  # noqa: PLC0415
-    from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.launch.work import work  # noqa: PLC0415
     from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
 
     _stop_at_warning()
-    devices = choose_devices(device)
+    if end_with_stdin:
+        _end_with_stdin()
     machine = Machine(
         results=results,
         cache=cache,
         data_root=data_root,
-        devices=devices * per_device,
+        devices=choose_devices(device),
         jobs=jobs,
+        per_device=per_device,
+        cores=cores,
         settings=settings,
     )
+    listener = _print_json if as_json else _print_event
     roots = Roots(cache=cache, data_root=data_root, scratch=scratch)
     while True:
-        folders = [folder for folder in benchmark_folders(results) if (folder.path / JOB_FILE_NAME).exists()]
-        if not folders and until_empty:
-            raise UsageError(
-                f"{results}: no {JOB_FILE_NAME} here or in its folders; `benchbench plan FILE --write` writes it"
-            )
+        folders = _planned_folders(results, is_needed=until_empty)
         before = _job_file_states(folders)
         assignments: list[Assignment] = []
         for folder in folders:
             assignments += work(
                 folder,
                 machine,
-                _print_event,
+                listener,
                 roots=roots,
                 shard=shard,
                 wait_seconds=wait_seconds,
@@ -133,6 +137,24 @@ def work_command(
         while _job_file_states(benchmark_folders(results)) == before:
             time.sleep(_POLL_SECONDS)
     return _print_end(assignments, results)
+
+
+def _planned_folders(results: Path, *, is_needed: bool) -> list[ResultsFolder]:
+    """Return the folders that have a job file.
+
+    Raises:
+        UsageError: there is none, but it is needed.
+    """
+    from benchbench.errors import UsageError  # noqa: PLC0415 as above
+    from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415 as above
+    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415 as above
+
+    folders = [folder for folder in benchmark_folders(results) if (folder.path / JOB_FILE_NAME).exists()]
+    if is_needed and not folders:
+        raise UsageError(
+            f"{results}: no {JOB_FILE_NAME} here or in its folders; `benchbench plan FILE --write` writes it"
+        )
+    return folders
 
 
 def _print_end(assignments: list[Assignment], results: Path) -> int:
@@ -163,6 +185,23 @@ def _job_file_states(folders: list[ResultsFolder]) -> dict[Path, int]:
         if path.exists():
             states[path] = os.stat(path).st_mtime_ns  # noqa: PTH116 one call
     return states
+
+
+def _end_with_stdin() -> None:
+    """End as after SIGTERM when standard input is closed, as it is when the process that started this one ends."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _print_json(key: RunKey, event: RunEvent) -> None:
+    from benchbench.launch.event_lines import event_line  # noqa: PLC0415 as above
+
+    click.echo(event_line(key, event))
 
 
 def _print_event(key: RunKey, event: RunEvent) -> None:

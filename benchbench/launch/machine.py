@@ -23,6 +23,10 @@ class Machine:
     devices: tuple[str, ...]
     jobs: int | None
     """Number of runs at the same time; None for one per device, 0 for runs in this process."""
+    per_device: int = 1
+    """Number of runs that share each device."""
+    cores: int | None = None
+    """Number of CPU cores for all runs together; None for all that this process may use."""
     settings: ComputeSettings = DEFAULT_SETTINGS
     """The way in which each run is computed."""
     compress_cache: bool = False
@@ -36,12 +40,13 @@ class Machine:
 def threads_per_run(machine: Machine, processes: int = 1) -> int:
     """Return each run's share of the cores, for all of its processes together."""
     runs = max(1, len(device_slots(machine, processes)))
-    return max(1, available_cores() // runs)
+    cores = machine.cores or available_cores()
+    return max(1, cores // runs)
 
 
 def device_slots(machine: Machine, processes: int) -> tuple[Slot, ...]:
     """Return the devices of each run that can be active at the same time."""
-    devices = machine.devices
+    devices = machine.devices * machine.per_device
     if processes > 1:  # no device twice within a run
         devices = tuple(dict.fromkeys(devices))
     count = machine.jobs

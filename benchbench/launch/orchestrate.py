@@ -66,8 +66,8 @@ def carry_out(
         folder, assignments, unfinished = _plan(benchmark, runs, selected, preparation, machine)
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
         startable = _without_exits(unfinished, exits or {}, observer)
-        listener = partial(_on_run_event, _PeriodicTables(folder), observer)
-        with _report_at_end(folder, machine, observer):
+        listener = partial(on_run_event, PeriodicTables(folder), observer)
+        with report_at_end(folder, machine, observer):
             _launch_all(_launcher(machine, processes), startable, assignments, listener)
             _remove_leftovers(assignments)
         return folder, [assignment.folder.read_record() for assignment in assignments]
@@ -184,7 +184,7 @@ def _launch_all(
 
 
 @contextlib.contextmanager
-def _report_at_end(folder: ResultsFolder, machine: Machine, observer: Observer) -> Iterator[None]:
+def report_at_end(folder: ResultsFolder, machine: Machine, observer: Observer) -> Iterator[None]:
     """Write the report after the runs, also where they fail or are interrupted."""
     try:
         yield
@@ -264,16 +264,18 @@ def _launcher(machine: Machine, processes: int) -> Launcher:
     if machine.jobs == 0:
         return launch_inline
     slots = device_slots(machine, processes)
-    return ProcessLauncher(slots=slots, threads=threads_per_run(machine, processes))
+    threads = threads_per_run(machine, processes)
+    return ProcessLauncher(slots=slots, threads=threads, runs_per_device=machine.per_device)
 
 
-def _on_run_event(tables: _PeriodicTables, observer: Observer, key: RunKey, event: RunEvent) -> None:
+def on_run_event(tables: PeriodicTables, observer: Observer, key: RunKey, event: RunEvent) -> None:
+    """Pass an event to the observer, and update the tables when a run has ended."""
     observer.on_run_event(key, event)
     if isinstance(event, Record):
         tables.update()
 
 
-class _PeriodicTables:
+class PeriodicTables:
     """Updates the tables while runs end, so that they are nearly complete even if the process is killed.
 
     An update reads all records. It is skipped until its share of the total time is small.

@@ -38,6 +38,8 @@ class ProcessLauncher:
     """The devices of each slot; slots may share a device."""
     threads: int
     """CPU threads of a run, all of its processes together."""
+    runs_per_device: int = 1
+    """Number of runs that share a device, those of other commands included."""
     _workers: set[WorkerProcess] = field(default_factory=set, compare=False)
 
     def __call__(self, assignments: Sequence[Assignment], listener: Listener) -> None:
@@ -72,7 +74,7 @@ class ProcessLauncher:
 
     def _serve_slot(self, devices: Slot, run_queue: Queue, events: _Events, stopping: threading.Event) -> None:
         """Carry out queued runs on these devices until the queue is empty."""
-        runs_per_device = max(self._count_slots(device) for device in devices)
+        runs_per_device = max(self.runs_per_device, *[self._count_slots(device) for device in devices])
         try:
             while (queued := run_queue.take()) is not None:
                 assignment = replace(

@@ -53,15 +53,16 @@ def serve(queue: WorkQueue, machine: Machine, listener: Listener, *, processes: 
     """Carry out the runs of a queue as the options of the machine say."""
     threads = threads_per_run(machine, processes)
     if machine.jobs == 0:
-        _serve_inline(queue, listener, threads=threads)
+        _serve_inline(queue, listener, threads=threads, runs_per_device=machine.per_device)
         return
-    launcher = ProcessLauncher(slots=device_slots(machine, processes), threads=threads)
+    slots = device_slots(machine, processes)
+    launcher = ProcessLauncher(slots=slots, threads=threads, runs_per_device=machine.per_device)
     launcher.serve(queue, listener)
 
 
-def _serve_inline(queue: WorkQueue, listener: Listener, *, threads: int) -> None:
+def _serve_inline(queue: WorkQueue, listener: Listener, *, threads: int, runs_per_device: int) -> None:
     while (claimed := queue.take()) is not None:
-        assignment = replace(claimed, threads=threads)
+        assignment = replace(claimed, threads=threads, runs_per_device=runs_per_device)
         try:
             listener(assignment.key, execute(assignment, partial(listener, assignment.key)))
         except RunBusyError as error:

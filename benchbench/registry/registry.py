@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -17,11 +17,13 @@ import pluggy
 from benchbench import contract
 from benchbench.contract import DatasetPlugin, ModelPlugin
 from benchbench.errors import PluginError
+from benchbench.launchers import PROCESS, LauncherPlugin
 from benchbench.registry.parameters import check_params, keyword_parameters, resolve_params
 from benchbench.spec.document import nearest
 from benchbench.spec.file_names import is_slug
 
-P = TypeVar("P", DatasetPlugin, ModelPlugin)
+P = TypeVar("P", DatasetPlugin, ModelPlugin, LauncherPlugin)
+AnyPlugin = DatasetPlugin | ModelPlugin | LauncherPlugin
 PLUGIN_LOGGER = "benchbench.plugins"
 """Logger of what plugins print when they are imported."""
 
@@ -84,6 +86,7 @@ class Registry:
     datasets: Mapping[str, Installed[DatasetPlugin]]
     models: Mapping[str, Installed[ModelPlugin]]
     broken: tuple[Broken, ...]
+    launchers: Mapping[str, Installed[LauncherPlugin]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> DatasetPlugin:
         """Return the dataset plugin of this name.
@@ -120,6 +123,16 @@ class Registry:
         if name not in self.models:
             raise PluginError(self._missing("model", name, self.models))
         return self.models[name].plugin
+
+    def launcher(self, name: str) -> LauncherPlugin:
+        """Return the launcher plugin of this name.
+
+        Raises:
+            PluginError: the plugin is missing or broken, or a package that it needs is not installed.
+        """
+        if name not in self.launchers:
+            raise PluginError(self._missing("launcher", name, [PROCESS, *self.launchers]))
+        return self.launchers[name].plugin
 
     def find(self, name: str) -> Installed[DatasetPlugin] | Installed[ModelPlugin]:
         """Return the dataset or model of this name; a dataset is preferred.
@@ -161,6 +174,7 @@ def load(points: Sequence[EntryPoint]) -> Registry:
     """Return the plugins of these entry points; a broken one does not affect the others."""
     datasets: list[Installed[DatasetPlugin]] = []
     models: list[Installed[ModelPlugin]] = []
+    launchers: list[Installed[LauncherPlugin]] = []
     broken: list[Broken] = []
     releases: dict[int, tuple[str, str]] = {}
     for point in points:
@@ -172,22 +186,38 @@ def load(points: Sequence[EntryPoint]) -> Registry:
             broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
             continue
         for plugin in plugins:
-            if not is_slug(plugin.name) or plugin.name.startswith("-"):
-                reason = f"found {plugin.name[:60]!r} as its name, expected letters, digits and _"
-                broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
+            fault = _fault_of(plugin, point, origin)
+            if fault is not None:
+                broken.append(fault)
             elif isinstance(plugin, DatasetPlugin):
                 datasets.append(Installed(plugin, origin))
-            elif absent := [need for need in plugin.needs if find_spec(need) is None]:
-                broken.append(_without_needs(plugin, origin, absent))
-            else:
+            elif isinstance(plugin, ModelPlugin):
                 models.append(Installed(plugin, origin))
+            else:
+                launchers.append(Installed(plugin, origin))
     unique_datasets, duplicate_datasets = _split_by_name(datasets)
     unique_models, duplicate_models = _split_by_name(models)
+    unique_launchers, duplicate_launchers = _split_by_name(launchers)
     return Registry(
         datasets=unique_datasets,
         models=unique_models,
-        broken=(*broken, *duplicate_datasets, *duplicate_models),
+        launchers=unique_launchers,
+        broken=(*broken, *duplicate_datasets, *duplicate_models, *duplicate_launchers),
     )
+
+
+def _fault_of(plugin: AnyPlugin, point: EntryPoint, origin: Origin) -> Broken | None:
+    """Return why a plugin cannot be used, None if it can."""
+    if not is_slug(plugin.name) or plugin.name.startswith("-"):
+        reason = f"found {plugin.name[:60]!r} as its name, expected letters, digits and _"
+        return Broken(point.name, origin, reason, _repair_advice(origin))
+    if isinstance(plugin, DatasetPlugin):
+        return None
+    if isinstance(plugin, LauncherPlugin) and plugin.name == PROCESS:
+        reason = f"'{PROCESS}' is the name of the launcher for this machine"
+        return Broken(point.name, origin, reason, "give the plugin another name")
+    absent = [need for need in plugin.needs if find_spec(need) is None]
+    return _without_needs(plugin, origin, absent) if absent else None
 
 
 def _origin(point: EntryPoint, releases: dict[int, tuple[str, str]]) -> Origin:
@@ -202,7 +232,7 @@ def _origin(point: EntryPoint, releases: dict[int, tuple[str, str]]) -> Origin:
     return Origin(entry_point=point.name, module=point.value, distribution=name, version=release)
 
 
-def _load_quietly(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
+def _load_quietly(point: EntryPoint) -> list[AnyPlugin]:
     """Load the plugins of an entry point; what its modules print goes to the log, not into the output."""
     printed = io.StringIO()
     try:
@@ -213,7 +243,7 @@ def _load_quietly(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
             logging.getLogger(PLUGIN_LOGGER).info("%s printed when it was imported: %s", point.name, text)
 
 
-def _load_plugins(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
+def _load_plugins(point: EntryPoint) -> list[AnyPlugin]:
     # one manager for each entry point: pluggy's own loader stops at the first broken plugin
     manager = pluggy.PluginManager("benchbench")
     manager.add_hookspecs(contract)
@@ -221,15 +251,20 @@ def _load_plugins(point: EntryPoint) -> list[DatasetPlugin | ModelPlugin]:
     manager.register(module)
     manager.check_pending()  # raises for a misspelt hook
     if not manager.get_hookcallers(module):
-        raise PluginError("has no hook; define benchbench_datasets or benchbench_models with @benchbench.hookimpl")
-    plugins: list[DatasetPlugin | ModelPlugin] = []
-    for returned in (*manager.hook.benchbench_datasets(), *manager.hook.benchbench_models()):
+        raise PluginError(
+            "has no hook; define benchbench_datasets, benchbench_models or benchbench_launchers with"
+            " @benchbench.hookimpl"
+        )
+    hooks = manager.hook
+    plugins: list[AnyPlugin] = []
+    for returned in (*hooks.benchbench_datasets(), *hooks.benchbench_models(), *hooks.benchbench_launchers()):
         plugins += returned
+    expected = "expected DatasetPlugin, ModelPlugin or LauncherPlugin objects"
     if not plugins:
-        raise PluginError("its hooks returned nothing, expected DatasetPlugin or ModelPlugin objects")
+        raise PluginError(f"its hooks returned nothing, {expected}")
     for plugin in plugins:
-        if not isinstance(plugin, DatasetPlugin | ModelPlugin):
-            raise PluginError(f"a hook returned {plugin!r}, expected DatasetPlugin or ModelPlugin objects")
+        if not isinstance(plugin, AnyPlugin):
+            raise PluginError(f"a hook returned {plugin!r}, {expected}")
     return plugins
 
 
@@ -239,7 +274,7 @@ def _repair_advice(origin: Origin) -> str:
     return f"repair or uninstall {origin.distribution}"
 
 
-def _without_needs(plugin: ModelPlugin, origin: Origin, absent: Sequence[str]) -> Broken:
+def _without_needs(plugin: ModelPlugin | LauncherPlugin, origin: Origin, absent: Sequence[str]) -> Broken:
     """Return the entry of a plugin whose modules are not installed; those of an extra are optional."""
     reason = f"needs {', '.join(absent)}, which is not installed"
     package = " ".join(absent)

@@ -1,0 +1,198 @@
+"""SLURM through submitit: an array of `benchbench work` commands, which needs the submitting command no longer.
+
+Before its time limit, a job gets SIGUSR1: its worker saves the run and ends, and the job is queued again and
+continues.
+The cluster "local" of submitit starts the same jobs as processes of this machine.
+
+Source: submitit, https://github.com/facebookincubator/submitit
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from benchbench import LauncherPlugin, UsageError, WorkOrder, hookimpl
+
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+_MARGIN = 1.5  # of time and memory over what was measured
+_START_MINUTES = 10
+_MINUTES = 8 * 60  # a limit that is too short costs a restart: the job is queued again
+_MEMORY_GB = 16
+_LEAST_MEMORY_GB = 2
+_IDLE_SECONDS = 60  # after a run of a lost worker could have been taken over
+_STOP_SECONDS = 60.0
+_SOME = 8
+_ENDS = {0, 1}
+"""Exit codes of a worker that found no further runs to do: all are done, or not all of them."""
+
+
+@dataclass
+class WorkJob:
+    """A job that runs one worker; submitit pickles it and calls `checkpoint` before the time limit."""
+
+    words: tuple[str, ...]
+    _worker: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __call__(self) -> int:
+        """Run the worker and return its exit code, 0 or 1.
+
+        Raises:
+            RuntimeError: the worker could not start or was killed; the job then counts as failed.
+        """
+        words = [os.path.expandvars(word) for word in self.words]
+        self._worker = subprocess.Popen(words)  # noqa: S603 the command of the order
+        code = self._worker.wait()
+        if code not in _ENDS:
+            raise RuntimeError(f"the worker ended with exit code {code}; the log of the job has its last lines")
+        return code
+
+    def checkpoint(self) -> Any:
+        """End the worker, which saves its run, and return the job that continues it."""
+        import submitit  # noqa: PLC0415 an extra
+
+        if self._worker is not None:
+            self._worker.terminate()
+            try:
+                self._worker.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._worker.kill()
+        return submitit.helpers.DelayedSubmission(WorkJob(self.words))
+
+
+def launch(  # noqa: PLR0913 as many as the launcher has options
+    order: WorkOrder,
+    *,
+    cluster: Literal["slurm", "local"] = "slurm",
+    partition: str = "",
+    minutes: Count | None = None,
+    memory_gb: Count | None = None,
+    cpus: Count = 4,
+    gpus: NonNegative | None = None,
+    max_jobs: Count = 100,
+    min_minutes: Count = 10,
+    signal_seconds: Count = 120,
+    requeues: NonNegative = 100,
+    sbatch: dict[str, str | int | bool] = {},  # noqa: B006 never changed
+    work_options: tuple[str, ...] = (),
+) -> None:
+    """Submit an array of workers.
+
+    cluster: "slurm", or "local" for processes of this machine that are started in the same way.
+    partition: Partition of SLURM. Default: that of the site.
+    minutes: Time limit of a job. Default: from finished runs of the same models, else 480.
+    memory_gb: Memory of a job. Default: from finished runs of the same models on a CPU, else 16.
+    cpus: CPU cores of a job.
+    gpus: GPUs of a job. Default: one for each process of a run; none with `--device cpu`.
+    max_jobs: Most jobs at the same time.
+    min_minutes: Least time that a job should last: short runs are bundled into fewer jobs.
+    signal_seconds: Time between the signal and the time limit.
+    requeues: Number of times that a job is queued again after it reached its time limit.
+    sbatch: Further options of sbatch, such as { account = "lab", gres = "shard:1" }.
+    work_options: Further options of `benchbench work`; variables such as $SLURM_JOB_ID are those of the job.
+    """
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR1"  # read when submitit is imported, and passed on to the jobs
+    import submitit  # noqa: PLC0415 an extra
+    from submitit.core.utils import FailedJobError  # noqa: PLC0415
+
+    gpus_per_job = _gpus_per_job(order, gpus)
+    jobs = count_jobs(order, max_jobs=max_jobs, min_minutes=min_minutes)
+    time_limit = minutes or job_minutes(order, jobs, min_minutes=min_minutes)
+    parameters: dict[str, Any] = {"name": "benchbench", "cpus_per_task": cpus, "timeout_min": time_limit}
+    if gpus_per_job:
+        parameters["gpus_per_node"] = gpus_per_job
+    if cluster == "slurm":
+        parameters |= {
+            "mem_gb": memory_gb or job_memory_gb(order),
+            "slurm_array_parallelism": max_jobs,
+            "slurm_signal_delay_s": signal_seconds,
+            "slurm_additional_parameters": {"requeue": True, **sbatch},
+        }
+        if partition:
+            parameters["slurm_partition"] = partition
+    wait = math.ceil(order.takeover_seconds + _IDLE_SECONDS)
+    words = (*order.words, "--wait", str(wait), "--cores", str(cpus), *work_options)
+    try:
+        executor = submitit.AutoExecutor(
+            folder=order.folder / "slurm", cluster=cluster, slurm_max_num_timeout=requeues
+        )
+        executor.update_parameters(**parameters)
+        with executor.batch():
+            submitted = [executor.submit(WorkJob(words)) for _ in range(jobs)]
+    except (RuntimeError, FailedJobError) as error:
+        message = " ".join(str(error).split())
+        raise UsageError(
+            f"--launch slurm: {message}; correct the options file, or set cluster = 'local'"
+        ) from error
+    order.print_line(_describe([job.job_id for job in submitted], cluster, logs=str(order.folder / "slurm")))
+
+
+def count_jobs(order: WorkOrder, *, max_jobs: int, min_minutes: int) -> int:
+    """Return the number of jobs: each lasts some minutes, if the time of the runs is known."""
+    jobs = math.ceil(order.runs / order.runs_per_device)
+    if order.seconds is not None:
+        jobs = math.ceil(jobs * order.seconds / (60 * min_minutes))
+    return max(1, min(jobs, max_jobs, order.runs))
+
+
+def job_minutes(order: WorkOrder, jobs: int, *, min_minutes: int) -> int:
+    """Return the time limit of a job."""
+    if order.seconds is None:
+        return _MINUTES
+    runs_per_job = math.ceil(order.runs / (jobs * order.runs_per_device))
+    return max(min_minutes, math.ceil(_MARGIN * runs_per_job * order.seconds / 60)) + _START_MINUTES
+
+
+def job_memory_gb(order: WorkOrder) -> int:
+    """Return the memory of a job, for all runs that share its GPUs."""
+    if order.memory_bytes is None:
+        return _MEMORY_GB
+    needed = _MARGIN * order.memory_bytes * order.runs_per_device / 1e9
+    return max(_LEAST_MEMORY_GB, math.ceil(needed))
+
+
+def _gpus_per_job(order: WorkOrder, gpus: int | None) -> int:
+    """Return the GPUs of a job.
+
+    Raises:
+        UsageError: they are fewer than the processes of a run.
+    """
+    if order.device == "cpu":
+        return 0
+    if gpus is None:
+        return order.processes
+    if gpus and gpus < order.processes:
+        raise UsageError(
+            f"--launch slurm: gpus = {gpus}, but a run has {order.processes} processes, each with a GPU of its"
+            f" own on one node; set gpus to {order.processes} or protocol.world_size to 1"
+        )
+    return gpus
+
+
+def _describe(ids: Sequence[str], cluster: str, *, logs: str) -> str:
+    names = ", ".join(ids[:_SOME])
+    if len(ids) > _SOME:
+        names += f" and {len(ids) - _SOME} more"
+    noun = "job" if len(ids) == 1 else "jobs"
+    return f"submitted {len(ids)} {noun} to {cluster}: {names}; logs in {logs}"
+
+
+@hookimpl
+def benchbench_launchers() -> list[LauncherPlugin]:
+    return [
+        LauncherPlugin(
+            name="slurm",
+            launch=launch,
+            source="https://github.com/facebookincubator/submitit",
+            is_detached=True,
+            needs=("submitit",),
+            extra="slurm",
+        )
+    ]
