@@ -68,7 +68,7 @@ def test_workers_on_cpus_share_the_cpu(order: WorkOrder) -> None:
 def test_more_than_the_machine_has_is_refused(order: WorkOrder) -> None:
     pair = replace(order, processes=2)
     assert _gpu_share(pair, FOUR_GPUS, None) == 2
-    with pytest.raises(UsageError, match="gpus = 1, but a run has 2 processes.*set gpus to 2"):
+    with pytest.raises(UsageError, match=r"gpus = 1, but a run has 2 processes.*set gpus to 2"):
         _gpu_share(pair, FOUR_GPUS, 1.0)
     with pytest.raises(UsageError, match="a worker needs 8 GPUs, but Ray finds 4 on this machine"):
         _gpu_share(replace(order, processes=8), FOUR_GPUS, None)
@@ -126,7 +126,7 @@ class Task:
         self.starts = iter(starts)
         self.count = 0
 
-    def remote(self, words: tuple[str, ...]) -> Iterator[object]:
+    def remote(self, _: tuple[str, ...]) -> Iterator[object]:
         self.count += 1
         return iter(next(self.starts))
 

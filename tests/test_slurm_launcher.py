@@ -130,7 +130,7 @@ def test_a_run_of_two_processes_gets_two_gpus_of_one_node_or_is_refused(order: W
     pair = replace(order, processes=2)
     launch(pair)
     assert options_of(submitted)["gpus-per-node"] == "2"
-    with pytest.raises(UsageError, match="gpus = 1, but a run has 2 processes.*on one node; set gpus to 2"):
+    with pytest.raises(UsageError, match=r"gpus = 1, but a run has 2 processes.*on one node; set gpus to 2"):
         launch(pair, gpus=1)
 
 

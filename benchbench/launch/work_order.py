@@ -1,4 +1,4 @@
-"""What a launcher plugin starts: the command of a worker, and the measured needs of the planned runs."""
+"""The order for a launcher plugin: the command of a worker, and the measured needs of the planned runs."""
 
 from __future__ import annotations
 

@@ -98,9 +98,11 @@ def launch(  # noqa: PLR0913 as many as the launcher has options
     sbatch: Further options of sbatch, such as { account = "lab", gres = "shard:1" }.
     work_options: Further options of `benchbench work`; variables such as $SLURM_JOB_ID are those of the job.
     """
-    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR1"  # read when submitit is imported, and passed on to the jobs
     import submitit  # noqa: PLC0415 an extra
+    from submitit.core.job_environment import JobEnvironment  # noqa: PLC0415
     from submitit.core.utils import FailedJobError  # noqa: PLC0415
+
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = JobEnvironment.USR_SIG = "USR1"  # jobs read the variable
 
     gpus_per_job = _gpus_per_job(order, gpus)
     jobs = count_jobs(order, max_jobs=max_jobs, min_minutes=min_minutes)
