@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from benchbench.data.folds import PARTS
+from benchbench.engine.preparation.moved_labels import move_labels
+from benchbench.engine.preparation.statistics import read_statistics
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.job_data import DataOfJobs, Roots, check_source
 from benchbench.launch.job_file import JobFile, PlannedJob, read_job_file, runs_of
+from benchbench.launch.preparation import metadata_of
 from benchbench.plan.run import Run, RunKey
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry, discover
@@ -126,6 +129,9 @@ def _assign(jobs: _Jobs, number: int) -> Assignment:
     if not run.members:
         params = resolve_params(jobs.registry.model(run.model.name).build, params)
     train, validation, test = (data.prepared(getattr(parts, part)) for part in PARTS)
+    if run.control == "shuffled_labels":
+        moved = move_labels(train, validation, seed=run.seed)
+        train, validation = moved["train"], moved["validation"]
     return Assignment(
         key=run.key,
         protocol=run.protocol,
@@ -139,6 +145,8 @@ def _assign(jobs: _Jobs, number: int) -> Assignment:
         regions=tuple(data.content.regions),
         label_values=data.content.regions,
         colours=data.content.colours,
+        statistics=read_statistics(data.content.statistics),
+        metadata=metadata_of([case.case for case in test], data.content.metadata),
         train=train,
         validation=validation,
         test=test,

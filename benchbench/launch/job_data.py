@@ -18,6 +18,7 @@ from benchbench.data.phantom import phantom_root
 from benchbench.data.pinned import pin
 from benchbench.engine.preparation.prepare import CasePreparation, verify_cases
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.preparation.statistics import read_statistics
 from benchbench.errors import IncompatibleError, IntegrityError
 from benchbench.launch.job_file import JOB_FILE_NAME, CaseOfJob, PreparedData, prepared_folder, references
 from benchbench.registry.registry import discover
@@ -108,6 +109,7 @@ class DataOfJobs:
             recipe=self.content.recipe,
             cache=self.roots.prepared,
             compress=self.compress,
+            statistics=read_statistics(self.content.statistics),
         )
         self._check_folders(preparation, cases)
         verify_cases(preparation, list(refs.values()), threads=available_cores(), progress=_ignore)

@@ -23,11 +23,12 @@ from benchbench.results.files import json_bytes
 from benchbench.results.folder import ResultsFolder
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark_file import PhantomSize
+from benchbench.spec.controls import ControlKind
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.strict import Strict
 
 JOB_FILE_NAME = "jobs.json"
-JOB_SCHEMA = 1
+JOB_SCHEMA = 2
 _SPLITS_FOLDER = "splits"
 _RESULTS = "results:"
 _CACHE = "cache:"
@@ -70,6 +71,10 @@ class PreparedData(Strict):
     regions: dict[str, tuple[int, ...]]
     """Region -> its label values, in the order of the channels of a network's output."""
     colours: dict[str, str]
+    statistics: dict[str, Any]
+    """Values of the training part by which the cases are prepared (`Statistics.content`)."""
+    metadata: dict[str, dict[str, str]]
+    """Patient -> column -> value, as the dataset gives them."""
     cases: tuple[CaseOfJob, ...]
 
 
@@ -95,6 +100,7 @@ class PlannedJob(Strict):
     data: int
     """Number of its prepared data."""
     entry_point: str
+    control: ControlKind | None = None
     members: tuple[int, ...] = ()
     """Numbers of the runs of an ensemble."""
 
@@ -133,6 +139,8 @@ class PreparedPlan:
     cases: Mapping[str, CaseRef]
     splits: Mapping[int, str]
     """Fold -> SHA-256 of its split."""
+    metadata: Mapping[str, Mapping[str, str]]
+    """Patient -> column -> value."""
 
 
 class JobFileWriter:
@@ -198,6 +206,7 @@ class JobFileWriter:
             "protocol": protocol,
             "data": data,
             "entry_point": assignment.entry_point,
+            "control": run.control,
             "members": [self._numbers[member.key] for member in run.members],
         }
         self._numbers[run.key] = len(self._jobs)
@@ -235,6 +244,8 @@ class JobFileWriter:
                 "channels": assignment.channels,
                 "regions": assignment.label_values,
                 "colours": assignment.colours,
+                "statistics": assignment.statistics.content(),
+                "metadata": plan.metadata,
                 "cases": cases,
             }
         )
@@ -292,6 +303,7 @@ def runs_of(file: JobFile, folder: ResultsFolder) -> list[Run]:
             seed=job.seed,
             protocol=protocols[job.protocol],
             phantom=data.phantom,
+            control=job.control,
             members=tuple(runs[number] for number in job.members),
         )
         if run.digest != job.digest:

@@ -151,7 +151,7 @@ class Preparation:
             label_values=task.regions,
             colours=task.colours,
             statistics=prepared.statistics,
-            metadata=_metadata_of(fold.test, opened.metadata),
+            metadata=metadata_of(fold.test, opened.metadata),
             train=parts["train"],
             validation=parts["validation"],
             test=parts["test"],
@@ -177,6 +177,7 @@ class Preparation:
             folders={name: case.folder for name, case in prepared.cases.items()},
             cases={case.id: case for case in opened.cases},
             splits={fold.number: fold.digest for fold in prepared.folds},
+            metadata=metadata_of(opened.cases, opened.metadata),
         )
 
     def _siblings(self, run: Run, folder: ResultsFolder) -> dict[int, Sibling]:
@@ -282,7 +283,7 @@ class Preparation:
         return dataset
 
 
-def _metadata_of(cases: Sequence[CaseRef], metadata: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+def metadata_of(cases: Sequence[CaseRef], metadata: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """Return the metadata of the patients of these cases."""
     patients = {case.patient for case in cases}
     return {patient: dict(metadata[patient]) for patient in sorted(patients & metadata.keys())}

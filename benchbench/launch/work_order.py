@@ -52,6 +52,9 @@ def order_work(
         words += ["--data-root", str(machine.data_root.absolute())]
     if machine.per_device > 1:
         words += ["--per-device", str(machine.per_device)]
+    if machine.settings.deterministic:
+        words.append("--deterministic")
+    words += ["--resume-seconds", f"{machine.settings.resume_seconds:g}"]
     if not is_detached:
         words.append("--json")
     needs = measured_needs(planned.unfinished, planned.assignments)
