@@ -56,7 +56,8 @@ def as_stored(assignment: Assignment) -> Assignment:
     """The assignment with its settings as a record stores them."""
     members = tuple(as_stored(member) for member in assignment.members)
     resolved = json.loads(json.dumps(assignment.resolved))
-    return replace(assignment, resolved=resolved, threads=1, members=members)
+    params = json.loads(json.dumps(assignment.model_params))
+    return replace(assignment, resolved=resolved, model_params=params, threads=1, members=members)
 
 
 @pytest.fixture(scope="module")
