@@ -184,7 +184,7 @@ def test_a_plugin_cannot_take_the_name_of_the_default(install: Install) -> None:
 
 def test_launchers_are_listed_with_their_options(install: Install, tmp_path: Path) -> None:
     install("site", site("grid"))
-    listed = json.loads(benchbench("list", "launchers", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(benchbench("list", "launchers", "--format", "json", cwd=tmp_path).stdout)
     (entry,) = [entry for entry in listed["launchers"] if entry["name"] == "grid"]
     assert entry["parameters"]["workers"] == "Count = 1"
     assert entry["from"] == "site 1.0, entry point 'site'"

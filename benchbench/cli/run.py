@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     help="Launcher of the runs: process (this machine), ray, slurm or a plugin, with a file of its options.",
 )
 @format_option
-def run_command(  # noqa: PLR0913 one for each option
+def run_command(
     files: tuple[Path, ...],
     *,
     overrides: tuple[str, ...],
@@ -191,13 +191,14 @@ def _carry_out(plan: Plan, surroundings: Surroundings) -> BenchmarkEnd:
     floors = planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta)
     for floor in floors:
         print_text(str(floor))
-    if surroundings.launcher is None:
+    records: Sequence[Record | None] | None
+    launcher = surroundings.launcher
+    if launcher is None:
         folder, records = _carry_out_here(plan, surroundings)
     else:
-        folder, records = _launch(plan, surroundings, surroundings.launcher)
-    if records is None:
-        assert surroundings.launcher is not None
-        return _describe_submitted(folder, surroundings.launcher)
+        folder, records = _launch(plan, surroundings, launcher)
+        if records is None:
+            return _describe_submitted(folder, launcher)
     content: Mapping[str, Any] = {}
     if surroundings.is_json:
         content = run_content(folder, floors)
