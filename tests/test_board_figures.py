@@ -19,7 +19,7 @@ from benchbench.report.figures.cases import draw_cases
 from benchbench.report.figures.costs import costs_of
 from benchbench.report.figures.differences import draw_differences, gaps_of
 from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
-from benchbench.report.figures.pareto import draw_pareto, front
+from benchbench.report.figures.pareto import _at_least, draw_pareto, front
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume, running_median, volumes_of
@@ -104,6 +104,33 @@ def test_the_caption_of_the_cases_gives_the_patients_and_explains_a_missing_inte
     assert "with its 95 % interval" in draw_cases(view).caption
     few = view_of(read_results(two_models(tmp_path)))
     assert "without interval (6 patients are too few" in draw_cases(few).caption
+
+
+@pytest.mark.usefixtures("styled", "svg_only")
+def test_the_caption_of_the_cases_mentions_the_grey_bar_only_where_it_is_drawn(
+    view: BoardView, tmp_path: Path
+) -> None:
+    assert "as a broad grey bar, the range between the quartiles" in draw_cases(view).caption
+    folder = plan(tmp_path, [key("perfect", 0)])
+    end(folder, key("perfect", 0), PERFECT_0)
+    assert "grey bar" not in draw_cases(view_of(read_results(folder))).caption
+
+
+@pytest.mark.usefixtures("styled", "svg_only")
+def test_a_difference_of_nothing_does_not_fill_the_axes_of_the_cost_figure(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, 0) for model in ("one", "two")], metrics=["dice"])
+    for model, hit in (("one", 5000), ("two", 5001)):
+        cases = {f"case{number}": {"disc": [(hit, 5000, 5000, 0)]} for number in range(3)}
+        end(folder, key(model, 0), cases, parameters=1000 if model == "one" else 1001)
+    results = read_results(folder)
+    assert _at_least(0.5, 0.5001, width=0.04) == pytest.approx((0.50005 - 0.04 * 0.56, 0.50005 + 0.04 * 0.56))
+    figure = draw_pareto(view_of(results), results)
+    assert figure is not None
+    # four differences that matter, 0.04, around a Dice of 0.5
+    ticks = [float(word) for word in words(figure.svg) if word.startswith("0.")]
+    assert min(ticks) <= 0.485
+    assert max(ticks) >= 0.515
+    assert "The dashed line is the Pareto front" in figure.caption
 
 
 @pytest.mark.usefixtures("styled", "svg_only")

@@ -24,7 +24,9 @@ def plain_verdict(board: Board) -> str:
     leader, *others = board.rows
     name, value = metric_name(board.metric), _value(board, board.means[leader])
     if not others:
-        return f"{leader} is the only model on {board.dataset}: mean {name} {value} over {_patients(board)}."
+        return (
+            f"{leader} is the only ranked model on {board.dataset}: mean {name} {value} over {_patients(board)}."
+        )
     against = {pair.second: pair for pair in board.comparisons if pair.first == leader}
     if len(others) == 1:
         return _pair(board, against[others[0]])

@@ -16,7 +16,7 @@ unknown. Columns of metrics have the name of the metric, such as `dice`, `dice_s
 _KEYS = ("dataset", "model", "variant", "fold", "seed")
 _ENDS = ("mean", "low", "high")
 _COUNTS = ("case", "patient", "region", "tp", "fp", "fn", "tn")
-_MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "selection")
+_MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection")
 
 FILES: Mapping[str, Sequence[str]] = {
     "leaderboard.csv": (
@@ -161,6 +161,7 @@ _MEANINGS = {
     "why": "Why the two are not compared.",
     "ensemble_of": "Members of an ensemble.",
     "pretrained": "Pretrained weights that the model started from.",
+    "contamination": "What is known of patients that the weights of the row have seen.",
     "selection": "A note where checkpoints were selected on the test set.",
 }
 """Column -> its meaning, where it differs from the page or is not on it."""

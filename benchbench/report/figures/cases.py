@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _CLOUD_TOP, _CLOUD_BASE = 0.4, 0.06  # above the middle of a model's line, in line heights
 _POINTS_TOP, _POINTS_BOTTOM = 0.1, 0.34  # below it
 _FEWEST = 5  # patients of a density
+_SAME = 1e-9
 
 
 def draw_cases(view: BoardView) -> Figure:
@@ -35,9 +36,9 @@ def draw_cases(view: BoardView) -> Figure:
     lines = ""
     if is_joined:
         lines = "; grey lines join the points of the same patient"
+    has_densities = any(_has_density(patients) for patients in values)
     caption = (
-        f"Each point is one of {n_patients} patients{lines}. Above the points is their density; between the two"
-        f" are the mean {view.interval_text} and, as a broad grey bar, the range between the quartiles."
+        f"Each point is one of {n_patients} patients{lines}. {_drawn_parts(view, has_densities=has_densities)}"
         " Models are ordered from the best mean."
     )
     return view.export(
@@ -47,6 +48,21 @@ def draw_cases(view: BoardView) -> Figure:
         caption=caption,
         alt=f"{view.metric} of {count(n_patients, 'patient')} under each of {join_names(models)}.",
     )
+
+
+def _drawn_parts(view: BoardView, *, has_densities: bool) -> str:
+    """Return the sentence on the parts of each line; densities and quartiles are drawn where patients differ."""
+    if not has_densities:
+        return f"Above the points is the mean {view.interval_text}."
+    return (
+        f"Above the points is their density; between the two are the mean {view.interval_text} and, as a"
+        " broad grey bar, the range between the quartiles."
+    )
+
+
+def _has_density(values: Floats) -> bool:
+    """Return True if there are enough patients for a density, and not all of them are equal."""
+    return len(values) >= _FEWEST and float(np.ptp(values)) >= _SAME
 
 
 def _draw_model(axes: Axes, view: BoardView, number: int, offsets: Floats) -> None:
@@ -85,7 +101,7 @@ def _draw_density(axes: Axes, values: Floats, at: int, colour: str) -> None:
     """Draw the density and the interquartile range; nothing for few patients or equal values."""
     from scipy.stats import gaussian_kde  # noqa: PLC0415 its import takes a second
 
-    if len(values) < _FEWEST or np.ptp(values) < 1e-9:
+    if not _has_density(values):
         return
     grid = np.linspace(values.min(), values.max(), 80)
     density = gaussian_kde(values)(grid)

@@ -26,6 +26,7 @@ _PROSE = {
     "first_own_settings": "settings of its own: ",
     "second_own_settings": "settings of its own: ",
     "ensemble_of": "ensemble of ",
+    "contamination": "",
     "unsteady": "differs between runs: ",
     "uncounted": "not counted: ",
     "trained_as": "trained as ",
