@@ -11,6 +11,7 @@ import click
 
 from benchbench.cli import NearestGroup
 from benchbench.cli.cache import cache_command
+from benchbench.cli.data_describe import describe_command
 from benchbench.cli.options import (
     cache_option,
     data_root_option,
@@ -33,6 +34,7 @@ def data_command() -> None:
 
 
 data_command.add_command(cache_command)
+data_command.add_command(describe_command)
 
 
 @data_command.command("status")
@@ -141,7 +143,7 @@ def verify_command(
     from benchbench.errors import DataError  # noqa: PLC0415 after --help has answered
 
     problems: list[str] = []
-    for plugin, params in _named_datasets(name, overrides, data_root):
+    for plugin, params in named_datasets(name, overrides, data_root):
         try:
             _verify(plugin, params, data_root, cache=cache, threads=threads or available_cores(), folds=folds)
         except DataError as error:
@@ -150,7 +152,7 @@ def verify_command(
         raise DataError(*problems)
 
 
-def _named_datasets(
+def named_datasets(
     name: str, overrides: tuple[str, ...], data_root: Path | None
 ) -> list[tuple[DatasetPlugin, Mapping[str, Any]]]:
     """Return a dataset, or all datasets of a benchmark file, with their parameters."""

@@ -18,7 +18,7 @@ from benchbench.data.case_checks import load_case
 from benchbench.engine.preparation.frame import nonzero_box, whole_frame
 from benchbench.engine.preparation.labels import region_bits
 from benchbench.errors import DataError
-from benchbench.images.arrays import IGNORED
+from benchbench.images.arrays import IGNORED, BitMasks
 from benchbench.spec.protocol import Protocol
 
 _MOST_VOXELS = 10_000
@@ -93,12 +93,18 @@ def measure_case(case: Case, task: Task, protocol: Protocol) -> CaseMeasures:
     if protocol.crop == "nonzero":
         frame = frame._replace(box=frame.orient_box(nonzero_box(image)))
     bits = region_bits(label, task)
+    intensities = labelled_intensities(image, bits)
+    ordered = None if spacing is None else tuple(float(spacing[axis]) for axis in frame.axes)
+    shape = tuple(stop - start for start, stop in frame.box)
+    return CaseMeasures(ordered, shape, intensities)
+
+
+def labelled_intensities(image: NDArray[Any], bits: BitMasks) -> NDArray[np.float32]:
+    """Return the intensities (C, N) of evenly spaced labelled voxels of (C, *space), at most 10,000."""
     labelled = np.flatnonzero((bits != 0) & (bits != IGNORED))
     step = max(1, -(-len(labelled) // _MOST_VOXELS))
     channels = [channel.ravel()[labelled[::step]] for channel in image]
-    ordered = None if spacing is None else tuple(float(spacing[axis]) for axis in frame.axes)
-    shape = tuple(stop - start for start, stop in frame.box)
-    return CaseMeasures(ordered, shape, np.asarray(channels, np.float32))
+    return np.asarray(channels, np.float32)
 
 
 def measure_cases(

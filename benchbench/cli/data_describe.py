@@ -1,0 +1,159 @@
+"""`benchbench data describe`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchbench.cli.options import data_root_option, params_option, size_limit_option, threads_option
+
+if TYPE_CHECKING:
+    from benchbench.contract import Task
+    from benchbench.engine.preparation.description import CaseDescription
+
+_QUANTILES = ("least", "median", "most")
+_AXES = {3: ("slices", "rows", "columns"), 2: ("rows", "columns")}
+
+
+@click.command("describe")
+@click.argument("name")
+@data_root_option
+@params_option
+@threads_option
+@size_limit_option
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write a table with a line per case.")
+@click.option(
+    "--suggest",
+    "suggestion",
+    type=click.Path(path_type=Path),
+    help="Write the [protocol] that nnU-Net's rules give for these cases, with the reasons.",
+)
+def describe_command(
+    name: str,
+    *,
+    data_root: Path | None,
+    overrides: tuple[str, ...],
+    threads: int | None,
+    table: Path | None,
+    suggestion: Path | None,
+) -> None:
+    """Print sizes, voxel sizes, intensities and region volumes of the dataset NAME.
+
+    NAME may be a benchmark file with one dataset, such as that of your own images.
+    """
+    from benchbench.cli.data import named_datasets  # noqa: PLC0415 a circle otherwise
+    from benchbench.cores import available_cores  # noqa: PLC0415 after --help has answered
+    from benchbench.data.folder import open_dataset  # noqa: PLC0415
+    from benchbench.engine.preparation.description import describe_cases  # noqa: PLC0415
+
+    datasets = named_datasets(name, overrides, data_root)
+    if len(datasets) > 1 and (table or suggestion):
+        raise click.UsageError(f"{name} has {len(datasets)} datasets; --csv and --suggest take one: name it")
+    for plugin, params in datasets:
+        dataset = open_dataset(plugin, params, data_root=data_root)
+        cases = dataset.cases()
+        with click.progressbar(length=len(cases), label=plugin.name, hidden=not sys.stderr.isatty()) as bar:
+            described = describe_cases(
+                dataset, cases, threads=threads or available_cores(), progress=lambda: bar.update(1)
+            )
+        _print_dataset(plugin.name, described, dataset.task)
+        if table:
+            _write_table(table, described, dataset.task)
+        if suggestion:
+            _write_suggestion(suggestion, described, dataset.task)
+
+
+def _print_dataset(name: str, cases: Sequence[CaseDescription], task: Task) -> None:
+    from benchbench.cli.terminal import Column, print_table  # noqa: PLC0415 printing only
+    from benchbench.words import count  # noqa: PLC0415
+
+    patients = {description.case.patient for description in cases}
+    click.echo(f"{name}: {count(len(cases), 'case')} of {count(len(patients), 'patient')}")
+    numbers = [Column(name=quantile, is_number=True, is_fixed=True) for quantile in _QUANTILES]
+    print_table([Column(name="size", is_key=True), *numbers], list(_size_rows(cases)))
+    columns = [Column(name="channel", is_key=True)]
+    columns += [Column(name=text, is_number=True, is_fixed=True) for text in ("0.5 %", "mean", "SD", "99.5 %")]
+    print_table(columns, list(_channel_rows(cases, task)), title="Intensities, medians over cases")
+    columns = [Column(name="region", is_key=True), Column(name="cases", is_number=True, is_fixed=True), *numbers]
+    print_table(columns, list(_region_rows(cases, task)), title=f"Sizes of regions, in {_unit(cases)}")
+
+
+def _size_rows(cases: Sequence[CaseDescription]) -> Iterator[list[Any]]:
+    """Yield voxels, voxel size and the share of the smallest box with everything that is not 0."""
+    import numpy as np  # noqa: PLC0415 as above
+
+    for n_axes, names in _AXES.items():
+        group = [description for description in cases if len(description.shape) == n_axes]
+        for axis, name in enumerate(names):
+            if group:
+                yield [name, *_quantiles([description.shape[axis] for description in group], digits=0)]
+        for axis, name in enumerate(names):
+            spacings = [item.spacing_mm[axis] for item in group if item.spacing_mm is not None]
+            if spacings:
+                yield [f"mm between {name}", *_quantiles(spacings, digits=3)]
+    shares = [np.prod(item.nonzero_shape) / item.n_voxels for item in cases]
+    yield ["share of the box of nonzero voxels", *_quantiles(shares, digits=3)]
+
+
+def _channel_rows(cases: Sequence[CaseDescription], task: Task) -> Iterator[list[Any]]:
+    import numpy as np  # noqa: PLC0415 as above
+
+    for position, channel in enumerate(task.channels):
+        values = [item.channels[position] for item in cases]
+        low, high, mean, sd = np.median(values, axis=0).tolist()
+        yield [channel, *(f"{value:.4g}" for value in (low, mean, sd, high))]
+
+
+def _region_rows(cases: Sequence[CaseDescription], task: Task) -> Iterator[list[Any]]:
+    """Yield the number of cases with a region, and its size where it is present."""
+    for position, region in enumerate(task.regions):
+        present = [item for item in cases if item.region_voxels[position]]
+        sizes = [item.region_voxels[position] * _factor(item, cases) for item in present]
+        yield [region, f"{len(present)} of {len(cases)}", *(_quantiles(sizes, digits=3) if sizes else ("-",) * 3)]
+
+
+def _unit(cases: Sequence[CaseDescription]) -> str:
+    return "ml" if all(item.voxel_ml is not None for item in cases) else "voxels"
+
+
+def _factor(item: CaseDescription, cases: Sequence[CaseDescription]) -> float:
+    return item.voxel_ml or 1.0 if _unit(cases) == "ml" else 1.0
+
+
+def _quantiles(values: Sequence[float], *, digits: int) -> list[str]:
+    import numpy as np  # noqa: PLC0415 as above
+
+    return [f"{value:.{digits}f}" for value in (min(values), float(np.median(values)), max(values))]
+
+
+def _write_table(path: Path, cases: Sequence[CaseDescription], task: Task) -> None:
+    """Write a line for each case: ids, size, voxel size, intensities and region sizes in voxels."""
+    import pandas as pd  # noqa: PLC0415 as above
+
+    from benchbench.data.atomic import write_atomic  # noqa: PLC0415
+
+    rows = []
+    for item in cases:
+        row: dict[str, Any] = {"case": item.case.id, "patient": item.case.patient}
+        row["shape"] = " ".join(map(str, item.shape))
+        row["nonzero_shape"] = " ".join(map(str, item.nonzero_shape))
+        row["spacing_mm"] = "" if item.spacing_mm is None else " ".join(map(str, item.spacing_mm))
+        for channel, values in zip(task.channels, item.channels, strict=True):
+            row |= {f"{channel} {name}": value for name, value in values._asdict().items()}
+        for region, voxels in zip(task.regions, item.region_voxels, strict=True):
+            row[f"{region} voxels"] = voxels
+        rows.append(row)
+    write_atomic(path, pd.DataFrame(rows).to_csv(index=False).encode())
+    click.echo(f"wrote {path}")
+
+
+def _write_suggestion(path: Path, cases: Sequence[CaseDescription], task: Task) -> None:
+    from benchbench.data.atomic import write_atomic  # noqa: PLC0415 as above
+    from benchbench.engine.preparation.suggestion import suggest_protocol  # noqa: PLC0415
+
+    write_atomic(path, suggest_protocol(cases, task).encode())
+    click.echo(f"wrote {path}; next: copy it into a benchmark file")

@@ -1,0 +1,183 @@
+"""`data describe`: the facts about a dataset, and the protocol of nnU-Net's rules."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from commands import benchbench
+from PIL import Image
+from torch import nn
+
+from benchbench.contract import Case, CaseRef, Task
+from benchbench.engine.preparation.description import CaseDescription, describe_case
+from benchbench.engine.preparation.suggestion import feature_values, plan_sizes, suggest_protocol, topology_of
+from benchbench.spec.protocol import Protocol
+
+TASK = Task(channels=("mr",), regions={"whole": (1, 2), "core": (2,)})
+REF = CaseRef("a", "a")
+
+
+def described(
+    shape: tuple[int, ...] = (20, 320, 320),
+    spacing: tuple[float, ...] | None = (3.6, 0.625, 0.625),
+    nonzero: tuple[int, ...] | None = None,
+    *,
+    is_byte: bool = False,
+) -> CaseDescription:
+    return CaseDescription(REF, shape, nonzero or shape, spacing, is_byte, (), np.zeros((1, 0), np.float32), ())
+
+
+def test_a_case_is_described_along_slices_rows_and_columns() -> None:
+    image = np.zeros((1, 4, 6, 8), np.float32)  # right, anterior, superior
+    image[0, 1:3, 2:4, 5] = np.arange(1, 5).reshape(2, 2)
+    label = np.zeros((4, 6, 8), np.uint8)
+    label[1:3, 2:4, 5] = [[1, 2], [2, 2]]
+    case = Case(image=image, label=label, affine=np.diag([0.5, 1.0, 3.0, 1.0]), spacing_mm=(0.5, 1.0, 3.0))
+    item = describe_case(REF, case, TASK)
+    assert item.shape == (8, 6, 4)
+    assert item.nonzero_shape == (1, 2, 2)
+    assert item.spacing_mm == (3.0, 1.0, 0.5)
+    assert item.region_voxels == (4, 3)
+    assert item.voxel_ml == pytest.approx(0.0015)
+    (channel,) = item.channels
+    assert channel.mean == pytest.approx(10 / 192)
+    assert sorted(item.labelled[0].tolist()) == [1, 2, 3, 4]
+
+
+def test_an_image_has_rows_and_columns_and_no_volume() -> None:
+    label = np.zeros((5, 7), np.uint8)
+    label[2, 3] = 1
+    case = Case(image=np.full((3, 5, 7), 9, np.uint8), label=label, affine=None, spacing_mm=None)
+    item = describe_case(REF, case, Task(channels=("r", "g", "b"), regions={"spot": (1,)}))
+    assert (item.shape, item.spacing_mm, item.voxel_ml, item.is_byte) == ((5, 7), None, None, True)
+    assert item.region_voxels == (1,)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "patch"),
+    [((1.0, 1.0, 1.0), (40, 56, 40)), ((3.6, 0.625, 0.625), (20, 320, 256)), ((0.5, 0.7), (512, 384))],
+)
+def test_the_values_of_a_network_are_those_that_nnunet_counts(
+    spacing: tuple[float, ...], patch: tuple[int, ...]
+) -> None:
+    unet = pytest.importorskip("dynamic_network_architectures.architectures.unet")
+    topology = topology_of(spacing, patch)
+    stages = len(topology.strides)
+    most = 512 if len(patch) == 2 else 320
+    with torch.device("meta"):
+        network = unet.PlainConvUNet(
+            1,
+            stages,
+            [min(most, 32 * 2**stage) for stage in range(stages)],
+            nn.Conv2d if len(patch) == 2 else nn.Conv3d,
+            3,
+            [list(stride) for stride in topology.strides],
+            2,
+            3,
+            2,
+        )
+    assert feature_values(topology, outputs=3) == network.compute_conv_feature_map_size(topology.patch)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "n_cases", "outputs", "expected"),
+    [
+        ((1.0, 1.0, 1.0), (138, 169, 138), 484, 4, ((128, 128, 128), 2)),  # brain tumours of the Decathlon
+        ((1.0, 1.0, 1.0), (36, 50, 35), 260, 3, ((40, 56, 40), 9)),  # its hippocampus
+        ((3.6, 0.625, 0.625), (20, 320, 319), 32, 3, ((20, 320, 256), 2)),  # its prostate
+        ((1.0, 1.0), (50, 35), 260 * 36, 3, ((56, 40), 366)),  # slices of the hippocampus
+    ],
+)
+def test_patch_and_batch_are_those_of_published_plans(
+    spacing: tuple[float, ...], shape: tuple[int, ...], n_cases: int, outputs: int, expected: object
+) -> None:
+    sizes = plan_sizes(spacing, shape, outputs=outputs, n_voxels=n_cases * float(np.prod(shape)))
+    assert (sizes.patch, sizes.batch) == expected
+
+
+@pytest.mark.parametrize(
+    ("case", "task", "settings"),
+    [
+        (described(), TASK, {"ndim": 3, "spacing": "anisotropic", "intensity": "zscore", "loss": "bce+dice"}),
+        (
+            described(nonzero=(15, 200, 200)),
+            Task(channels=("t1",), regions={"a": (1,), "b": (2,)}),
+            {"crop": "nonzero", "intensity": "zscore_nonzero", "loss": "ce+dice"},
+        ),
+        (described(), Task(channels=("CT",), regions={"liver": (1,)}), {"intensity": "ct", "loss": "ce+dice"}),
+        (described((300, 400), None, is_byte=True), TASK, {"ndim": 2, "intensity": "unit"}),
+        (described((300, 400), (0.5, 0.5)), TASK, {"ndim": 2, "spacing": "median", "resize": "spacing"}),
+        (described((20, 320, 320), None), TASK, {"ndim": 3}),
+    ],
+)
+def test_a_suggestion_is_a_valid_protocol(case: CaseDescription, task: Task, settings: dict[str, object]) -> None:
+    text = suggest_protocol([case] * 30, task)
+    content = tomllib.loads(text)["protocol"]
+    protocol = Protocol.model_validate_json(json.dumps(content))
+    for name, value in settings.items():
+        assert content[name] == value, name
+    assert protocol.patch == tuple(content["patch"])
+    assert ("spacing" in content) == (case.spacing_mm is not None)
+    assert all(len(line) <= 90 or not line.startswith("#") for line in text.splitlines())
+
+
+def test_the_command_prints_tables_and_writes_csv_and_suggestion(tmp_path: Path) -> None:
+    for name, size in (("one", (30, 20)), ("two", (40, 20)), ("three", (50, 20))):
+        for folder, values in (("images", 100), ("masks", 0)):
+            (tmp_path / "eyes" / folder).mkdir(parents=True, exist_ok=True)
+            pixels = np.full(size, values, np.uint8)
+            if folder == "masks" and name != "one":
+                pixels[:5, :4] = 255
+            Image.fromarray(pixels).save(tmp_path / "eyes" / folder / f"{name}.png")
+    (tmp_path / "eyes.toml").write_text(
+        'title = "Eyes"\ndatasets = [{ name = "eyes", layout = "folders", regions = { disc = 255 } }]\n'
+        'models = [{ name = "unet" }]\n[protocol]\npatch = [32, 32]\nepochs = 1\nbatch = 2\nloss = "bce"\n'
+        'optimizer = { name = "adam", lr = 1e-3 }\n'
+    )
+    words = ["eyes.toml", "--data-root", tmp_path, "--csv", "eyes.csv", "--suggest", "protocol.toml"]
+    done = benchbench("data", "describe", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert "eyes: 3 cases of 3 patients" in done.stdout
+    assert ["rows", "30", "40", "50"] in lines
+    assert ["disc", "2", "of", "3", "20.000", "20.000", "20.000"] in lines
+    table = pd.read_csv(tmp_path / "eyes.csv")
+    assert table["disc voxels"].tolist() == [0, 20, 20]  # one, three, two
+    assert table["shape"].tolist() == ["30 20", "50 20", "40 20"]
+    content = tomllib.loads((tmp_path / "protocol.toml").read_text())["protocol"]
+    protocol = Protocol.model_validate_json(json.dumps(content))
+    assert protocol.intensity == "unit"
+
+
+def test_volumes_have_millilitres(tmp_path: Path) -> None:
+    root = tmp_path / "Dataset001_Lumps"
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir(parents=True)
+    (root / "dataset.json").write_text(
+        '{"channel_names": {"0": "MR"}, "labels": {"background": 0, "lump": 1}, "numTraining": 1,'
+        ' "file_ending": ".nii.gz"}'
+    )
+    label = np.zeros((10, 10, 6), np.uint8)
+    label[:5, :5, :4] = 1  # 100 voxels of 0.02 ml
+    affine = np.diag([2.0, 2.0, 5.0, 1.0])
+    image = np.arange(600, dtype=np.float32).reshape(10, 10, 6)
+    nibabel.save(nibabel.Nifti1Image(image, affine), root / "imagesTr" / "a_0000.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(label, affine), root / "labelsTr" / "a.nii.gz")
+    (tmp_path / "lumps.toml").write_text(
+        'title = "Lumps"\ndatasets = [{ name = "Dataset001_Lumps", layout = "nnunet" }]\n'
+        'models = [{ name = "unet" }]\n[protocol]\npatch = [32, 32]\nepochs = 1\nbatch = 2\nloss = "bce"\n'
+        'optimizer = { name = "adam", lr = 1e-3 }\n'
+    )
+    done = benchbench("data", "describe", "lumps.toml", "--data-root", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert "Sizes of regions, in ml" in done.stdout
+    assert ["lump", "1", "of", "1", "2.000", "2.000", "2.000"] in lines
+    assert ["mm", "between", "slices", "5.000", "5.000", "5.000"] in lines
