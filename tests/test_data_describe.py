@@ -147,7 +147,7 @@ def test_the_command_prints_tables_and_writes_csv_and_suggestion(tmp_path: Path)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert "eyes: 3 cases of 3 patients" in done.stdout
     assert ["rows", "30", "40", "50"] in lines
-    assert ["disc", "2", "of", "3", "20.000", "20.000", "20.000"] in lines
+    assert ["disc", "2", "of", "3", "20", "20", "20"] in lines
     table = pd.read_csv(tmp_path / "eyes.csv")
     assert table["disc voxels"].tolist() == [0, 20, 20]  # one, three, two
     assert table["shape"].tolist() == ["30 20", "50 20", "40 20"]

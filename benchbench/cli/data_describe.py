@@ -75,9 +75,11 @@ def _print_dataset(name: str, cases: Sequence[CaseDescription], task: Task) -> N
     click.echo(f"{name}: {count(len(cases), 'case')} of {count(len(patients), 'patient')}")
     numbers = [Column(name=quantile, is_number=True, is_fixed=True) for quantile in _QUANTILES]
     print_table([Column(name="size", is_key=True), *numbers], list(_size_rows(cases)))
+    click.echo()
     columns = [Column(name="channel", is_key=True)]
     columns += [Column(name=text, is_number=True, is_fixed=True) for text in ("0.5 %", "mean", "SD", "99.5 %")]
     print_table(columns, list(_channel_rows(cases, task)), title="Intensities, medians over cases")
+    click.echo()
     columns = [Column(name="region", is_key=True), Column(name="cases", is_number=True, is_fixed=True), *numbers]
     print_table(columns, list(_region_rows(cases, task)), title=f"Sizes of regions, in {_unit(cases)}")
 
@@ -110,10 +112,12 @@ def _channel_rows(cases: Sequence[CaseDescription], task: Task) -> Iterator[list
 
 def _region_rows(cases: Sequence[CaseDescription], task: Task) -> Iterator[list[Any]]:
     """Yield the number of cases with a region, and its size where it is present."""
+    digits = 3 if _unit(cases) == "ml" else 0
     for position, region in enumerate(task.regions):
         present = [item for item in cases if item.region_voxels[position]]
         sizes = [item.region_voxels[position] * _factor(item, cases) for item in present]
-        yield [region, f"{len(present)} of {len(cases)}", *(_quantiles(sizes, digits=3) if sizes else ("-",) * 3)]
+        quantiles = _quantiles(sizes, digits=digits) if sizes else ["-"] * len(_QUANTILES)
+        yield [region, f"{len(present)} of {len(cases)}", *quantiles]
 
 
 def _unit(cases: Sequence[CaseDescription]) -> str:
