@@ -15,6 +15,7 @@ from benchbench.registry.registry import discover
 from benchbench.report import write_report
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.statistics import Components, Design, detectable_difference
+from benchbench.tables.results import PHANTOM_NOTE
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "lgg_unet_vs_unext.toml"
 
@@ -65,10 +66,10 @@ def test_the_noise_of_earlier_results_replaces_the_assumed_one(tmp_path: Path) -
     folder.mkdir()
     (folder / "benchmark.json").touch()
     lines = [
-        {"dataset": "lgg", "metric": "dice", "sd_patients": 0.1, "sd_folds": 0.03, "data": None},
-        {"dataset": "lgg", "metric": "dice", "sd_patients": 0.2, "sd_folds": 0.05, "data": None},
-        {"dataset": "lgg", "metric": "dice", "sd_patients": 9.0, "sd_folds": 9.0, "data": "phantom data"},
-        {"dataset": "acdc", "metric": "dice", "sd_patients": 7.0, "sd_folds": 7.0, "data": None},
+        {"dataset": "lgg", "metric": "dice", "sd_patients": 0.1, "sd_folds": 0.03, "data": "real"},
+        {"dataset": "lgg", "metric": "dice", "sd_patients": 0.2, "sd_folds": 0.05, "data": "22 of 110 patients"},
+        {"dataset": "lgg", "metric": "dice", "sd_patients": 9.0, "sd_folds": 9.0, "data": PHANTOM_NOTE},
+        {"dataset": "acdc", "metric": "dice", "sd_patients": 7.0, "sd_folds": 7.0, "data": "real"},
     ]
     pd.DataFrame(lines).to_csv(folder / "differences.csv", index=False)
     floor = floor_of(tmp_path)

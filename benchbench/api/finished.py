@@ -18,7 +18,7 @@ from benchbench.errors import UsageError
 from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
-from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
+from benchbench.tables.results import Results, read_results
 from benchbench.tables.summaries import case_values, columns_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class BenchmarkResults:
         display.display(display.HTML(f'<iframe srcdoc="{content}" width="100%" height="{height}"></iframe>'))
 
     def _repr_html_(self) -> str:
-        note = f" ({PHANTOM_NOTE})" if self._results.manifest.phantom else ""
+        note = f" ({self._results.note})" if self._results.note else ""
         heading = f"<h3>{html.escape(self.title)}{note}</h3><p>{self._count()}</p>"
         return heading + str(leaderboard(self._results).to_html(index=False, na_rep=""))
 

@@ -13,7 +13,7 @@ from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
-from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
+from benchbench.tables.results import Results, read_results
 from benchbench.words import count
 
 _KEYS = ("dataset", "model", "variant", "fold", "seed")
@@ -22,7 +22,7 @@ _KEYS = ("dataset", "model", "variant", "fold", "seed")
 def print_summary(folder: ResultsFolder) -> None:
     """Print one line per run, one per model and the verdicts, then the paths of page and tables."""
     results = read_results(folder)
-    note = f" ({PHANTOM_NOTE})" if results.manifest.phantom else ""
+    note = f" ({results.note})" if results.note else ""
     _print_runs(results, note)
     for row in leaderboard(results).to_dict("records"):
         print_text(f"{_describe_row(results, row)}{note}")

@@ -21,7 +21,6 @@ from benchbench.spec.statistics import delta_of
 from benchbench.statistics import Comparison, PairTest, Panel, adjust, compare, family_of, make_panel
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.marks import contamination_of
-from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.tables.summaries import columns_of
 from benchbench.words import are
 
@@ -188,8 +187,7 @@ def _check_same_digests(where: str, records: Sequence[Record]) -> None:
 
 
 def _notes(one: Side, other: Side) -> Iterator[str]:
-    if one.results.manifest.phantom or other.results.manifest.phantom:
-        yield PHANTOM_NOTE
+    yield from dict.fromkeys(side.results.note for side in (one, other) if side.results.note)
     n_common = len(one.common_folds)
     n_folds = len(set(one.folds) | set(other.folds))
     if n_common < n_folds:

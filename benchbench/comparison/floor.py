@@ -15,6 +15,7 @@ from benchbench.results.folder import benchmark_folders
 from benchbench.spec.metric_names import without_unit
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import ASSUMED_NOISE, FEWEST_PATIENTS, Components, Design, detectable_difference
+from benchbench.tables.results import PHANTOM_NOTE
 from benchbench.words import count
 
 _PATIENT_SD, _TRAINING_SD = 5.0, 1.0  # assumed, in units of the smallest difference that matters
@@ -125,7 +126,8 @@ def _earlier_spread(dataset: str, metric: str, results: Path) -> Spread | None:
         table = pd.read_csv(path)
         if {"dataset", "metric", "data", "sd_patients", "sd_folds"} <= set(table.columns):
             is_same = (table["dataset"] == dataset) & (table["metric"].map(without_unit) == metric)
-            tables.append(table[is_same & table["data"].isna() & table["sd_patients"].notna()])
+            is_real = table["data"] != PHANTOM_NOTE
+            tables.append(table[is_same & is_real & table["sd_patients"].notna()])
     known = pd.concat(tables) if tables else pd.DataFrame()
     if known.empty:
         return None

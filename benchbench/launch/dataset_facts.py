@@ -1,9 +1,10 @@
-"""Facts on the datasets of a plan that its page prints: channels and licence."""
+"""Facts on the datasets of a plan that its page prints: channels, licence and number of patients."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchbench.contract import Download
 from benchbench.plan.run import Run
 from benchbench.registry.faults import task_of
 from benchbench.registry.registry import Registry
@@ -17,7 +18,7 @@ def dataset_facts(runs: Sequence[Run], registry: Registry) -> dict[str, DatasetF
         PluginError: a plugin failed.
     """
     channels: dict[str, dict[str, None]] = {}
-    licences: dict[str, str] = {}
+    downloads: dict[str, Download] = {}
     known: set[str] = set()
     for run in runs:
         place = repr((run.key.dataset, run.dataset))
@@ -27,7 +28,9 @@ def dataset_facts(runs: Sequence[Run], registry: Registry) -> dict[str, DatasetF
         plugin = registry.named_dataset(run.dataset)
         task = task_of(plugin, run.dataset.params)
         channels.setdefault(run.key.dataset, {}).update(dict.fromkeys(task.channels))
-        licences[run.key.dataset] = plugin.download.licence
-    return {
-        name: DatasetFacts(channels=tuple(channels[name]), licence=licence) for name, licence in licences.items()
-    }
+        downloads[run.key.dataset] = plugin.download
+    facts: dict[str, DatasetFacts] = {}
+    for name, download in downloads.items():
+        names = tuple(channels[name])
+        facts[name] = DatasetFacts(channels=names, licence=download.licence, patients=download.patients)
+    return facts

@@ -17,6 +17,7 @@ from benchbench.report.page import benchmark_page
 from benchbench.report.page.index import CARD, card
 from benchbench.report.reproduction_page import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
+from benchbench.results.digest_list import check_published_runs, refresh_digest_list
 from benchbench.results.folder import ResultsFolder
 from benchbench.results.split import SPLIT_NAME
 from benchbench.tables.cost_tables import cost_summary, cost_table
@@ -27,7 +28,7 @@ from benchbench.tables.one_model import without_single_model
 from benchbench.tables.pivots import pivot_tables
 from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
-from benchbench.tables.results import PHANTOM_NOTE, Results, read_results, verify_runs
+from benchbench.tables.results import Results, read_results, verify_runs
 from benchbench.tables.splits import split_rows, split_sizes, split_table
 from benchbench.tables.style import Style
 from benchbench.tables.summaries import summary_table
@@ -40,9 +41,11 @@ def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
         IntegrityError: a record or a file that it lists is missing, damaged or edited.
         StorageError: a file cannot be written.
     """
+    check_published_runs(folder)
     verify_runs(folder)
     results = write_tables(folder)
     write_page(folder, results, pictures=pictures)
+    refresh_digest_list(folder)
     return results
 
 
@@ -142,6 +145,6 @@ def _write_table(
 
 
 def _with_note(results: Results, title: str) -> str:
-    if results.manifest.phantom:
-        return f"{title} ({PHANTOM_NOTE})"
+    if results.note:
+        return f"{title} ({results.note})"
     return title

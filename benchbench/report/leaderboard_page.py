@@ -13,7 +13,7 @@ from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.one_model import without_single_model
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, with_references
-from benchbench.tables.results import PHANTOM_NOTE, Results, mixed_data
+from benchbench.tables.results import Results, mixed_data
 from benchbench.tables.summaries import MEAN_REGION, summary_table, unmeasured
 from benchbench.words import count
 
@@ -46,8 +46,8 @@ def leaderboard_page(results: Results, boards: Sequence[Board] = ()) -> str:
     """Return the page in Markdown; without boards it has neither verdicts nor ranks."""
     table = with_references(leaderboard(results), results)
     paragraphs = [f"# {plain_markdown(results.manifest.title)}"]
-    if results.manifest.phantom:
-        paragraphs.append(f"**{PHANTOM_NOTE}**")
+    if results.note:
+        paragraphs.append(f"**{results.note}**")
     paragraphs += [plain_markdown(str(board.verdict)) for board in boards]
     paragraphs.append(to_markdown(without_single_model(results, table)).rstrip("\n"))
     paragraphs += _ranks(boards)

@@ -58,6 +58,8 @@ class DatasetFacts(Strict):
 
     channels: tuple[str, ...]
     licence: str
+    patients: int | None = None
+    """Number of patients that the whole dataset has; None where it is not published."""
 
 
 class Manifest(Strict):

@@ -20,6 +20,7 @@ from benchbench.results.manifest import Manifest
 from benchbench.results.metadata import METADATA_NAME, Metadata, read_metadata
 from benchbench.results.record import Record
 from benchbench.results.run_folder import RunFolder
+from benchbench.results.split import read_split
 from benchbench.results.table_columns import read_checked
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.integrity import check_counts, check_sums
@@ -80,6 +81,8 @@ class Results:
     """Dataset -> metadata of its tested patients; empty for results of earlier versions."""
     with_controls: Results | None = None
     """The same with the runs of the controls, which are not ranked; None for a benchmark without controls."""
+    patients: Mapping[str, int] = field(default_factory=dict)
+    """Dataset -> number of its patients in the data folder, tested or not; where the split is known."""
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     """Tables that were computed before, by the name of their function; other tables build on them."""
 
@@ -89,10 +92,21 @@ class Results:
 
     @property
     def data(self) -> str:
-        """The content of the column `data` of every table: real or phantom data."""
+        """The content of the column `data` of every table: the note on the data, or real."""
+        return self.note or "real"
+
+    @property
+    def note(self) -> str:
+        """A note for readers of any number: phantom data, or only a part of the patients; otherwise ''."""
         if self.manifest.phantom:
             return PHANTOM_NOTE
-        return "real"
+        parts: list[str] = []
+        for dataset, facts in self.manifest.dataset_facts.items():
+            present = self.patients.get(dataset)
+            if present is not None and facts.patients is not None and present < facts.patients:
+                place = f"{dataset}: " if len(self.manifest.datasets) > 1 else ""
+                parts.append(f"{place}{present} of {facts.patients} patients")
+        return "; ".join(parts)
 
     def metrics(self, variant: str) -> list[str]:
         return list(self.manifest.scores[variant].metrics)
@@ -154,6 +168,7 @@ def read_results(folder: ResultsFolder) -> Results:
         slices=slices,
         upper_bounds=upper_bounds,
         metadata=_read_metadata(folder, records),
+        patients=_count_patients(folder, records),
     )
     return _without_controls(results) if manifest.controls else results
 
@@ -191,6 +206,18 @@ def _read_metadata(
             of_run = read_metadata(folder.run(key), record)
             metadata.setdefault(key.dataset, {}).update(of_run)
     return metadata
+
+
+def _count_patients(folder: ResultsFolder, records: Mapping[RunKey, Record]) -> dict[str, int]:
+    """Return dataset -> number of patients in the split of its first run that has one."""
+    patients: dict[str, int] = {}
+    for key, record in records.items():
+        if key.dataset in patients:
+            continue
+        rows = read_split(folder.run(key), record)
+        if rows:
+            patients[key.dataset] = len({row["patient"] for row in rows})
+    return patients
 
 
 def verify_runs(folder: ResultsFolder) -> None:

@@ -35,7 +35,7 @@ from benchbench.engine.preparation.resample import Grid, new_grid, resample_imag
 from benchbench.engine.preparation.statistics import NO_STATISTICS, NO_VOXEL_SIZE, Statistics
 from benchbench.errors import DataError
 from benchbench.images.arrays import IGNORED, BitMasks, Floats, voxel_digest
-from benchbench.spec.protocol import Protocol
+from benchbench.spec.protocol import Protocol, SliceAxis
 
 PREPARATION = 5
 """Version of the prepared arrays; it is raised whenever the same case would be prepared differently."""
@@ -245,7 +245,7 @@ def prepare_arrays(
     Raises:
         DataError: the case is a slice, and the protocol is for volumes; or it has no voxel size to resample it by.
     """
-    image, label, affine = _with_three_axes(case, protocol)
+    image, label, affine = _with_three_axes(case, ndim=protocol.ndim)
     slice_axis = protocol.slice_axis if protocol.ndim == 2 else None
     frame = whole_frame(label.shape, affine, slice_axis=slice_axis)
     if protocol.crop == "nonzero":  # before the axes are reordered: the image is read in the order of memory
@@ -275,6 +275,30 @@ def prepare_arrays(
     return PreparedArrays(arrays, frame, None, grid)
 
 
+class NativeReference(NamedTuple):
+    """The reference of a case on its own grid, with its axes in the order of predicted masks."""
+
+    bits: BitMasks
+    """Bit masks (S, H, W) of the regions."""
+    spacing_mm: tuple[float, ...] | None
+    """The spacing along these axes; None where unknown."""
+
+
+def native_reference(case: Case, task: Task, *, ndim: int, slice_axis: SliceAxis) -> NativeReference:
+    """Return the reference that a case is scored against.
+
+    Raises:
+        DataError: the case is a slice, and the protocol is for volumes.
+    """
+    _, label, affine = _with_three_axes(case, ndim=ndim)
+    frame = whole_frame(label.shape, affine, slice_axis=slice_axis if ndim == 2 else None)
+    bits = np.ascontiguousarray(frame.orient(region_bits(label, task)))
+    stored = _spacing_of_three_axes(case)
+    if stored is None:
+        return NativeReference(bits, None)
+    return NativeReference(bits, tuple(stored[axis] for axis in frame.axes))
+
+
 def _grid(case: Case, frame: Frame, protocol: Protocol, statistics: Statistics) -> Grid | None:
     """Return the grid that a case is resampled to; None where its voxels keep their size."""
     target = protocol.spacing if isinstance(protocol.spacing, tuple) else statistics.spacing_mm
@@ -294,11 +318,11 @@ def _has_ignored(bits: BitMasks, task: Task) -> bool:
     return bool(task.ignored) and bool((bits == IGNORED).any())
 
 
-def _with_three_axes(case: Case, protocol: Protocol) -> tuple[NDArray[Any], NDArray[Any], Floats | None]:
+def _with_three_axes(case: Case, *, ndim: int) -> tuple[NDArray[Any], NDArray[Any], Floats | None]:
     """Return image (C, X, Y, Z), label (X, Y, Z) and affine; an image of two dimensions becomes one slice."""
     if case.label.ndim == 3:
         return case.image, case.label, case.affine
-    if protocol.ndim == 3:
+    if ndim == 3:
         raise DataError(
             f"found an image of shape {case.image.shape[1:]}, expected a volume; set protocol.ndim to 2"
         )

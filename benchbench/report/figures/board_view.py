@@ -34,7 +34,7 @@ class BoardView:
     board: Board
     suffix: str
     """End of every figure's name, empty unless there are several datasets or several boards of one."""
-    phantom: bool
+    note: str
     styles: Mapping[Identity, RowStyle]
     """Model and variant -> its colour and marker."""
 
@@ -107,7 +107,7 @@ class BoardView:
             title=f"{title} on {self.board.dataset}",
             caption=caption,
             alt=alt,
-            phantom=self.phantom,
+            note=self.note,
         )
 
 
@@ -121,7 +121,7 @@ def board_views(results: Results, boards: Iterable[Board]) -> Iterator[BoardView
         suffix = name_for("", board.dataset, results)
         if number > 1:
             suffix += f"-{number}"
-        yield BoardView(board=board, suffix=suffix, phantom=results.manifest.phantom, styles=styles)
+        yield BoardView(board=board, suffix=suffix, note=results.note, styles=styles)
 
 
 def line_per_model(models: Sequence[str], *, height: float) -> tuple[Drawing, Axes]:

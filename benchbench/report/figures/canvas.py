@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 from benchbench.report.figures.svg import prepare_svg
 from benchbench.report.figures.svg_images import compact_images
-from benchbench.tables.results import PHANTOM_NOTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,11 +117,11 @@ def new_drawing(height: float, *, has_layout: bool = True) -> Drawing:
     return Drawing(figsize=(WIDTH, height), layout=layout)
 
 
-def export(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
-    """Return the figure in its three formats; a figure of phantom data carries a note that says so."""
-    if phantom:
-        _write_phantom_note(drawing)
-        caption = f"{caption} ({PHANTOM_NOTE.capitalize()}.)"
+def export(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, note: str) -> Figure:
+    """Return the figure in its three formats; `note` says what the data are, where a reader must know."""
+    if note:
+        _write_note(drawing, note)
+        caption = f"{caption} ({note.capitalize()}.)"
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")  # one layout for all formats
     svg = compact_images(_save(drawing, "svg", name).decode())
@@ -163,10 +162,10 @@ def join_names(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {len(names) - len(first)} more"
 
 
-def _write_phantom_note(drawing: Drawing) -> None:
+def _write_note(drawing: Drawing, note: str) -> None:
     # without a layout engine nothing keeps the note at the upper edge
     y = None if drawing.get_layout_engine() else 1 - 0.05 / drawing.get_figheight()
-    drawing.suptitle(PHANTOM_NOTE, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=y, ha="right")
+    drawing.suptitle(note, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=y, ha="right")
 
 
 def _save(drawing: Drawing, kind: Literal["svg", "pdf", "png"], name: str) -> bytes:

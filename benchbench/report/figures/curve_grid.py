@@ -43,7 +43,7 @@ def draw_curve_grids(folder: ResultsFolder, results: Results) -> Iterator[Figure
             if len(results.manifest.values_of("model")) > 1:
                 name += f"-{slug(model)}"
             panels = _panels(results, spec, of_model)
-            yield _draw(panels, spec, name=name, place=f"{model} on {dataset}", phantom=results.manifest.phantom)
+            yield _draw(panels, spec, name=name, place=f"{model} on {dataset}", note=results.note)
 
 
 def _panels(results: Results, spec: CurvesSpec, rows: Sequence[Curves]) -> Panels:
@@ -58,7 +58,7 @@ def _panels(results: Results, spec: CurvesSpec, rows: Sequence[Curves]) -> Panel
     return panels
 
 
-def _draw(panels: Panels, spec: CurvesSpec, *, name: str, place: str, phantom: bool) -> Figure:
+def _draw(panels: Panels, spec: CurvesSpec, *, name: str, place: str, note: str) -> Figure:
     row_name, column_name = spec.rows.rpartition(".")[2], spec.columns.rpartition(".")[2]
     drawing = _draw_lines(panels, row_name, column_name)
     most_runs = max(row.n_runs for row in panels.values() if row is not None)
@@ -68,7 +68,7 @@ def _draw(panels: Panels, spec: CurvesSpec, *, name: str, place: str, phantom: b
         title=f"Learning curves of {place}, by {row_name} and {column_name}",
         caption=f"Up to {count(most_runs, 'run')} in a panel: {BAND}. Panels of a line have the same axes.",
         alt=f"Training and validation loss by epoch, a panel for each {column_name} at each {row_name}.",
-        phantom=phantom,
+        note=note,
     )
 
 

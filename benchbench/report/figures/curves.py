@@ -75,12 +75,12 @@ def draw_curves(folder: ResultsFolder, results: Results, boards: Sequence[Board]
         if not rows:
             continue
         name = name_for("curves", dataset, results)
-        phantom = results.manifest.phantom
+        note = results.note
         if len(rows) <= len(SERIES):
-            yield _draw_shared(rows, colours, dataset, name=name, phantom=phantom)
+            yield _draw_shared(rows, colours, dataset, name=name, note=note)
         else:
-            yield _draw_dice_panels(rows, dataset, name=name, phantom=phantom)
-            yield _draw_loss_panels(rows, dataset, name=name, phantom=phantom)
+            yield _draw_dice_panels(rows, dataset, name=name, note=note)
+            yield _draw_loss_panels(rows, dataset, name=name, note=note)
 
 
 def _in_order(rows: Sequence[Curves], order: Sequence[str]) -> list[Curves]:
@@ -137,9 +137,7 @@ def _trace(histories: Sequence[History], name: str) -> Trace:
     return Trace(epochs, known.mean(axis=0), known.min(axis=0), known.max(axis=0))
 
 
-def _draw_shared(
-    rows: Sequence[Curves], colours: Sequence[str], dataset: str, *, name: str, phantom: bool
-) -> Figure:
+def _draw_shared(rows: Sequence[Curves], colours: Sequence[str], dataset: str, *, name: str, note: str) -> Figure:
     """Draw all rows in the same axes: one panel for each value."""
     drawing = new_drawing(2.5)
     panels = drawing.subplots(1, len(TRACES))
@@ -159,11 +157,11 @@ def _draw_shared(
         title=f"Learning curves on {dataset}",
         caption=f"{_count_runs(rows)}: {BAND}; dots mark the selected checkpoints.",
         alt=f"Training loss, validation loss and validation Dice by epoch of {_labels(rows)}.",
-        phantom=phantom,
+        note=note,
     )
 
 
-def _draw_dice_panels(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bool) -> Figure:
+def _draw_dice_panels(rows: Sequence[Curves], dataset: str, *, name: str, note: str) -> Figure:
     """Draw a panel for each row with its Dice, in front of that of the other rows in grey."""
     drawing, panels = _small_panels(rows)
     for panel, row in zip(panels, rows, strict=True):
@@ -178,11 +176,11 @@ def _draw_dice_panels(rows: Sequence[Curves], dataset: str, *, name: str, phanto
         title=f"Learning curves on {dataset}: validation Dice",
         caption=f"{_count_runs(rows)}: {BAND}; grey lines are the means of the other rows.",
         alt=f"Validation Dice by epoch, in a panel for each of {_labels(rows)}.",
-        phantom=phantom,
+        note=note,
     )
 
 
-def _draw_loss_panels(rows: Sequence[Curves], dataset: str, *, name: str, phantom: bool) -> Figure:
+def _draw_loss_panels(rows: Sequence[Curves], dataset: str, *, name: str, note: str) -> Figure:
     """Draw a panel for each row with its training and validation loss."""
     losses = [trace for trace in TRACES if trace != _DICE]
     drawing, panels = _small_panels(rows)
@@ -198,7 +196,7 @@ def _draw_loss_panels(rows: Sequence[Curves], dataset: str, *, name: str, phanto
         title=f"Learning curves on {dataset}: training and validation loss",
         caption=f"{_count_runs(rows)}: {BAND}.",
         alt=f"Training and validation loss by epoch, in a panel for each of {_labels(rows)}.",
-        phantom=phantom,
+        note=note,
     )
 
 

@@ -72,7 +72,7 @@ def _draw_gallery(folder: ResultsFolder, results: Results, dataset: str, choice:
         title=f"Predictions on {dataset}",
         caption=_caption(choice, has_sides=_has_sides(pictures)),
         alt=f"Image, reference and predictions of {join_names(choice.models)} on the {_rules(choice)} case.",
-        phantom=results.manifest.phantom,
+        note=results.note,
     )
 
 

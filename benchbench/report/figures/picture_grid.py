@@ -87,12 +87,12 @@ class PictureGrid:
         count = len(self.columns)
         return min(_WIDEST, (WIDTH - _GAP * (count - 1)) / count)
 
-    def draw(self, *, name: str, title: str, caption: str, alt: str, phantom: bool) -> Figure:
+    def draw(self, *, name: str, title: str, caption: str, alt: str, note: str) -> Figure:
         """Return the grid as a figure."""
         headings = [self._wrap_heading(column) for column in self.columns]
         most_lines = max(heading.count("\n") + 1 for heading in headings)
-        phantom_note = 0.2 if phantom else 0.0
-        head = phantom_note + _TEXT * most_lines + _GAP
+        note_height = 0.2 if note else 0.0
+        head = note_height + _TEXT * most_lines + _GAP
         heights = [self._height_of(row) for row in self.rows]
         texts = (2 * _TEXT + _GAP) * len(heights)
         drawing = new_drawing(head + sum(heights) + texts + _LEGEND, has_layout=False)
@@ -106,7 +106,7 @@ class PictureGrid:
             top += height + 2 * _TEXT + _GAP
         axes.set(xlim=(0, WIDTH), ylim=(drawing.get_figheight(), 0), aspect="auto")
         self._draw_legend(drawing)
-        return export(drawing, name=name, title=title, caption=caption, alt=alt, phantom=phantom)
+        return export(drawing, name=name, title=title, caption=caption, alt=alt, note=note)
 
     def _wrap_heading(self, column: str) -> str:
         letters = int(self.column_width * _LETTERS_PER_INCH)

@@ -60,6 +60,7 @@ def benchmark_page(
     content = {
         "title": results.manifest.title,
         "phantom": PHANTOM_NOTE if results.manifest.phantom else "",
+        "part": "" if results.manifest.phantom else results.note,
         "boards": [(board, plain_verdict(board)) for board in boards],
         "compared": compared(folder, results),
         "datasets": datasets,

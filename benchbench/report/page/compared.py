@@ -52,7 +52,8 @@ def _of_dataset(folder: ResultsFolder, results: Results, dataset: str) -> Iterat
     facts = results.manifest.dataset_facts.get(dataset)
     records = {key: record for key, record in results.records.items() if key.dataset == dataset}
     table = pd.DataFrame(split_rows(folder, records))
-    yield Setting(f"Dataset{suffix}", f"{dataset}{_sizes(results, table, dataset)}")
+    published = None if facts is None else facts.patients
+    yield Setting(f"Dataset{suffix}", f"{dataset}{_sizes(results, table, dataset, published)}")
     if facts is not None:
         yield Setting(f"Licence{suffix}", facts.licence)
         yield Setting(f"Channels{suffix}", ", ".join(facts.channels))
@@ -63,7 +64,7 @@ def _of_dataset(folder: ResultsFolder, results: Results, dataset: str) -> Iterat
     yield from _folds(results, table, dataset, suffix)
 
 
-def _sizes(results: Results, table: pd.DataFrame, dataset: str) -> str:
+def _sizes(results: Results, table: pd.DataFrame, dataset: str, published: int | None) -> str:
     """Return the numbers of patients, cases and slices, from the splits or from the cases that were tested."""
     if table.empty:
         table = results.cases[results.cases["dataset"] == dataset]
@@ -72,6 +73,8 @@ def _sizes(results: Results, table: pd.DataFrame, dataset: str) -> str:
     once = table.drop_duplicates("case")
     n_patients, n_cases = once["patient"].nunique(), len(once)
     parts = [count(n_patients, "patient")]
+    if published is not None and n_patients < published:
+        parts = [f"{n_patients} of {count(published, 'patient')}"]
     if n_cases != n_patients:
         parts.append(count(n_cases, "case"))
     if "slices" in once and pd.to_numeric(once["slices"], errors="coerce").notna().all():

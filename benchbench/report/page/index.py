@@ -41,6 +41,8 @@ class Card(Strict):
     name: str
     title: str
     phantom: bool
+    note: str = ""
+    """A note on the data: phantoms, or a part of the patients; '' for a whole dataset."""
     datasets: tuple[str, ...]
     models: tuple[str, ...]
     done: int
@@ -82,6 +84,7 @@ def card(results: Results, boards: Sequence[Board]) -> Card:
         name=manifest.name,
         title=manifest.title,
         phantom=manifest.phantom,
+        note=results.note,
         datasets=tuple(manifest.datasets),
         models=tuple(str(model) for model in manifest.values_of("model")),
         done=sum(map(results.is_done, results.planned)),
@@ -164,7 +167,7 @@ def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_reh
 
 def _markdown_lines(entry: _Entry) -> Iterator[str]:
     summary = entry.card
-    note = f" ({PHANTOM_NOTE})" if summary.phantom else ""
+    note = f" ({summary.note})" if summary.note else ""
     board = f"{entry.href}/leaderboard.md"
     yield f"## [{plain_markdown(summary.title)}]({entry.href}/index.html){note}"
     yield ""
