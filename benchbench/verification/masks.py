@@ -176,11 +176,13 @@ class _SavedRun:
         row = self._cases[place]
         for name, value in distances.items():
             recorded = row.get(name)
-            found = math.nan if recorded is None else float(recorded)
-            is_equal = math.isclose(found, value, rel_tol=_TOLERANCE) or (math.isnan(found) and math.isnan(value))
+            stored = math.nan if recorded is None else float(recorded)
+            is_equal = math.isclose(stored, value, rel_tol=_TOLERANCE) or (
+                math.isnan(stored) and math.isnan(value)
+            )
             if not is_equal:
                 yield (
-                    f"{self._run.path / _CASES}: case {place[0]}, region {place[1]}: {name}: found {found:.6g},"
+                    f"{self._run.path / _CASES}: case {place[0]}, region {place[1]}: {name}: found {stored:.6g},"
                     f" but the masks have {value:.6g}"
                 )
 
