@@ -17,6 +17,7 @@ from benchbench.launchers import LauncherPlugin
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -270,6 +271,130 @@ class ModelPlugin:
     """convert(file) stores published weights for `build` and returns their name, which identifies the content."""
 
 
+class LossFunction(Protocol):
+    """A training loss of a protocol."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, scored: Tensor) -> Tensor:
+        """Return a scalar that is lower for better logits.
+
+        logits is (B, K, *space) float32 for a sigmoid, and (B, 1 + K, *space) with the background first for a
+        softmax; targets is (B, K, *space) bool, one mask for each region; scored is (B, *space) bool, False in
+        ignored voxels, which must have no part in the loss.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPlugin:
+    """A training loss that a protocol can name: `loss = { plugin = NAME, ... }`."""
+
+    name: str
+    """Name in benchmark files."""
+    build: Callable[..., LossFunction]
+    """build(**params) returns the loss; further keys of the table are its parameters."""
+    source: str
+    """Paper or code that defines the loss."""
+    activations: frozenset[str] = frozenset({"sigmoid"})
+    """Functions by which logits become probabilities: {"sigmoid"}, {"softmax"} or both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPlugin:
+    """A score of one region of one case, which `metrics` of a protocol and `benchbench score` can name."""
+
+    name: str
+    """Name in benchmark files and in tables: lower-case letters, digits and _."""
+    measure: Callable[[NDArray[np.bool_], NDArray[np.bool_], tuple[float, ...] | None], float]
+    """measure(reference, prediction, spacing_mm) returns the score of two masks (*space), of two or three axes.
+
+    Neither mask is empty. spacing_mm is the voxel size along each axis, None where it is unknown.
+    """
+    source: str
+    """Paper or code that defines the metric."""
+    is_lower_better: bool
+    """True if less is better, as for distances."""
+    range: tuple[float, float]
+    """Lowest and highest possible score; a score outside of it is an error."""
+    both_empty: float
+    """Score of two empty masks. nan leaves the case out. The protocol's `empty` may leave out more cases."""
+    one_empty: float
+    """Score where only one of the masks is empty: usually the worst possible one."""
+    has_length: bool = False
+    """True for lengths: columns are then called <name>_mm, or <name>_px where the voxel size is unknown."""
+
+
+class SampleTransform(Protocol):
+    """A random change of one training sample."""
+
+    def __call__(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the new image (C, *patch) float32 and label (*patch) uint8; the arguments may be changed.
+
+        Bit k of a label value is set in region k: labels can be moved, and a voxel outside of the image is 0, but
+        values must not be interpolated. All random numbers come from the generator, which is on the CPU.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformPlugin:
+    """An augmentation step that a protocol can name: `augment = [{ plugin = NAME, p = 0.5, ... }]`."""
+
+    name: str
+    """Name in benchmark files."""
+    build: Callable[..., SampleTransform]
+    """build(**params) returns the transform; keys of the step other than `p` are its parameters."""
+    source: str
+    """Paper or code that defines the transform."""
+    ndims: frozenset[int] = frozenset({2, 3})
+    """Supported numbers of spatial axes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerPlugin:
+    """An optimiser that a protocol can name: `optimizer = { plugin = NAME, lr = ..., ... }`."""
+
+    name: str
+    """Name in benchmark files."""
+    build: Callable[..., torch.optim.Optimizer]
+    """build(parameters, *, lr, **params) returns the optimiser, of one group of parameters."""
+    source: str
+    """Paper or code that defines the optimiser."""
+
+
+class TrainingTime(NamedTuple):
+    """The place of an optimiser step in a training."""
+
+    step: int
+    """Number of steps before this one."""
+    steps: int
+    """Number of steps of the whole training."""
+    epoch: int
+    """Number of epochs before that of this step."""
+    epochs: int
+    """Number of epochs of the whole training."""
+    validation_losses: tuple[float, ...]
+    """The loss of every inner validation so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulePlugin:
+    """A schedule of the learning rate that a protocol can name: `schedule = { plugin = NAME, ... }`."""
+
+    name: str
+    """Name in benchmark files."""
+    build: Callable[..., Callable[[TrainingTime], float]]
+    """build(**params) returns a function of the place in the training: the factor of the optimiser's rate.
+
+    It is asked before every step, keeps no state, and depends on nothing else, so that a run can be resumed.
+    """
+    source: str
+    """Paper or code that defines the schedule."""
+
+
+ExtensionPlugin = LossPlugin | MetricPlugin | TransformPlugin | OptimizerPlugin | SchedulePlugin
+"""A plugin that a protocol names."""
+
+
 class CustomLoss(Protocol):
     """A model with a training criterion of its own, in addition to the protocol's loss of its logits."""
 
@@ -301,4 +426,34 @@ def benchbench_models() -> Iterable[ModelPlugin]:
 @hookspec
 def benchbench_launchers() -> Iterable[LauncherPlugin]:
     """Return the launchers of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_losses() -> Iterable[LossPlugin]:
+    """Return the losses of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_metrics() -> Iterable[MetricPlugin]:
+    """Return the metrics of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_transforms() -> Iterable[TransformPlugin]:
+    """Return the transforms of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_optimizers() -> Iterable[OptimizerPlugin]:
+    """Return the optimisers of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_schedules() -> Iterable[SchedulePlugin]:
+    """Return the schedules of this plugin."""
     return ()

@@ -34,7 +34,7 @@ class OneCase:
     def cases(self) -> list[CaseRef]:
         return [CaseRef("case", "patient")]
 
-    def load(self, case_id: str) -> Case:  # noqa: ARG002 it has only one
+    def load(self, case_id: str) -> Case:
         return Case(image=self.image, label=self.label, affine=self.affine, spacing_mm=self.spacing_mm)
 
 

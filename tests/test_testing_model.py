@@ -86,18 +86,18 @@ class SameSize(Small):
 
 
 class OddLoss(Small):
-    def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = self(images)
         return logits.mean(), logits
 
 
 class LossWithoutLogits(Small):
-    def loss(self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]) -> Any:  # noqa: ARG002
+    def loss(self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]) -> Any:
         return criterion(self(images))
 
 
 class LossOfManyNumbers(Small):
-    def loss(self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]) -> Any:  # noqa: ARG002
+    def loss(self, images: Tensor, targets: Tensor, criterion: Callable[[Tensor], Tensor]) -> Any:
         logits = self(images)
         return logits, logits[:, :, ::2]
 

@@ -10,21 +10,22 @@ import click
 from benchbench.cli.json_output import document_of, format_option
 
 if TYPE_CHECKING:
-    from benchbench.contract import DatasetPlugin, ModelPlugin
-    from benchbench.launchers import LauncherPlugin
-    from benchbench.registry.registry import Broken, Installed, Registry
+    from benchbench.registry.registry import Broken, Installed, Plugin, Registry
 
 _Entry = dict[str, Any]
+_FIRST_KINDS = ("datasets", "models", "launchers")
+_EXTENSIONS = ("losses", "metrics", "transforms", "optimizers", "schedules")
+"""Kinds of plugins that a protocol names."""
 _NAME = 26
 """Width of the column of names."""
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["datasets", "models", "launchers"]), required=False)
+@click.argument("kind", type=click.Choice([*_FIRST_KINDS, *_EXTENSIONS]), required=False)
 @format_option
 @click.option("--markdown", is_flag=True, help="Models: print a page with the cost of each and published counts.")
 def list_command(*, kind: str | None, output_format: str, markdown: bool) -> None:
-    """List the installed datasets, models and launchers, and the plugins that cannot be used."""
+    """List the installed datasets, models and other plugins, and those that cannot be used."""
     from benchbench.registry.registry import discover  # noqa: PLC0415 after --help has answered
 
     if markdown:
@@ -32,7 +33,7 @@ def list_command(*, kind: str | None, output_format: str, markdown: bool) -> Non
         return
     with document_of("list", output_format) as document:
         registry = discover()
-        kinds = [kind] if kind else ["datasets", "models", "launchers"]
+        kinds = [kind] if kind else [*_FIRST_KINDS, *_EXTENSIONS]
         catalogue = {name: _entries(registry, name) for name in kinds}
         unavailable = [_broken_entry(broken) for broken in registry.broken]
         if not document.is_json:
@@ -53,6 +54,8 @@ def _print(catalogue: Mapping[str, Sequence[_Entry]], unavailable: Sequence[_Ent
     from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
 
     for title, entries in catalogue.items():
+        if not entries and title in _EXTENSIONS:
+            continue
         click.echo(title)
         for entry in entries:
             print_text(f"  {entry['name']:<{_NAME}} {_signature(entry['parameters'])}", indent=_NAME + 3)
@@ -62,17 +65,26 @@ def _print(catalogue: Mapping[str, Sequence[_Entry]], unavailable: Sequence[_Ent
 
 
 def _entries(registry: Registry, kind: str) -> list[_Entry]:
-    plugins: dict[str, Installed[Any]] = dict(getattr(registry, kind))
+    by_kind: dict[str, Mapping[str, Installed[Any]]] = {
+        "datasets": registry.datasets,
+        "models": registry.models,
+        "launchers": registry.launchers,
+        **registry.extensions,
+    }
+    plugins = by_kind[kind]
     return [_entry(plugins[name]) for name in sorted(plugins)]
 
 
 def _entry(installed: Installed[Any]) -> _Entry:
     """Return what `--format json` prints of a plugin."""
     from benchbench.contract import DatasetPlugin as Dataset  # noqa: PLC0415 as above
+    from benchbench.contract import MetricPlugin  # noqa: PLC0415
+    from benchbench.contract import ModelPlugin as Model  # noqa: PLC0415
     from benchbench.launchers import LauncherPlugin as Launcher  # noqa: PLC0415
     from benchbench.registry.descriptions import about, parameter_signatures  # noqa: PLC0415
+    from benchbench.registry.kinds import factory_of  # noqa: PLC0415
 
-    plugin: DatasetPlugin | ModelPlugin | LauncherPlugin = installed.plugin
+    plugin: Plugin = installed.plugin
     entry: _Entry = {"name": plugin.name, "source": plugin.source, "from": str(installed.origin)}
     if isinstance(plugin, Dataset):
         entry["parameters"] = parameter_signatures(plugin.open)
@@ -82,6 +94,12 @@ def _entry(installed: Installed[Any]) -> _Entry:
     elif isinstance(plugin, Launcher):
         entry["parameters"] = parameter_signatures(plugin.launch)
         entry["about"] = about(plugin.launch)
+    elif not isinstance(plugin, Model):
+        entry["parameters"] = parameter_signatures(factory_of(plugin))
+        entry["about"] = about(factory_of(plugin))
+        if isinstance(plugin, MetricPlugin):
+            entry["range"] = plugin.range
+            entry["is_lower_better"] = plugin.is_lower_better
     else:
         entry["parameters"] = parameter_signatures(plugin.build)
         entry["ndims"] = sorted(plugin.ndims)

@@ -28,7 +28,7 @@ _MARKS: dict[State, str] = {"passed": "ok", "failed": "FAIL", "skipped": "-"}
 def check_command(
     name: str, *, overrides: tuple[str, ...], compiled: bool, data_root: Path | None, output_format: str
 ) -> int:
-    """Check the dataset or model NAME against the rules of its kind, and print how to fix what fails.
+    """Check the plugin NAME against the rules of its kind, and print how to fix what fails.
 
     A model is built with its default parameters; a smaller one, with --set width=8, is quicker. A dataset is
     checked on a phantom, or on the real files if --data-root has them. NAME may be a benchmark file: its settings
@@ -48,15 +48,18 @@ def check_command(
 def _examine(name: str, overrides: tuple[str, ...], *, compiled: bool, data_root: Path | None) -> Report:
     """Apply the rules of its kind to an installed plugin."""
     from benchbench.cli.model_details import usual_geometries  # noqa: PLC0415 after --help has answered
-    from benchbench.contract import DatasetPlugin  # noqa: PLC0415
+    from benchbench.contract import DatasetPlugin, ModelPlugin  # noqa: PLC0415
     from benchbench.launch.preflight import find_refusals  # noqa: PLC0415
+    from benchbench.registry.kinds import factory_of  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
-    from benchbench.testing import examine_dataset, examine_model  # noqa: PLC0415
+    from benchbench.testing import examine_dataset, examine_extension, examine_model  # noqa: PLC0415
 
     plugin = discover().find(name).plugin
     if isinstance(plugin, DatasetPlugin):
         params = read_params(plugin.open, overrides)
         return examine_dataset(plugin, _existing_folder(data_root, name), params)
+    if not isinstance(plugin, ModelPlugin):
+        return examine_extension(plugin, read_params(factory_of(plugin), overrides))
     params = read_params(plugin.build, overrides)
     for geometry in usual_geometries(plugin, regions=1):
         find_refusals(plugin, geometry, params)  # in a child process: a model that exits must not end this one

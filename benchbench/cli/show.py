@@ -12,8 +12,8 @@ from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import cache_option, data_root_option, params_option, read_params
 
 if TYPE_CHECKING:
-    from benchbench.contract import DatasetPlugin, ModelPlugin, Task
-    from benchbench.registry.registry import Origin, Registry
+    from benchbench.contract import DatasetPlugin, ExtensionPlugin, ModelPlugin, Task
+    from benchbench.registry.registry import Origin, Plugin, Registry
 
 
 _PHANTOM_SIZE = 128
@@ -52,13 +52,13 @@ def show_command(
     output_format: str,
     **source: Any,
 ) -> None:
-    """Show the dataset or model NAME: parameters, source, licence; for a model, its cost and fitting datasets.
+    """Show the plugin NAME: parameters, source, licence; for a model, its cost and fitting datasets.
 
     NAME can be `protocol`: all keys of [protocol] in a benchmark file, with types, defaults and meanings.
 
     With --picture, draw a case of the dataset NAME; with --augmentations, an image of the benchmark file NAME.
     """
-    from benchbench.contract import DatasetPlugin  # noqa: PLC0415 after --help has answered
+    from benchbench.contract import DatasetPlugin, ModelPlugin  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     with document_of("show", output_format) as document:
@@ -80,6 +80,9 @@ def show_command(
             return
         if isinstance(installed.plugin, DatasetPlugin):
             document.content = _show_dataset(installed.plugin, installed.origin, overrides)
+            return
+        if not isinstance(installed.plugin, ModelPlugin):
+            document.content = _show_extension(installed.plugin, installed.origin)
             return
         chosen = [text] if text else []
         document.content = _show_model(
@@ -108,6 +111,25 @@ def _show_dataset(plugin: DatasetPlugin, origin: Origin, overrides: tuple[str, .
         "parameters": _parameters(plugin.open),
         "about": about(plugin.open),
     }
+
+
+def _show_extension(plugin: ExtensionPlugin, origin: Origin) -> dict[str, Any]:
+    """Print a loss, a metric or another plugin that a protocol names, and return its values."""
+    from benchbench.contract import MetricPlugin  # noqa: PLC0415 as above
+    from benchbench.registry.descriptions import about  # noqa: PLC0415
+    from benchbench.registry.kinds import SINGULAR, factory_of, kind_of  # noqa: PLC0415
+
+    kind, factory = SINGULAR[kind_of(plugin)], factory_of(plugin)
+    click.echo(f"{plugin.name}, a plugin for a protocol ({kind}) from {origin}")
+    lines = [f"source: {plugin.source}"]
+    if isinstance(plugin, MetricPlugin):
+        low, high = plugin.range
+        better = "less" if plugin.is_lower_better else "more"
+        lines.append(f"range: {low:g} to {high:g}, {better} is better")
+        lines.append(f"two empty masks: {plugin.both_empty:g}; one empty mask: {plugin.one_empty:g}")
+    _echo([*lines, *_parameter_lines(factory), "", *about(factory).splitlines()])
+    content = {"kind": kind, "name": plugin.name, "from": str(origin), "source": plugin.source}
+    return {**content, "parameters": _parameters(factory), "about": about(factory)}
 
 
 def _show_model(
@@ -168,7 +190,7 @@ def _parameters(factory: Any) -> list[dict[str, str]]:
 
 
 def _draw_case(
-    plugin: DatasetPlugin | ModelPlugin,
+    plugin: Plugin,
     file: Path,
     overrides: tuple[str, ...],
     *,
@@ -184,7 +206,7 @@ def _draw_case(
 
     _check_name("--picture", file)
     if not isinstance(plugin, DatasetPlugin):
-        raise UsageError(f"--picture: '{plugin.name}' is a model, which has no cases; name a dataset")
+        raise UsageError(f"--picture: '{plugin.name}' is no dataset, and has no cases; name a dataset")
     phantom = PhantomSize(patients=3, size=_PHANTOM_SIZE) if rehearse else None
     params = read_params(plugin.open, overrides)
     source = PictureSource(data_root=data_root, cache=cache, phantom=phantom, case=case)

@@ -20,11 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchbench.contract import MetricPlugin
 from benchbench.images.arrays import BitMasks, Floats, Mask, scored_mask
 from benchbench.metrics.distances import measure
 from benchbench.metrics.lesions import measure_lesions
 from benchbench.metrics.overlaps import METRICS, Counts, count, overlap
-from benchbench.spec.metric_names import MetricName, is_lower_better, is_overlap, parse_metrics
+from benchbench.metrics.plugin_metrics import measure_plugins
+from benchbench.registry.extensions import extension
+from benchbench.spec.metric_names import MetricName, declared_facts, is_lower_better, is_overlap, parse_metrics
 from benchbench.spec.protocol import EmptyPolicy
 
 __all__ = ["METRICS", "Counts", "count", "distance", "measure_regions", "overlap", "score"]
@@ -70,12 +73,15 @@ def measure_regions(
     """Return the distances and lesion scores of each region of a case as columns; overlaps are left out.
 
     Columns are called `hd95_mm`, or `hd95_px` if the spacing is unknown. `lesion_dice@gli_mm` has a unit as well,
-    because the smallest volume of a lesion is in mm³ or in voxels.
+    because the smallest volume of a lesion is in mm³ or in voxels. A metric of a plugin has one if it is a length.
 
     The reference (S, H, W) has bit k set where region k is; the prediction is (S, K, H, W). A case of one slice is
     measured in its plane. Ignored voxels are taken out of both masks before surfaces and lesions are found.
     """
-    distances = _without_overlaps(parse_metrics(metrics))
+    parsed = _without_overlaps(parse_metrics(metrics))
+    of_plugins = declared_facts(parsed)
+    plugins = [extension(MetricPlugin, name) for name in of_plugins]
+    distances = {name: metric for name, metric in parsed.items() if name not in of_plugins}
     unit = "px" if spacing_mm is None else "mm"
     scored = scored_mask(bits, regions=masks.shape[1])
     rows: list[dict[str, float]] = []
@@ -85,7 +91,8 @@ def measure_regions(
             reference, prediction = reference[0], prediction[0]
         spacing = None if spacing_mm is None else spacing_mm[-reference.ndim :]
         measured = _measure(reference, prediction, distances, spacing_mm=spacing)
-        rows.append({f"{name}_{unit}": value for name, value in measured.items()})
+        row = {f"{name}_{unit}": value for name, value in measured.items()}
+        rows.append(row | measure_plugins(plugins, reference, prediction, spacing_mm=spacing))
     return rows
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchbench.contract import Task
 from benchbench.images.arrays import MOST_REGIONS
+from benchbench.plan.extensions import extension_problems
 from benchbench.registry.faults import task_of
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
@@ -31,6 +32,7 @@ def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
     yield from _region_problems(benchmark, variant, registry)
     yield from _ensemble_problems(benchmark, variant)
     yield from _dimension_problems(benchmark, variant, registry)
+    yield from extension_problems(benchmark, variant, registry)
 
 
 def case_problems(benchmark: Benchmark) -> Iterator[str]:

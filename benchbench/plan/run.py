@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchbench.plan.extensions import extension_digests
 from benchbench.plan.external_files import External
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.controls import ControlKind
@@ -136,6 +137,8 @@ class Run:
         }
         if self.external is not None:  # the digests of all other runs stay
             resolved["external"] = self.external.resolved(self.fold)
+        if digests := extension_digests(self.protocol):  # the digests of other runs stay
+            resolved["extensions"] = digests
         if self.control is not None:  # the digests of other runs stay
             resolved["control"] = self.control
         return resolved

@@ -15,15 +15,18 @@ from typing import Any, Generic, Protocol, TypeVar
 import pluggy
 
 from benchbench import contract
-from benchbench.contract import DatasetPlugin, ModelPlugin
+from benchbench.contract import DatasetPlugin, ExtensionPlugin, MetricPlugin, ModelPlugin
 from benchbench.errors import PluginError
 from benchbench.launchers import PROCESS, LauncherPlugin
+from benchbench.registry.kinds import KINDS, SINGULAR, facts_of, kind_of
 from benchbench.registry.parameters import check_params, keyword_parameters, resolve_params
 from benchbench.spec.document import nearest
 from benchbench.spec.file_names import is_slug
+from benchbench.spec.metric_names import declare_metric
 
-P = TypeVar("P", DatasetPlugin, ModelPlugin, LauncherPlugin)
-AnyPlugin = DatasetPlugin | ModelPlugin | LauncherPlugin
+Plugin = DatasetPlugin | ModelPlugin | LauncherPlugin | ExtensionPlugin
+P = TypeVar("P", bound=Plugin)
+_FIRST_KINDS = ("datasets", "models", "launchers")
 PLUGIN_LOGGER = "benchbench.plugins"
 """Logger of what plugins print when they are imported."""
 
@@ -85,6 +88,8 @@ class Registry:
 
     datasets: Mapping[str, Installed[DatasetPlugin]]
     models: Mapping[str, Installed[ModelPlugin]]
+    extensions: Mapping[str, Mapping[str, Installed[ExtensionPlugin]]]
+    """Kind, as in `extensions.KINDS` -> plugins of what a protocol names, by name."""
     broken: tuple[Broken, ...]
     launchers: Mapping[str, Installed[LauncherPlugin]] = field(default_factory=dict)
 
@@ -134,17 +139,33 @@ class Registry:
             raise PluginError(self._missing("launcher", name, [PROCESS, *self.launchers]))
         return self.launchers[name].plugin
 
-    def find(self, name: str) -> Installed[DatasetPlugin] | Installed[ModelPlugin]:
-        """Return the dataset or model of this name; a dataset is preferred.
+    def extension(self, kind: str, name: str) -> ExtensionPlugin:
+        """Return the plugin of this name of a kind such as "losses".
 
         Raises:
-            PluginError: neither exists, or it is broken.
+            PluginError: the plugin is missing or broken.
+        """
+        known = self.extensions.get(kind, {})
+        if name not in known:
+            raise PluginError(self._missing(SINGULAR[kind], name, known))
+        return known[name].plugin
+
+    def find(self, name: str) -> Installed[DatasetPlugin] | Installed[ModelPlugin] | Installed[ExtensionPlugin]:
+        """Return the plugin of this name; datasets are preferred, then models.
+
+        Raises:
+            PluginError: there is none, or it is broken.
         """
         if name in self.datasets:
             return self.datasets[name]
         if name in self.models:
             return self.models[name]
-        raise PluginError(self._missing("dataset or model", name, [*self.datasets, *self.models]))
+        known = [*self.datasets, *self.models]
+        for plugins in self.extensions.values():
+            if name in plugins:
+                return plugins[name]
+            known += plugins
+        raise PluginError(self._missing("dataset or model", name, known))
 
     def check(self, kind: str, name: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return the problems of a benchmark's entry as (parameter, message); the parameter is '' for the name."""
@@ -172,9 +193,7 @@ def discover(only: Iterable[str] | None = None) -> Registry:
 
 def load(points: Sequence[EntryPoint]) -> Registry:
     """Return the plugins of these entry points; a broken one does not affect the others."""
-    datasets: list[Installed[DatasetPlugin]] = []
-    models: list[Installed[ModelPlugin]] = []
-    launchers: list[Installed[LauncherPlugin]] = []
+    by_kind: dict[str, list[Installed[Any]]] = {kind: [] for kind in (*_FIRST_KINDS, *KINDS)}
     broken: list[Broken] = []
     releases: dict[int, tuple[str, str]] = {}
     for point in points:
@@ -186,38 +205,58 @@ def load(points: Sequence[EntryPoint]) -> Registry:
             broken.append(Broken(point.name, origin, reason, _repair_advice(origin)))
             continue
         for plugin in plugins:
-            fault = _fault_of(plugin, point, origin)
-            if fault is not None:
-                broken.append(fault)
-            elif isinstance(plugin, DatasetPlugin):
-                datasets.append(Installed(plugin, origin))
-            elif isinstance(plugin, ModelPlugin):
-                models.append(Installed(plugin, origin))
+            problem = _problem_of(plugin, point, origin)
+            if problem is None:
+                by_kind[_kind(plugin)].append(Installed(plugin, origin))
             else:
-                launchers.append(Installed(plugin, origin))
-    unique_datasets, duplicate_datasets = _split_by_name(datasets)
-    unique_models, duplicate_models = _split_by_name(models)
-    unique_launchers, duplicate_launchers = _split_by_name(launchers)
+                broken.append(problem)
+    unique: dict[str, dict[str, Installed[Any]]] = {}
+    for kind, plugins_of_kind in by_kind.items():
+        unique[kind], duplicates = _split_by_name(plugins_of_kind)
+        broken += duplicates
+    _declare_metrics(unique["metrics"], broken)
     return Registry(
-        datasets=unique_datasets,
-        models=unique_models,
-        launchers=unique_launchers,
-        broken=(*broken, *duplicate_datasets, *duplicate_models, *duplicate_launchers),
+        datasets=unique.pop("datasets"),
+        models=unique.pop("models"),
+        launchers=unique.pop("launchers"),
+        extensions=unique,
+        broken=tuple(broken),
     )
 
 
-def _fault_of(plugin: AnyPlugin, point: EntryPoint, origin: Origin) -> Broken | None:
-    """Return why a plugin cannot be used, None if it can."""
+def _problem_of(plugin: Plugin, point: EntryPoint, origin: Origin) -> Broken | None:
+    """Return why a plugin cannot be used; None if it can."""
     if not is_slug(plugin.name) or plugin.name.startswith("-"):
         reason = f"found {plugin.name[:60]!r} as its name, expected letters, digits and _"
         return Broken(point.name, origin, reason, _repair_advice(origin))
-    if isinstance(plugin, DatasetPlugin):
-        return None
     if isinstance(plugin, LauncherPlugin) and plugin.name == PROCESS:
         reason = f"'{PROCESS}' is the name of the launcher for this machine"
         return Broken(point.name, origin, reason, "give the plugin another name")
-    absent = [need for need in plugin.needs if find_spec(need) is None]
-    return _without_needs(plugin, origin, absent) if absent else None
+    if isinstance(plugin, (ModelPlugin, LauncherPlugin)):
+        absent = [need for need in plugin.needs if find_spec(need) is None]
+        if absent:
+            return _without_needs(plugin, origin, absent)
+    return None
+
+
+def _kind(plugin: Plugin) -> str:
+    if isinstance(plugin, DatasetPlugin):
+        return "datasets"
+    if isinstance(plugin, LauncherPlugin):
+        return "launchers"
+    return "models" if isinstance(plugin, ModelPlugin) else kind_of(plugin)
+
+
+def _declare_metrics(metrics: dict[str, Installed[ExtensionPlugin]], broken: list[Broken]) -> None:
+    """Let files name the metrics of plugins; one whose name is taken is moved to the broken plugins."""
+    for name, installed in list(metrics.items()):
+        plugin = installed.plugin
+        assert isinstance(plugin, MetricPlugin), "the list of metrics has nothing else"
+        try:
+            declare_metric(name, facts_of(plugin))
+        except ValueError as error:
+            del metrics[name]
+            broken.append(Broken(name, installed.origin, str(error), "rename it"))
 
 
 def _origin(point: EntryPoint, releases: dict[int, tuple[str, str]]) -> Origin:
@@ -232,7 +271,7 @@ def _origin(point: EntryPoint, releases: dict[int, tuple[str, str]]) -> Origin:
     return Origin(entry_point=point.name, module=point.value, distribution=name, version=release)
 
 
-def _load_quietly(point: EntryPoint) -> list[AnyPlugin]:
+def _load_quietly(point: EntryPoint) -> list[Plugin]:
     """Load the plugins of an entry point; what its modules print goes to the log, not into the output."""
     printed = io.StringIO()
     try:
@@ -243,7 +282,7 @@ def _load_quietly(point: EntryPoint) -> list[AnyPlugin]:
             logging.getLogger(PLUGIN_LOGGER).info("%s printed when it was imported: %s", point.name, text)
 
 
-def _load_plugins(point: EntryPoint) -> list[AnyPlugin]:
+def _load_plugins(point: EntryPoint) -> list[Plugin]:
     # one manager for each entry point: pluggy's own loader stops at the first broken plugin
     manager = pluggy.PluginManager("benchbench")
     manager.add_hookspecs(contract)
@@ -255,15 +294,15 @@ def _load_plugins(point: EntryPoint) -> list[AnyPlugin]:
             "has no hook; define benchbench_datasets, benchbench_models or benchbench_launchers with"
             " @benchbench.hookimpl"
         )
-    hooks = manager.hook
-    plugins: list[AnyPlugin] = []
-    for returned in (*hooks.benchbench_datasets(), *hooks.benchbench_models(), *hooks.benchbench_launchers()):
-        plugins += returned
+    plugins: list[Plugin] = []
+    for kind in (*_FIRST_KINDS, *KINDS):
+        for returned in getattr(manager.hook, f"benchbench_{kind}")():
+            plugins += returned
     expected = "expected DatasetPlugin, ModelPlugin or LauncherPlugin objects"
     if not plugins:
         raise PluginError(f"its hooks returned nothing, {expected}")
     for plugin in plugins:
-        if not isinstance(plugin, AnyPlugin):
+        if not isinstance(plugin, Plugin):
             raise PluginError(f"a hook returned {plugin!r}, {expected}")
     return plugins
 

@@ -18,7 +18,7 @@ from benchbench.plan.run import Run, RunKey
 from benchbench.plan.settings import OwnSettings, listed_settings, own_settings
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.controls import Control
-from benchbench.spec.metric_names import Metric
+from benchbench.spec.metric_names import Metric, MetricFacts, declare_metric, declared_facts
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.reported import PrintedTable
 from benchbench.spec.strict import Strict
@@ -86,6 +86,8 @@ class Manifest(Strict):
     """Dataset -> facts for readers of the page; empty for results of earlier versions."""
     external: dict[str, str] = Field(default_factory=dict)
     """Name of a row that another tool has predicted -> what is known of its training, in words."""
+    plugin_metrics: dict[str, MetricFacts] = Field(default_factory=dict)
+    """Metric of a plugin -> its direction and unit, by which tables are made without the plugin."""
     relatives: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Dataset -> names of the data sets that share patients with it."""
     pretrained_on: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -150,6 +152,7 @@ def plan_manifest(
         ensembles={ensemble.name: ensemble.described for ensemble in benchmark.ensembles},
         external={row.name: row.described for row in benchmark.external},
         dataset_facts=dict(dataset_facts or {}),
+        plugin_metrics=_plugin_metrics(benchmark),
         relatives=dict(relatives or {}),
         pretrained_on=pretrained_on(benchmark),
         tables=benchmark.tables,
@@ -164,6 +167,13 @@ def plan_manifest(
         scores=scores,
         runs=tuple(PlannedRun(**run.key._asdict(), digest=run.digest) for run in runs),
     )
+
+
+def _plugin_metrics(benchmark: Benchmark) -> dict[str, MetricFacts]:
+    facts: dict[str, MetricFacts] = {}
+    for variant in benchmark.variants:
+        facts |= declared_facts(variant.protocol.metrics)
+    return facts
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -183,6 +193,7 @@ def read_manifest(path: Path) -> Manifest:
             f"{path}: written by another version of benchbench; `benchbench run` writes it again"
             " and keeps the runs that are done"
         )
+    _declare_metrics(path, content.get("plugin_metrics", {}))
     try:
         # strict JSON mode reads arrays as tuples
         manifest = Manifest.model_validate_json(json.dumps(content))
@@ -190,6 +201,19 @@ def read_manifest(path: Path) -> Manifest:
         raise IntegrityError(f"{path}: {_first_problem(error)}; `benchbench run` writes the file again") from error
     _check_consistency(path, manifest)
     return manifest
+
+
+def _declare_metrics(path: Path, metrics: Mapping[str, Sequence[bool]]) -> None:
+    """Let tables use the metrics of plugins, which need not be installed.
+
+    Raises:
+        IntegrityError: they are not as benchbench writes them, or differ from those of installed plugins.
+    """
+    try:
+        for name, (is_lower_better, has_length) in metrics.items():
+            declare_metric(name, MetricFacts(bool(is_lower_better), bool(has_length)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{path}: plugin_metrics: {error}; `benchbench run` writes the file again") from error
 
 
 def _check_consistency(path: Path, manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from benchbench.results.record import Record
 from benchbench.results.run_folder import CANDIDATES_NAME, RunFolder
 from benchbench.results.weights import is_weight_file, weights_digest
 from benchbench.spec.file_names import slug
-from benchbench.spec.metric_names import UNITS, is_overlap
+from benchbench.spec.metric_names import columns_with_units, is_overlap
 from benchbench.spec.protocol import Protocol
 
 
@@ -206,4 +206,4 @@ def _candidates_digest(folder: RunFolder, record: Record, digests: tuple[str, st
 
 def _has_column(columns: list[str], metric: str) -> bool:
     """Return True if one of the columns holds the metric, in any unit."""
-    return any(f"{metric}_{unit}" in columns for unit in UNITS)
+    return any(column in columns for column in columns_with_units(metric))

@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchbench.cores import available_cores
 from benchbench.errors import DataError, DataNotFoundError, UsageError
+from benchbench.registry.extensions import declare_installed_metrics
 from benchbench.scoring.case import RegionMeasures, Source, measure_case
 from benchbench.scoring.pairing import missing_problem, pair_files, unread_entries
 from benchbench.scoring.rules import Labels, Scoring, read_labels
@@ -90,6 +91,7 @@ def score_pairs(
         DataError: with every problem of every case.
         UsageError: a metric is unknown.
     """
+    declare_installed_metrics()
     try:
         parse_metrics(scoring.metrics)
     except ValueError as error:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag
 
+from benchbench.spec.plugin_choice import PluginTransform, is_plugin
 from benchbench.spec.strict import NonNegative, Positive, Probability, Strict
 
 PositiveInterval = tuple[Positive, Positive]
@@ -156,6 +157,8 @@ class Albumentations(BaseModel):
 
 def _step_kind(step: object) -> object:
     """Return the tag of a step for the tagged union below; a step is a mapping or an instance."""
+    if is_plugin(step):
+        return "plugin"
     if not isinstance(step, Mapping):
         return getattr(step, "name", "albumentations")
     if "albumentations" in step:
@@ -176,6 +179,7 @@ AugmentStep = Annotated[
     | Annotated[Gamma, Tag("gamma")]
     | Annotated[Noise, Tag("noise")]
     | Annotated[Blur, Tag("blur")]
-    | Annotated[Albumentations, Tag("albumentations")],
+    | Annotated[Albumentations, Tag("albumentations")]
+    | Annotated[PluginTransform, Tag("plugin")],
     Discriminator(_step_kind),
 ]

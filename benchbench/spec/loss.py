@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    Discriminator,
     Field,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    Tag,
     model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema
 
+from benchbench.spec.plugin_choice import PLUGIN_TAG, PluginLoss, built_in_or_plugin
 from benchbench.spec.strict import NonNegative, Positive, Strict
 
 LossName = Literal[
@@ -127,3 +130,9 @@ class Loss(Strict):
         for key in keys:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"'{key}' does not apply: '{self.name}' {reason}; remove the key")
+
+
+AnyLoss = Annotated[
+    Annotated[Loss, Tag("built-in")] | Annotated[PluginLoss, Tag(PLUGIN_TAG)], Discriminator(built_in_or_plugin)
+]
+"""A loss of benchbench or of a plugin."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel, ValidationError
 
 from benchbench.spec.document import nearest, row_name
+from benchbench.spec.plugin_choice import PLUGIN_TAG
 from benchbench.spec.toml_text import KeyPath
 
 _ALBUMENTATIONS = (
@@ -74,7 +75,8 @@ def _tag_message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     """Explain a `name` that selects no member of a union."""
     entry = details["input"]
     name = str(entry.get("name", "")) if isinstance(entry, Mapping) else ""
-    known = [str(_tag(member)) for member in _members(_type_at(schema, details["loc"]))]
+    tags = [str(_tag(member)) for member in _members(_type_at(schema, details["loc"]))]
+    known = [tag for tag in tags if tag != PLUGIN_TAG]
     if not name:
         return f"name missing; {nearest(name, known)}"
     if "albumentations" in known:
@@ -193,4 +195,4 @@ def _tag(member: Any) -> object:
     name = fields.get("name")
     if name is not None and get_origin(name.annotation) is Literal:
         return get_args(name.annotation)[0]
-    return "albumentations" if "albumentations" in fields else None
+    return next((key for key in ("albumentations", PLUGIN_TAG) if key in fields), None)

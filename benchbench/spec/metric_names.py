@@ -28,7 +28,48 @@ SURFACE_OVERLAPS: tuple[SurfaceOverlap, ...] = get_args(SurfaceOverlap)
 LESION_SCORES: tuple[LesionScore, ...] = get_args(LesionScore)
 CHALLENGES: tuple[Challenge, ...] = get_args(Challenge)
 UNITS: tuple[Unit, ...] = get_args(Unit)
+_RESERVED_ENDINGS = ("_mm", "_px", "_slice", "_pooled", "_case", "_classes", "_percent", "_loss")
 _KNOWN = (*OVERLAPS, *DISTANCES, *SURFACE_OVERLAPS, *LESION_SCORES)
+
+
+class MetricFacts(NamedTuple):
+    """The direction and the unit of a metric of a plugin."""
+
+    is_lower_better: bool
+    has_length: bool
+    """True if its columns end with a unit of length."""
+
+
+_DECLARED: dict[str, MetricFacts] = {}
+"""Name -> facts of the metrics of plugins that this process has seen, installed or in a manifest."""
+
+
+def declare_metric(name: str, facts: MetricFacts) -> None:
+    """Let files and tables use the metric of a plugin.
+
+    Raises:
+        ValueError: the name cannot be that of a metric, or is that of another one.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name.endswith(_RESERVED_ENDINGS):
+        endings = ", ".join(_RESERVED_ENDINGS)
+        raise ValueError(f"found metric '{name}', expected lower-case letters, digits and _ without {endings}")
+    if name in _KNOWN:
+        raise ValueError(f"benchbench has a metric '{name}' itself")
+    known = _DECLARED.setdefault(name, facts)
+    if known != facts:
+        raise ValueError(f"metric '{name}' has another direction or unit here than elsewhere")
+
+
+def declared_facts(names: Iterable[str]) -> dict[str, MetricFacts]:
+    """Return the facts of those of the names that are metrics of plugins."""
+    return {name: _DECLARED[name] for name in names if name in _DECLARED}
+
+
+def columns_with_units(metric: str) -> list[str]:
+    """Return the columns that a metric other than an overlap can have in a table of cases."""
+    if metric in _DECLARED and not _DECLARED[metric].has_length:
+        return [metric]
+    return [f"{metric}_{unit}" for unit in UNITS]
 
 
 class MetricName(NamedTuple):
@@ -56,8 +97,8 @@ def parse_metric(name: str) -> MetricName:
         ValueError: the metric is unknown, or its tolerance or challenge is missing, invalid or out of place.
     """
     kind, at, parameter = name.partition("@")
-    if kind not in _KNOWN:
-        raise ValueError(f"no such metric '{name}'; {nearest(kind, _KNOWN)}")
+    if kind not in _KNOWN and kind not in _DECLARED:
+        raise ValueError(f"no such metric '{name}'; {nearest(kind, [*_KNOWN, *_DECLARED])}")
     if kind in LESION_SCORES:
         return MetricName(kind, challenge=_parse_challenge(name, parameter))
     if kind in SURFACE_OVERLAPS:
@@ -119,6 +160,8 @@ def without_unit(column: str) -> str:
 def is_lower_better(name: str) -> bool:
     """Return True for distances, in whatever unit: less is better."""
     kind = without_unit(name).partition("@")[0]
+    if kind in _DECLARED:
+        return _DECLARED[kind].is_lower_better
     return kind in DISTANCES or kind == "lesion_hd95"
 
 

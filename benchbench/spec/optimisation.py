@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
+from benchbench.spec.plugin_choice import PLUGIN_TAG, PluginOptimizer, PluginSchedule, name_or_plugin
 from benchbench.spec.strict import Count, NonNegative, Positive, Probability, Strict
 
 
@@ -47,7 +48,13 @@ class Sgd(Strict):
     """Factor of the weights that is added to their gradient."""
 
 
-Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="name")]
+Optimizer = Annotated[
+    Annotated[Adam, Tag("adam")]
+    | Annotated[AdamW, Tag("adamw")]
+    | Annotated[Sgd, Tag("sgd")]
+    | Annotated[PluginOptimizer, Tag(PLUGIN_TAG)],
+    Discriminator(name_or_plugin),
+]
 
 
 class Constant(Strict):
@@ -92,7 +99,59 @@ class Plateau(Strict):
     """Learning rate below which the schedule does not go."""
 
 
-Schedule = Annotated[Constant | Cosine | WarmupCosine | Plateau, Field(discriminator="name")]
+class Polynomial(Strict):
+    """Lower the learning rate after each epoch: the optimiser's rate times (1 - epoch / epochs) ** power.
+
+    Source: Chen et al. 2018, arXiv:1706.05587; nnU-Net has the power 0.9 as well.
+    """
+
+    name: Literal["polynomial"]
+    power: Positive = 0.9
+    """Exponent of the share of the training that is left; 1 is a straight line."""
+
+
+class WarmRestarts(Strict):
+    """Lower the learning rate along half a cosine, and start again from the optimiser's rate in cycles of epochs.
+
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, as CosineAnnealingWarmRestarts of torch, every epoch.
+    """
+
+    name: Literal["warm_restarts"]
+    first_cycle: Count
+    """Number of epochs of the first cycle."""
+    factor: Count = 1
+    """Factor by which each cycle is longer than the one before."""
+    min_lr: NonNegative = 0.0
+    """Learning rate that each cosine goes towards."""
+
+
+class OneCycle(Strict):
+    """Raise the learning rate to the optimiser's rate, then lower it far below the start, along half cosines.
+
+    Source: Smith and Topin 2018, arXiv:1708.07120; OneCycleLR of torch with two phases.
+    Differs: the momentum is not changed.
+    """
+
+    name: Literal["one_cycle"]
+    rise: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Fraction of all steps in which the learning rate rises."""
+    start_factor: Annotated[float, Field(gt=1)] = 25.0
+    """The first learning rate is the optimiser's rate divided by this number."""
+    end_factor: Annotated[float, Field(gt=1)] = 1e4
+    """The last learning rate is the first one divided by this number."""
+
+
+Schedule = Annotated[
+    Annotated[Constant, Tag("constant")]
+    | Annotated[Cosine, Tag("cosine")]
+    | Annotated[WarmupCosine, Tag("warmup_cosine")]
+    | Annotated[Polynomial, Tag("polynomial")]
+    | Annotated[WarmRestarts, Tag("warm_restarts")]
+    | Annotated[OneCycle, Tag("one_cycle")]
+    | Annotated[Plateau, Tag("plateau")]
+    | Annotated[PluginSchedule, Tag(PLUGIN_TAG)],
+    Discriminator(name_or_plugin),
+]
 
 
 class EarlyStopping(Strict):

@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 
 from benchbench.spec.augmentation import AugmentStep
 from benchbench.spec.inference import Inference, Postprocess
-from benchbench.spec.loss import Loss
+from benchbench.spec.loss import AnyLoss
 from benchbench.spec.metric_names import Metric
 from benchbench.spec.optimisation import Constant, EarlyStopping, Optimizer, Schedule
+from benchbench.spec.plugin_choice import PluginLoss
 from benchbench.spec.strict import Count, NonNegativeCount, Positive, Probability, Strict
 
 EmptyPolicy = Literal["score", "nnunet", "monai", "brats", "zero", "stratify"]
@@ -27,7 +28,10 @@ LabelResampling = Literal["linear", "nearest"]
 Denoise = Literal["none", "tv"]
 
 
-_LATER = ("resize", "spacing", "resampling", "label_resampling", "context", "window", "stratify")
+_LATER = (
+    *("resize", "spacing", "resampling", "label_resampling", "context", "window", "stratify"),
+    *("accumulate", "ema"),
+)
 """Fields that were added after the first results."""
 
 
@@ -95,10 +99,19 @@ class Protocol(Strict):
     """3D, and crops of slices. Probability that a training patch is placed so that it contains a labelled
     voxel."""
     optimizer: Optimizer
-    """Optimiser and its learning rate: { name = "adam" | "adamw" | "sgd", lr = ... }."""
+    """Optimiser and its learning rate: { name = "adam" | "adamw" | "sgd", lr = ... }, or that of a plugin."""
     schedule: Schedule = Constant(name="constant")
-    """Change of the learning rate: { name = "constant" | "cosine" | "warmup_cosine" | "plateau", ... }."""
-    loss: Loss
+    """Change of the learning rate: { name = "constant" | "cosine" | "warmup_cosine" | "polynomial" |
+    "warm_restarts" | "one_cycle" | "plateau", ... }, or that of a plugin."""
+    accumulate: Count = 1
+    """Number of equal parts of a batch that go through the network one after the other before the optimiser
+    step, to save memory. Loss and gradient are the means of those of the parts, and batch normalisation sees one
+    part at a time."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights, such as 0.999: after each step, the average is decay
+    times itself plus the rest of the weights. The average is validated, kept and tested; running statistics are
+    those of the network. In the first steps the decay is at most (1 + steps) / (10 + steps)."""
+    loss: AnyLoss
     """Training loss of the logits: a name such as "bce+dice", or a table { name = "ce+dice", squared = true }. The
     inner validation takes Dice over each case, or each slice with `per_image`, then the mean, and the other parts
     over the voxels of all cases: no order and no batch size changes its loss."""
@@ -242,6 +255,29 @@ class Protocol(Strict):
             raise ValueError(
                 f"batch is {self.batch}, expected a multiple of world_size, which is {self.world_size};"
                 " change one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_is_multiple_of_accumulate(self) -> Protocol:
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"batch is {self.batch}, expected a multiple of accumulate, which is {self.accumulate}; change one"
+                " of them"
+            )
+        if self.accumulate > 1 and self.world_size > 1:
+            raise ValueError(
+                f"accumulate is for world_size = 1, found {self.world_size} processes, which share a batch"
+                " already; remove one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plugin_loss_has_one_process(self) -> Protocol:
+        if isinstance(self.loss, PluginLoss) and self.world_size > 1:
+            raise ValueError(
+                f"loss = {{ plugin = {self.loss.plugin!r} }} is computed in one process, found world_size ="
+                f" {self.world_size}; set world_size to 1"
             )
         return self
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchbench.images.arrays import Floats, Integers
 from benchbench.metrics.scores import Counts, distance, overlap
 from benchbench.plan.run import GROUP, KEYS, Group, RunKey
-from benchbench.spec.metric_names import UNITS, is_overlap
+from benchbench.spec.metric_names import columns_with_units, is_overlap
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.table_specs import Aggregate
 from benchbench.tables.marks import with_marks
@@ -186,8 +186,7 @@ def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
     """
     if is_overlap(metric):
         return [metric]
-    names = [f"{metric}_{unit}" for unit in UNITS]
-    known = [name for name in names if name in cases]
+    known = [name for name in columns_with_units(metric) if name in cases]
     measured = [name for name in known if cases[name].notna().any()]
     if not measured or not cases[measured].notna().any(axis=1).all():
         return []

@@ -1,4 +1,4 @@
-"""Conformance checks of a model or dataset plugin, for the author's own tests and for `benchbench check`.
+"""Conformance checks of a plugin, for the author's own tests and for `benchbench check`.
 
 from benchbench.testing import check_model
 
@@ -7,6 +7,7 @@ def test_my_network_follows_the_rules() -> None:
 """
 
 from benchbench.testing.dataset import check_dataset, examine_dataset
+from benchbench.testing.extension import check_extension, examine_extension
 from benchbench.testing.model import check_model, examine_model
 from benchbench.testing.report import ConformanceError, Outcome, Report
 
@@ -15,7 +16,9 @@ __all__ = [
     "Outcome",
     "Report",
     "check_dataset",
+    "check_extension",
     "check_model",
     "examine_dataset",
+    "examine_extension",
     "examine_model",
 ]

@@ -26,9 +26,11 @@ from benchbench.engine.augmentation.draw import (
     draw_seeds,
 )
 from benchbench.engine.augmentation.host_augment import apply_albumentations
+from benchbench.engine.augmentation.plugin_transforms import apply_plugin
 from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.errors import IncompatibleError
 from benchbench.spec.augmentation import Albumentations, AugmentStep, Rot90, Rotate, Scale, Transpose
+from benchbench.spec.plugin_choice import PluginTransform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,11 +47,11 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Return images (B, C, *patch) float32 and labels (B, *patch) uint8, of two or three axes, after all steps.
 
-    Spatial transforms are applied first, as one resampling, then albumentations, then intensity transforms, each
-    kind in the order of the steps. Labels are bit masks of regions; they move with their image, keep their values
-    and are 0 beyond the border of it. `generator` is on the CPU. The result is new; `in_place` allows volumes to
-    be overwritten, which saves a CPU the time for new memory. Where images and labels are a `part` of a batch, the
-    random numbers are drawn for the whole batch.
+    Spatial transforms are applied first, as one resampling, then albumentations, then those of plugins, then
+    intensity transforms, each kind in the order of the steps. Labels are bit masks of regions; they move with
+    their image, keep their values and are 0 beyond the border of it. `generator` is on the CPU. The result is new;
+    `in_place` allows volumes to be overwritten, which saves a CPU the time for new memory. Where images and labels
+    are a `part` of a batch, the random numbers are drawn for the whole batch.
 
     Raises:
         IncompatibleError: a step is not possible on this patch.
@@ -63,10 +65,7 @@ def augment(
             images, labels = _copy(images), _copy(labels)
         images, labels = images.contiguous(), labels.contiguous()
     images, labels = _transform_space(images, labels, steps, part, generator=generator)
-    on_host = [step for step in steps if isinstance(step, Albumentations)]
-    if on_host:
-        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)[:, part.samples]
-        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds)
+    images, labels = _transform_by_others(images, labels, steps, part, generator=generator)
     for step in steps:
         if isinstance(step, IntensityStep):
             change = draw_change(step, part.batch_size, generator=generator)
@@ -115,6 +114,21 @@ def _transform_space(
         return images, labels
     matrices = draw_matrices(spatial, part.batch_size, patch, generator=generator)
     return spatial_2d.transform(images, labels, matrices[part.samples])
+
+
+def _transform_by_others(
+    images: Tensor, labels: Tensor, steps: Sequence[AugmentStep], part: Part, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return slices after albumentations, then slices or volumes after the transforms of plugins."""
+    on_host = [step for step in steps if isinstance(step, Albumentations)]
+    if on_host:
+        seeds = draw_seeds(len(on_host), part.batch_size, generator=generator)[:, part.samples]
+        images, labels = _transform_on_host(images, labels, on_host, seeds=seeds)
+    of_plugins = [step for step in steps if isinstance(step, PluginTransform)]
+    for step in of_plugins:
+        (step_seeds,) = draw_seeds(1, part.batch_size, generator=generator)[:, part.samples].tolist()
+        images, labels = apply_plugin(images, labels, step, seeds=step_seeds)
+    return images, labels
 
 
 def _transform_on_host(

@@ -6,16 +6,24 @@ several processes share.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
+from benchbench.contract import LossFunction, LossPlugin
 from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
+from benchbench.errors import PluginError
 from benchbench.images.arrays import IGNORED, MOST_REGIONS
-from benchbench.spec.loss import Loss
+from benchbench.registry.extensions import extension
+from benchbench.registry.faults import plugin_faults
+from benchbench.registry.parameters import resolve_params
+from benchbench.spec.loss import AnyLoss, Loss
+from benchbench.spec.plugin_choice import PluginLoss
 
 SumOverBatch = Callable[[Tensor], Tensor]
 """Returns sums over the whole batch for sums over the samples of this process."""
@@ -41,7 +49,7 @@ def whole_batch_is_here(sums: Tensor) -> Tensor:
 
 
 def compute_loss(
-    loss: Loss, logits: Tensor, labels: Tensor, *, sum_over_batch: SumOverBatch = whole_batch_is_here
+    loss: AnyLoss, logits: Tensor, labels: Tensor, *, sum_over_batch: SumOverBatch = whole_batch_is_here
 ) -> Tensor:
     """Return a loss of the protocol, a scalar, computed in float32.
 
@@ -49,21 +57,27 @@ def compute_loss(
     (B, *space), bit masks. Ignored voxels have no part in it.
 
     Dice is soft. Unless it is that of each image, it takes its sums over the whole batch, so that a batch without
-    foreground has a gradient that is neither zero nor unbounded.
+    foreground has a gradient that is neither zero nor unbounded. The loss of a plugin is that of the whole batch.
     """
+    if isinstance(loss, PluginLoss):
+        return _plugin_loss(loss, logits, labels)
     sums = loss_sums(loss, logits, labels)
     if loss.per_image:
         return _combine(loss, sum_over_batch(_totals(loss, sums)))
     return loss_of_cases(loss, sum_over_batch(sums.sum(0))[None])
 
 
-def loss_sums(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+def loss_sums(loss: AnyLoss, logits: Tensor, labels: Tensor) -> Tensor:
     """Return the sums over voxels that a loss is computed from, (B, 2), or (B, 2 + 3 K) with Dice of K classes.
 
     They are, for each sample, the sum of the cross-entropy (or focal loss), the sum of the weights of its terms,
     and for Dice the K sums of probability times mask, of probabilities and of masks. Sums of the parts of a case
-    add up to those of the case. logits and labels are those of `compute_loss`.
+    add up to those of the case. logits and labels are those of `compute_loss`. A plugin's loss of each sample
+    takes the place of the cross-entropy, with a weight of 1.
     """
+    if isinstance(loss, PluginLoss):
+        losses = [_plugin_loss(loss, logits[n : n + 1], labels[n : n + 1]) for n in range(len(logits))]
+        return torch.stack([torch.stack(losses), logits.new_ones(len(losses), dtype=torch.float32)], 1)
     logits = logits.float()
     regions = logits.shape[1] - loss.is_softmax
     masks = region_masks(labels, regions)
@@ -96,17 +110,47 @@ def _count_scored(scored: Tensor | None, like: Tensor) -> Tensor:
     return scored.flatten(1).sum(1).float()
 
 
-def loss_of_cases(loss: Loss, sums: Tensor) -> Tensor:
+def loss_of_cases(loss: AnyLoss, sums: Tensor) -> Tensor:
     """Return the loss of cases, a scalar, for the sums (N, 2 or 2 + 3 K) over the voxels of each case.
 
     Cross-entropy and focal loss are means over the voxels of all cases together. Dice is that of each case and
-    class, then the mean over them.
+    class, then the mean over them. The loss of a plugin is a mean over cases or slices.
     """
+    if isinstance(loss, PluginLoss):
+        return sums[:, 0].sum() / sums[:, 1].sum()
     return _combine(loss, _totals(loss, sums))
 
 
+def _plugin_loss(loss: PluginLoss, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of a plugin, a scalar.
+
+    Raises:
+        PluginError: it is no scalar of floating point.
+    """
+    regions = logits.shape[1] - loss.is_softmax
+    scored = scored_voxels(labels, regions)
+    value = loss_function(loss.plugin, json.dumps(dict(loss.params)))(
+        logits.float(), region_masks(labels, regions).bool(), scored
+    )
+    if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+        raise PluginError(f"loss '{loss.plugin}': found {value!r}, expected a scalar tensor; correct its plugin")
+    return value
+
+
+@lru_cache(maxsize=8)
+def loss_function(name: str, params: str) -> LossFunction:
+    """Return the loss of a plugin, built once for the same parameters, which are JSON.
+
+    Raises:
+        PluginError: the plugin is missing or cannot be built.
+    """
+    plugin = extension(LossPlugin, name)
+    with plugin_faults(name, "build()", PluginError):
+        return plugin.build(**resolve_params(plugin.build, json.loads(params)))
+
+
 def deep_supervision_loss(
-    loss: Loss,
+    loss: AnyLoss,
     heads: Sequence[Tensor],
     labels: Tensor,
     *,

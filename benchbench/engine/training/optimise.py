@@ -8,21 +8,34 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from benchbench.contract import OptimizerPlugin, SchedulePlugin, TrainingTime
+from benchbench.errors import PluginError
+from benchbench.registry.extensions import extension
+from benchbench.registry.faults import plugin_faults
+from benchbench.registry.parameters import resolve_params
 from benchbench.spec.optimisation import (
     Adam,
     AdamW,
     Constant,
     Cosine,
+    OneCycle,
     Optimizer,
     Plateau,
+    Polynomial,
     Schedule,
     Sgd,
+    WarmRestarts,
     WarmupCosine,
 )
+from benchbench.spec.plugin_choice import PluginOptimizer, PluginSchedule
 
 
 def build_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimiser of torch, in its fused form."""
+    """Return the optimiser of torch, in its fused form, or that of a plugin.
+
+    Raises:
+        PluginError: the plugin is missing or cannot be built.
+    """
     match optimizer:
         case Adam():
             return torch.optim.Adam(parameters, lr=optimizer.lr, weight_decay=optimizer.weight_decay, fused=True)
@@ -37,6 +50,11 @@ def build_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) ->
                 weight_decay=optimizer.weight_decay,
                 fused=True,
             )
+        case PluginOptimizer():
+            plugin = extension(OptimizerPlugin, optimizer.plugin)
+            params = resolve_params(plugin.build, {"lr": optimizer.lr, **optimizer.params})
+            with plugin_faults(plugin.name, "build()", PluginError):
+                return plugin.build(list(parameters), **params)
 
 
 def learning_rate(
@@ -54,18 +72,69 @@ def learning_rate(
     instead, so a resumed run would have to save and load their counters.
     """
     epoch = step // steps_per_epoch
+    steps = steps_per_epoch * epochs
     match schedule:
         case Constant():
-            return lr
+            rate = lr
         case Cosine():
-            return _cosine(lr, schedule.min_lr, epoch / epochs)
+            rate = _cosine(lr, schedule.min_lr, epoch / epochs)
         case WarmupCosine():
-            if step < schedule.warmup_steps:
-                return lr * (step + 1) / schedule.warmup_steps
-            rest = max(1, steps_per_epoch * epochs - schedule.warmup_steps)
-            return _cosine(lr, schedule.min_lr, (step - schedule.warmup_steps) / rest)
+            rate = _warmup_cosine(schedule, lr, step, steps)
+        case Polynomial():
+            rate = lr * (1 - epoch / epochs) ** schedule.power
+        case WarmRestarts():
+            rate = _warm_restarts(schedule, lr, epoch)
+        case OneCycle():
+            rate = _one_cycle(schedule, lr, step, steps)
         case Plateau():
-            return _plateau(schedule, lr, validation_losses)
+            rate = _plateau(schedule, lr, validation_losses)
+        case PluginSchedule():
+            time = TrainingTime(step, steps, epoch, epochs, tuple(validation_losses))
+            rate = lr * _factor(schedule, time)
+    return rate
+
+
+def _warmup_cosine(schedule: WarmupCosine, lr: float, step: int, steps: int) -> float:
+    if step < schedule.warmup_steps:
+        return lr * (step + 1) / schedule.warmup_steps
+    rest = max(1, steps - schedule.warmup_steps)
+    return _cosine(lr, schedule.min_lr, (step - schedule.warmup_steps) / rest)
+
+
+def _warm_restarts(schedule: WarmRestarts, lr: float, epoch: int) -> float:
+    """Return the rate at an epoch of the cycle that it is in."""
+    cycle = schedule.first_cycle
+    while epoch >= cycle:
+        epoch -= cycle
+        cycle *= schedule.factor
+    return _cosine(lr, schedule.min_lr, epoch / cycle)
+
+
+def _one_cycle(schedule: OneCycle, lr: float, step: int, steps: int) -> float:
+    """Return the rate of a step; the highest is that of the step at which the rise ends."""
+    first = lr / schedule.start_factor
+    peak = max(schedule.rise * steps - 1, 1e-9)
+    if step <= peak:
+        return _cosine(first, lr, step / peak)
+    last = max(steps - 1 - peak, 1e-9)
+    return _cosine(lr, first / schedule.end_factor, (step - peak) / last)
+
+
+def _factor(schedule: PluginSchedule, time: TrainingTime) -> float:
+    """Return the factor of the schedule of a plugin.
+
+    Raises:
+        PluginError: it is no number from 0 on.
+    """
+    plugin = extension(SchedulePlugin, schedule.plugin)
+    with plugin_faults(plugin.name, "build()", PluginError):
+        factor = float(plugin.build(**resolve_params(plugin.build, schedule.params))(time))
+    if not 0 <= factor < math.inf:
+        raise PluginError(
+            f"schedule '{plugin.name}': found factor {factor} in step {time.step}, expected a number from 0 on;"
+            " correct its plugin"
+        )
+    return factor
 
 
 def _cosine(lr: float, min_lr: float, progress: float) -> float:

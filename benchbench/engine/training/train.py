@@ -6,6 +6,7 @@ epoch here depends on nothing but the saved state and its own generator.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from benchbench.engine.augmentation.augment import augment
 from benchbench.engine.batches.sampling import Source, shuffled_batches
 from benchbench.engine.cost.energy import NO_METER, EnergyMeter
-from benchbench.engine.devices.distributed import ALONE, Part, Processes
+from benchbench.engine.devices.distributed import ALONE, Part, Processes, whole_batch
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window_buffer import WindowBuffer
 from benchbench.engine.network.network import forward_with_loss
@@ -26,6 +27,7 @@ from benchbench.engine.training.history import Row, training_row, unknown_valida
 from benchbench.engine.training.optimise import build_optimizer, learning_rate
 from benchbench.engine.training.partial_epoch import EpochClock, PartialEpoch
 from benchbench.engine.training.validate import validate
+from benchbench.engine.training.weight_average import WeightAverage
 from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
@@ -82,6 +84,8 @@ class Training:
         """The loaded state of an epoch that was interrupted; None where the training continues with a new one."""
         self._classes = counted_classes(protocol, len(regions))
         self._window_buffer = WindowBuffer()
+        self._average = None if protocol.ema is None else WeightAverage(model, decay=protocol.ema)
+        self._steps_per_epoch = 0
         self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
         self._parallel_loss = processes.parallel(model, self._compute_loss)
         scales_loss = protocol.precision == "fp16" and self.device.type == "cuda"
@@ -111,13 +115,18 @@ class Training:
             "epoch": len(self.history),
             "lr": self._optimizer.param_groups[0]["lr"],
             "train_loss": train_loss,
-            **self.processes.broadcast(partial(self._validate, on_validation_step)),
-            **training_row(train_counts, self.regions, empty=self.protocol.empty),
-            **clock.spent(),
         }
-        self._finish_epoch(row)
+        with self._averaged():
+            row |= self.processes.broadcast(partial(self._validate, on_validation_step))
+            row |= training_row(train_counts, self.regions, empty=self.protocol.empty)
+            row |= clock.spent()
+            self._finish_epoch(row)
         self._epoch = None
         return row
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the model has the average of its weights, if the protocol asks for one."""
+        return contextlib.nullcontext() if self._average is None else self._average.in_place_of(self.model)
 
     @property
     def best_epoch(self) -> int | None:
@@ -162,6 +171,9 @@ class Training:
             "kept": [tuple(checkpoint) for checkpoint in self.checkpoints],
             "epoch": partial_epoch,
         }
+        if self._average is not None:
+            state["average"] = self._average.weights
+            state["model"] |= self._average.replaced  # inside of a validation, the model has the average
         torch.save(state, content)
         return content.getvalue()
 
@@ -171,6 +183,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self._average.load(state["average"])
         history, checkpoints = state["history"], [Checkpoint(*fields) for fields in state["kept"]]
         if [row["epoch"] for row in history] != list(range(len(history))):
             raise ValueError("the epochs of the history are not consecutive")
@@ -231,6 +245,7 @@ class Training:
             epoch.load(self._saved_epoch, self.processes)
             self._saved_epoch = None
         self._epoch = epoch
+        self._steps_per_epoch = len(batches)
         for numbers in batches[epoch.steps :]:
             step = len(self.history) * len(batches) + epoch.steps
             self._set_learning_rate(step, steps_per_epoch=len(batches))
@@ -254,6 +269,9 @@ class Training:
             part=part,
         )
         loss, logits = self._step(images, labels, part)
+        if self._average is not None:
+            trained = len(self.history) * self._steps_per_epoch + epoch.steps
+            self._average.update(self.model, steps=trained)
         epoch.loss += loss * part.counted
         sample_counts = count_logits(logits, labels, self.protocol, regions=len(self.regions))
         epoch.counts += sample_counts[: part.counted].sum(0)
@@ -271,15 +289,31 @@ class Training:
 
     def _step(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
         """Take an optimiser step and return the loss, a scalar, and the logits."""
-        loss, logits = self._parallel_loss(images, labels, part)
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss * self.processes.weight(part)).backward()
+        if self.protocol.accumulate == 1:
+            loss, logits = self._parallel_loss(images, labels, part)
+            self._scaler.scale(loss * self.processes.weight(part)).backward()
+        else:
+            loss, logits = self._accumulate(images, labels)
         if self.protocol.gradient_clip is not None:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.gradient_clip)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return loss.detach(), logits
+
+    def _accumulate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of the parts of a batch; return the mean of their losses, and all logits."""
+        losses: list[Tensor] = []
+        logits: list[Tensor] = []
+        parts = min(self.protocol.accumulate, len(images))
+        for some_images, some_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            loss, some_logits = self._compute_loss(some_images, some_labels, whole_batch(len(some_images)))
+            share = len(some_images) / len(images)
+            self._scaler.scale(loss * share).backward()
+            losses.append(loss.detach() * share)
+            logits.append(some_logits)
+        return torch.stack(losses).sum(), torch.cat(logits)
 
     def _validate(self, on_step: Callable[[], None]) -> Row:
         """Return the inner validation of this epoch; all None where the protocol leaves it out."""

@@ -1,0 +1,45 @@
+"""The plugins that a protocol names, found where they are used: in a worker process or in a table."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+from benchbench.contract import ENTRY_POINT_GROUP, ExtensionPlugin
+from benchbench.errors import PluginError
+from benchbench.registry.kinds import KINDS
+from benchbench.registry.registry import Registry, load
+
+E = TypeVar("E", bound=ExtensionPlugin)
+_OURS = "benchbench"
+
+
+def extension(plugin_class: type[E], name: str) -> E:
+    """Return the installed plugin of this class and name.
+
+    Raises:
+        PluginError: it is missing or broken.
+    """
+    (kind,) = [kind for kind, known_class in KINDS.items() if known_class is plugin_class]
+    plugin = _registry(tuple(sys.path)).extension(kind, name)
+    if not isinstance(plugin, plugin_class):
+        raise PluginError(f"{name}: found {type(plugin).__name__}, expected {plugin_class.__name__}")
+    return plugin
+
+
+def declare_installed_metrics() -> None:
+    """Let commands name the metrics of all installed plugins."""
+    _registry(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _registry(search_path: tuple[str, ...]) -> Registry:  # noqa: ARG001 the cache's key
+    """Return the plugins of all distributions but benchbench, whose own are datasets and models."""
+    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if _distribution(point) != _OURS]
+    return load(sorted(points, key=lambda point: (point.name, point.value)))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else ""
