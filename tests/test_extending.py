@@ -357,7 +357,7 @@ def test_a_metric_that_benchbench_has_itself_is_set_aside(package: Path) -> None
 
 
 def test_two_losses_of_one_name_are_set_aside(package: Path) -> None:
-    twice = MODULE.replace("return [LossPlugin(", "return 2 * [LossPlugin(")
+    twice = MODULE.replace("-> list[LossPlugin]:\n    return [", "-> list[LossPlugin]:\n    return 2 * [")
     (package / "my_extensions.py").write_text(twice)
     installed = discover(["my_extensions"])
     assert installed.extensions["losses"] == {}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from benchbench.contract import Geometry
 from benchbench.data.atomic import write_atomic
+from benchbench.engine.devices.arithmetic import exportable_switches
 from benchbench.engine.network.network import geometry_for
 from benchbench.errors import UsageError
 from benchbench.prediction.network_inputs import NetworkInput
@@ -147,13 +148,15 @@ def _write_onnx(model: nn.Module, images: Tensor, metadata: str, path: Path) -> 
     import onnx  # noqa: PLC0415 an extra
     import onnxruntime  # noqa: PLC0415
 
-    axes = {0: torch.export.Dim("batch", min=1, max=1024)} if len(images) > 1 else None
+    is_2d = images.ndim == 4
+    example = torch.cat([images, images])[:2] if is_2d else images  # a batch of one would be taken for a constant
+    axes = {0: torch.export.Dim.DYNAMIC} if is_2d else None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), exportable_switches():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model,
-                (images,),
+                (example,),
                 dynamo=True,
                 input_names=["images"],
                 output_names=["logits"],

@@ -74,7 +74,9 @@ def _message(details: ErrorDetails, schema: type[BaseModel]) -> str:
 def _tag_message(details: ErrorDetails, schema: type[BaseModel]) -> str:
     """Explain a `name` that selects no member of a union."""
     entry = details["input"]
-    name = str(entry.get("name", "")) if isinstance(entry, Mapping) else ""
+    if not isinstance(entry, Mapping):
+        return f"input should be an object, found {_cut(repr(entry))}"
+    name = str(entry.get("name", ""))
     tags = [str(_tag(member)) for member in _members(_type_at(schema, details["loc"]))]
     known = [tag for tag in tags if tag != PLUGIN_TAG]
     if not name:

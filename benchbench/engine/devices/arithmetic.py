@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import torch
@@ -53,6 +55,27 @@ def read_arithmetic() -> Arithmetic:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
+
+
+@contextlib.contextmanager
+def exportable_switches() -> Iterator[None]:
+    """Give the switches of cuDNN torch's defaults for the length of the block, in which a GPU must compute nothing.
+
+    torch.export reads a switch of all operations together, which raises an exception where those of convolutions
+    and recurrent layers were set one by one.
+    """
+    if not _HAS_SWITCH_PER_OPERATION:
+        yield
+        return
+    _, *of_cudnn = _operations()
+    before = [operation.fp32_precision for operation in of_cudnn]
+    for operation in of_cudnn:
+        operation.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        for operation, factors in zip(of_cudnn, before, strict=True):
+            operation.fp32_precision = factors
 
 
 def _set_factors(factors: str) -> None:
