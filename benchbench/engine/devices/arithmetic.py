@@ -59,7 +59,7 @@ def read_arithmetic() -> Arithmetic:
 
 @contextlib.contextmanager
 def exportable_switches() -> Iterator[None]:
-    """Give the switches of cuDNN torch's defaults for the length of the block, in which a GPU must compute nothing.
+    """Give cuDNN's switches torch's defaults for the length of a block, in which a GPU must compute nothing.
 
     torch.export reads a switch of all operations together, which raises an exception where those of convolutions
     and recurrent layers were set one by one.
