@@ -58,6 +58,6 @@ def test_axe_has_no_serious_finding_on_pages_and_index(
         page.goto(file.as_uri())
         page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
         page.evaluate(axe)
-        found = page.evaluate("axe.run()")
-        assert len(found["passes"]) > 10
-        assert [entry["id"] for entry in found["violations"] if entry["impact"] in SERIOUS] == []
+        findings = page.evaluate("axe.run()")
+        assert len(findings["passes"]) > 10
+        assert [entry["id"] for entry in findings["violations"] if entry["impact"] in SERIOUS] == []

@@ -68,6 +68,14 @@ def test_a_name_that_is_no_model_and_no_folder_is_named(
     assert str(caught.value).startswith(message)
 
 
+def test_a_model_may_have_the_name_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = two_models(tmp_path / "b")
+    Path("grand").mkdir()  # the package of the model, as `benchbench new model grand` writes it
+    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    assert (outcome.first, outcome.second) == ("grand", "plain")
+
+
 def test_a_pair_has_the_same_p_in_a_comparison_as_on_the_page(tmp_path: Path) -> None:
     folder = graded(tmp_path / "b", {"grand": 0.02, "plain": 0.019, "third": 0.01})
     for fold in range(N_FOLDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,3 +132,11 @@ def _resolve(words: list[str]) -> tuple[click.Command, list[str]]:
         assert below is not None or word in _NOT_OURS, f"no command {word}"
         command = below or command
     return command, [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.match(r"[\w-]+", requirement) for requirement in project["dependencies"]]
+    page = (DOCS / "dependencies.md").read_text()
+    missing = [name[0] for name in names if name and f"| {name[0]} |" not in page]
+    assert not missing

@@ -59,6 +59,14 @@ def test_models_that_cannot_be_distinguished_have_their_gap_and_the_gap_that_wou
     )
 
 
+def test_a_gap_that_no_score_can_have_is_not_printed(tmp_path: Path) -> None:
+    board = board_of(graded(tmp_path, {"one": 0.1, "two": 0.11}))
+    (pair,) = board.comparisons
+    wide = replace(pair, p_holm=0.5, p_holm_equivalent=0.5, p=0.5, p_first_not_worse=0.5, p_second_not_worse=0.5)
+    vars(board)["comparisons"] = [replace(wide, smallest_detectable=1.3)]
+    assert plain_verdict(board).endswith("and 60 patients in 5 folds can show no gap at all.")
+
+
 def test_equal_models_are_equally_good(tmp_path: Path) -> None:
     board = board_of(graded(tmp_path, {"one": 0.1, "two": 0.1}))
     assert plain_verdict(board) == (

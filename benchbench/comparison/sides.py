@@ -116,10 +116,16 @@ def _check_is_model(name: str, results: Path) -> None:
             f"{name}: a results folder, but the other name is not; give two results folders, or two models with"
             f" --results {name}"
         )
-    if path.is_dir() and path != results:
+    if path.is_dir() and path != results and not _has_model(results, name):
         raise UsageError(f"{name}: no benchmark.json in this folder; {_folders_in(path)}")
     if "/" in name:
         raise UsageError(f"{name}: no such results folder; check the path")
+
+
+def _has_model(results: Path, name: str) -> bool:
+    """Return True if the benchmark has a model of this name, which may be that of a folder too."""
+    folder = _folder_at(results)
+    return folder is not None and name.partition(":")[0] in folder.read_manifest().values_of("model")
 
 
 def _folders_in(path: Path) -> str:
