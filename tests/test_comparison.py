@@ -72,7 +72,7 @@ def test_a_model_may_have_the_name_of_a_folder(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     folder = two_models(tmp_path / "b")
     Path("grand").mkdir()  # the package of the model, as `benchbench new model grand` writes it
-    (outcome,) = compare_results("grand", "plain", results=folder.path)
+    (outcome,) = compare_results("grand", "plain", results=folder.path, metrics=["dice"])
     assert (outcome.first, outcome.second) == ("grand", "plain")
 
 
