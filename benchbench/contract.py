@@ -391,8 +391,40 @@ class SchedulePlugin:
     """Paper or code that defines the schedule."""
 
 
-ExtensionPlugin = LossPlugin | MetricPlugin | TransformPlugin | OptimizerPlugin | SchedulePlugin
-"""A plugin that a protocol names."""
+class Reporter(Protocol):
+    """Receives the values of one run while it is carried out."""
+
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        """Receive the row of the history of an epoch, counted from 0; values that are not known are left out."""
+        ...
+
+    def end(self, status: str, scores: Mapping[str, float]) -> None:
+        """Receive the status of the run, such as done or failed, and the mean of each score over its cases."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReporterPlugin:
+    """A client of an experiment tracker, chosen by `--report NAME`; no result depends on it."""
+
+    name: str
+    """Name on the command line."""
+    open: Callable[[str, Mapping[str, Any]], Reporter]
+    """open(run, settings) is called in the process of a run before its first epoch.
+
+    run is the key of the run, such as lgg/unet/default/fold0/seed0; settings are everything that its digest is
+    computed from. A run that is resumed is opened again, and its earlier epochs are reported again.
+    """
+    source: str
+    """Page of the tracker."""
+    needs: tuple[str, ...] = ()
+    """Modules that `open` imports; if one is not installed, the plugin is listed as unavailable."""
+    extra: str = ""
+    """The extra of the plugin's distribution that installs the modules in `needs`."""
+
+
+ExtensionPlugin = LossPlugin | MetricPlugin | TransformPlugin | OptimizerPlugin | SchedulePlugin | ReporterPlugin
+"""A plugin that a protocol names, or a reporter."""
 
 
 class CustomLoss(Protocol):
@@ -456,4 +488,10 @@ def benchbench_optimizers() -> Iterable[OptimizerPlugin]:
 @hookspec
 def benchbench_schedules() -> Iterable[SchedulePlugin]:
     """Return the schedules of this plugin."""
+    return ()
+
+
+@hookspec
+def benchbench_reporters() -> Iterable[ReporterPlugin]:
+    """Return the reporters of this plugin."""
     return ()

@@ -22,12 +22,16 @@ NOTEBOOK = json.loads((DOCS / "python.ipynb").read_text())
 CELLS = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
-def execute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Execute the cells in a folder, the last expression of each cell included, and return their names."""
+TRAINING = next(number for number, source in enumerate(CELLS) if "benchmark.run(" in source)
+"""Number of the first cell that trains, which takes seconds."""
+
+
+def execute(folder: Path, monkeypatch: pytest.MonkeyPatch, cells: list[str]) -> dict[str, Any]:
+    """Execute cells in a folder and return their names."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("BENCHBENCH_CACHE", str(folder / "cache"))
     names: dict[str, Any] = {}
-    for number, source in enumerate(CELLS):
+    for number, source in enumerate(cells):
         exec(compile(source, f"cell {number}", "exec"), names)  # noqa: S102 our own notebook
     return names
 
@@ -42,18 +46,17 @@ def check(names: dict[str, Any]) -> None:
     assert len(names["comparison"]) >= 1
 
 
-@pytest.mark.usefixtures("card_only", "few_plugins")
-def test_the_cells_of_the_notebook_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("loaded", "predictors"):
-        monkeypatch.setattr(f"benchbench.api.{module}.discover", functools.partial(discover, PLUGINS))
-    check(execute(tmp_path, monkeypatch))
+def test_the_cells_before_the_training_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchbench.api.loaded.discover", functools.partial(discover, PLUGINS))
+    names = execute(tmp_path, monkeypatch, CELLS[:TRAINING])
+    assert list(names["scores"].cases["dice"]) == [0.5]
+    assert list(names["scores"].cases["hd95_mm"]) == [1]
+    assert list(names["benchmark"].plan()["model"]) == ["small", "wide"] * 2
 
 
 @pytest.mark.slow
-def test_the_cells_of_the_notebook_run_with_every_plugin_and_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = execute(tmp_path, monkeypatch)
+def test_the_cells_of_the_notebook_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = execute(tmp_path, monkeypatch, CELLS)
     check(names)
     assert (names["results"].path / "index.html").stat().st_size > 10_000
 

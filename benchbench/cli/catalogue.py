@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _Entry = dict[str, Any]
 _FIRST_KINDS = ("datasets", "models", "launchers")
-_EXTENSIONS = ("losses", "metrics", "transforms", "optimizers", "schedules")
-"""Kinds of plugins that a protocol names."""
+_EXTENSIONS = ("losses", "metrics", "transforms", "optimizers", "schedules", "reporters")
+"""Kinds of plugins that a protocol or the command line names."""
 _NAME = 26
 """Width of the column of names."""
 

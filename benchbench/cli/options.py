@@ -127,10 +127,14 @@ def compute_options(command: F) -> F:
     """Add the options of `ComputeSettings`, which the command receives as `settings`."""
 
     @functools.wraps(command)
-    def with_settings(*values: Any, deterministic: bool, resume_seconds: float, **named: Any) -> Any:
+    def with_settings(
+        *values: Any, deterministic: bool, resume_seconds: float, reporters: tuple[str, ...], **named: Any
+    ) -> Any:
         from benchbench.engine.devices.settings import ComputeSettings  # noqa: PLC0415 after --help has answered
 
-        settings = ComputeSettings(deterministic=deterministic, resume_seconds=resume_seconds)
+        settings = ComputeSettings(
+            deterministic=deterministic, resume_seconds=resume_seconds, reporters=_checked(reporters)
+        )
         return command(*values, settings=settings, **named)
 
     deterministic_option = click.option(
@@ -145,7 +149,29 @@ def compute_options(command: F) -> F:
         show_default=True,
         help="Time between two saved states of a training, from which a run that was killed resumes.",
     )
-    return cast("F", deterministic_option(resume_option(with_settings)))
+    report_option = click.option(
+        "--report",
+        "reporters",
+        multiple=True,
+        metavar="NAME",
+        help="Send the values of each run to an experiment tracker such as mlflow or wandb (`benchbench list`).",
+    )
+    return cast("F", deterministic_option(resume_option(report_option(with_settings))))
+
+
+def _checked(reporters: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of reporters.
+
+    Raises:
+        PluginError: a plugin is missing, or a package that it needs is not installed.
+    """
+    if reporters:
+        from benchbench.contract import ReporterPlugin  # noqa: PLC0415 after --help has answered
+        from benchbench.registry.extensions import extension  # noqa: PLC0415
+
+        for name in reporters:
+            extension(ReporterPlugin, name)
+    return reporters
 
 
 def read_params(factory: Callable[..., Any], overrides: tuple[str, ...]) -> dict[str, Any]:

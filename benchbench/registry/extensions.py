@@ -14,6 +14,7 @@ from benchbench.registry.registry import Registry, load
 
 E = TypeVar("E", bound=ExtensionPlugin)
 _OURS = "benchbench"
+_OUR_REPORTERS = "benchbench_reporters."
 
 
 def extension(plugin_class: type[E], name: str) -> E:
@@ -36,10 +37,11 @@ def declare_installed_metrics() -> None:
 
 @lru_cache(maxsize=1)
 def _registry(search_path: tuple[str, ...]) -> Registry:  # noqa: ARG001 the cache's key
-    """Return the plugins of all distributions but benchbench, whose own are datasets and models."""
-    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if _distribution(point) != _OURS]
+    """Return the plugins of all distributions; of benchbench's own only reporters, as others import for long."""
+    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if _is_quick(point)]
     return load(sorted(points, key=lambda point: (point.name, point.value)))
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
+def _is_quick(point: EntryPoint) -> bool:
+    distribution = point.dist.name if point.dist else ""
+    return distribution != _OURS or point.value.startswith(_OUR_REPORTERS)

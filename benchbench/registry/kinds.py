@@ -10,6 +10,7 @@ from benchbench.contract import (
     LossPlugin,
     MetricPlugin,
     OptimizerPlugin,
+    ReporterPlugin,
     SchedulePlugin,
     TransformPlugin,
 )
@@ -21,6 +22,7 @@ KINDS: Mapping[str, type[ExtensionPlugin]] = {
     "transforms": TransformPlugin,
     "optimizers": OptimizerPlugin,
     "schedules": SchedulePlugin,
+    "reporters": ReporterPlugin,
 }
 """Kind, as `benchbench list` and the hooks name it -> class of its plugins."""
 SINGULAR = {
@@ -29,6 +31,7 @@ SINGULAR = {
     "transforms": "transform",
     "optimizers": "optimiser",
     "schedules": "schedule",
+    "reporters": "reporter",
 }
 """Kind -> name of one of its plugins in messages."""
 
@@ -39,7 +42,9 @@ def kind_of(plugin: ExtensionPlugin) -> str:
 
 
 def factory_of(plugin: ExtensionPlugin) -> Callable[..., Any]:
-    """Return the function of a plugin whose keyword parameters a benchmark sets; a metric has none."""
+    """Return the function of a plugin whose keyword parameters are set; metrics and reporters have none."""
+    if isinstance(plugin, ReporterPlugin):
+        return plugin.open
     return plugin.measure if isinstance(plugin, MetricPlugin) else plugin.build
 
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import pluggy
 
 from benchbench import contract
-from benchbench.contract import DatasetPlugin, ExtensionPlugin, MetricPlugin, ModelPlugin
+from benchbench.contract import DatasetPlugin, ExtensionPlugin, MetricPlugin, ModelPlugin, ReporterPlugin
 from benchbench.errors import PluginError
 from benchbench.launchers import PROCESS, LauncherPlugin
 from benchbench.registry.kinds import KINDS, SINGULAR, facts_of, kind_of
@@ -232,7 +232,7 @@ def _problem_of(plugin: Plugin, point: EntryPoint, origin: Origin) -> Broken | N
     if isinstance(plugin, LauncherPlugin) and plugin.name == PROCESS:
         reason = f"'{PROCESS}' is the name of the launcher for this machine"
         return Broken(point.name, origin, reason, "give the plugin another name")
-    if isinstance(plugin, (ModelPlugin, LauncherPlugin)):
+    if isinstance(plugin, (ModelPlugin, LauncherPlugin, ReporterPlugin)):
         absent = [need for need in plugin.needs if find_spec(need) is None]
         if absent:
             return _without_needs(plugin, origin, absent)
@@ -313,7 +313,9 @@ def _repair_advice(origin: Origin) -> str:
     return f"repair or uninstall {origin.distribution}"
 
 
-def _without_needs(plugin: ModelPlugin | LauncherPlugin, origin: Origin, absent: Sequence[str]) -> Broken:
+def _without_needs(
+    plugin: ModelPlugin | LauncherPlugin | ReporterPlugin, origin: Origin, absent: Sequence[str]
+) -> Broken:
     """Return the entry of a plugin whose modules are not installed; those of an extra are optional."""
     reason = f"needs {', '.join(absent)}, which is not installed"
     package = " ".join(absent)

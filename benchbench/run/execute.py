@@ -15,6 +15,7 @@ from benchbench.run.environment import provenance_of
 from benchbench.run.external_run import run_external
 from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
+from benchbench.run.reporting import Reporters
 from benchbench.run.row_run import carry_out_in_row, without_scores
 from benchbench.run.shared_results import take_over
 from benchbench.run.stop_request import StoppedError
@@ -46,12 +47,14 @@ def _execute(assignment: Assignment, report: ProgressListener) -> Record:
         assignment.folder.write_record(trained)
     else:
         assignment.folder.discard("run.json")
-    record = _carry_out(assignment, report, trained)
+    reporters = Reporters(assignment, report)
+    record = _carry_out(assignment, reporters.listen, trained)
     record = replace(record, seconds=time.monotonic() - start)
     assignment.folder.write_record(record)
     export_masks(assignment, record)
     if record.status != "failed":  # a run that failed for lack of memory or disk space resumes from its state
         assignment.folder.discard("resume.pt")
+    reporters.end(record)
     return record
 
 

@@ -9,7 +9,7 @@ import torch
 
 from benchbench.contract import ExtensionPlugin
 from benchbench.registry.kinds import SINGULAR, kind_of
-from benchbench.testing import loss_rules, metric_rules, optimiser_rules, transform_rules
+from benchbench.testing import loss_rules, metric_rules, optimiser_rules, reporter_rules, transform_rules
 from benchbench.testing.extension_candidate import ExtensionCandidate
 from benchbench.testing.report import Report, Rule, judge
 
@@ -19,6 +19,7 @@ _RULES: Mapping[str, Sequence[Rule[ExtensionCandidate]]] = {
     "transforms": transform_rules.RULES,
     "optimizers": optimiser_rules.OPTIMISER_RULES,
     "schedules": optimiser_rules.SCHEDULE_RULES,
+    "reporters": reporter_rules.RULES,
 }
 
 

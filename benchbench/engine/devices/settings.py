@@ -16,6 +16,8 @@ class ComputeSettings:
     keeps_data_on_gpu: bool = True
     """True if the training cases stay in GPU memory where they fit; a run that then runs out of memory turns it
     off."""
+    reporters: tuple[str, ...] = ()
+    """Names of the plugins that receive the values of each run."""
 
 
 DEFAULT_SETTINGS = ComputeSettings()

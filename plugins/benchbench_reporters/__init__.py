@@ -1,0 +1,1 @@
+"""Clients of experiment trackers, each with the packages of an extra."""
