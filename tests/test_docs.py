@@ -27,6 +27,8 @@ from benchbench.spec.metric_names import DISTANCES, LESION_SCORES, OVERLAPS, SUR
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TEXTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md"), *DOCS.glob("reference/*.md")])
+_CALL = r"[\[(]\s*\"%s\"[,)\]]"
+"""A test calls a command with a list of words or with arguments, of which the first is its name."""
 _NOT_OURS = ("NAME", "FILE", "RESULTS", "COMMAND")
 
 
@@ -119,6 +121,13 @@ def test_the_commands_of_all_pages_exist_with_their_options() -> None:
             unknown = [option for option in options if option not in {*known, "--help", "-h"}]
             assert not unknown, f"{path.name}: benchbench {' '.join(words)}: {unknown}"
     assert n_commands > 30
+
+
+def test_every_command_of_the_pages_is_run_by_a_test() -> None:
+    sources = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    names = {words[0] for path in TEXTS for words in commands_of(path)}
+    untested = [name for name in names if not any(re.search(_CALL % name, source) for source in sources)]
+    assert not untested
 
 
 def _resolve(words: list[str]) -> tuple[click.Command, list[str]]:
