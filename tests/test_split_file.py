@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from carry import carry
 from commands import benchbench
+from handmade import FOLD_0, change_manifest, end, key, plan
 
 from benchbench import CaseRef, DataError
 from benchbench.data.folds import make_folds
 from benchbench.data.split_file import folds_of, split_text
+from benchbench.report import write_report
 from benchbench.spec.loss import Loss
 from benchbench.spec.optimisation import Adam
 from benchbench.spec.protocol import Protocol
@@ -23,10 +25,10 @@ from benchbench.spec.protocol import Protocol
 CASES = [CaseRef(f"{patient}{number}", patient) for patient in "abcd" for number in (1, 2)]
 
 
-def protocol(path: Path, *, folds: int = 1) -> Protocol:
+def protocol(path: Path, *, folds: int = 1, allow_leaky_split: bool = False) -> Protocol:
     return Protocol(
         patch=(8, 8), epochs=1, batch=1, optimizer=Adam(name="adam", lr=1.0), loss=Loss(name="dice"),
-        folds=folds, splits=str(path), validation=0.5,
+        folds=folds, splits=str(path), validation=0.5, allow_leaky_split=allow_leaky_split,
     )  # fmt: skip
 
 
@@ -94,6 +96,50 @@ def test_a_split_that_leaks_or_is_not_complete_is_refused_by_name(
     with pytest.raises(DataError) as refused:
         folds_of(CASES, protocol(path))
     assert refused.value.problems[0].startswith(f"{path}: {message}")
+
+
+def leaky(tmp_path: Path, content: Any) -> Protocol:
+    return protocol(write(tmp_path, content), allow_leaky_split=True)
+
+
+def test_a_leaky_split_is_used_as_it_is_where_it_is_allowed(tmp_path: Path) -> None:
+    (fold,) = folds_of(CASES, leaky(tmp_path, {"train": ["a1", "b"], "val": ["c"], "test": ["a2", "d"]}))
+    assert [ids(part) for part in (fold.train, fold.validation, fold.test)] == ["a1 b1 b2", "c1 c2", "a2 d1 d2"]
+    # the inner validation takes whole patients of the training part, and no case of another part
+    (fold,) = folds_of(CASES, leaky(tmp_path, {"train": ["a1", "b", "c"], "test": ["a2", "d"]}))
+    assert ids(fold.test) == "a2 d1 d2"
+    assert sorted([*fold.train, *fold.validation]) == sorted(set(CASES) - set(fold.test))
+    assert {case.patient for case in fold.train}.isdisjoint(case.patient for case in fold.validation)
+
+
+def test_a_split_without_leaks_needs_no_permission(tmp_path: Path) -> None:
+    path = write(tmp_path, {"train": ["a", "b"], "val": ["c"], "test": ["d"]})
+    with pytest.raises(DataError, match="no patient is in several parts; remove allow_leaky_split"):
+        folds_of(CASES, protocol(path, allow_leaky_split=True))
+    with pytest.raises(ValueError, match="allow_leaky_split is for a file named by splits; remove it"):
+        Protocol.model_validate(
+            {**protocol(path).model_dump(), "splits": None, "folds": 2, "allow_leaky_split": True}
+        )
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_every_table_marks_the_rows_of_a_leaky_split(tmp_path: Path) -> None:
+    table = {"rows": "fold", "columns": "model", "value": "dice"}
+    folder = plan(tmp_path, [key("one", 0), key("two", 0)], tables=[table])
+    manifest = folder.read_manifest()
+    scores = manifest.model_dump(mode="json")["scores"]
+    for rules in scores.values():
+        rules["leaky_split"] = True
+    change_manifest(folder, scores=scores)
+    for model in ("one", "two"):
+        end(folder, key(model, 0), FOLD_0)
+    write_report(folder)
+    for name in ("folds.csv", "summary.csv", "leaderboard.csv", "cost.csv"):
+        rows = pd.read_csv(folder.path / name).query("model in ['one', 'two']")
+        assert set(rows["split"]) == {"leaky split"}, name
+    assert "leaky split" in (folder.path / "tables" / "1-dice-fold-by-model.md").read_text()
+    assert "leaky split" in (folder.path / "leaderboard.md").read_text()
+    assert "as allow_leaky_split permits: the scores are too high" in (folder.path / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

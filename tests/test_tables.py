@@ -319,7 +319,7 @@ def test_a_pivot_is_empty_where_a_run_is_not_done_and_so_are_mean_and_sd(tmp_pat
     for run in runs:
         is_last_plain = (run.model, run.fold, run.seed) == ("plain", 1, 1)
         end(folder, run, folds[run.fold], status="diverged" if is_last_plain else "done")
-    ((_, _, cells, _),) = pivot_tables(read_results(folder))
+    ((_, _, cells, *_),) = pivot_tables(read_results(folder))
     assert cells["fold"].tolist() == ["0", "1", "2", "mean", "sd"]
     nan = math.nan
     assert cells["plain"].tolist() == pytest.approx([5 / 6, nan, 1, nan, nan], nan_ok=True)
@@ -331,7 +331,7 @@ def test_a_pivot_is_empty_where_a_run_is_not_done_and_so_are_mean_and_sd(tmp_pat
 
 def test_a_pivot_of_a_distance_is_named_with_its_unit(tmp_path: Path) -> None:
     table = {"rows": "fold", "columns": "model", "value": "hd95", "aggregate": "case"}
-    ((name, title, cells, _),) = pivot_tables(read_results(measured(tmp_path, tables=[table])))
+    ((name, title, cells, *_),) = pivot_tables(read_results(measured(tmp_path, tables=[table])))
     assert name == "1-hd95_mm-fold-by-model"
     assert title == "T: hd95_mm (mean over cases), fold by model"
     assert list(cells["plain"][:2]) == pytest.approx([5 / 3, 62 / 3])
@@ -350,7 +350,7 @@ def test_a_pretrained_model_is_marked_in_every_table(tmp_path: Path) -> None:
             "grand": ["resnet34 imagenet"],
             "plain": [""],
         }
-    ((_, _, table, _),) = pivot_tables(results)
+    ((_, _, table, *_),) = pivot_tables(results)
     assert list(table.columns) == ["fold", "plain", "grand (pretrained)"]
 
 
@@ -368,7 +368,7 @@ def test_the_mark_of_an_ensemble_comes_before_other_marks(tmp_path: Path) -> Non
         marks = table.groupby("model")["ensemble_of"].unique()
         assert {name: list(values) for name, values in marks.items()} == {"both": ["plain, grand"], "plain": [""]}
     assert leaderboard(results).set_index("model")["rank"].to_dict() == {"both": 1, "plain": 2}
-    ((_, _, table, _),) = pivot_tables(results)
+    ((_, _, table, *_),) = pivot_tables(results)
     assert list(table.columns) == [
         "fold",
         "plain (optimistic selection)",
@@ -405,7 +405,7 @@ def test_selection_on_the_test_set_is_marked_and_ranked_separately(tmp_path: Pat
     for table in (fold_table(results), summary_table(results), cost_table(results)):
         assert set(table.loc[table["variant"] == "dreamy", "selection"]) == {"optimistic selection"}
         assert set(table.loc[table["variant"] == "honest", "selection"]) == {""}
-    ((_, _, pivot, _),) = pivot_tables(results)
+    ((_, _, pivot, *_),) = pivot_tables(results)
     assert list(pivot.columns) == ["fold", "honest", "dreamy (optimistic selection)"]
 
 

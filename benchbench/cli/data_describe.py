@@ -89,16 +89,20 @@ def _size_rows(cases: Sequence[CaseDescription]) -> Iterator[list[Any]]:
     import numpy as np  # noqa: PLC0415 as above
 
     for n_axes, names in _AXES.items():
-        group = [description for description in cases if len(description.shape) == n_axes]
-        for axis, name in enumerate(names):
-            if group:
-                yield [name, *_quantiles([description.shape[axis] for description in group], digits=0)]
-        for axis, name in enumerate(names):
-            spacings = [item.spacing_mm[axis] for item in group if item.spacing_mm is not None]
-            if spacings:
-                yield [f"mm between {name}", *_quantiles(spacings, digits=3)]
+        group = [item for item in cases if len(item.shape) == n_axes]
+        yield from _axis_rows(names, [item.shape for item in group], digits=0)
+        spacings = [item.spacing_mm for item in group if item.spacing_mm is not None]
+        yield from _axis_rows([f"mm between {name}" for name in names], spacings, digits=3)
     shares = [np.prod(item.nonzero_shape) / item.n_voxels for item in cases]
     yield ["share of the box of nonzero voxels", *_quantiles(shares, digits=3)]
+
+
+def _axis_rows(names: Sequence[str], values: Sequence[Sequence[float]], *, digits: int) -> Iterator[list[Any]]:
+    """Yield a row for each axis, of values with a number for each axis; no row where there are no values."""
+    if not values:
+        return
+    for axis, name in enumerate(names):
+        yield [name, *_quantiles([of_case[axis] for of_case in values], digits=digits)]
 
 
 def _channel_rows(cases: Sequence[CaseDescription], task: Task) -> Iterator[list[Any]]:

@@ -79,6 +79,8 @@ def _describe_row(results: Results, row: Mapping[str, Any]) -> str:
         model += f", not ranked: {row['contamination']}"
     if row.get("selection"):
         model += f", {row['selection']}"
+    if row.get("split"):
+        model += f", {row['split']}"
     metric = names_with_units(results.metrics(row["variant"])[0], row)[0]
     score = f"{metric} {_format_score(row[metric])} over all cases"
     folds = f"folds {_format_score(row['fold_mean'])} ± {_format_score(row.get('fold_sd'))}"

@@ -64,12 +64,25 @@ def folds_of(
     folds = []
     for number, names in enumerate(lists):
         try:
-            folds.append(_fold(path, number, names, cases, protocol.validation))
+            folds.append(_fold(path, number, names, cases, protocol))
         except DataError as error:
             problems += error.problems
+    if protocol.allow_leaky_split and not problems and not any(map(_leaking_patients, folds)):
+        problems.append(f"{path}: no patient is in several parts; remove allow_leaky_split")
     if problems:
         raise DataError(*problems)
     return folds
+
+
+def _leaking_patients(fold: Fold) -> set[str]:
+    """Return the patients with cases in several parts."""
+    leaking: set[str] = set()
+    known: set[str] = set()
+    for part in PARTS:
+        patients = {case.patient for case in fold.part(part)}
+        leaking |= known & patients
+        known |= patients
+    return leaking
 
 
 def _strata(column: str | None, metadata: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:
@@ -180,15 +193,17 @@ def _part(path: Path, number: int, name: str) -> Part:
     return part
 
 
-def _fold(path: Path, number: int, names: _Lists, cases: Sequence[CaseRef], validation: float) -> Fold:
-    """Return a fold of the file; every case must be in one part, with all cases of its patient.
+def _fold(path: Path, number: int, names: _Lists, cases: Sequence[CaseRef], protocol: Protocol) -> Fold:
+    """Return a fold of the file; every case must be in one part, and every patient too unless leaks are allowed.
 
     Raises:
         DataError: with every name that is unknown, missing or in two parts.
     """
     place = f"{path}: fold {number}"
     parts = _parts_of_cases(place, names, cases)
-    problems = [*_missing(place, parts, cases), *_leaks(place, parts)]
+    problems = [*_missing(place, parts, cases)]
+    if not protocol.allow_leaky_split:
+        problems += _leaks(place, parts)
     if problems:
         raise DataError(*problems)
     patients: dict[Part, set[str]] = {part: set() for part in PARTS}
@@ -197,11 +212,20 @@ def _fold(path: Path, number: int, names: _Lists, cases: Sequence[CaseRef], vali
     if problem := _small_part(patients):
         raise DataError(f"{place}: {problem}")
     if not patients["validation"]:
-        patients["validation"] = choose_validation(patients["train"], number=number, share=validation)
-        patients["train"] -= patients["validation"]
+        chosen = choose_validation(patients["train"], number=number, share=protocol.validation)
+        parts = _with_validation(parts, chosen)
     ordered = sorted(cases)
-    of_part = {part: tuple(case for case in ordered if case.patient in patients[part]) for part in PARTS}
+    of_part = {part: tuple(case for case in ordered if parts[case] == part) for part in PARTS}
     return Fold(number=number, train=of_part["train"], validation=of_part["validation"], test=of_part["test"])
+
+
+def _with_validation(parts: Mapping[CaseRef, Part], patients: set[str]) -> dict[CaseRef, Part]:
+    """Return the parts with the training cases of some patients in the inner validation."""
+    changed = dict(parts)
+    for case, part in parts.items():
+        if part == "train" and case.patient in patients:
+            changed[case] = "validation"
+    return changed
 
 
 def _small_part(patients: Mapping[Part, set[str]]) -> str:
@@ -264,7 +288,10 @@ def _leaks(place: str, parts: Mapping[CaseRef, Part]) -> Iterator[str]:
             described = ", ".join(f"{case} in {part}" for part, case in cases.items())
             leaking.append(f"{patient} ({described})")
     if leaking:
-        yield f"{place}: patients in several parts: {_join(leaking)}; a patient must be in one part alone"
+        yield (
+            f"{place}: patients in several parts: {_join(leaking)}; a patient must be in one part alone"
+            " (allow_leaky_split = true accepts them and marks every table)"
+        )
 
 
 def _join(names: Sequence[str]) -> str:

@@ -51,6 +51,8 @@ class ScoringRules(Strict):
     """Rule for empty masks."""
     select_on: Literal["validation", "report"]
     """Cases that chose the checkpoint: the inner validation, or the very cases that are scored."""
+    leaky_split: bool = False
+    """True if cases of one patient are in several parts."""
 
 
 class DatasetFacts(Strict):
@@ -139,6 +141,7 @@ def plan_manifest(
             metrics=variant.protocol.metrics,
             empty=variant.protocol.empty,
             select_on=variant.protocol.select_on,
+            leaky_split=variant.protocol.allow_leaky_split,
         )
         for variant in benchmark.variants
     }

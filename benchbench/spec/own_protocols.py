@@ -15,7 +15,7 @@ from benchbench.spec.messages import describe
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.toml_text import KeyPath
 
-SHARED = ("folds", "test", "splits", "validation", "seeds", "metrics", "empty", "select_on")
+SHARED = ("folds", "test", "splits", "allow_leaky_split", "validation", "seeds", "metrics", "empty", "select_on")
 """Keys of the protocol that no model can have of its own: what is tested, how it is scored, and what selects."""
 
 

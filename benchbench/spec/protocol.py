@@ -30,7 +30,7 @@ Denoise = Literal["none", "tv"]
 
 _LATER = (
     *("resize", "spacing", "resampling", "label_resampling", "context", "window", "stratify"),
-    *("accumulate", "ema"),
+    *("accumulate", "ema", "allow_leaky_split"),
 )
 """Fields that were added after the first results."""
 
@@ -77,6 +77,9 @@ class Protocol(Strict):
     stratify: str | None = None
     """Column of the dataset's metadata whose values are spread evenly over the parts of every fold, such as the
     site. Patients without a value are a group of their own."""
+    allow_leaky_split: bool = False
+    """True accepts a split file that puts cases of one patient into several parts, which makes scores too high.
+    Every table then marks its rows as those of a leaky split."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of each fold's training patients that is set aside for the inner validation, which chooses the
     checkpoint."""
@@ -201,14 +204,22 @@ class Protocol(Strict):
 
     @model_validator(mode="after")
     def _test_belongs_to_one_fold(self) -> Protocol:
-        if self.splits is not None and self.test is not None:
-            raise ValueError("test has no effect with splits, whose file names the tested patients; remove one")
-        if self.splits is not None and self.stratify is not None:
-            raise ValueError("stratify has no effect with splits, whose file names the parts; remove one")
         if self.folds == 1 and self.test is None and self.splits is None:
             raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
         if self.folds > 1 and self.test is not None:
             raise ValueError(f"test is for folds = 1, found folds = {self.folds}; remove one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _split_file_names_all_parts(self) -> Protocol:
+        if self.splits is None:
+            if self.allow_leaky_split:
+                raise ValueError("allow_leaky_split is for a file named by splits; remove it")
+            return self
+        if self.test is not None:
+            raise ValueError("test has no effect with splits, whose file names the tested patients; remove one")
+        if self.stratify is not None:
+            raise ValueError("stratify has no effect with splits, whose file names the parts; remove one")
         return self
 
     @model_validator(mode="after")

@@ -111,7 +111,7 @@ def _with_split_file(variant: Variant, document: Document, *, rehearse: bool) ->
         return variant
     if rehearse:
         test = _REHEARSED_TEST if protocol.folds == 1 else None
-        return _with_split(variant, {"splits": None, "test": test})
+        return _with_split(variant, {"splits": None, "allow_leaky_split": False, "test": test})
     path = Path(document.name).parent / protocol.splits
     if not path.is_file():
         place = document.where(("protocol", "splits"))

@@ -11,7 +11,8 @@ from benchbench.plan.run import GROUP, Group
 from benchbench.tables.results import Results
 
 OPTIMISTIC_NOTE = "optimistic selection"
-MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection")
+LEAKY_NOTE = "leaky split"
+MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection", "split")
 """Columns of marks; a table has those that any of its rows needs."""
 
 
@@ -30,8 +31,8 @@ def insert_marks(
 
     `groups` has the group of each row. The marks are the members of an ensemble, what is known of predictions of
     another tool, the settings that a model has of its own, the pretrained weights that it starts from, why they
-    keep it from being ranked, and a note where checkpoints are selected on the test set.
-    The column `pretrained` is there if any model of the benchmark starts from such weights.
+    keep it from being ranked, and notes where checkpoints are selected on the test set and where patients are in
+    several parts. The column `pretrained` is there if any model of the benchmark starts from such weights.
     """
     pretrained = _pretrained_weights(results)
     if place is None:
@@ -70,6 +71,7 @@ def _mark(name: str, group: Group, results: Results, pretrained: dict[Group, str
         "external": manifest.external.get(group.model, ""),
         "own_settings": manifest.own_text(group.variant, group.model),
         "pretrained": pretrained.get(group, ""),
+        "split": LEAKY_NOTE if manifest.scores[group.variant].leaky_split else "",
         "selection": OPTIMISTIC_NOTE if results.selects_on_test_set(group.variant) else "",
     }
     return marks[name]

@@ -15,7 +15,7 @@ from benchbench.spec.table_specs import Axis, GroupAxis, TableSpec
 from benchbench.spec.value_names import Direction
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import names_with_units
-from benchbench.tables.marks import MARKS, OPTIMISTIC_NOTE
+from benchbench.tables.marks import LEAKY_NOTE, MARKS, OPTIMISTIC_NOTE
 from benchbench.tables.results import Results
 from benchbench.tables.style import Score, Style, style_of
 
@@ -23,7 +23,7 @@ _MEANS = {"case": "mean over cases", "slice": "mean over slices", "pooled": "all
 _NOTES = dict(
     zip(
         MARKS,
-        ("ensemble", "external", "own settings", "pretrained", "contaminated", OPTIMISTIC_NOTE),
+        ("ensemble", "external", "own settings", "pretrained", "contaminated", OPTIMISTIC_NOTE, LEAKY_NOTE),
         strict=True,
     )
 )
@@ -90,8 +90,9 @@ def _pivot(
     for axis, value in point.items():
         name += f"-{slug(str(value))}"
         title += f", {axis} {value}"
-    if "selection" in runs and (runs["selection"] != "").all():
-        title += f", {OPTIMISTIC_NOTE}"
+    for mark, note in (("selection", OPTIMISTIC_NOTE), ("split", LEAKY_NOTE)):
+        if mark in runs and (runs[mark] != "").all():
+            title += f", {note}"
     table = _table(runs, spec, column, orders)
     style = style_of(_scores(table, spec, metric), bold=spec.bold, decimals=spec.decimals)
     return Pivot(slug(name), title, table, style, spec)

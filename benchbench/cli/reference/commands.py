@@ -17,7 +17,9 @@ def commands_page() -> str:
     """Return the page in Markdown."""
     from benchbench.cli import CommandGroup, cli  # noqa: PLC0415 it is complete only after its package is imported
 
-    context = click.Context(cli, info_name="benchbench", terminal_width=_WIDTH, max_content_width=_WIDTH)
+    # with the names of the help option, which a command keeps from its first context
+    settings = {**cli.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    context = click.Context(cli, info_name="benchbench", **settings)
     assert isinstance(cli, CommandGroup)
     parts = [_INTRODUCTION]
     for name in cli.list_commands(context):

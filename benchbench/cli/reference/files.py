@@ -16,7 +16,7 @@ unknown. Columns of metrics have the name of the metric, such as `dice`, `dice_s
 _KEYS = ("dataset", "model", "variant", "fold", "seed")
 _ENDS = ("mean", "low", "high")
 _COUNTS = ("case", "patient", "region", "tp", "fp", "fn", "tn")
-_MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection")
+_MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection", "split")
 
 FILES: Mapping[str, Sequence[str]] = {
     "leaderboard.csv": (
@@ -163,6 +163,7 @@ _MEANINGS = {
     "pretrained": "Pretrained weights that the model started from.",
     "contamination": "What is known of patients that the weights of the row have seen.",
     "selection": "A note where checkpoints were selected on the test set.",
+    "split": "A note where cases of one patient are in several parts of a fold.",
 }
 """Column -> its meaning, where it differs from the page or is not on it."""
 _SECONDS = {"runs/.../history.csv": "Seconds of the epoch.", "cost.csv": MEANINGS["seconds"]}

@@ -36,7 +36,7 @@ class Topology(NamedTuple):
     """The poolings of a U-Net for a patch."""
 
     strides: tuple[tuple[int, ...], ...]
-    """Of each stage, the first one without pooling."""
+    """Strides of each stage, the first one without pooling."""
     patch: tuple[int, ...]
     """The patch, enlarged to multiples of the whole pooling."""
 

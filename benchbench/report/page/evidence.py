@@ -109,6 +109,9 @@ def _leakage(results: Results, dataset: str) -> Fact:
         n_folds = cases.groupby("patient")["fold"].nunique()
         patients.update(n_folds.index)
         repeated.update(n_folds.index[n_folds > 1])
+    if any(rules.leaky_split for rules in results.manifest.scores.values()):
+        text = "cases of one patient are in several parts, as allow_leaky_split permits: the scores are too high"
+        return Fact(f"Leakage, {dataset}", text, is_good=False)
     text = f"{count(len(patients), 'patient')}, each tested in one fold only, with all cases and slices"
     if repeated:
         text = f"tested in several folds: {', '.join(sorted(repeated)[:_MOST_PATIENTS])}"

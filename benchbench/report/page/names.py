@@ -54,6 +54,7 @@ _NAMES = {
     "ensemble_of": "Ensemble of",
     "pretrained": "Pretrained",
     "selection": "Selection",
+    "split": "Split",
     "first": "First",
     "second": "Second",
     "difference": "Difference",

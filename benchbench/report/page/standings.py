@@ -27,7 +27,7 @@ from benchbench.tables.summaries import MEAN_REGION, columns_of, summary_lines
 
 _TIME, _INTERVAL = "ms_per_case_p50", "interval"
 _NOT_SHOWN = ["dataset", "rank"]
-_ALWAYS = ("ranks", "model", "variant", "pretrained", "selection", "parameters", _TIME, _INTERVAL)
+_ALWAYS = ("ranks", "model", "variant", "pretrained", "selection", "split", "parameters", _TIME, _INTERVAL)
 _FURTHER_METRICS = 2  # next to the first one
 
 
