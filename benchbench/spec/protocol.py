@@ -203,14 +203,6 @@ class Protocol(Strict):
         return "softmax" if self.loss.is_softmax else "sigmoid"
 
     @model_validator(mode="after")
-    def _test_belongs_to_one_fold(self) -> Protocol:
-        if self.folds == 1 and self.test is None and self.splits is None:
-            raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
-        if self.folds > 1 and self.test is not None:
-            raise ValueError(f"test is for folds = 1, found folds = {self.folds}; remove one of the two")
-        return self
-
-    @model_validator(mode="after")
     def _split_file_names_all_parts(self) -> Protocol:
         if self.splits is None:
             if self.allow_leaky_split:
@@ -220,6 +212,14 @@ class Protocol(Strict):
             raise ValueError("test has no effect with splits, whose file names the tested patients; remove one")
         if self.stratify is not None:
             raise ValueError("stratify has no effect with splits, whose file names the parts; remove one")
+        return self
+
+    @model_validator(mode="after")
+    def _test_belongs_to_one_fold(self) -> Protocol:
+        if self.folds == 1 and self.test is None and self.splits is None:
+            raise ValueError("folds is 1, which needs the fraction of tested patients; give test = 0.2")
+        if self.folds > 1 and self.test is not None:
+            raise ValueError(f"test is for folds = 1, found folds = {self.folds}; remove one of the two")
         return self
 
     @model_validator(mode="after")
