@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchbench.cli.completion import complete_plugins
 from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import data_root_option, echo_to_stderr, params_option, read_params
 from benchbench.words import count
@@ -20,7 +21,7 @@ _MARKS: dict[State, str] = {"passed": "ok", "failed": "FAIL", "skipped": "-"}
 
 
 @click.command("check")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_plugins)
 @params_option
 @click.option("--compile", "compiled", is_flag=True, help="Models: also check torch.compile (takes a minute).")
 @data_root_option

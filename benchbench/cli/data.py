@@ -11,6 +11,7 @@ import click
 
 from benchbench.cli import NearestGroup
 from benchbench.cli.cache import cache_command
+from benchbench.cli.completion import complete_datasets
 from benchbench.cli.data_describe import describe_command
 from benchbench.cli.options import (
     cache_option,
@@ -38,7 +39,7 @@ data_command.add_command(describe_command)
 
 
 @data_command.command("status")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_datasets)
 @data_root_option
 @cache_option
 @click.option(
@@ -77,7 +78,7 @@ def status(
 
 
 @data_command.command("get")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @data_root_option
 @click.option("--accept-licence", is_flag=True, help="Accept the licence that is printed.")
 @click.option("--by-hand", is_flag=True, help="Only print how to get the official copy by hand.")
@@ -103,7 +104,7 @@ def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: boo
 
 
 @data_command.command("path")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_datasets)
 @data_root_option
 def path(name: str | None, *, data_root: Path | None) -> None:
     """Print the data root, or the folder of the dataset NAME in it."""
@@ -114,7 +115,7 @@ def path(name: str | None, *, data_root: Path | None) -> None:
 
 
 @data_command.command("verify")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @data_root_option
 @cache_option
 @params_option
@@ -239,7 +240,7 @@ def _print_verification(name: str, checked: Verification) -> None:
 
 
 @data_command.command("phantom")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--patients", type=click.IntRange(min=1), default=12, show_default=True)
 @click.option("--size", type=click.IntRange(min=32), default=64, show_default=True, help="Pixels along an axis.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchbench.cli.completion import complete_plugins
 from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import cache_option, data_root_option, params_option, read_params
 
@@ -22,7 +23,7 @@ _PNG = ".png"
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_plugins)
 @params_option
 @click.option("--geometry", "text", help="Models: channels and patch for the cost, e.g. 3x256x256 or 1x96x96x96.")
 @click.option(
