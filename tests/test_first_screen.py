@@ -126,6 +126,21 @@ def test_the_chart_has_a_dot_for_each_patient_and_places_in_percent(tmp_path: Pa
     assert [tick.text for tick in chart.ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
 
 
+def test_many_patients_at_one_place_are_drawn_once_and_without_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchbench.report.page.overview._MOST_NAMED_DOTS", 100)
+    folder = graded(tmp_path, {"one": 0.1, "two": 0.2})  # 120 patients
+    chart = overview(read_results(folder), board_of(folder), number=1)
+    for strip in chart.strips[:2]:
+        places = [(dot.x, dot.y) for dot in strip.dots]
+        assert len(places) == len(set(places)) <= 60
+        assert {dot.title for dot in strip.dots} == {""}
+        # to a half of a percent, at one of four heights
+        assert all(float(x) * 2 == round(float(x) * 2) for x, _ in places)
+        assert len({y for _, y in places}) <= 4
+
+
 def test_controls_and_rows_of_other_tools_are_marked_in_the_chart(tmp_path: Path) -> None:
     folder = a_a_of(tmp_path / "controls", 0.0)
     chart = overview(read_results(folder), board_of(folder), number=1)
