@@ -54,7 +54,7 @@ def _print(catalogue: Mapping[str, Sequence[_Entry]], unavailable: Sequence[_Ent
     from benchbench.cli.terminal import print_text  # noqa: PLC0415 printing only
 
     for title, entries in catalogue.items():
-        if not entries and title in _EXTENSIONS:
+        if not entries and title in _EXTENSIONS and len(catalogue) > 1:
             continue
         click.echo(title)
         for entry in entries:
