@@ -24,7 +24,7 @@ from benchbench.launch import fork_server, worker_process
 
 _ANY_TRACER = ctypes.c_ulong(-1)
 _SET_TRACER = 0x59616D61  # prctl(PR_SET_PTRACER)
-_WRITING = re.compile(r"O_(WRONLY|RDWR|CREAT|TRUNC)")
+_WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")
 _CALL = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _ATTACH_SECONDS = 30.0
 _COMMAND_SECONDS = 600.0
