@@ -58,12 +58,12 @@ def run_forked(command: Command, *, modules: Path | None = None) -> int:
 
 
 def run_stopped(
-    command: Command, log: Path, *, call: str, number: int, error: str, beside: Command | None
+    command: Command, log: Path, *, call: str, number: int, error: str, concurrent: Command | None
 ) -> Outcome:
     """Run a command under strace, which stops it at the N-th such call of one of its threads."""
     action = f"error={error}" if error else "signal=KILL"
     options = ["-e", f"trace={call}", "-e", f"inject={call}:{action}:when={number}"]
-    other = _fork(beside, gate=None) if beside is not None else 0
+    other = _fork(concurrent, gate=None) if concurrent is not None else 0
     code = _run_traced(command, log, options)
     if other:
         _wait(other)

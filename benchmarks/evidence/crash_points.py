@@ -116,7 +116,7 @@ class Mode:
     again: Callable[[Folders], list[list[str]]]
     """Commands of a user who continues."""
     seeds: int = 1
-    beside: Callable[[Folders], list[str]] | None = None
+    concurrent: Callable[[Folders], list[str]] | None = None
     """A command that runs at the same time."""
 
 
@@ -161,7 +161,7 @@ MODES = {
         _plan_first,
         lambda folders: [_planning(folders), _working(folders), _reporting(folders)],
         seeds=3,
-        beside=_working,
+        concurrent=_working,
     ),
     "merge": Mode(_merging, _make_shards, lambda folders: [_merging(folders)], seeds=2),
     "report": Mode(
@@ -201,10 +201,10 @@ class Bench:
         folders = self.start(f"{call} {number}")
         command = Command(self.mode.stopped(folders), self.root / "stopped.log")
         other = None
-        if self.mode.beside is not None:
-            other = Command(self.mode.beside(folders), self.root / "beside.log")
+        if self.mode.concurrent is not None:
+            other = Command(self.mode.concurrent(folders), self.root / "concurrent.log")
         outcome = run_stopped(
-            command, self.root / "strace.log", call=call, number=number, error=error, beside=other
+            command, self.root / "strace.log", call=call, number=number, error=error, concurrent=other
         )
         faults: list[str] = []
         if error and "Traceback" in command.output():
@@ -233,9 +233,9 @@ class Bench:
 
     def keep_prepared(self) -> None:
         """Move the prepared folders out of the way of the attempts, which have the same path."""
-        kept = self.root / "prepared"
-        shutil.move(self.prepared.root, kept)
-        self.prepared = Folders(kept)
+        aside = self.root / "prepared"
+        shutil.move(self.prepared.root, aside)
+        self.prepared = Folders(aside)
 
 
 def warm_up(bench: Bench) -> None:
