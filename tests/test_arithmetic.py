@@ -10,10 +10,9 @@ import pytest
 import torch
 from commands import benchbench
 
-from benchbench.cli.run import BenchmarkEnd
+from benchbench.cli.run import BenchmarkEnd, Surroundings
 from benchbench.engine.devices.arithmetic import read_arithmetic, set_arithmetic
 from benchbench.engine.devices.settings import ComputeSettings
-from benchbench.launch.machine import Machine
 from benchbench.report.page.evidence import _repeatability
 from benchbench.run.resumable_training import _resume_tag
 
@@ -63,6 +62,13 @@ def test_a_run_sets_what_an_earlier_run_of_the_process_has_changed() -> None:
     assert set_arithmetic(CPU, "bf16", deterministic=False) == expected == read_arithmetic()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_the_earlier_switches_of_torch_agree(precision: str) -> None:
+    set_arithmetic(CUDA, precision, deterministic=False)
+    assert torch.backends.cudnn.allow_tf32 is (precision == "tf32")
+    assert torch.backends.cuda.matmul.allow_tf32 is (precision == "tf32")
+
+
 def test_a_state_of_other_algorithms_is_not_resumed() -> None:
     tags = set()
     for deterministic in (False, True):
@@ -91,8 +97,8 @@ def test_the_page_says_what_equal_seeds_give(device: str, text: str, *, determin
 def test_options_reach_the_workers(benchmark_file: Path, squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = []
 
-    def record(plan: object, registry: object, machine: Machine, document: object) -> BenchmarkEnd:
-        settings.append(machine.settings)
+    def record(plan: object, surroundings: Surroundings) -> BenchmarkEnd:
+        settings.append(surroundings.machine.settings)
         return BenchmarkEnd(0, "")
 
     monkeypatch.setattr("benchbench.cli.run._carry_out", record)

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from benchbench.contract import Geometry
 from benchbench.data.atomic import write_atomic
-from benchbench.engine.devices.arithmetic import exportable_switches
 from benchbench.engine.network.network import geometry_for
 from benchbench.errors import UsageError
 from benchbench.prediction.network_inputs import NetworkInput
@@ -152,7 +151,7 @@ def _write_onnx(model: nn.Module, images: Tensor, metadata: str, path: Path) -> 
     example = torch.cat([images, images])[:2] if is_2d else images  # a batch of one would be taken for a constant
     axes = {0: torch.export.Dim.DYNAMIC} if is_2d else None
     try:
-        with warnings.catch_warnings(), exportable_switches():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model,

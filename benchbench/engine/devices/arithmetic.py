@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
+import warnings
 from typing import Any, TypedDict
 
 import torch
@@ -57,34 +56,15 @@ def read_arithmetic() -> Arithmetic:
     }
 
 
-@contextlib.contextmanager
-def exportable_switches() -> Iterator[None]:
-    """Give cuDNN's switches torch's defaults for the length of a block, in which a GPU must compute nothing.
-
-    torch.export reads a switch of all operations together, which raises an exception where those of convolutions
-    and recurrent layers were set one by one.
-    """
-    if not _HAS_SWITCH_PER_OPERATION:
-        yield
-        return
-    _, *of_cudnn = _operations()
-    before = [operation.fp32_precision for operation in of_cudnn]
-    for operation in of_cudnn:
-        operation.fp32_precision = "tf32"
-    try:
-        yield
-    finally:
-        for operation, factors in zip(of_cudnn, before, strict=True):
-            operation.fp32_precision = factors
-
-
 def _set_factors(factors: str) -> None:
+    with warnings.catch_warnings():
+        # torch's compiler and exporter read the earlier switches, and raise where they differ from the later ones
+        warnings.simplefilter("ignore")
+        torch.backends.cuda.matmul.allow_tf32 = factors == "tf32"
+        torch.backends.cudnn.allow_tf32 = factors == "tf32"
     if _HAS_SWITCH_PER_OPERATION:
         for operation in _operations():
             operation.fp32_precision = factors
-    else:
-        torch.backends.cuda.matmul.allow_tf32 = factors == "tf32"
-        torch.backends.cudnn.allow_tf32 = factors == "tf32"
 
 
 def _read_factors() -> tuple[str, str, str]:
