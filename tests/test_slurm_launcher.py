@@ -195,3 +195,20 @@ def test_submitit_starts_the_same_jobs_on_this_machine(order: WorkOrder, tmp_pat
     while not (tmp_path / "words").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (tmp_path / "words").read_text() == "--wait 180 --cores 1"
+
+
+def test_a_second_signal_does_not_interrupt_the_end_of_a_worker() -> None:
+    import signal
+
+    from benchbench.cli import _raise_terminated, _TerminatedError
+
+    names = (signal.SIGTERM, signal.SIGUSR1)
+    earlier = {name: signal.signal(name, _raise_terminated) for name in names}
+    try:
+        with pytest.raises(_TerminatedError):
+            signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        for name, handler in earlier.items():
+            signal.signal(name, handler)

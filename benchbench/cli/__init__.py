@@ -178,4 +178,8 @@ class _TerminatedError(BaseException):
 
 
 def _raise_terminated(number: int, _: object) -> None:
+    """Raise once: a second signal, which clusters send, must not interrupt that runs are saved and released."""
+    for name in ("SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(signal.Signals[name], signal.SIG_IGN)
     raise _TerminatedError(number)
