@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -29,6 +30,7 @@ _MEMORY_GB = 16
 _LEAST_MEMORY_GB = 2
 _IDLE_SECONDS = 60  # after a run of a lost worker could have been taken over
 _STOP_SECONDS = 60.0
+_POLL_SECONDS = 0.2
 _SOME = 8
 _ENDS = {0, 1}
 """Exit codes of a worker that found no further runs to do: all are done, or not all of them."""
@@ -49,7 +51,10 @@ class WorkJob:
         """
         words = [os.path.expandvars(word) for word in self.words]
         self._worker = subprocess.Popen(words)  # noqa: S603 the command of the order
-        code = self._worker.wait()
+        while (
+            code := self._worker.poll()
+        ) is None:  # `wait` would keep `checkpoint`, a signal handler, from waiting
+            time.sleep(_POLL_SECONDS)
         if code not in _ENDS:
             raise RuntimeError(f"the worker ended with exit code {code}; the log of the job has its last lines")
         return code
