@@ -88,9 +88,9 @@ class Registry:
 
     datasets: Mapping[str, Installed[DatasetPlugin]]
     models: Mapping[str, Installed[ModelPlugin]]
-    extensions: Mapping[str, Mapping[str, Installed[ExtensionPlugin]]]
-    """Kind, as in `extensions.KINDS` -> plugins of what a protocol names, by name."""
     broken: tuple[Broken, ...]
+    extensions: Mapping[str, Mapping[str, Installed[ExtensionPlugin]]] = field(default_factory=dict)
+    """Kind, as in `extensions.KINDS` -> plugins of what a protocol names, by name."""
     launchers: Mapping[str, Installed[LauncherPlugin]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> DatasetPlugin:
