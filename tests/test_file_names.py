@@ -140,7 +140,7 @@ def test_a_plugin_with_a_hostile_name_is_set_aside(name: str, monkeypatch: pytes
     ]
     origin = registry.Origin(entry_point="ill", module="ill", distribution="ill", version="1")
     monkeypatch.setattr(registry, "_load_plugins", lambda _: plugins)
-    monkeypatch.setattr(registry, "_origin", lambda _: origin)
+    monkeypatch.setattr(registry, "_origin", lambda *_: origin)
     point: Any = SimpleNamespace(name="ill")
     loaded = registry.load([point])
     assert (dict(loaded.datasets), dict(loaded.models)) == ({}, {})

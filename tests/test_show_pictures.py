@@ -55,7 +55,7 @@ def test_phantoms_are_drawn_and_named(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["squares", "--picture", "a.jpg"], "--picture a.jpg: expected a name that ends with .png"),
-        (["plain", "--picture", "a.png"], "--picture: 'plain' is a model, which has no cases; name a dataset"),
+        (["plain", "--picture", "a.png"], "--picture: 'plain' is no dataset, and has no cases; name a dataset"),
         (["squares", "--picture", "a.png"], "--data-root"),
     ],
 )

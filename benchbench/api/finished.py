@@ -20,6 +20,7 @@ from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.results import Results, read_results
 from benchbench.tables.summaries import case_values, columns_of
+from benchbench.words import count
 
 if TYPE_CHECKING:
     from benchbench.api.predictors import RowPredictor
@@ -128,7 +129,7 @@ class BenchmarkResults:
 
     def _count(self) -> str:
         done = sum(map(self._results.is_done, self._results.planned))
-        return f"{done} of {len(self._results.planned)} runs done"
+        return f"{done} of {count(len(self._results.planned), 'run')} done"
 
     def _with_scores(self, cases: pd.DataFrame, variant: str) -> pd.DataFrame:
         scored = cases.copy()

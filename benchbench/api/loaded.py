@@ -22,6 +22,7 @@ from benchbench.launch.orchestrate import carry_out
 from benchbench.launch.progress_lines import Lines
 from benchbench.registry.registry import Registry, discover
 from benchbench.results.folder import results_folder
+from benchbench.words import count
 
 
 def load(
@@ -56,7 +57,7 @@ class Benchmark:
         self.title = self._plan.benchmark.title
 
     def __repr__(self) -> str:
-        return f"<Benchmark {self.name!r}: {self.title}, {len(self._plan.runs)} runs>"
+        return f"<Benchmark {self.name!r}: {self.title}, {count(len(self._plan.runs), 'run')}>"
 
     def plan(self, *, only: str | Sequence[str] = (), results: str | Path = "results") -> pd.DataFrame:
         """Return one row per run: dataset, model, variant, fold, seed, digest, state and own settings.

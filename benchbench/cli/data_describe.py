@@ -49,10 +49,12 @@ def describe_command(
     from benchbench.cores import available_cores  # noqa: PLC0415 after --help has answered
     from benchbench.data.folder import open_dataset  # noqa: PLC0415
     from benchbench.engine.preparation.description import describe_cases  # noqa: PLC0415
+    from benchbench.words import count  # noqa: PLC0415
 
     datasets = named_datasets(name, overrides, data_root)
     if len(datasets) > 1 and (table or suggestion):
-        raise click.UsageError(f"{name} has {len(datasets)} datasets; --csv and --suggest take one: name it")
+        datasets_of_file = count(len(datasets), "dataset")
+        raise click.UsageError(f"{name} has {datasets_of_file}; --csv and --suggest take one: name it")
     for plugin, params in datasets:
         dataset = open_dataset(plugin, params, data_root=data_root)
         cases = dataset.cases()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import click
@@ -17,7 +18,6 @@ def commands_page() -> str:
     """Return the page in Markdown."""
     from benchbench.cli import CommandGroup, cli  # noqa: PLC0415 it is complete only after its package is imported
 
-    # with the names of the help option, which a command keeps from its first context
     settings = {**cli.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
     context = click.Context(cli, info_name="benchbench", **settings)
     assert isinstance(cli, CommandGroup)
@@ -31,7 +31,9 @@ def commands_page() -> str:
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     """Yield the section of a command, then those of the commands below it."""
-    yield f"\n## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    described = copy.copy(command)
+    described._help_option = None  # noqa: SLF001 a command keeps the one of its first context, which may be another
+    yield f"\n## {context.command_path}\n\n```text\n{described.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
