@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from benchbench.results.provenance import code_state, machine, versions
+from benchbench.results.provenance import code_state, machine, state_of, versions
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -33,3 +33,24 @@ def test_nothing_names_the_machine_or_a_path() -> None:
 def test_versions_have_python_and_torch() -> None:
     assert versions()["python"] == platform.python_version()
     assert versions()["torch"].startswith("2.")
+
+
+def test_results_are_no_change_of_the_code(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(
+            ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *words], check=True
+        )
+
+    (tmp_path / "results").mkdir()
+    (tmp_path / "code.py").write_text("1")
+    (tmp_path / "results" / "index.html").write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    (tmp_path / "results" / "index.html").write_text("2")
+    (tmp_path / "results" / "new.csv").write_text("2")
+    state = state_of(tmp_path)
+    assert len(state["commit"]) == 40
+    assert state["dirty"] is False
+    (tmp_path / "code.py").write_text("2")
+    assert state_of(tmp_path)["dirty"] is True

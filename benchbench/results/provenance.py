@@ -17,11 +17,15 @@ _PACKAGES = ("benchbench", "torch", "numpy", "albumentations", "opencv-python-he
 @cache
 def code_state() -> dict[str, Any]:
     """Return the commit of benchbench's checkout and if it has changes; None where there is no checkout."""
-    root = Path(__file__).parents[2]
+    return state_of(Path(__file__).parents[2])
+
+
+def state_of(root: Path) -> dict[str, Any]:
+    """Return the commit of a checkout and if it has changes outside results/, which every run writes."""
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
     if commit is None:
         return {"commit": None, "dirty": None}
-    changes = _git(root, "status", "--porcelain")
+    changes = _git(root, "status", "--porcelain", "--", ".", ":(exclude)results")
     return {"commit": commit, "dirty": bool(changes)}
 
 
