@@ -15,6 +15,7 @@ from benchbench.engine.batches import sampling
 from benchbench.engine.batches.sampling import Slices, fits_on
 from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.engine.training.train import Training
+from benchbench.run import model_run
 from benchbench.run.resumable_training import _resident_share
 
 GPU = torch.device("cuda:0")
@@ -104,4 +105,36 @@ def test_a_run_that_needs_more_memory_than_there_is_fails_once(
     assert record is not None
     assert record.status == "failed"
     assert "CUDA out of memory" in record.reason
-    assert len(attempts) == 2
+    assert len(attempts) == 1, "no case was in GPU memory, so that another attempt would end the same"
+    fit(monkeypatch)
+    _, (record, *_), _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])
+    assert record is not None
+    assert record.status == "failed"
+    assert len(attempts) == 3
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_run_out_of_memory_while_it_predicts_is_not_trained_again(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(monkeypatch)
+    step, score = Training._step, model_run.score_or_wait
+    steps, attempts = [], []
+
+    def count_step(training: Training, *arguments: Any) -> Any:
+        steps.append(1)
+        return step(training, *arguments)
+
+    def score_at_the_second_attempt(*arguments: Any, **named: Any) -> Any:
+        attempts.append(len(steps))
+        if len(attempts) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return score(*arguments, **named)
+
+    monkeypatch.setattr(Training, "_step", count_step)
+    monkeypatch.setattr(model_run, "score_or_wait", score_at_the_second_attempt)
+    _, (record, *_), _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=2", only=["fold=0"])
+    assert record is not None
+    assert record.status == "done"
+    first, second = attempts
+    assert first == second > 0

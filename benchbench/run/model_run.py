@@ -5,9 +5,10 @@ The test cases are opened only after training has ended, unless the protocol sel
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -49,14 +50,26 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         StoppedError: a signal asked this process to stop; the state is saved.
     """
     with stop_request() as stop:
-        try:
+        with contextlib.suppress(_ResidentDataError):
             return _train_and_score(assignment, report, stop)
-        except torch.OutOfMemoryError:
-            # several processes would have to agree; without data on the GPU, another attempt would end the same
-            if assignment.protocol.world_size > 1 or not assignment.settings.keeps_data_on_gpu:
-                raise
         # here the exception, which held the tensors of the attempt, is gone
         return _train_without_resident_data(assignment, report, stop)
+
+
+class _ResidentDataError(Exception):
+    """A run is out of GPU memory while its training cases take a part of it."""
+
+
+@contextlib.contextmanager
+def _naming_resident_data(training: Training) -> Iterator[None]:
+    """Raise `_ResidentDataError` for `OutOfMemoryError` where a run can be repeated with more free memory."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        # several processes would have to agree
+        if training.resident_bytes and training.processes.count == 1:
+            raise _ResidentDataError from error
+        raise
 
 
 def _train_without_resident_data(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
@@ -82,7 +95,8 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
     with process_group(assignment.protocol.world_size, device) as processes:
         training = open_training(assignment, model, device, processes, report)
         try:
-            train(assignment, training, report, stop)
+            with _naming_resident_data(training):
+                train(assignment, training, report, stop)
         except DivergedError as error:
             status = "diverged"
             reason = str(error)
@@ -111,8 +125,9 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
         counted = [count_network(model, built)]
         try:
             stop.raise_at_once()
-            return score_or_wait(record, assignment, predictor, counted, built=built)
-        except (StoppedError, KeyboardInterrupt):
+            with _naming_resident_data(training):
+                return score_or_wait(record, assignment, predictor, counted, built=built)
+        except (StoppedError, KeyboardInterrupt, _ResidentDataError):
             save_state(assignment, training)  # of a training that is over: only its checkpoints are needed
             raise
     return record

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from benchbench.contract import Reporter, ReporterPlugin
 from benchbench.errors import PluginError
@@ -76,8 +75,8 @@ def mean_scores(assignment: Assignment, record: Record) -> dict[str, float]:
     """Return the mean of each metric of the protocol over cases and regions, by the name of its column."""
     if "cases.parquet" not in record.files:
         return {}
-    cases: pd.DataFrame = assignment.folder.read_table("cases.parquet", record).to_pandas()
-    counts = Counts(*cases[list(Counts._fields)].to_numpy().T)
+    cases = assignment.folder.read_table("cases.parquet", record)
+    counts = Counts(*(cases.column(name).to_numpy() for name in Counts._fields))
     empty = assignment.protocol.empty
     means: dict[str, float] = {}
     for metric in assignment.protocol.metrics:
@@ -85,8 +84,8 @@ def mean_scores(assignment: Assignment, record: Record) -> dict[str, float]:
             means[metric] = _mean(overlap(metric, counts, empty=empty))
             continue
         for column in columns_with_units(metric):
-            if column in cases:
-                means[column] = _mean(distance(metric, cases[column], counts, empty=empty))
+            if column in cases.column_names:
+                means[column] = _mean(distance(metric, cases.column(column).to_numpy(), counts, empty=empty))
     return {name: mean for name, mean in means.items() if math.isfinite(mean)}
 
 

@@ -83,7 +83,8 @@ def _start_ray() -> Any:
             logging_level=logging.ERROR,
         )
     except Exception as error:
-        raise BenchbenchError(f"--launch ray: Ray did not start ({error}); see its log in /tmp/ray") from error
+        advice = "see its log in the folder ray among the temporary files of this machine"
+        raise BenchbenchError(f"--launch ray: Ray did not start ({error}); {advice}") from error
     finally:
         for number, handler in handlers.items():  # Ray's own would end this command without a report
             signal.signal(number, handler)

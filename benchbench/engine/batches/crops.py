@@ -25,8 +25,8 @@ class SliceCrops:
         self.index_device = torch.device("cpu")  # slices are collected there
         self._patch = protocol.patch
         self._oversample = protocol.oversample_foreground
-        # on the host: only the crops of a batch are copied to the device
         self.resident_bytes = 0
+        # on the host: only the crops of a batch are copied to the device
         self._slices = Slices(cases, device=torch.device("cpu"), scored_only=scored_only, context=protocol.context)
 
     def __len__(self) -> int:
