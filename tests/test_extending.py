@@ -22,8 +22,11 @@ from toy_benchmark import BENCHMARK, write_benchmark, write_data
 
 import benchbench as door
 from benchbench import LossPlugin, MetricPlugin, OptimizerPlugin, SchedulePlugin, TrainingTime, TransformPlugin
+from benchbench.engine.augmentation import plugin_transforms
 from benchbench.engine.augmentation.augment import augment
+from benchbench.engine.network import losses
 from benchbench.engine.network.losses import compute_loss, loss_of_cases, loss_sums
+from benchbench.engine.training import optimise
 from benchbench.errors import PluginError, SpecError
 from benchbench.metrics.plugin_metrics import measure_plugin
 from benchbench.plan.expand import plan_runs
@@ -33,7 +36,7 @@ from benchbench.results.folder import ResultsFolder
 from benchbench.spec import metric_names
 from benchbench.spec.augmentation import AugmentStep
 from benchbench.spec.benchmark import read_benchmark
-from benchbench.spec.plugin_choice import PluginLoss, PluginTransform
+from benchbench.spec.plugin_choice import PluginLoss, PluginSchedule, PluginTransform
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.results import read_results
 from benchbench.testing import examine_extension
@@ -309,6 +312,36 @@ def transform_of(function: Callable[..., Any]) -> TransformPlugin:
 )
 def test_a_faulty_transform_fails_its_rule(function: Callable[..., Any], rules: set[str]) -> None:
     assert failed(transform_of(function)) == rules
+
+
+def test_the_plugins_of_a_protocol_are_built_once_for_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    builds: list[tuple[str, float]] = []
+
+    def counted(kind: str, result: Any) -> Callable[..., Any]:
+        def build(*, strength: float = 1.0) -> Any:
+            builds.append((kind, strength))
+            return result
+
+        return build
+
+    plugins = {
+        LossPlugin: LossPlugin(name="l", build=counted("loss", lambda logits, *_: logits.mean()), source="x"),
+        TransformPlugin: TransformPlugin(name="t", build=counted("transform", lambda *both: both[:2]), source="x"),
+        SchedulePlugin: SchedulePlugin(name="s", build=counted("schedule", lambda _: 1.0), source="x"),
+    }
+    for module in (losses, plugin_transforms, optimise):
+        monkeypatch.setattr(module, "extension", lambda kind, _: plugins[kind])
+    images, labels = torch.rand(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
+    steps: list[AugmentStep] = [
+        PluginTransform(plugin="t", p=1.0),
+        PluginTransform(plugin="t", p=1.0, strength=2.0),
+    ]
+    for step in range(3):
+        augment(images, labels, steps, generator=torch.Generator())
+        compute_loss(PluginLoss(plugin="l"), images, labels)
+        schedule = PluginSchedule(plugin="s")
+        optimise.learning_rate(schedule, 0.1, step=step, steps_per_epoch=3, epochs=1, validation_losses=())
+    assert sorted(builds) == [("loss", 1.0), ("schedule", 1.0), ("transform", 1.0), ("transform", 2.0)]
 
 
 class SignDescent(torch.optim.Optimizer):

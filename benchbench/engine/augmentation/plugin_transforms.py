@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchbench.contract import SampleTransform, TransformPlugin
+from benchbench.contract import TransformPlugin
 from benchbench.errors import PluginError
-from benchbench.registry.extensions import extension
+from benchbench.registry.extensions import build_once, extension
 from benchbench.registry.faults import plugin_faults
-from benchbench.registry.parameters import resolve_params
 from benchbench.spec.plugin_choice import PluginTransform
 
 
@@ -23,7 +22,8 @@ def apply_plugin(
     Raises:
         PluginError: the plugin is missing, fails, or returns other shapes or types.
     """
-    transform = _build(step)
+    plugin = extension(TransformPlugin, step.plugin)
+    transform = build_once(plugin.name, plugin.build, step.params)
     new_images, new_labels = images.clone(), labels.clone()
     for number, seed in enumerate(seeds):
         generator = torch.Generator().manual_seed(seed)
@@ -35,12 +35,6 @@ def apply_plugin(
         _check(step, "label", label, labels[number])
         new_images[number], new_labels[number] = image, label
     return new_images, new_labels
-
-
-def _build(step: PluginTransform) -> SampleTransform:
-    plugin = extension(TransformPlugin, step.plugin)
-    with plugin_faults(step.plugin, "build()", PluginError):
-        return plugin.build(**resolve_params(plugin.build, step.params))
 
 
 def _check(step: PluginTransform, part: str, changed: Tensor, given: Tensor) -> None:

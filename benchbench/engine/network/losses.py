@@ -6,22 +6,18 @@ several processes share.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
-from benchbench.contract import LossFunction, LossPlugin
+from benchbench.contract import LossPlugin
 from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
 from benchbench.errors import PluginError
 from benchbench.images.arrays import IGNORED, MOST_REGIONS
-from benchbench.registry.extensions import extension
-from benchbench.registry.faults import plugin_faults
-from benchbench.registry.parameters import resolve_params
+from benchbench.registry.extensions import build_once, extension
 from benchbench.spec.loss import AnyLoss, Loss
 from benchbench.spec.plugin_choice import PluginLoss
 
@@ -129,24 +125,12 @@ def _plugin_loss(loss: PluginLoss, logits: Tensor, labels: Tensor) -> Tensor:
     """
     regions = logits.shape[1] - loss.is_softmax
     scored = scored_voxels(labels, regions)
-    value = loss_function(loss.plugin, json.dumps(dict(loss.params)))(
-        logits.float(), region_masks(labels, regions).bool(), scored
-    )
+    plugin = extension(LossPlugin, loss.plugin)
+    compute = build_once(plugin.name, plugin.build, loss.params)
+    value = compute(logits.float(), region_masks(labels, regions).bool(), scored)
     if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
         raise PluginError(f"loss '{loss.plugin}': found {value!r}, expected a scalar tensor; correct its plugin")
     return value
-
-
-@lru_cache(maxsize=8)
-def loss_function(name: str, params: str) -> LossFunction:
-    """Return the loss of a plugin, built once for the same parameters, which are JSON.
-
-    Raises:
-        PluginError: the plugin is missing or cannot be built.
-    """
-    plugin = extension(LossPlugin, name)
-    with plugin_faults(name, "build()", PluginError):
-        return plugin.build(**resolve_params(plugin.build, json.loads(params)))
 
 
 def deep_supervision_loss(

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchbench.contract import OptimizerPlugin, SchedulePlugin, TrainingTime
 from benchbench.errors import PluginError
-from benchbench.registry.extensions import extension
+from benchbench.registry.extensions import build_once, extension
 from benchbench.registry.faults import plugin_faults
 from benchbench.registry.parameters import resolve_params
 from benchbench.spec.optimisation import (
@@ -127,8 +127,9 @@ def _factor(schedule: PluginSchedule, time: TrainingTime) -> float:
         PluginError: it is no number from 0 on.
     """
     plugin = extension(SchedulePlugin, schedule.plugin)
-    with plugin_faults(plugin.name, "build()", PluginError):
-        factor = float(plugin.build(**resolve_params(plugin.build, schedule.params))(time))
+    compute = build_once(plugin.name, plugin.build, schedule.params)
+    with plugin_faults(plugin.name, "the schedule", PluginError):
+        factor = float(compute(time))
     if not 0 <= factor < math.inf:
         raise PluginError(
             f"schedule '{plugin.name}': found factor {factor} in step {time.step}, expected a number from 0 on;"
