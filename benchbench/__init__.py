@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from benchbench.api.predictors import predictor
     from benchbench.api.score_arrays import score
 
-_MODULES = {
-    "load": "benchbench.api.loaded",
-    "predictor": "benchbench.api.predictors",
-    "score": "benchbench.api.score_arrays",
+_DOORS = {
+    "load": ("benchbench.api.loaded", "load"),
+    "predictor": ("benchbench.api.predictors", "predictor"),
+    "results": ("benchbench.api.finished", "open_results"),
+    "score": ("benchbench.api.score_arrays", "score"),
 }
+"""Name -> the module and the function of the Python door."""
 
 __all__ = [
     "Archive",
@@ -87,11 +89,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a function of the Python door."""
-    if name == "results":
-        return import_module("benchbench.results")  # a package that can be called
-    if name not in _MODULES:
+    if name not in _DOORS:
         raise AttributeError(f"module 'benchbench' has no attribute '{name}'")
-    return getattr(import_module(_MODULES[name]), name)
+    module, function = _DOORS[name]
+    return getattr(import_module(module), function)
 
 
 def __dir__() -> list[str]:

@@ -12,9 +12,9 @@ from benchbench.launch.orchestrate import carry_out
 from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import RunKey
 from benchbench.plan.select import select_runs
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
 from benchbench.registry.registry import discover
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark import read_benchmark
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import Manifest
-from benchbench.results.record import Record
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import Manifest
+from benchbench.records.record import Record
 
 Slices = Sequence[tuple[int, int, int, int]]
 """tp, fp, fn, tn of each slice."""

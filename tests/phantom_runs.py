@@ -11,8 +11,8 @@ from carry import Recorder
 from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import carry_out
 from benchbench.plan.expand import plan_runs
+from benchbench.records.run_folder import RunFolder
 from benchbench.registry.registry import discover
-from benchbench.results.run_folder import RunFolder
 from benchbench.spec.benchmark import read_benchmark
 
 PLUGINS = ("lgg", "brats20", "brats21", "cardiac", "unet", "toy")

@@ -15,9 +15,9 @@ from benchbench import CaseRef
 from benchbench.comparison import compare_results
 from benchbench.data.folds import Fold
 from benchbench.data.region_presence import absent_region_remarks, rare_region_remarks
+from benchbench.records.folder import ResultsFolder
 from benchbench.report import write_report
 from benchbench.report.leaderboard_page import leaderboard_page
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.results import read_results
 

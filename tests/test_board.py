@@ -24,7 +24,7 @@ from handmade import (
 
 from benchbench.comparison.board import Board, boards
 from benchbench.comparison.verdict import kind_of, missing, verdict
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 from benchbench.statistics import DRAWS, Interval, Unknown
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.results import read_results

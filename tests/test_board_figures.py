@@ -12,6 +12,7 @@ import pytest
 from handmade import PERFECT_0, end, graded, key, plan, scans, two_models
 
 from benchbench.comparison.board import boards
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.figures import draw_figures
 from benchbench.report.figures.board_view import BoardView, board_views, jitter
 from benchbench.report.figures.canvas import figure_style
@@ -23,7 +24,6 @@ from benchbench.report.figures.pareto import _at_least, draw_pareto, front
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume, running_median, volumes_of
-from benchbench.results.folder import ResultsFolder
 from benchbench.statistics import Interval
 from benchbench.tables.results import PHANTOM_NOTE, Results, read_results
 

@@ -14,9 +14,9 @@ import pytest
 from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.errors import UsageError
 from benchbench.launch.attempts import read_attempts
-from benchbench.results import claims
-from benchbench.results.claims import Claim, Holder, active_claim, all_claims, last_claim, try_claim
-from benchbench.results.run_folder import RunBusyError, RunFolder
+from benchbench.records import claims
+from benchbench.records.claims import Claim, Holder, active_claim, all_claims, last_claim, try_claim
+from benchbench.records.run_folder import RunBusyError, RunFolder
 
 
 def of_another_machine(folder: Path, *, age: float) -> Claim:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import benchbench
 
-from benchbench.results.folder import benchmark_folders
+from benchbench.records.folder import benchmark_folders
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

@@ -14,7 +14,7 @@ from benchbench.cli import cli
 from benchbench.comparison import compare_results
 from benchbench.comparison.board import boards
 from benchbench.errors import IncompatibleError, UsageError
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 from benchbench.statistics import Interval, Unknown
 from benchbench.tables.results import read_results
 

@@ -22,11 +22,11 @@ from benchbench.images.arrays import IGNORED
 from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import RunKey
 from benchbench.prediction.runs import Row, choose_runs
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.metadata import read_metadata
 from benchbench.registry.registry import discover
 from benchbench.report import write_report
 from benchbench.report.page.evidence import facts
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.metadata import read_metadata
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import with_references

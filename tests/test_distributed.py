@@ -18,7 +18,7 @@ from benchbench.engine.devices.distributed import ALONE, Part, Processes
 from benchbench.errors import SpecError, UsageError
 from benchbench.launch.machine import Machine, check_processes, device_slots
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 
 pytestmark = pytest.mark.usefixtures("without_report")
 

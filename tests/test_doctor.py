@@ -44,7 +44,7 @@ def test_a_missing_dependency_is_a_failure_with_its_remedy(
 
 def test_opencv_may_come_from_another_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"python": "3.11", "opencv-python-headless": "not installed"}
-    monkeypatch.setattr("benchbench.results.provenance.versions", lambda: versions)
+    monkeypatch.setattr("benchbench.records.provenance.versions", lambda: versions)
     done = benchbench("doctor", cwd=tmp_path)
     assert done.returncode == 0
     assert "ok    opencv-python-headless: OpenCV comes from another distribution" in done.stdout

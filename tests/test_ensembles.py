@@ -19,8 +19,8 @@ from benchbench.errors import SpecError
 from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
 from benchbench.plan.select import select_runs
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
 from benchbench.spec.benchmark import read_benchmark
 
 pytestmark = pytest.mark.usefixtures("without_figures")

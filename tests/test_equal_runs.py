@@ -12,8 +12,8 @@ from commands import benchbench
 from toy_benchmark import BENCHMARK, write_benchmark
 
 from benchbench.plan.run import RunKey
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.page.evidence import facts
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import read_results
 
 VARIANTS = BENCHMARK.replace(

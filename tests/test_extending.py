@@ -30,9 +30,9 @@ from benchbench.engine.training import optimise
 from benchbench.errors import PluginError, SpecError
 from benchbench.metrics.plugin_metrics import measure_plugin
 from benchbench.plan.expand import plan_runs
+from benchbench.records.folder import ResultsFolder
 from benchbench.registry import extensions, registry
 from benchbench.registry.registry import discover
-from benchbench.results.folder import ResultsFolder
 from benchbench.spec import metric_names
 from benchbench.spec.augmentation import AugmentStep
 from benchbench.spec.benchmark import read_benchmark

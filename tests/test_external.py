@@ -16,8 +16,8 @@ from toy_benchmark import BENCHMARK, Finished
 from benchbench.data.split_file import folds_of
 from benchbench.errors import DataError
 from benchbench.launch.job_file import read_job_file, runs_of
+from benchbench.records.folder import ResultsFolder
 from benchbench.registry.registry import discover
-from benchbench.results.folder import ResultsFolder
 from benchbench.spec.benchmark import read_benchmark
 
 ENTRY = '[[external]]\nname = "nnU-Net 2.8"\npredictions = "nnunet"\ngmacs = 2.5\n'

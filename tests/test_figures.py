@@ -13,13 +13,13 @@ from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, key, plan
 from toy_benchmark import Finished
 
 from benchbench.comparison.board import boards
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.history import write_history
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import figure_style
 from benchbench.report.figures.curve_grid import draw_curve_grids
 from benchbench.report.figures.curves import Trace, curves_of, draw_curves, draw_trace, scale_axes
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.history import write_history
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 

@@ -17,10 +17,10 @@ from benchbench.contract import Archive, DatasetPlugin, Download, ModelPlugin
 from benchbench.data.download import _add
 from benchbench.data.fetch import Fetched, Fetcher
 from benchbench.errors import BenchbenchError, IntegrityError, PluginError, SpecError
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.run_folder import RunFolder
 from benchbench.registry import registry
 from benchbench.report import write_tables
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.run_folder import RunFolder
 from benchbench.run.assignment import slug as slug_of_cases
 from benchbench.spec.benchmark import _benchmark_name
 from benchbench.spec.file_names import inside, is_slug, slug

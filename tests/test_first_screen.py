@@ -14,6 +14,8 @@ from test_controls import a_a_of
 from test_page import browser  # noqa: F401 a fixture
 
 from benchbench.comparison.board import Board, boards
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import DatasetFacts
 from benchbench.report import write_report
 from benchbench.report.figures.canvas import SERIES
 from benchbench.report.figures.row_styles import MARKERS, row_styles
@@ -23,8 +25,6 @@ from benchbench.report.page.names import direction_of, heading_of
 from benchbench.report.page.overview import overview
 from benchbench.report.page.standings import standings
 from benchbench.report.plain_verdict import plain_verdict
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import DatasetFacts
 from benchbench.statistics import Interval
 from benchbench.tables.results import read_results
 

@@ -21,13 +21,13 @@ from benchbench.errors import IntegrityError
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import pack
 from benchbench.plan.run import RunKey
+from benchbench.records.folder import ResultsFolder
 from benchbench.report import write_report
 from benchbench.report.figures import Figure
 from benchbench.report.figures.canvas import figure_style
 from benchbench.report.figures.gallery import draw_galleries
 from benchbench.report.figures.gallery_choice import MOST_MODELS, choose_gallery
 from benchbench.report.figures.mask_overlay import PALETTE, fill_colours, overlay, read_picture
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 SHAPE = (3, 24, 20)

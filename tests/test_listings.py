@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from handmade import FOLD_0, FOLD_1, end, key, plan, select_on_test_set
 
+from benchbench.records.folder import ResultsFolder
 from benchbench.report import write_report
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.listings import LabelledTable, as_text, listing_tables
 from benchbench.tables.results import read_results
 

@@ -11,9 +11,9 @@ from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, two_m
 
 from benchbench.cli import cli
 from benchbench.errors import IncompatibleError, IntegrityError
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.merging import merge
 from benchbench.report import write_report
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.merging import merge
 from benchbench.tables.results import read_results
 
 KEYS = [key(model, fold) for fold in (0, 1) for model in ("plain", "grand")]

@@ -27,10 +27,10 @@ from benchbench.errors import BenchbenchError, DataError, IntegrityError, SpecEr
 from benchbench.launch import RunEvent
 from benchbench.metrics.masks import pack, unpack
 from benchbench.plan.run import RunKey
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.merging import merge
+from benchbench.records.record import Record
 from benchbench.report import write_report
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.merging import merge
-from benchbench.results.record import Record
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 tables_only = pytest.mark.usefixtures("without_page")

@@ -15,7 +15,7 @@ from toy_benchmark import BENCHMARK, write_benchmark, write_data
 
 from benchbench.errors import SpecError
 from benchbench.plan.settings import own_settings
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 from benchbench.spec.benchmark import read_benchmark
 
 SIZES = """title = "Sizes"

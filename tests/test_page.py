@@ -16,12 +16,12 @@ import pytest
 from drawing import only_svg
 from handmade import FOLD_0, PERFECT_0, PERFECT_1, end, graded, key, plan, scans, two_models
 
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.history import write_history
 from benchbench.report import write_report
 from benchbench.report.page.cells import cell_of, table_of
 from benchbench.report.page.index import write_index
 from benchbench.report.page.rerun import command_of
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.history import write_history
 from benchbench.tables.references import BACKGROUND
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 from benchbench.tables.rows import rows_of

@@ -8,7 +8,7 @@ import pytest
 from handmade import FOLD_0, FOLD_1, Scans, Slices, change_manifest, end, key, plan, two_models
 from test_page import page_of, tables_of
 
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures", "without_statistics")
 

@@ -21,7 +21,7 @@ from PIL import Image
 from toy_benchmark import Finished
 
 from benchbench.metrics.masks import unpack
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.run_folder import RunFolder
 from benchbench.scoring import Scoring, score_paths
 
 pytestmark = pytest.mark.usefixtures("few_plugins")

@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from benchbench.results.provenance import code_state, machine, state_of, versions
+from benchbench.records.provenance import code_state, machine, state_of, versions
 
 CHECKOUT = Path(__file__).parents[1]
 

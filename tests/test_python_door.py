@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from phantom_runs import PLUGINS, PhantomRun
 from toy_benchmark import Finished
 
 import benchbench
+from benchbench.api.finished import open_results
 from benchbench.errors import DataError, SpecError, UsageError
 from benchbench.registry.registry import discover
 
@@ -180,6 +183,13 @@ def test_changes_are_checked_like_those_of_the_command_line(benchmark_file: Path
     assert benchmark.title == 'a "b"\n'
     with pytest.raises(SpecError, match="epchs"):
         benchbench.load(benchmark_file, changes={"protocol.epchs": 2})
+
+
+def test_no_name_of_the_door_is_that_of_a_module_as_well() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(benchbench.__path__)}
+    assert not modules & set(benchbench.__all__)
+    importlib.import_module("benchbench.records.folder")
+    assert benchbench.results is open_results  # also after its modules are imported
 
 
 def test_tables_are_those_of_the_written_files(finished_pair: Finished) -> None:

@@ -10,8 +10,8 @@ import pytest
 from carry import carry
 from handmade import FOLD_0, FOLD_1, Scans, end, key, plan
 
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.leaderboard_page import leaderboard_page
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, references, with_references
 from benchbench.tables.results import read_results

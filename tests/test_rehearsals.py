@@ -22,9 +22,9 @@ from benchbench.engine.training.train import Training
 from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import carry_out
 from benchbench.plan.expand import plan_runs
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
 from benchbench.registry.registry import discover
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.protocol import Protocol

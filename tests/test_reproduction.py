@@ -10,10 +10,10 @@ from handmade import change_manifest
 from test_listings import BY_METRIC, BY_VARIANT, folder_of
 
 from benchbench.plan.expand import plan_runs
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import plan_manifest
 from benchbench.registry.registry import discover
 from benchbench.report import write_report
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import plan_manifest
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.tables.reproduction import Reproduction, measured_line, reproductions
 from benchbench.tables.results import read_results

@@ -15,8 +15,8 @@ from commands import benchbench
 
 from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.resume import read_resume, write_resume
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.resume import read_resume, write_resume
 
 pytestmark = pytest.mark.usefixtures("without_report")
 SAVE_EACH_STEP = ComputeSettings(resume_seconds=0.0)

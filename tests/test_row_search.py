@@ -20,9 +20,9 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.launch.preparation import Preparation
 from benchbench.launch.process import _read_end
 from benchbench.plan.run import RunKey
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
 from benchbench.report.page.searched import searched_tables
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.row_run import without_scores
 from benchbench.spec.inference import Postprocess, SearchSpec

@@ -9,8 +9,8 @@ import pytest
 from test_listings import BY_METRIC, BY_VARIANT, folder_of
 from test_reproduction import BENCHMARKS, LISTING, PRINTED, planned_reproductions, reproduce
 
+from benchbench.records.folder import ResultsFolder
 from benchbench.report import write_report
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.side_by_side import side_by_side
 
 pytestmark = pytest.mark.usefixtures("without_figures", "without_statistics")

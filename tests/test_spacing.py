@@ -248,7 +248,7 @@ CT = ("protocol.intensity=ct", "protocol.epochs=1", "protocol.folds=2")
 
 
 def recorded_statistics(root: Path) -> dict[int, object]:
-    from benchbench.results.run_folder import RunFolder
+    from benchbench.records.run_folder import RunFolder
 
     records = [RunFolder(path.parent).read_record() for path in (root / "results").rglob("run.json")]
     return {record.fold: record.images["statistics"] for record in records if record is not None}

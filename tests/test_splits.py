@@ -15,8 +15,8 @@ from test_page import page_of, tables_of
 from benchbench import Case, CaseRef, Task
 from benchbench.data.folds import PARTS, Part, split_digest
 from benchbench.engine.preparation.slice_count import count_slices
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.split import CountedCase, Row, write_split
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.split import CountedCase, Row, write_split
 from benchbench.spec.protocol import Protocol
 from benchbench.tables.splits import sizes_by_fold, split_sizes
 

@@ -14,7 +14,7 @@ from carry import Recorder, carry
 
 from benchbench.launch.worker_process import start_worker
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 from benchbench.run.assignment import Assignment, Progress
 from benchbench.run.resumable_training import _resume_tag
 from benchbench.run.stop_request import StoppedError, StopRequest, stop_request

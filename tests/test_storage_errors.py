@@ -14,7 +14,7 @@ from storage import fill_disk, make_read_only
 from toy_benchmark import Finished
 
 from benchbench.errors import StorageError, storage_error
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

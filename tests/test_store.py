@@ -14,13 +14,13 @@ from handmade import key, plan
 from benchbench.data.atomic import write_atomic
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, RunKey
-from benchbench.results.folder import ResultsFolder, benchmark_folders, results_folder
-from benchbench.results.history import read_history, write_history
-from benchbench.results.record import Record
-from benchbench.results.resume import read_resume, write_resume
-from benchbench.results.run_folder import RunBusyError, RunFolder
-from benchbench.results.table_columns import read_checked
-from benchbench.results.weights import weight_files, weights_digest
+from benchbench.records.folder import ResultsFolder, benchmark_folders, results_folder
+from benchbench.records.history import read_history, write_history
+from benchbench.records.record import Record
+from benchbench.records.resume import read_resume, write_resume
+from benchbench.records.run_folder import RunBusyError, RunFolder
+from benchbench.records.table_columns import read_checked
+from benchbench.records.weights import weight_files, weights_digest
 from benchbench.spec.file_names import slug
 
 KEY = RunKey("discs", "plain", "default", 0, 7)
@@ -300,7 +300,7 @@ def test_a_table_can_be_replaced_and_a_cut_off_replacement_leaves_a_run_that_is_
             write_atomic(path, content)
 
         with monkeypatch.context() as patch:
-            patch.setattr("benchbench.results.run_folder.write_atomic", write)
+            patch.setattr("benchbench.records.run_folder.write_atomic", write)
             with pytest.raises(OSError, match="went down"):
                 run.replace_table("cases.parquet", new, record)
         record_on_disk = run.read_record()

@@ -14,10 +14,10 @@ from scipy.stats import binom
 from benchbench.comparison.board import Board, boards
 from benchbench.comparison.subgroups import subgroup_table, subgroups_of
 from benchbench.errors import IntegrityError
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.metadata import METADATA_NAME, read_metadata, write_metadata
 from benchbench.report import write_report
 from benchbench.report.page.subgroups import subgroup_sections
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.metadata import METADATA_NAME, read_metadata, write_metadata
 from benchbench.statistics import Panel
 from benchbench.statistics.subgroups import subgroup_differences
 from benchbench.tables.results import Results, read_results

@@ -12,7 +12,7 @@ import pytest
 from handmade import FOLD_0, FOLD_1, PERFECT_0, PERFECT_1, end, key, plan, select_on_test_set, two_models
 
 from benchbench.errors import IntegrityError
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 from benchbench.tables.cost_tables import cost_table
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard

@@ -16,7 +16,7 @@ from commands import Done, benchbench
 from toy_benchmark import Finished
 
 from benchbench.metrics.masks import pack, unpack
-from benchbench.results.files import parquet_bytes
+from benchbench.records.files import parquet_bytes
 from benchbench.verification.reports import ReportComparison
 
 pytestmark = pytest.mark.usefixtures("without_figures", "without_statistics")

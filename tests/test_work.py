@@ -12,7 +12,7 @@ from toy_benchmark import Finished
 
 from benchbench.launch.job_assignments import _connected
 from benchbench.launch.job_file import read_job_file, runs_of
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 from commands import benchbench
 
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 
 BENCHMARK = """
 title = "Squares"

@@ -15,7 +15,7 @@ import pandas as pd
 from benchbench.comparison import compare_results
 from benchbench.comparison.rows import comparison_rows
 from benchbench.errors import UsageError
-from benchbench.results.folder import ResultsFolder, benchmark_folders
+from benchbench.records.folder import ResultsFolder, benchmark_folders
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.results import Results, read_results

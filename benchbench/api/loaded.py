@@ -20,8 +20,8 @@ from benchbench.launch.benchmark_files import Echo, Plan, read_plans
 from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import carry_out
 from benchbench.launch.progress_lines import Lines
+from benchbench.records.folder import results_folder
 from benchbench.registry.registry import Registry, discover
-from benchbench.results.folder import results_folder
 from benchbench.words import count
 
 

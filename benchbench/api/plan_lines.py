@@ -8,7 +8,7 @@ from typing import Any
 from benchbench.launch.benchmark_files import Plan
 from benchbench.plan.run import Run
 from benchbench.plan.settings import own_settings
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 
 TO_DO = "to do"
 

@@ -72,7 +72,7 @@ def _describe(finding: Finding) -> str:
 
 
 def _check_packages() -> Iterator[Finding]:
-    from benchbench.results.provenance import versions  # noqa: PLC0415 after --help has answered
+    from benchbench.records.provenance import versions  # noqa: PLC0415 after --help has answered
 
     for package, version in versions().items():
         if version != "not installed":

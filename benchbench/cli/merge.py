@@ -20,9 +20,9 @@ def merge_command(folders: tuple[Path, ...], *, into: Path, no_pictures: bool) -
 
     Runs with another protocol, code, data or split are refused. Runs that the target already has are kept.
     """
+    from benchbench.records.folder import ResultsFolder  # noqa: PLC0415
+    from benchbench.records.merging import merge  # noqa: PLC0415 after --help has answered
     from benchbench.report import write_report  # noqa: PLC0415
-    from benchbench.results.folder import ResultsFolder  # noqa: PLC0415
-    from benchbench.results.merging import merge  # noqa: PLC0415 after --help has answered
     from benchbench.words import count  # noqa: PLC0415
 
     target = ResultsFolder(into)

@@ -117,7 +117,7 @@ def _describe(
     from benchbench.api.plan_lines import plan_lines  # noqa: PLC0415 as above
     from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
-    from benchbench.results.folder import results_folder  # noqa: PLC0415
+    from benchbench.records.folder import results_folder  # noqa: PLC0415
 
     benchmark = plan.benchmark
     folders = [results_folder(results, benchmark.name, phantom=True)]

@@ -16,10 +16,10 @@ from benchbench.data.split_file import folds_of
 from benchbench.engine.preparation.slice_count import count_slices
 from benchbench.errors import DataError
 from benchbench.plan.run import Run, RunKey
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
+from benchbench.records.split import Row
 from benchbench.registry.registry import Registry
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
-from benchbench.results.split import Row
 from benchbench.spec.protocol import Protocol
 from benchbench.tables.splits import split_rows, split_sizes
 

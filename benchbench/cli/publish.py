@@ -18,11 +18,11 @@ def publish_command(folder: Path, *, target: Path) -> None:
     The copy has its own report and the SHA-256 of every file, so that `benchbench verify` and `benchbench report`
     work on it.
     """
+    from benchbench.records.digest_list import write_digest_list  # noqa: PLC0415
+    from benchbench.records.folder import ResultsFolder  # noqa: PLC0415
+    from benchbench.records.publishing import publish  # noqa: PLC0415
     from benchbench.report import write_report  # noqa: PLC0415 after --help has answered
     from benchbench.report.page.index import write_index  # noqa: PLC0415
-    from benchbench.results.digest_list import write_digest_list  # noqa: PLC0415
-    from benchbench.results.folder import ResultsFolder  # noqa: PLC0415
-    from benchbench.results.publishing import publish  # noqa: PLC0415
     from benchbench.words import count  # noqa: PLC0415
 
     copy = ResultsFolder(target)

@@ -15,9 +15,9 @@ from benchbench.cli.options import pictures_option
 def report_command(folder: Path, *, no_pictures: bool) -> None:
     """Rewrite the tables, figures and page of every benchmark in FOLDER (default: results) from its records."""
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
+    from benchbench.records.folder import benchmark_folders  # noqa: PLC0415
     from benchbench.report import write_report  # noqa: PLC0415
     from benchbench.report.page.index import write_index  # noqa: PLC0415
-    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
     from benchbench.words import count  # noqa: PLC0415
 
     benchmarks = benchmark_folders(folder)

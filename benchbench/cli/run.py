@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from benchbench.launch.benchmark_files import Plan
     from benchbench.launch.launcher_options import ChosenLauncher
     from benchbench.launch.machine import Machine
+    from benchbench.records.folder import ResultsFolder
+    from benchbench.records.record import Record
     from benchbench.registry.registry import Registry
-    from benchbench.results.folder import ResultsFolder
-    from benchbench.results.record import Record
 
 
 @click.command("run")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchbench.comparison.floor import Floor
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.page.index import read_card
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard

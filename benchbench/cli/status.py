@@ -12,7 +12,7 @@ import click
 from benchbench.cli.json_output import document_of, format_option
 
 if TYPE_CHECKING:
-    from benchbench.results.folder import ResultsFolder
+    from benchbench.records.folder import ResultsFolder
     from benchbench.tables.run_states import RunState
 
 _PAUSE_SECONDS = 5.0
@@ -29,7 +29,7 @@ def status_command(results: Path, *, watch: bool, output_format: str) -> None:
     record says: done, diverged, failed or waiting.
     """
     from benchbench.errors import UsageError  # noqa: PLC0415 after --help has answered
-    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
+    from benchbench.records.folder import benchmark_folders  # noqa: PLC0415
 
     folders = benchmark_folders(results)
     if not folders:

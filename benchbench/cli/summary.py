@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from benchbench.cli.terminal import Column, print_table, print_text
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.page.index import read_card
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units

@@ -22,7 +22,7 @@ def verify_command(folder: Path, *, data_root: Path | None) -> None:
     repeated. Every fault is a line; with any, the exit code is 4.
     """
     from benchbench.errors import IntegrityError, UsageError  # noqa: PLC0415 after --help has answered
-    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
+    from benchbench.records.folder import benchmark_folders  # noqa: PLC0415
     from benchbench.verification import verify  # noqa: PLC0415
 
     benchmarks = benchmark_folders(folder)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchbench.launch import RunEvent
     from benchbench.launch.job_assignments import Shard
     from benchbench.plan.run import RunKey
-    from benchbench.results.folder import ResultsFolder
+    from benchbench.records.folder import ResultsFolder
     from benchbench.run.assignment import Assignment
 
 _POLL_SECONDS = 5.0
@@ -101,7 +101,7 @@ def work_command(  # noqa: PLR0913 as many as the command has options
     from benchbench.launch.job_data import Roots  # noqa: PLC0415
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.launch.work import work  # noqa: PLC0415
-    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415
+    from benchbench.records.folder import benchmark_folders  # noqa: PLC0415
 
     _stop_at_warning()
     if end_with_stdin:
@@ -147,7 +147,7 @@ def _planned_folders(results: Path, *, is_needed: bool) -> list[ResultsFolder]:
     """
     from benchbench.errors import UsageError  # noqa: PLC0415 as above
     from benchbench.launch.job_file import JOB_FILE_NAME  # noqa: PLC0415 as above
-    from benchbench.results.folder import benchmark_folders  # noqa: PLC0415 as above
+    from benchbench.records.folder import benchmark_folders  # noqa: PLC0415 as above
 
     folders = [folder for folder in benchmark_folders(results) if (folder.path / JOB_FILE_NAME).exists()]
     if is_needed and not folders:
@@ -205,7 +205,7 @@ def _print_json(key: RunKey, event: RunEvent) -> None:
 
 
 def _print_event(key: RunKey, event: RunEvent) -> None:
-    from benchbench.results.record import Record  # noqa: PLC0415 as above
+    from benchbench.records.record import Record  # noqa: PLC0415 as above
 
     if isinstance(event, Record):
         text = f"{key}: {event.status}"

@@ -15,7 +15,7 @@ from benchbench.comparison.recipes import Difference, differences
 from benchbench.comparison.sides import Pair, Side, match_sides
 from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import Comparison, PairTest, Panel, adjust, compare, family_of, make_panel

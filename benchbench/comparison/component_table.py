@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.comparison.board import Board
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.statistics import Comparison, Unknown
 from benchbench.tables.results import table_of_rows
 

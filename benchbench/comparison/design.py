@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 
 
 def test_over_train(record: Record, *, folds: int) -> float:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from benchbench.plan.run import Run
+from benchbench.records.folder import benchmark_folders
 from benchbench.registry.registry import Registry
-from benchbench.results.folder import benchmark_folders
 from benchbench.spec.metric_names import without_unit
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import ASSUMED_NOISE, FEWEST_PATIENTS, Components, Design, detectable_difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 
 _OF_A_RUN = {"fold", "seed", "members"}
 _MACHINE = ("device", "name", "cuda", "precision", "arithmetic", "threads", "versions", "code", "machine")

@@ -11,8 +11,8 @@ import pandas as pd
 
 from benchbench.errors import UsageError
 from benchbench.plan.run import Group, RunKey
-from benchbench.results.folder import ResultsFolder, benchmark_folders
-from benchbench.results.record import Record
+from benchbench.records.folder import ResultsFolder, benchmark_folders
+from benchbench.records.record import Record
 from benchbench.spec.document import nearest
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.results import Results, groups_of, read_results, runs_of_group

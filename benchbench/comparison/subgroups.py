@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.statistics import Panel, Unknown, mean_interval
 from benchbench.statistics.subgroups import Masks, SubgroupDifferences, subgroup_differences
 from benchbench.tables.results import Results, table_of_rows

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from benchbench.plan.run import RunKey
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 from benchbench.run.assignment import Assignment, Progress
 
 RunEvent = Progress | Record | Exception

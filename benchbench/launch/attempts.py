@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from benchbench.results.claims import INTERRUPTED, LOST, ClaimState, all_claims
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.claims import INTERRUPTED, LOST, ClaimState, all_claims
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 
 UNUSED = "unused"
 """Outcome of a claim whose owner found nothing to do."""

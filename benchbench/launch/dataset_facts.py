@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from benchbench.contract import Download
 from benchbench.plan.run import Run
+from benchbench.records.manifest import DatasetFacts
 from benchbench.registry.faults import task_of
 from benchbench.registry.registry import Registry
-from benchbench.results.manifest import DatasetFacts
 
 
 def dataset_facts(runs: Sequence[Run], registry: Registry) -> dict[str, DatasetFacts]:

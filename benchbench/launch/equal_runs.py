@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchbench.plan.run import Run, RunKey
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder
 from benchbench.run.assignment import Assignment
 
 

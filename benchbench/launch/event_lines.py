@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from benchbench.errors import BenchbenchError
 from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
-from benchbench.results.record import Record, record_fields
+from benchbench.records.record import Record, record_fields
 from benchbench.run.assignment import Progress
 
 

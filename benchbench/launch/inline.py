@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchbench.launch import Listener
-from benchbench.results.run_folder import RunBusyError
+from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
 from benchbench.run.stop_request import StoppedError

@@ -14,10 +14,10 @@ from benchbench.launch.job_data import DataOfJobs, Roots, check_source
 from benchbench.launch.job_file import JobFile, PlannedJob, read_job_file, runs_of
 from benchbench.launch.preparation import metadata_of
 from benchbench.plan.run import Run, RunKey
+from benchbench.records.folder import ResultsFolder
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry, discover
 from benchbench.registry.sources import source_digest
-from benchbench.results.folder import ResultsFolder
 from benchbench.run.assignment import Assignment, Sibling
 
 

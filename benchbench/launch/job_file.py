@@ -19,8 +19,8 @@ from benchbench.contract import CaseRef
 from benchbench.data.folds import PARTS, Part
 from benchbench.errors import IntegrityError
 from benchbench.plan.run import RECORD_SCHEMA, Chosen, Run, RunKey
-from benchbench.results.files import json_bytes
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.files import json_bytes
+from benchbench.records.folder import ResultsFolder
 from benchbench.run.assignment import Assignment
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.controls import ControlKind

@@ -13,8 +13,8 @@ from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import PeriodicTables, Planned, on_run_event, report_at_end, write_plan
 from benchbench.launch.work_order import order_work
 from benchbench.plan.run import Run, RunKey
+from benchbench.records.record import Record
 from benchbench.registry.registry import Registry
-from benchbench.results.record import Record
 from benchbench.spec.benchmark import Benchmark
 
 

@@ -21,13 +21,13 @@ from benchbench.launch.process import ProcessLauncher
 from benchbench.launch.rounds import carry_out_in_rounds
 from benchbench.plan.contamination import relatives_of
 from benchbench.plan.run import Run, RunKey
+from benchbench.records.folder import ResultsFolder, results_folder
+from benchbench.records.manifest import plan_manifest
+from benchbench.records.record import Record
+from benchbench.records.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.registry.registry import Registry
 from benchbench.report import write_page, write_tables
 from benchbench.report.page.index import write_index
-from benchbench.results.folder import ResultsFolder, results_folder
-from benchbench.results.manifest import plan_manifest
-from benchbench.results.record import Record
-from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
 from benchbench.run.external_run import check_external

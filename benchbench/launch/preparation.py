@@ -40,9 +40,9 @@ from benchbench.launch.dataset_remarks import dataset_remarks
 from benchbench.launch.job_file import PreparedPlan
 from benchbench.launch.machine import Machine, threads_per_run
 from benchbench.plan.run import Chosen, Run
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import DatasetFacts
 from benchbench.registry.registry import Registry
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import DatasetFacts
 from benchbench.run.assignment import Assignment, Sibling
 from benchbench.spec.benchmark import Benchmark
 

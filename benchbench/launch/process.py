@@ -17,8 +17,8 @@ from benchbench.launch import Listener, RunEvent
 from benchbench.launch.machine import Slot
 from benchbench.launch.run_queue import Queue, RunQueue
 from benchbench.launch.worker_process import WorkerProcess, start_worker, with_own_devices
-from benchbench.results.record import Record
-from benchbench.results.run_folder import LOCK_SECONDS, RunBusyError
+from benchbench.records.record import Record
+from benchbench.records.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment, Progress
 
 EXIT_BUSY = 75

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from benchbench.launch import RunEvent
 from benchbench.plan.run import RunKey
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.assignment import Progress as RunProgress
 from benchbench.words import count

@@ -13,9 +13,9 @@ from benchbench.launch.job_data import Roots
 from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
 from benchbench.launch.process import ProcessLauncher
 from benchbench.launch.work_queue import WorkQueue
-from benchbench.results.claims import renewing
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.run_folder import RunBusyError
+from benchbench.records.claims import renewing
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
 

@@ -10,7 +10,7 @@ from benchbench.errors import UsageError
 from benchbench.launch.machine import Machine
 from benchbench.launch.orchestrate import Planned
 from benchbench.launchers import WorkOrder
-from benchbench.results.claims import expiry_seconds
+from benchbench.records.claims import expiry_seconds
 from benchbench.run.assignment import Assignment
 
 

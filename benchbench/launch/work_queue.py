@@ -12,9 +12,9 @@ from benchbench.errors import storage_error
 from benchbench.launch import Listener
 from benchbench.launch.attempts import UNUSED, Attempts, outcome_of, read_attempts
 from benchbench.plan.run import RunKey
-from benchbench.results.claims import Claim, active_claim, last_claim, try_claim
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunBusyError
+from benchbench.records.claims import Claim, active_claim, last_claim, try_claim
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
 
 MOST_LOSSES = 5

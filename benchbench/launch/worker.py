@@ -14,7 +14,7 @@ from dataclasses import asdict
 from benchbench.engine.devices.parent_watch import end_with_parent
 from benchbench.errors import BenchbenchError
 from benchbench.launch.process import EXIT_BUSY
-from benchbench.results.run_folder import RunBusyError
+from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment, Progress
 from benchbench.run.execute import execute
 from benchbench.run.stop_request import StoppedError

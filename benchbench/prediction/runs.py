@@ -8,10 +8,10 @@ from pathlib import Path
 
 from benchbench.errors import IntegrityError, UsageError
 from benchbench.plan.run import Group, RunKey
-from benchbench.results.folder import ResultsFolder, benchmark_folders
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
-from benchbench.results.weights import weights_digest
+from benchbench.records.folder import ResultsFolder, benchmark_folders
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
+from benchbench.records.weights import weights_digest
 from benchbench.spec.document import nearest
 
 ALL = "all"

@@ -21,12 +21,12 @@ from benchbench.engine.preparation.statistics import Statistics, read_statistics
 from benchbench.errors import IntegrityError, PluginError, UsageError
 from benchbench.plan.run import Chosen
 from benchbench.prediction.runs import FinishedRun, members_of
+from benchbench.records.split import read_split
+from benchbench.records.weights import weight_files
 from benchbench.registry.faults import plugin_faults, task_of
 from benchbench.registry.parameters import check_params, resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.registry.sources import source_digest
-from benchbench.results.split import read_split
-from benchbench.results.weights import weight_files
 from benchbench.run.members import read_weights
 from benchbench.spec.inference import Postprocess
 from benchbench.spec.protocol import Protocol

@@ -10,6 +10,9 @@ import pandas as pd
 from benchbench.comparison.board import Board, boards
 from benchbench.comparison.sensitivity import sensitivity_table
 from benchbench.comparison.subgroups import subgroup_table
+from benchbench.records.digest_list import check_published_runs, refresh_digest_list
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.split import SPLIT_NAME
 from benchbench.report.board_tables import choice_table, difference_table, joined, rank_table, standing_table
 from benchbench.report.figures import Figure, draw_figures
 from benchbench.report.leaderboard_page import leaderboard_page
@@ -17,9 +20,6 @@ from benchbench.report.page import benchmark_page
 from benchbench.report.page.index import CARD, card
 from benchbench.report.reproduction_page import reproduction_page, reproduction_table
 from benchbench.report.text import plain_markdown, to_csv, to_latex, to_markdown
-from benchbench.results.digest_list import check_published_runs, refresh_digest_list
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.split import SPLIT_NAME
 from benchbench.tables.cost_tables import cost_summary, cost_table
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard

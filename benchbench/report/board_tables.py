@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchbench.comparison.board import Board
 from benchbench.comparison.verdict import Kind, kind_of
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.statistics import EQUAL_DIGITS, Comparison, Interval, Unknown
 from benchbench.tables.results import table_of_rows
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchbench.comparison.board import Board
+from benchbench.records.record import Record
 from benchbench.report.board_tables import standing_table
 from benchbench.report.text import plain_markdown, to_markdown
-from benchbench.results.record import Record
 from benchbench.spec.metric_names import is_overlap
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.leaderboard import leaderboard

@@ -11,9 +11,9 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.preparation.statistics import NO_STATISTICS, Statistics
 from benchbench.plan.external_files import External
 from benchbench.plan.run import RunKey
-from benchbench.results.record import Record
-from benchbench.results.run_folder import CANDIDATES_NAME, RunFolder
-from benchbench.results.weights import is_weight_file, weights_digest
+from benchbench.records.record import Record
+from benchbench.records.run_folder import CANDIDATES_NAME, RunFolder
+from benchbench.records.weights import is_weight_file, weights_digest
 from benchbench.spec.file_names import slug
 from benchbench.spec.metric_names import columns_with_units, is_overlap
 from benchbench.spec.protocol import Protocol

@@ -6,7 +6,7 @@ import torch
 
 from benchbench.engine.devices.arithmetic import set_arithmetic
 from benchbench.engine.preparation.image_facts import image_facts
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
 from benchbench.run.members import open_members, read_members

@@ -10,7 +10,7 @@ import torch
 from benchbench.engine.devices.arithmetic import Arithmetic, read_arithmetic
 from benchbench.engine.devices.device import peak_memory_bytes
 from benchbench.engine.network.network import effective_precision
-from benchbench.results.provenance import code_state, machine, versions
+from benchbench.records.provenance import code_state, machine, versions
 from benchbench.run.assignment import Assignment
 from benchbench.run.seeds import derive_seed
 

@@ -18,9 +18,9 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers, Mask
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
-from benchbench.results.metadata import METADATA_NAME, write_metadata
-from benchbench.results.run_folder import RunFolder
-from benchbench.results.split import SPLIT_NAME, CountedCase, write_split
+from benchbench.records.metadata import METADATA_NAME, write_metadata
+from benchbench.records.run_folder import RunFolder
+from benchbench.records.split import SPLIT_NAME, CountedCase, write_split
 from benchbench.run.assignment import Assignment
 from benchbench.run.count_tables import case_table, slice_table
 from benchbench.run.gallery_pictures import picture_rows

@@ -7,8 +7,8 @@ import traceback
 from dataclasses import replace
 
 from benchbench.errors import BenchbenchError, is_storage_failure, storage_error
-from benchbench.results.record import Record
-from benchbench.results.run_folder import LOCK_SECONDS
+from benchbench.records.record import Record
+from benchbench.records.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.ensemble_run import run_ensemble
 from benchbench.run.environment import provenance_of

@@ -12,7 +12,7 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
 from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
 from benchbench.run.evaluate import SCORED_FILES, write_scores, write_split_of

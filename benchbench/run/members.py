@@ -13,9 +13,9 @@ from benchbench.contract import Geometry
 from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.network.network import move_to_device
 from benchbench.errors import BenchbenchError, IntegrityError
+from benchbench.records.record import Record
+from benchbench.records.weights import weight_files
 from benchbench.registry.registry import discover
-from benchbench.results.record import Record
-from benchbench.results.weights import weight_files
 from benchbench.run.assignment import Assignment
 
 

@@ -28,9 +28,9 @@ from benchbench.engine.network.network import (
 )
 from benchbench.engine.preparation.image_facts import image_facts
 from benchbench.engine.training.train import DivergedError, Training
+from benchbench.records.history import history_digest
+from benchbench.records.record import Record, Status
 from benchbench.registry.registry import discover
-from benchbench.results.history import history_digest
-from benchbench.results.record import Record, Status
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.environment import provenance_of
 from benchbench.run.network_geometry import describe_ends, geometry_of

@@ -20,9 +20,9 @@ from benchbench.errors import IntegrityError
 from benchbench.images.arrays import Mask
 from benchbench.metrics.masks import pack, unpack
 from benchbench.metrics.scores import Counts, measure_regions
-from benchbench.results.provenance import code_state, versions
-from benchbench.results.record import Record
-from benchbench.results.table_columns import read_checked
+from benchbench.records.provenance import code_state, versions
+from benchbench.records.record import Record
+from benchbench.records.table_columns import read_checked
 from benchbench.run.assignment import Assignment
 from benchbench.spec.file_names import slug
 

@@ -13,10 +13,10 @@ import numpy as np
 from benchbench.contract import Reporter, ReporterPlugin
 from benchbench.errors import PluginError
 from benchbench.metrics.scores import Counts, distance, overlap
+from benchbench.records.history import HISTORY_NAME
+from benchbench.records.record import Record
 from benchbench.registry.extensions import extension
 from benchbench.registry.faults import plugin_faults
-from benchbench.results.history import HISTORY_NAME
-from benchbench.results.record import Record
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.spec.metric_names import columns_with_units, is_overlap
 

@@ -20,10 +20,10 @@ from benchbench.engine.devices.distributed import Processes
 from benchbench.engine.network.network import effective_precision
 from benchbench.engine.training.train import RESUME_SCHEMA, Training
 from benchbench.errors import IntegrityError
-from benchbench.results.events import open_events
-from benchbench.results.history import write_history
-from benchbench.results.resume import read_resume, write_resume
-from benchbench.results.run_folder import RESUME_NAME
+from benchbench.records.events import open_events
+from benchbench.records.history import write_history
+from benchbench.records.resume import read_resume, write_resume
+from benchbench.records.run_folder import RESUME_NAME
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.seeds import derive_seed
 from benchbench.run.stop_request import StoppedError, StopRequest

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from benchbench.engine.inference.predict import Ensemble, Predictor
-from benchbench.results.record import Record
-from benchbench.results.run_folder import CANDIDATES_NAME
-from benchbench.results.weights import is_weight_file
+from benchbench.records.record import Record
+from benchbench.records.run_folder import CANDIDATES_NAME
+from benchbench.records.weights import is_weight_file
 from benchbench.run.assignment import Assignment
 from benchbench.run.members import open_members, open_network, read_members
 from benchbench.run.network_geometry import geometry_of

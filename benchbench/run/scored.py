@@ -10,9 +10,9 @@ import torch
 
 from benchbench.contract import Geometry
 from benchbench.engine.inference.predict import Ensemble, Predictor
-from benchbench.results.record import Record
-from benchbench.results.run_folder import CANDIDATES_NAME
-from benchbench.results.weights import weight_files
+from benchbench.records.record import Record
+from benchbench.records.run_folder import CANDIDATES_NAME
+from benchbench.records.weights import weight_files
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
 from benchbench.run.evaluate import SCORED_FILES, evaluate

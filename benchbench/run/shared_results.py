@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from benchbench.plan.run import RunKey
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 from benchbench.run.assignment import Assignment
 
 _TABLES_WITH_KEYS = ("cases.parquet", "slices.parquet", "ceiling.parquet")

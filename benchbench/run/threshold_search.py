@@ -19,7 +19,7 @@ from benchbench.engine.inference.candidates import (
 from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.inference.search import search_rules
 from benchbench.engine.network.regions import region_masks, scored_voxels
-from benchbench.results.run_folder import CANDIDATES_NAME, RunFolder
+from benchbench.records.run_folder import CANDIDATES_NAME, RunFolder
 from benchbench.run.assignment import Assignment
 from benchbench.spec.inference import Postprocess
 

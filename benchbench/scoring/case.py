@@ -13,7 +13,7 @@ from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
 from benchbench.metrics.lesions import RULES, LesionScores, brats23_lesion
 from benchbench.metrics.scores import Counts, count, measure_regions
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.scoring.rules import Scoring
 
 Source = Path | LabelMap

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.scoring.rules import Scoring
 from benchbench.statistics import Interval, Panel, mean_interval
 from benchbench.tables.summaries import MEAN_REGION, SummaryLine, case_values, columns_of, summaries

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.plan.run import GROUP
-from benchbench.results.record import Record, Value
+from benchbench.records.record import Record, Value
 from benchbench.tables.marks import with_marks
 from benchbench.tables.results import Results, cached_table, groups_of, with_integers
 

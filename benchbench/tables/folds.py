@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchbench.results.record import Record, Value
+from benchbench.records.record import Record, Value
 from benchbench.tables.marks import with_marks
 from benchbench.tables.results import Results, cached_table, with_integers
 from benchbench.tables.summaries import MEAN_REGION, SummaryLine, summaries

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.plan.run import Group
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.spec.metric_names import UNITS, is_lower_better
 from benchbench.statistics import EQUAL_DIGITS
 from benchbench.tables.marks import contamination_of, with_marks

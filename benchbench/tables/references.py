@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from benchbench.plan.run import GROUP, KEYS, RunKey
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.spec.metric_names import is_overlap
 from benchbench.tables.leaderboard import leaderboard, mean_columns
 from benchbench.tables.marks import MARKS

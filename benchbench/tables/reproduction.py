@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from benchbench.results.record import Value
+from benchbench.records.record import Value
 from benchbench.spec.reported import Cell, PrintedTable
 from benchbench.tables.listings import LabelledTable, as_text, listing_tables
 from benchbench.tables.marks import MARKS

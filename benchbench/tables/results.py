@@ -15,13 +15,13 @@ import pandas as pd
 from benchbench.errors import IntegrityError
 from benchbench.metrics.scores import Counts
 from benchbench.plan.run import KEYS, Group, RunKey
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import Manifest
-from benchbench.results.metadata import METADATA_NAME, Metadata, read_metadata
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
-from benchbench.results.split import read_split
-from benchbench.results.table_columns import read_checked
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import Manifest
+from benchbench.records.metadata import METADATA_NAME, Metadata, read_metadata
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
+from benchbench.records.split import read_split
+from benchbench.records.table_columns import read_checked
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.integrity import check_counts, check_sums
 

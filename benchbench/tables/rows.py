@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchbench.plan.run import Group, RunKey
-from benchbench.results.record import Record
+from benchbench.records.record import Record
 from benchbench.spec.file_names import slug
 from benchbench.tables.results import Results
 

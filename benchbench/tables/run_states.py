@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from benchbench.errors import StorageError, storage_error
 from benchbench.plan.run import RunKey
-from benchbench.results.claims import file_system_time, last_claim
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.history import HISTORY_NAME
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.claims import file_system_time, last_claim
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.history import HISTORY_NAME
+from benchbench.records.run_folder import RunFolder
 
 OPEN_STATES = frozenset({"to do", "running", "lost"})
 """States of runs that a worker still carries out."""

@@ -8,9 +8,9 @@ import pandas as pd
 
 from benchbench.data.folds import PARTS
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
-from benchbench.results.split import SPLIT_COLUMNS, Row, read_split
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
+from benchbench.records.split import SPLIT_COLUMNS, Row, read_split
 from benchbench.tables.results import Results, table_of_rows
 
 COLUMNS = ("dataset", "variant", *SPLIT_COLUMNS)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchbench.errors import IntegrityError
-from benchbench.results.digest_list import DIGEST_LIST_NAME, digest_faults, has_digest_list
-from benchbench.results.folder import ResultsFolder
+from benchbench.records.digest_list import DIGEST_LIST_NAME, digest_faults, has_digest_list
+from benchbench.records.folder import ResultsFolder
 from benchbench.tables.results import Results, read_results
 from benchbench.verification.records import content_faults, count_runs, record_faults
 from benchbench.verification.reports import compare_report

@@ -18,12 +18,12 @@ from benchbench.engine.preparation.prepare import NativeReference, native_refere
 from benchbench.images.arrays import Mask, scored_mask
 from benchbench.metrics.scores import Counts, measure_regions
 from benchbench.plan.run import Chosen
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
+from benchbench.records.split import read_split
+from benchbench.records.table_columns import read_checked
 from benchbench.registry.registry import Registry, discover
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
-from benchbench.results.split import read_split
-from benchbench.results.table_columns import read_checked
 from benchbench.tables.results import Results
 from benchbench.verification.records import PREDICTIONS, SLICES, saved_masks
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from benchbench.errors import IntegrityError
 from benchbench.images.arrays import Mask
 from benchbench.metrics.masks import unpack
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import PlannedRun
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
-from benchbench.results.split import read_split
-from benchbench.results.table_columns import read_checked
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import PlannedRun
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
+from benchbench.records.split import read_split
+from benchbench.records.table_columns import read_checked
 from benchbench.tables.integrity import check_masks
 from benchbench.tables.results import Results
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchbench.records.digest_list import DIGEST_LIST_NAME, has_digest_list
+from benchbench.records.folder import MANIFEST_NAME, ResultsFolder
 from benchbench.report import write_report
-from benchbench.results.digest_list import DIGEST_LIST_NAME, has_digest_list
-from benchbench.results.folder import MANIFEST_NAME, ResultsFolder
 from benchbench.words import count
 
 _TABLES = (".csv", ".md", ".tex", ".json")

@@ -20,11 +20,11 @@ from toy_benchmark import BENCHMARK, PAIR, run_pair_once
 
 from benchbench.comparison import compare_results
 from benchbench.launch.benchmark_files import read_plans
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.history import read_history
 from benchbench.registry.registry import Registry, discover
 from benchbench.report import write_report, write_tables
 from benchbench.report.page.index import write_index
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.history import read_history
 from benchbench.tables.results import read_results
 
 _WITH_TABLES, _WITH_PAGE = 0.02, 0.005

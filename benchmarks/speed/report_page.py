@@ -23,10 +23,10 @@ import numpy as np
 import pyarrow as pa
 
 from benchbench.plan.run import RunKey
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import Manifest
+from benchbench.records.record import Record
 from benchbench.report import write_page, write_tables
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import Manifest
-from benchbench.results.record import Record
 
 METRICS = ("dice", "iou", "sensitivity", "precision", "hd95")
 VOXELS = 4096

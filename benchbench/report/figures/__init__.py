@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbench.comparison.board import Board
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.figures.board_view import BoardView, board_views
 from benchbench.report.figures.canvas import Figure, figure_style
 from benchbench.report.figures.cases import draw_cases
@@ -16,7 +17,6 @@ from benchbench.report.figures.pareto import draw_pareto
 from benchbench.report.figures.ranks import draw_ranks
 from benchbench.report.figures.significance import draw_significance
 from benchbench.report.figures.volume import draw_volume
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.results import Results
 
 __all__ = ["Figure", "draw_figures"]

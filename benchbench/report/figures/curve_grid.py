@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.figures.canvas import INK, SERIES, Figure, export, new_drawing, share_legend
 from benchbench.report.figures.curves import BAND, TRACES, Curves, curves_of, draw_trace, scale_axes
-from benchbench.results.folder import ResultsFolder
 from benchbench.spec.file_names import slug
 from benchbench.spec.table_specs import CurvesSpec
 from benchbench.tables.listings import as_text

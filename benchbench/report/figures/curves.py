@@ -11,6 +11,8 @@ import numpy as np
 from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.plan.run import Group, RunKey
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.history import read_history
 from benchbench.report.figures.canvas import (
     MUTED,
     SERIES,
@@ -22,8 +24,6 @@ from benchbench.report.figures.canvas import (
     shorten,
 )
 from benchbench.report.figures.row_styles import row_styles
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.history import read_history
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, name_for, rows_of
 from benchbench.words import count

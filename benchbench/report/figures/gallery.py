@@ -15,14 +15,14 @@ from benchbench.images.arrays import Mask
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import unpack
 from benchbench.plan.run import RunKey
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.table_columns import read_checked
 from benchbench.report.figures.canvas import Figure, join_names, shorten
 from benchbench.report.figures.case_choice import MOST_DISPUTED, ChosenCase
 from benchbench.report.figures.gallery_choice import PICTURES, PREDICTIONS, GalleryChoice, choose_gallery
 from benchbench.report.figures.mask_overlay import fill_colours
 from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
 from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, PictureGrid
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.table_columns import read_checked
 from benchbench.tables.integrity import check_masks
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchbench.comparison.controls import control_outcomes
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.figures import Figure
 from benchbench.report.page.compared import compared
 from benchbench.report.page.evidence import facts, failures
@@ -27,7 +28,6 @@ from benchbench.report.page.sections import (
 from benchbench.report.page.subgroups import subgroup_sections
 from benchbench.report.plain_verdict import plain_verdict
 from benchbench.report.reproduction_page import known_deviations, means_over
-from benchbench.results.folder import ResultsFolder
 from benchbench.tables.absent_regions import absent_region_notes
 from benchbench.tables.cost_tables import total_gpu_hours
 from benchbench.tables.reproduction import Reproduction

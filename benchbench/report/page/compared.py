@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
 from benchbench.tables.results import Results
 from benchbench.tables.splits import split_rows, split_sizes
 from benchbench.words import count

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from benchbench.comparison.controls import control_outcomes
 from benchbench.comparison.recipes import differences
-from benchbench.results.record import Record
-from benchbench.results.split import SPLIT_NAME
+from benchbench.records.record import Record
+from benchbench.records.split import SPLIT_NAME
 from benchbench.tables.cost_tables import row_of
 from benchbench.tables.results import Results, mixed_data
 from benchbench.tables.rows import rows_of

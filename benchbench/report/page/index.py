@@ -10,11 +10,11 @@ from pydantic import Field, ValidationError
 
 from benchbench.comparison.board import Board
 from benchbench.errors import IntegrityError
+from benchbench.records.folder import ResultsFolder, benchmark_folders
 from benchbench.report.page.overview import Strip, overview
 from benchbench.report.page.render import render
 from benchbench.report.plain_verdict import plain_verdict
 from benchbench.report.text import plain_markdown
-from benchbench.results.folder import ResultsFolder, benchmark_folders
 from benchbench.spec.strict import Strict
 from benchbench.tables.results import PHANTOM_NOTE, Results
 from benchbench.words import count

@@ -6,8 +6,8 @@ import shlex
 from typing import NamedTuple
 
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import Manifest
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import Manifest
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, planned_rows
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchbench.records.record import Record
 from benchbench.report.page.cells import PageTable, table_of
-from benchbench.results.record import Record
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, rows_of
 

@@ -11,13 +11,13 @@ import pandas as pd
 from benchbench.comparison.board import Board
 from benchbench.comparison.component_table import component_table
 from benchbench.images.arrays import Floats
+from benchbench.records.folder import ResultsFolder
 from benchbench.report.board_tables import difference_table
 from benchbench.report.page.cells import PageTable, planned_table, table_of, without_constants
 from benchbench.report.page.names import heading_of
 from benchbench.report.page.overview import Overview, overview
 from benchbench.report.page.standings import fold_scores, region_scores, standings
 from benchbench.report.reproduction_page import count_verdicts, new_sentences, reason_lines, title_of
-from benchbench.results.folder import ResultsFolder
 from benchbench.spec.reported import PrintedTable
 from benchbench.statistics import (
     EQUAL_DIGITS,

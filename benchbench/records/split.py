@@ -10,8 +10,8 @@ from typing import NamedTuple
 from benchbench.contract import CaseRef
 from benchbench.data.folds import PARTS, Part, split_digest
 from benchbench.errors import IntegrityError
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 
 SPLIT_NAME = "split.csv"
 SPLIT_COLUMNS = ("case", "patient", "fold", "part", "slices")

@@ -40,7 +40,7 @@ from filelock import FileLock, Timeout
 from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.data.atomic import has_leftovers, remove_leftovers, without_name, write_atomic
 from benchbench.errors import BenchbenchError, IntegrityError, StorageError, storage_error
-from benchbench.results.claims import (
+from benchbench.records.claims import (
     CLAIM_PREFIX,
     INTERRUPTED,
     Claim,
@@ -50,8 +50,8 @@ from benchbench.results.claims import (
     renewing,
     try_claim,
 )
-from benchbench.results.files import json_bytes, parquet_bytes
-from benchbench.results.record import Record, read_record, record_fields
+from benchbench.records.files import json_bytes, parquet_bytes
+from benchbench.records.record import Record, read_record, record_fields
 from benchbench.spec.file_names import inside
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from benchbench.data.advisory_lock import acquire_where_possible
 from benchbench.data.atomic import remove_leftovers, without_name, write_atomic
 from benchbench.errors import storage_error
 from benchbench.plan.run import RunKey
-from benchbench.results.files import json_bytes
-from benchbench.results.manifest import Manifest, read_manifest
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.files import json_bytes
+from benchbench.records.manifest import Manifest, read_manifest
+from benchbench.records.run_folder import RunFolder
 from benchbench.spec.file_names import inside, slug
 
 MANIFEST_NAME = "benchmark.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.run_folder import RunFolder
 
 
 def weight_files(folder: RunFolder) -> list[str]:

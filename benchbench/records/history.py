@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbench.errors import IntegrityError
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 
 HISTORY_NAME = "history.csv"
 

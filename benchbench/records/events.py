@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.run_folder import RunFolder
 
 AddEpoch = Callable[[int, Mapping[str, Any]], None]
 """(epoch, its row of the history) -> adds the numbers of the row to the file."""

@@ -14,8 +14,8 @@ from pathlib import PurePath
 from typing import Any
 
 from benchbench.errors import IntegrityError, UsageError
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.record import Record
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.record import Record
 
 _PUBLISHED = (
     *("cases.parquet", "slices.parquet", "ceiling.parquet", "predictions.parquet"),

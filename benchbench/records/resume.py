@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from benchbench.results.run_folder import RESUME_NAME, RunFolder
+from benchbench.records.run_folder import RESUME_NAME, RunFolder
 
 
 def write_resume(folder: RunFolder, tag: str, state: bytes) -> None:

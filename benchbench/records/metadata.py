@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping
 
 from benchbench.errors import IntegrityError
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 
 METADATA_NAME = "metadata.csv"
 _COLUMNS = ["patient", "column", "value"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from benchbench.errors import IntegrityError
-from benchbench.results.folder import MANIFEST_NAME, ResultsFolder
+from benchbench.records.folder import MANIFEST_NAME, ResultsFolder
 
 DIGEST_LIST_NAME = "SHA256SUMS"
 _RUNS = "runs"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from benchbench.errors import IntegrityError
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import pyarrow as pa

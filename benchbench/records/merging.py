@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from benchbench.errors import IncompatibleError
 from benchbench.plan.run import RunKey
-from benchbench.results.folder import ResultsFolder
-from benchbench.results.manifest import Manifest, PlannedRun
-from benchbench.results.record import Record
-from benchbench.results.run_folder import RunFolder
+from benchbench.records.folder import ResultsFolder
+from benchbench.records.manifest import Manifest, PlannedRun
+from benchbench.records.record import Record
+from benchbench.records.run_folder import RunFolder
 
 _SHARED = (
     "name",
