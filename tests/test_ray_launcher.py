@@ -85,6 +85,15 @@ def test_the_lines_of_a_worker_are_passed_on_with_its_errors() -> None:
     assert list(run_worker(python(code))) == ["one\n", "two\n"]
 
 
+def test_a_worker_that_a_signal_killed_is_lost_and_one_that_failed_is_not() -> None:
+    code = "import os, signal; print('one', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    worker = run_worker(python(code))
+    assert next(worker) == "one\n"
+    with pytest.raises(RuntimeError, match=r"^killed by signal 9$"):
+        next(worker)
+    assert list(run_worker(python("import sys; sys.exit(1)"))) == []
+
+
 def test_a_cancelled_task_lets_its_worker_save(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     code = (
@@ -137,6 +146,15 @@ def test_a_lost_worker_is_started_again_a_number_of_times(order: WorkOrder, line
     _follow(FakeRay(), task, (), order, count=2, losses=1)
     assert task.count == 3
     assert lines == ["a", "a worker was lost (WorkerLostError)", "b", "c", "a worker was lost (WorkerLostError)"]
+
+
+def test_the_loss_of_a_worker_names_the_signal_that_killed_it(order: WorkOrder, lines: list[str]) -> None:
+    class TaskError(WorkerLostError):
+        cause = RuntimeError("killed by signal 9")
+
+    task = Task([["a", TaskError()], ["b"]])
+    _follow(FakeRay(), task, (), order, count=1, losses=1)
+    assert lines == ["a", "a worker was lost (killed by signal 9)", "b"]
 
 
 @pytest.mark.slow

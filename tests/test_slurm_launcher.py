@@ -157,6 +157,8 @@ def python(code: str) -> tuple[str, ...]:
 def test_a_job_reads_variables_of_its_node_and_fails_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_CODE", "1")
     assert WorkJob((*python("import sys; sys.exit(int(sys.argv[1]))"), "$NODE_CODE"))() == 1
+    monkeypatch.setenv("NODE_CODE", "143")  # scancel and scontrol requeue stop the worker by SIGTERM
+    assert WorkJob((*python("import sys; sys.exit(int(sys.argv[1]))"), "$NODE_CODE"))() == 143
     monkeypatch.setenv("NODE_CODE", "2")
     with pytest.raises(RuntimeError, match="the worker ended with exit code 2"):
         WorkJob((*python("import sys; sys.exit(int(sys.argv[1]))"), "$NODE_CODE"))()

@@ -13,6 +13,7 @@ from toy_benchmark import Finished
 from benchbench.launch.job_assignments import _connected
 from benchbench.launch.job_file import read_job_file, runs_of
 from benchbench.records.folder import ResultsFolder
+from benchbench.records.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -85,6 +86,26 @@ def test_a_worker_carries_out_only_as_many_runs_as_it_is_asked_for(
     table = benchbench("status", folder.path, cwd=tmp_path).stdout
     assert "node7, process 5" in table
     assert "1 running" in table
+
+
+@pytest.mark.parametrize(("most", "status"), [(1, "failed"), (2, "done")])
+def test_a_run_whose_workers_were_lost_too_often_has_failed(
+    finished_pair: Finished, tmp_path: Path, most: int, status: str
+) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    lost = RunFolder(folder.path / "runs/squares/plain/default/fold0_seed0")
+    lost.path.mkdir(parents=True)
+    for number in (1, 2):
+        (lost.path / f".claim-{number}").write_text(json.dumps({"outcome": "lost"}))
+    words = ["--most-losses", most, "--most-runs", 1, "--jobs", 0, "--cache", tmp_path / "cache-planned"]
+    assert benchbench("work", folder.path, *words, cwd=tmp_path).returncode == 1  # other runs are not done
+    record = lost.read_record()
+    assert record is not None
+    assert record.status == status
+    if status == "failed":
+        assert record.reason == "its worker was lost 2 times: see worker.log and the log of the machine"
+    else:
+        assert list(record.retries) == ["its worker was lost; the run was repeated"] * 2
 
 
 def test_a_model_with_another_source_is_refused_with_both_digests(

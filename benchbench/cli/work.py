@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +74,13 @@ def _parse_shard(_context: click.Context, _option: click.Parameter, value: str) 
     help="End after others have carried out all that is left for so long; default: until they are done.",
 )
 @click.option("--most-runs", type=click.IntRange(min=1), help="End after so many runs.")
+@click.option(
+    "--most-losses",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Times that a run is repeated because its worker was lost; it then has failed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON, for launchers.")
 @click.option("--end-with-stdin", is_flag=True, help="End, as after SIGTERM, when standard input is closed.")
 def work_command(  # noqa: PLR0913 as many as the command has options
@@ -89,6 +98,7 @@ def work_command(  # noqa: PLR0913 as many as the command has options
     scratch: Path | None,
     wait_seconds: float | None,
     most_runs: int | None,
+    most_losses: int,
     as_json: bool,
     end_with_stdin: bool,
 ) -> int:
@@ -101,6 +111,7 @@ def work_command(  # noqa: PLR0913 as many as the command has options
     from benchbench.launch.job_data import Roots  # noqa: PLC0415
     from benchbench.launch.machine import Machine  # noqa: PLC0415
     from benchbench.launch.work import work  # noqa: PLC0415
+    from benchbench.launch.work_queue import Limits  # noqa: PLC0415
     from benchbench.records.folder import benchmark_folders  # noqa: PLC0415
 
     _stop_at_warning()
@@ -118,25 +129,27 @@ def work_command(  # noqa: PLR0913 as many as the command has options
     )
     listener = _print_json if as_json else _print_event
     roots = Roots(cache=cache, data_root=data_root, scratch=scratch)
+    limits = Limits(wait_seconds=wait_seconds, most_runs=most_runs, most_losses=most_losses)
+    carry_out = partial(work, machine=machine, listener=listener, roots=roots, shard=shard, limits=limits)
+    if until_empty or most_runs is not None:
+        assignments = _carry_out(_planned_folders(results, is_needed=until_empty), carry_out)
+        return _print_end(assignments, results)
     while True:
-        folders = _planned_folders(results, is_needed=until_empty)
+        folders = _planned_folders(results, is_needed=False)
         before = _job_file_states(folders)
-        assignments: list[Assignment] = []
-        for folder in folders:
-            assignments += work(
-                folder,
-                machine,
-                listener,
-                roots=roots,
-                shard=shard,
-                wait_seconds=wait_seconds,
-                most_runs=most_runs,
-            )
-        if until_empty or most_runs is not None:
-            break
+        _carry_out(folders, carry_out)
         while _job_file_states(benchmark_folders(results)) == before:
             time.sleep(_POLL_SECONDS)
-    return _print_end(assignments, results)
+
+
+def _carry_out(
+    folders: Sequence[ResultsFolder], carry_out: Callable[[ResultsFolder], list[Assignment]]
+) -> list[Assignment]:
+    """Carry out the runs of several folders and return them."""
+    assignments: list[Assignment] = []
+    for folder in folders:
+        assignments += carry_out(folder)
+    return assignments
 
 
 def _planned_folders(results: Path, *, is_needed: bool) -> list[ResultsFolder]:

@@ -12,7 +12,7 @@ from benchbench.launch.job_assignments import Shard, open_jobs
 from benchbench.launch.job_data import Roots
 from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
 from benchbench.launch.process import ProcessLauncher
-from benchbench.launch.work_queue import WorkQueue
+from benchbench.launch.work_queue import NO_LIMITS, Limits, WorkQueue
 from benchbench.records.claims import renewing
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.run_folder import RunBusyError
@@ -27,8 +27,7 @@ def work(
     *,
     roots: Roots,
     shard: Shard,
-    wait_seconds: float | None = None,
-    most_runs: int | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> list[Assignment]:
     """Carry out the runs of a shard that no other process claims, until none is left; return those of the shard.
 
@@ -43,7 +42,7 @@ def work(
         assignments = [replace(assignment, settings=machine.settings) for assignment in opened]
         processes = max((assignment.protocol.world_size for assignment in assignments), default=1)
         check_processes(machine, processes)
-        queue = WorkQueue(assignments, listener, wait_seconds=wait_seconds, most_runs=most_runs)
+        queue = WorkQueue(assignments, listener, limits)
         with renewing(queue.renew):
             serve(queue, machine, listener, processes=processes)
     return assignments

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from benchbench.errors import storage_error
 from benchbench.launch import Listener
@@ -17,9 +17,22 @@ from benchbench.records.record import Record
 from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
 
-MOST_LOSSES = 5
-"""Number of times that a run is repeated because its worker was lost."""
 POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits of what one process does for a queue."""
+
+    wait_seconds: float | None = None
+    """It ends after others have carried out all that is left for so long; None to wait until they are done."""
+    most_runs: int | None = None
+    """It ends after so many runs."""
+    most_losses: int = 5
+    """A run whose workers were lost more often than this has failed."""
+
+
+NO_LIMITS = Limits()
 
 
 class WorkQueue:
@@ -34,25 +47,19 @@ class WorkQueue:
         self,
         assignments: Sequence[Assignment],
         listener: Listener,
-        *,
-        wait_seconds: float | None = None,
-        most_runs: int | None = None,
-        most_losses: int = MOST_LOSSES,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """Take the assignments from which runs are claimed.
 
-        `listener` gets the runs that end here without being carried out. `take` gives up after `wait_seconds` in
-        which other processes carried out all that is left, and after `most_runs`. A run whose worker was lost more
-        than `most_losses` times has failed.
+        `listener` gets the runs that end here without being carried out.
         """
         self._open = {assignment.key: assignment for assignment in assignments}
         self._by_digest: dict[str, list[RunKey]] = {}
         for assignment in assignments:
             self._by_digest.setdefault(assignment.digest, []).append(assignment.key)
         self._listener = listener
-        self._wait_seconds = wait_seconds
-        self._remaining = most_runs
-        self._most_losses = most_losses
+        self._limits = limits
+        self._remaining = limits.most_runs
         self._active: dict[RunKey, Claim] = {}
         self._alone: RunKey | None = None
         self._tried: set[RunKey] = set()
@@ -74,10 +81,14 @@ class WorkQueue:
                     return None
                 if self._active:
                     waiting_since = time.monotonic()
-                elif self._wait_seconds is not None and time.monotonic() - waiting_since >= self._wait_seconds:
+                elif self._has_waited(since=waiting_since):
                     return None
                 self._changed.wait(POLL_SECONDS)
         return None
+
+    def _has_waited(self, *, since: float) -> bool:
+        limit = self._limits.wait_seconds
+        return limit is not None and time.monotonic() - since >= limit
 
     def finish(self, assignment: Assignment) -> None:
         """Release the claim of a run with its outcome."""
@@ -168,7 +179,7 @@ class WorkQueue:
         if self._has_ended(assignment):  # at another process, before it released its claim
             claim.release(UNUSED)
             return None
-        if attempts.losses > self._most_losses:
+        if attempts.losses > self._limits.most_losses:
             self._give_up(claimed, claim, attempts)
             return None
         return self._start(claimed, claim, attempts)

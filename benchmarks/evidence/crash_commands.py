@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import os
 import re
 import signal
@@ -55,6 +57,26 @@ def run_forked(command: Command, *, modules: Path | None = None) -> int:
     """Run a command in a copy of this process and return its exit code."""
     process = _fork(command, gate=None, modules=modules)
     return _wait(process)
+
+
+def import_for(command: Command, modules: Path) -> int:
+    """Run a command and import what it imported, so that further copies need not; return its exit code."""
+    code = run_forked(command, modules=modules)
+    for name in modules.read_text().splitlines():
+        with contextlib.suppress(Exception):  # a module that cannot be imported alone
+            importlib.import_module(name)
+    return code
+
+
+def start_forked(command: Command) -> int:
+    """Start a command in a copy of this process and return its process id."""
+    return _fork(command, gate=None)
+
+
+def exit_code(process: int) -> int | None:
+    """Return the exit code of a copy of this process; None while it runs."""
+    ended, status = os.waitpid(process, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def run_stopped(

@@ -23,7 +23,6 @@ time and are written by the same function as tables. The exit code is 1 if a poi
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import random
 import shutil
@@ -35,7 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crash_commands import Command, Outcome, find_calls, run_forked, run_stopped
+from crash_commands import Command, Outcome, find_calls, import_for, run_forked, run_stopped
 from crash_compare import different_files, leftovers, snapshot
 
 KINDS = {
@@ -241,13 +240,7 @@ class Bench:
 def warm_up(bench: Bench) -> None:
     """Import what the command imports, so that its copies need not."""
     folders = bench.start("warm")
-    command = Command(bench.mode.stopped(folders), bench.root / "warm.log")
-    run_forked(command, modules=bench.root / "modules.txt")
-    for name in (bench.root / "modules.txt").read_text().splitlines():
-        try:
-            importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112 a module that cannot be imported alone
-            continue
+    import_for(Command(bench.mode.stopped(folders), bench.root / "warm.log"), bench.root / "modules.txt")
 
 
 def sample(

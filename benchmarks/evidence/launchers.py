@@ -175,7 +175,7 @@ def by_shards(place: Place) -> None:
 
 
 def by_slurm(place: Place) -> None:
-    submit(place, "memory_gb = 2\n")
+    submit(place, jobs=2)
     wait_until_done(place)
     wait_for_jobs()
     place.report()
@@ -183,7 +183,7 @@ def by_slurm(place: Place) -> None:
 
 def by_disturbed_slurm(place: Place) -> None:
     """Cancel one job, queue another again, and let a third reach its time limit."""
-    submit(place, "memory_gb = 2\nminutes = 2\nsignal_seconds = 30\n")
+    submit(place, jobs=3, options="minutes = 2\nsignal_seconds = 30\n")
     wait_for_epochs(place, 2)
     running = sorted(job_ids("RUNNING"))
     command("scancel", running[0])
@@ -193,8 +193,8 @@ def by_disturbed_slurm(place: Place) -> None:
     place.report()
 
 
-def submit(place: Place, options: str) -> None:
-    (place.folder / "slurm.toml").write_text(f"cpus = 1\nmax_jobs = 2\n{options}")
+def submit(place: Place, *, jobs: int, options: str = "") -> None:
+    (place.folder / "slurm.toml").write_text(f"cpus = 1\nmemory_gb = 2\nmax_jobs = {jobs}\n{options}")
     place.run("--launch", f"slurm:{place.folder}/slurm.toml")
 
 
@@ -336,6 +336,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=list(WAYS), help="this way, compared with worker processes")
     parser.add_argument("--disturb", action="store_true", help="only SLURM jobs that are stopped")
+    parser.add_argument("--epochs", type=int, help=f"default: {EPOCHS}, or {DISTURBED_EPOCHS} with --disturb")
     parser.add_argument("--work", type=Path, help="folder for the results; default: a temporary one")
     given = parser.parse_args()
     # two cores for every way, so that a run has one thread in each: sums of floats depend on the number of threads
@@ -344,9 +345,9 @@ def main() -> int:
     ways, reasons = choose_ways(only=given.only, disturb=given.disturb)
     print("| way | files | identical | seconds | attempts |\n|---|---:|---:|---:|---|", flush=True)
     if given.disturb:
-        are_equal = carry_out_all(ways, root, epochs=DISTURBED_EPOCHS, note=", disturbed")
+        are_equal = carry_out_all(ways, root, epochs=given.epochs or DISTURBED_EPOCHS, note=", disturbed")
     else:
-        are_equal = carry_out_all(ways, root, epochs=EPOCHS)
+        are_equal = carry_out_all(ways, root, epochs=given.epochs or EPOCHS)
     for name, reason in reasons.items():
         print(f"skipped: {name}: {reason}")
     return 0 if are_equal else 1

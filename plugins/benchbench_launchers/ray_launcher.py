@@ -92,7 +92,11 @@ def _start_ray() -> Any:
 
 
 def run_worker(words: Sequence[str]) -> Iterator[str]:
-    """Run one worker and yield the lines that it prints; when the task is cancelled, the worker saves its run."""
+    """Run one worker and yield the lines that it prints; when the task is cancelled, the worker saves its run.
+
+    Raises:
+        RuntimeError: a signal killed the worker, as the system does where memory runs out.
+    """
     with subprocess.Popen(  # noqa: S603 the command of the order
         words,
         stdin=subprocess.PIPE,  # closed when this process dies, so that the worker ends, too
@@ -110,6 +114,9 @@ def run_worker(words: Sequence[str]) -> Iterator[str]:
             worker.send_signal(signal.SIGTERM)
             worker.wait(_STOP_SECONDS)
             raise
+        code = worker.wait()
+    if code < 0:
+        raise RuntimeError(f"killed by signal {-code}")
 
 
 def _gpu_share(order: WorkOrder, resources: dict[str, float], gpus: float | None) -> float:
@@ -176,7 +183,7 @@ def _follow(ray: Any, task: Any, words: tuple[str, ...], order: WorkOrder, *, co
                 streams.remove(stream)
             except ray.exceptions.RayError as error:
                 streams.remove(stream)
-                order.print_line(f"a worker was lost ({type(error).__name__})")
+                order.print_line(f"a worker was lost ({_describe_loss(error)})")
                 if losses:
                     losses -= 1
                     streams.append(task.remote(words))
@@ -185,6 +192,12 @@ def _follow(ray: Any, task: Any, words: tuple[str, ...], order: WorkOrder, *, co
     except BaseException:
         _stop(ray, streams)
         raise
+
+
+def _describe_loss(error: Exception) -> str:
+    """Return how a worker ended, or the name of Ray's error where Ray lost the process of the task, too."""
+    cause = getattr(error, "cause", None)
+    return type(error).__name__ if cause is None else str(cause)
 
 
 def _stop(ray: Any, streams: Sequence[Any]) -> None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -32,8 +34,8 @@ _IDLE_SECONDS = 60  # after a run of a lost worker could have been taken over
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _SOME = 8
-_ENDS = {0, 1}
-"""Exit codes of a worker that found no further runs to do: all are done, or not all of them."""
+_ENDS = {0, 1, 128 + signal.SIGTERM, 128 + signal.SIGUSR1}
+"""Exit codes of a worker that found no further runs to do, all done or not, or that a signal has stopped."""
 
 
 @dataclass
@@ -44,16 +46,17 @@ class WorkJob:
     _worker: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __call__(self) -> int:
-        """Run the worker and return its exit code, 0 or 1.
+        """Run the worker and return its exit code: 0, 1, or that of a worker that a signal stopped.
+
+        SLURM sends the signal that cancels a job, or queues it again, to the worker as well.
 
         Raises:
             RuntimeError: the worker could not start or was killed; the job then counts as failed.
         """
         words = [os.path.expandvars(word) for word in self.words]
         self._worker = subprocess.Popen(words)  # noqa: S603 the command of the order
-        while (
-            code := self._worker.poll()
-        ) is None:  # `wait` would keep `checkpoint`, a signal handler, from waiting
+        # `wait` would keep `checkpoint`, a signal handler, from waiting
+        while (code := self._worker.poll()) is None:
             time.sleep(_POLL_SECONDS)
         if code not in _ENDS:
             raise RuntimeError(f"the worker ended with exit code {code}; the log of the job has its last lines")
@@ -103,12 +106,6 @@ def launch(  # noqa: PLR0913 as many as the launcher has options
     sbatch: Further options of sbatch, such as { account = "lab", gres = "shard:1" }.
     work_options: Further options of `benchbench work`; variables such as $SLURM_JOB_ID are those of the job.
     """
-    import submitit  # noqa: PLC0415 an extra
-    from submitit.core.job_environment import JobEnvironment  # noqa: PLC0415
-    from submitit.core.utils import FailedJobError  # noqa: PLC0415
-
-    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = JobEnvironment.USR_SIG = "USR1"  # jobs read the variable
-
     gpus_per_job = _gpus_per_job(order, gpus)
     jobs = count_jobs(order, max_jobs=max_jobs, min_minutes=min_minutes)
     time_limit = minutes or job_minutes(order, jobs, min_minutes=min_minutes)
@@ -125,20 +122,35 @@ def launch(  # noqa: PLR0913 as many as the launcher has options
         if partition:
             parameters["slurm_partition"] = partition
     wait = math.ceil(order.takeover_seconds + _IDLE_SECONDS)
-    words = (*order.words, "--wait", str(wait), "--cores", str(cpus), *work_options)
+    job = WorkJob((*order.words, "--wait", str(wait), "--cores", str(cpus), *work_options))
+    logs = order.folder / "slurm"
+    ids = _submit(job, jobs, logs, cluster=cluster, parameters=parameters, requeues=requeues)
+    order.print_line(_describe(ids, cluster, logs=str(logs)))
+
+
+def _submit(
+    job: WorkJob, count: int, logs: Path, *, cluster: str, parameters: Mapping[str, Any], requeues: int
+) -> list[str]:
+    """Submit a job so many times, as an array, and return the ids.
+
+    Raises:
+        UsageError: there is no SLURM, or it refuses the options.
+    """
+    import submitit  # noqa: PLC0415 an extra
+    from submitit.core.job_environment import JobEnvironment  # noqa: PLC0415
+    from submitit.core.utils import FailedJobError  # noqa: PLC0415
+
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = JobEnvironment.USR_SIG = "USR1"  # jobs read the variable
     try:
-        executor = submitit.AutoExecutor(
-            folder=order.folder / "slurm", cluster=cluster, slurm_max_num_timeout=requeues
-        )
+        executor = submitit.AutoExecutor(folder=logs, cluster=cluster, slurm_max_num_timeout=requeues)
         executor.update_parameters(**parameters)
         with executor.batch():
-            submitted = [executor.submit(WorkJob(words)) for _ in range(jobs)]
+            submitted = [executor.submit(job) for _ in range(count)]
     except (RuntimeError, FailedJobError) as error:
         message = " ".join(str(error).split())
-        raise UsageError(
-            f"--launch slurm: {message}; correct the options file, or set cluster = 'local'"
-        ) from error
-    order.print_line(_describe([job.job_id for job in submitted], cluster, logs=str(order.folder / "slurm")))
+        advice = "correct the options file, or set cluster = 'local'"
+        raise UsageError(f"--launch slurm: {message}; {advice}") from error
+    return [submission.job_id for submission in submitted]
 
 
 def count_jobs(order: WorkOrder, *, max_jobs: int, min_minutes: int) -> int:
