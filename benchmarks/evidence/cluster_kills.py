@@ -268,21 +268,26 @@ class Attempt:
         while not self._is_due():
             if not self._step(commands):
                 return False
-        victims: Sequence[int] = commands[:1]
-        while self.kind.victims is not None:
-            victims = [process.process for process in self.kind.victims(commands[0])]
-            if victims or not self._step(commands):
-                break
+        victims = self._find_victims(commands)
         if not victims:
             return False
-        below = descendants(victims[0]) if self.kind.victims is None else []
+        is_head = self.kind.victims is None
+        below = descendants(commands[0]) if is_head and not self.kind.is_detached else []
         try:
             os.kill(self.generator.choice(victims), signal.SIGKILL)
         except ProcessLookupError:
             return False
-        if below and not self.kind.is_detached:
-            self.faults += [f"still runs: {' '.join(process.words)}" for process in wait_for_end(below)]
+        self.faults += [f"still runs: {' '.join(process.words)}" for process in wait_for_end(below)]
         return True
+
+    def _find_victims(self, commands: list[int]) -> list[int]:
+        """Return the processes that may be killed, once there is one; an empty list where none comes."""
+        if self.kind.victims is None:
+            return commands[:1] if self._step(commands[:1]) else []
+        while not (victims := self.kind.victims(commands[0])):
+            if not self._step(commands):
+                return []
+        return [process.process for process in victims]
 
     def _is_due(self) -> bool:
         """Return True from the moment on; a command that submits jobs does not see their epochs."""

@@ -191,6 +191,9 @@ def by_disturbed_slurm(place: Place) -> None:
     wait_until_done(place)
     wait_for_jobs()
     place.report()
+    logs = [path.read_text() for path in place.benchmark.glob("slurm/*_log.out")]
+    if not any("this job is timed-out" in log and "Requeued job" in log for log in logs):
+        raise SystemExit(f"{place.benchmark}: no job reached its time limit; give a higher number of --epochs")
 
 
 def submit(place: Place, *, jobs: int, options: str = "") -> None:
