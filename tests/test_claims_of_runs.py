@@ -179,6 +179,8 @@ def test_attempts_count_since_the_run_last_ended(tmp_path: Path) -> None:
         "out of memory",
     ]
     assert read_attempts(RunFolder(tmp_path), before=2).losses == 1
+    of_another_machine(tmp_path, age=0)
+    assert read_attempts(RunFolder(tmp_path)).is_out_of_memory, "while it is repeated, and where that is lost"
     (tmp_path / ".claim-7").write_text(json.dumps({"outcome": "out of memory"}))
     assert not read_attempts(RunFolder(tmp_path)).is_out_of_memory
 

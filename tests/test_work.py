@@ -10,8 +10,12 @@ import pytest
 from commands import benchbench
 from toy_benchmark import Finished
 
-from benchbench.launch.job_assignments import _connected
+from benchbench.launch.job_assignments import Shard, _connected, open_jobs
+from benchbench.launch.job_data import Roots
 from benchbench.launch.job_file import read_job_file, runs_of
+from benchbench.launch.work_queue import Limits, WorkQueue
+from benchbench.plan.run import RunKey
+from benchbench.records.claims import all_claims
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.run_folder import RunFolder
 
@@ -86,6 +90,34 @@ def test_a_worker_carries_out_only_as_many_runs_as_it_is_asked_for(
     table = benchbench("status", folder.path, cwd=tmp_path).stdout
     assert "node7, process 5" in table
     assert "1 running" in table
+
+
+def test_a_run_whose_process_was_killed_is_given_once_more_and_its_ensemble_waits(
+    finished_pair: Finished, tmp_path: Path
+) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    roots = Roots(cache=tmp_path / "cache-planned", data_root=None)
+    assignments = open_jobs(folder, roots, shard=Shard(), device="cpu")
+    chosen = [assignment for assignment in assignments if assignment.key.fold == 0]
+    reported: list[RunKey] = []
+    queues = [WorkQueue(chosen, lambda key, _: reported.append(key), Limits(wait_seconds=0)) for _ in range(2)]
+
+    def take_and_end(queue: WorkQueue, reason: str) -> str:
+        assignment = queue.take()
+        assert assignment is not None
+        killed = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
+        assignment.folder.write_record(killed)
+        queue.finish(assignment)
+        return assignment.key.model
+
+    killed = "the worker process was killed by signal 9 (SIGKILL)"
+    assert take_and_end(queues[0], killed) == "plain"
+    assert take_and_end(queues[1], killed) == "plain", "it is repeated by whichever worker is free"
+    assert take_and_end(queues[0], "ValueError: no") == "plain_too", "a second time, it has failed"
+    assert take_and_end(queues[1], "ValueError: no") == "both"
+    assert [queue.take() for queue in queues] == [None, None]
+    assert len(all_claims(chosen[0].folder.path)) == 2
+    assert reported == []
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, "failed"), (2, "done")])

@@ -29,7 +29,7 @@ class Attempts(NamedTuple):
 
     losses: int
     is_out_of_memory: bool
-    """True if the last attempt ran out of memory, and none before it did."""
+    """True if one attempt ran out of memory: the run is repeated, alone, until it ends in another way."""
     lines: tuple[str, ...]
     """One line for each attempt, for the record."""
 
@@ -47,7 +47,7 @@ def read_attempts(folder: RunFolder, *, before: int | None = None) -> Attempts:
         outcomes.append(outcome)
     return Attempts(
         losses=outcomes.count(LOST),
-        is_out_of_memory=outcomes[-1:] == [OUT_OF_MEMORY] and outcomes.count(OUT_OF_MEMORY) == 1,
+        is_out_of_memory=outcomes.count(OUT_OF_MEMORY) == 1,  # the repetition may be lost or interrupted itself
         lines=tuple(_WORDS[outcome] for outcome in outcomes),
     )
 

@@ -78,11 +78,12 @@ value = "dice"
 data = {{ patients = 4, size = 32 }}
 """
 NETWORKS = 4
+RUNS = "runs/*/*/*/*"
 LOST_CLAIM = {"owner": "0", "host": "lost", "process": 1, "started": "1", "system": "another machine"}
 CLAIM_SECONDS = 30
 LEFT_SECONDS = 5  # until the claim of the lost machine expires
 ATTEMPT_SECONDS = 900.0
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.05
 TRIES = 5  # where a command ends before the drawn moment
 SUBMITTED_FILES = 4
 RUN_DEPTH = 3  # below a command: its fork server, a process that watches, the process of a run
@@ -163,7 +164,7 @@ class Bench:
     def epochs(self) -> int:
         """Return the number of epochs that all runs have completed."""
         lines = 0
-        for path in self.benchmark.rglob("history.csv"):
+        for path in self.benchmark.glob(f"{RUNS}/history.csv"):
             lines += max(0, path.read_bytes().count(b"\n") - 1)
         return lines
 
@@ -336,7 +337,7 @@ class Attempt:
                 return
 
     def _note_done(self) -> None:
-        for path in self.bench.benchmark.rglob("run.json"):
+        for path in self.bench.benchmark.glob(f"{RUNS}/run.json"):
             try:
                 status = json.loads(path.read_bytes())["status"]
                 state = path.stat()

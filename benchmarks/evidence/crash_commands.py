@@ -201,6 +201,14 @@ def _leave_out_slow_parts() -> None:
     modules[1].Popen = popen
 
 
+def _close_all_but(descriptors: Sequence[int]) -> None:
+    for path in list(Path("/proc/self/fd").iterdir()):
+        descriptor = int(path.name)
+        if descriptor > 2 and descriptor not in descriptors:
+            with contextlib.suppress(OSError):  # the one that listed the folder
+                os.close(descriptor)
+
+
 class _ForkedServer:
     """The fork server as a copy of this process, which needs no imports; its methods are those of Popen."""
 
@@ -210,6 +218,7 @@ class _ForkedServer:
         self._code: int | None = None
         self._process = os.fork()
         if self._process == 0:
+            _close_all_but(descriptors)  # it ends when the socket of the command is closed
             os.setsid()
             for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
                 signal.signal(name, signal.SIG_DFL)
