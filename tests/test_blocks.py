@@ -108,6 +108,7 @@ def test_bfloat16_stays_finite(build: Callable[..., nn.Module], space: tuple[int
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_compiled_network_gives_the_same_logits_and_counts_the_same_steps() -> None:
     torch.compiler.reset()
     build = partial(EVERYTHING, widths=(4, 6, 8), deep_supervision=1)

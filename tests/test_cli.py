@@ -330,6 +330,7 @@ def twice(benchmark_file: Path, squares: Path) -> RunTwice:
     return RunTwice(benchmark_file, squares)
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.usefixtures("card_only")
 @pytest.mark.parametrize("moment", MOMENTS)

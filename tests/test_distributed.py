@@ -81,9 +81,12 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
         pytest.param(
             "second raise",
             "process 2 of 2: RuntimeError: the model fell over (see worker.log)",
+        ),
+        pytest.param(
+            "second kill",
+            "process 2 of 2: killed by signal 9 (SIGKILL) (see worker.log)",
             marks=pytest.mark.slow,
         ),
-        ("second kill", "process 2 of 2: killed by signal 9 (SIGKILL) (see worker.log)"),
     ],
 )
 def test_a_process_that_dies_ends_the_run_with_its_reason(

@@ -340,6 +340,7 @@ def test_kagglehub_downloads_a_dataset_without_an_account(site: Web, tmp_path: P
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_the_receipt_of_a_handle_without_version_names_the_version(
     site: Web, tmp_path: Path, get: Recorder
 ) -> None:
@@ -359,6 +360,7 @@ def test_an_interrupted_download_from_kaggle_continues(site: Web, tmp_path: Path
     assert ("GET", "/storage", f"bytes={2 * 2**20}-") in site.asked
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_during_an_interruption_is_downloaded_again(
     site: Web, tmp_path: Path, get: Recorder
 ) -> None:
@@ -371,6 +373,7 @@ def test_a_file_that_changed_during_an_interruption_is_downloaded_again(
     assert get(from_kaggle(), tmp_path / "data") == 3
 
 
+@pytest.mark.slow
 def test_a_web_page_in_place_of_kaggles_archive_does_not_affect_the_next_attempt(
     site: Web, tmp_path: Path, get: Recorder
 ) -> None:
@@ -417,6 +420,7 @@ def test_lgg_is_found_in_its_archive_that_contains_everything_twice(
     assert get(discover(["lgg"]).dataset("lgg"), tmp_path / "data") == 3
 
 
+@pytest.mark.slow
 def test_brats20_is_found_in_the_nested_folder_of_its_archive(site: Web, tmp_path: Path, get: Recorder) -> None:
     files = phantom_files("brats20", tmp_path)
     patients = {path: data for path, data in files.items() if "BraTS20_Training_" in path}
@@ -427,6 +431,7 @@ def test_brats20_is_found_in_the_nested_folder_of_its_archive(site: Web, tmp_pat
     assert get(discover(["brats20"]).dataset("brats20"), tmp_path / "data") == 3
 
 
+@pytest.mark.slow
 def test_brats21_is_found_in_one_of_the_tars_of_its_archive(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = tarred(phantom_files("brats21", tmp_path))
     kaggle(site, Answer(content, headers=md5_header(content)))
@@ -437,6 +442,7 @@ def test_brats21_is_found_in_one_of_the_tars_of_its_archive(site: Web, tmp_path:
     assert source["source"].endswith("/versions/1/BraTS2021_Training_Data.tar")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_flat", [True, False])
 def test_hvsmr2_is_found_whether_or_not_its_archives_name_their_folder(
     site: Web, tmp_path: Path, get: Recorder, monkeypatch: pytest.MonkeyPatch, is_flat: bool

@@ -255,7 +255,7 @@ def test_an_ensemble_stays_done_when_weights_of_a_member_are_deleted(
     ("explode", "status", "reason"),
     [
         ("raise", "failed", "failed: RuntimeError: the model fell over"),
-        ("nan", "diverged", "training loss became nan in epoch 0"),
+        pytest.param("nan", "diverged", "training loss became nan in epoch 0", marks=pytest.mark.slow),
     ],
 )
 def test_an_ensemble_with_a_failed_member_is_a_row_with_the_reason(

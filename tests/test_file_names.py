@@ -50,6 +50,16 @@ HARMLESS = {HOSTILE["look-alike slash"], HOSTILE["look-alike letters"], HOSTILE[
 hostile = pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 
 
+def is_a_label(name: str) -> bool:
+    """Return True for a name that a benchmark file may give to a row."""
+    return bool(name) and name.isprintable()
+
+
+def marks_of(key: str) -> list[pytest.MarkDecorator]:
+    """Return the mark of a name whose report is written by the slow suite only."""
+    return [] if key in {"parent in the middle", "long", "device"} else [pytest.mark.slow]
+
+
 @pytest.fixture
 def fence(tmp_path: Path) -> Iterator[Path]:
     """A folder four levels below another; afterwards nothing may be outside of it."""
@@ -103,20 +113,19 @@ def test_names_of_the_plan_and_the_record_stay_in_the_results_folder(fence: Path
             continue
 
 
-@hostile
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, id=key, marks=marks_of(key)) for key, name in HOSTILE.items() if is_a_label(name)]
+)
 def test_labels_of_a_report_stay_in_the_results_folder(fence: Path, name: str) -> None:
-    label = name if name.isprintable() and name else "x"
     tables = [{"rows": "fold", "columns": "model", "value": "dice"}]
     listings = [{"title": "t", "rows": "model", "columns": {"Dice": "dice"}}]
-    runs = [
-        key(model, 0, dataset=dataset, variant=label) for model in (label, "other") for dataset in (label, "d")
-    ]
-    folder = plan(fence, runs, tables=tables, listings=listings, name=label, settings={label: {}})
+    runs = [key(model, 0, dataset=dataset, variant=name) for model in (name, "other") for dataset in (name, "d")]
+    folder = plan(fence, runs, tables=tables, listings=listings, name=name, settings={name: {}})
     for run in runs:
         end(folder, run, FOLD_0)
     results = write_tables(folder)
     assert len(list((fence / "tables").glob("*.csv"))) >= 2
-    assert "/" not in name_for("curves", label, results)
+    assert "/" not in name_for("curves", name, results)
 
 
 @hostile

@@ -215,6 +215,21 @@ def test_a_setting_that_differs_between_variants_has_all_its_values(tmp_path: Pa
     assert settings["Epochs"] == "80, batches of 4; or 8, batches of 4"
 
 
+def test_learning_rates_that_differ_between_models_are_named_together(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, 0) for model in ("one", "two", "three")])
+    optimizers = {
+        "one": {"name": "adam", "lr": 0.003, "weight_decay": 0.0001},
+        "two": {"name": "adam", "lr": 0.002, "weight_decay": 0.0001},
+        "three": {"name": "sgd", "lr": 0.1},
+    }
+    for model, optimizer in optimizers.items():
+        end(folder, key(model, 0), FOLD_0, resolved={"protocol": {**PROTOCOL, "optimizer": optimizer}})
+    settings = {setting.term: setting.text for setting in compared(folder, read_results(folder))}
+    assert settings["Optimiser"] == (
+        "adam (lr 0.002 or 0.003, weight_decay 0.0001) or sgd (lr 0.1); cosine (min_lr 1e-05)"
+    )
+
+
 def test_headings_are_words_with_the_better_direction() -> None:
     columns = ("dice", "hd95_mm", "ms_per_case_p50", "images_per_second", "n", "own column")
     assert [heading_of(name) for name in columns] == [
@@ -314,8 +329,15 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+@pytest.mark.parametrize(
+    ("scheme", "width", "height"),
+    [
+        ("light", 1280, 800),
+        ("dark", 390, 844),
+        pytest.param("dark", 1280, 800, marks=pytest.mark.slow),
+        pytest.param("light", 390, 844, marks=pytest.mark.slow),
+    ],
+)
 def test_the_first_screen_has_verdict_and_chart_and_every_text_can_be_read(
     page_file: Path,
     browser: Any,  # noqa: F811 the fixture

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import benchbench
 from handmade import N_FOLDS, graded
+from toy_benchmark import write_benchmark, write_data
 
-from benchbench.cli.plan_splits import count_tested
+from benchbench.cli.plan_splits import count_patients, count_tested
 from benchbench.comparison.floor import Floor, planned_floors
+from benchbench.errors import DataError
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.report import write_report
@@ -90,3 +93,30 @@ def test_tested_patients_are_counted_over_folds() -> None:
     sizes = pd.DataFrame(rows, columns=["dataset", "variant", "fold", "part", "patients"])
     assert count_tested(sizes) == {"d": 6}
     assert count_tested(sizes[:0]) == {}
+
+
+def test_run_counts_the_patients_in_the_folder_before_it_prints_the_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_data(tmp_path, patients=12)
+    file = write_benchmark(tmp_path)
+
+    def stop(*_: object, **__: object) -> None:
+        raise DataError("nothing is trained here")
+
+    monkeypatch.setattr("benchbench.launch.orchestrate.carry_out", stop)
+    done = benchbench("run", file, "--data-root", root, cwd=tmp_path)
+    assert done.stdout.startswith("squares: 12 patients, 2 folds and 1 seed show a difference in dice of ")
+    assert "nothing is trained here" in done.stderr
+
+
+@pytest.mark.parametrize(("override", "number"), [("protocol.folds=2", 20), ("protocol.test=0.25", 5)])
+def test_patients_are_counted_where_the_dataset_can_be_opened(tmp_path: Path, override: str, number: int) -> None:
+    registry = discover(["toy"])
+    file = write_benchmark(tmp_path)
+    overrides = [override, "protocol.folds=1"] if "test" in override else [override]
+    runs = plan_runs(read_benchmark(file, check=registry.check, overrides=overrides), registry)
+    assert count_patients(runs, registry, data_root=tmp_path) == {}
+    root = write_data(tmp_path, patients=20)
+    assert count_patients(runs, registry, data_root=root) == {"squares": number}
+    assert count_patients(runs, registry, data_root=None) == {}

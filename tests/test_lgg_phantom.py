@@ -141,6 +141,7 @@ def head_of(flair: np.ndarray) -> np.ndarray:
     return np.stack(masks)
 
 
+@pytest.mark.slow
 def test_small_heads_are_drawn_whatever_the_seed(tmp_path: Path) -> None:
     for seed in range(5):
         write_phantom(tmp_path / str(seed), patients=3, size=32, seed=seed)
@@ -149,6 +150,7 @@ def test_small_heads_are_drawn_whatever_the_seed(tmp_path: Path) -> None:
         assert all(label.any((1, 2)).sum() >= 3 for label in labels)
 
 
+@pytest.mark.slow
 def test_a_large_phantom_has_as_many_slices_as_a_real_patient(tmp_path: Path) -> None:
     write_phantom(tmp_path, patients=1, size=256, seed=0)
     (case,) = Lgg(tmp_path).cases()

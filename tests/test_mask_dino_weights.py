@@ -253,8 +253,12 @@ def test_a_path_is_not_accepted_as_a_name_of_weights(name: str) -> None:
     [
         ({"decoder_layers": 3}, r"no decoder\.layers\.2\.\S+, expected"),
         ({"queries": 7}, r"decoder\.start\.anchors\.weight \[4, 4\], expected \[7, 4\]"),
-        ({"backbone": "resnet34"}, r"no backbone\.layer1\.2\.\S+, expected"),
-        ({"selection": "two_stage"}, r"decoder\.start\.anchors\.weight \[4, 4\], expected none"),
+        pytest.param({"backbone": "resnet34"}, r"no backbone\.layer1\.2\.\S+, expected", marks=pytest.mark.slow),
+        pytest.param(
+            {"selection": "two_stage"},
+            r"decoder\.start\.anchors\.weight \[4, 4\], expected none",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_weights_of_another_architecture_are_refused(

@@ -333,7 +333,13 @@ def test_a_run_that_stops_between_its_last_epoch_and_its_record_keeps_its_histor
 
 
 @pytest.mark.usefixtures("without_statistics")
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, _TerminatedError, RuntimeError])
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        KeyboardInterrupt,
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in (_TerminatedError, RuntimeError)),
+    ],
+)
 def test_an_interrupted_benchmark_leaves_a_page_and_an_index_of_the_runs_that_are_done(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
 ) -> None:

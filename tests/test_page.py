@@ -347,8 +347,15 @@ def column(page: Any, name: str) -> list[str]:
     return table.locator(f"tbody td:nth-child({at + 1})").all_inner_texts()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 390),
+        pytest.param("dark", 1280, marks=pytest.mark.slow),
+        pytest.param("light", 390, marks=pytest.mark.slow),
+    ],
+)
 def test_a_browser_reports_no_errors_and_sends_no_requests(
     written: ResultsFolder, browser: Any, width: int, scheme: str
 ) -> None:

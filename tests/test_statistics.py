@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchbench.errors import IncompatibleError
+from benchbench.spec.metric_names import value_range
 from benchbench.statistics import (
     Comparison,
     Design,
@@ -155,6 +156,34 @@ def test_the_width_of_the_interval_is_that_of_student_over_folds() -> None:
     assert result.high - result.low == pytest.approx(2 * half)
     assert result.low < given.means[0] < result.high
     assert standard_error(given) == (pytest.approx(folds.std(ddof=1) / math.sqrt(5)), 4)
+
+
+def test_an_interval_stays_within_the_values_of_its_metric() -> None:
+    # three folds of five: means 0.9, 0.1 and 0.1, whose t interval reaches from -0.78 to 1.51
+    values = np.repeat([0.9, 0.1, 0.1], 5)
+    free = mean_interval(panel(values, folds=3))
+    assert isinstance(free, Interval)
+    assert free.low < 0.0
+    assert free.high > 1.0
+    bounded = mean_interval(panel(values, folds=3), value_range=value_range("dice"))
+    assert bounded == Interval(0.0, 1.0, free.warning)
+    distances = mean_interval(panel(values, folds=3, lower=True), value_range=value_range("hd95_mm"))
+    assert distances == Interval(0.0, free.high, free.warning)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("dice", (0.0, 1.0)),
+        ("nsd@2_mm", (0.0, 1.0)),
+        ("lesion_dice@gli", (0.0, 1.0)),
+        ("lesion_hd95@gli_mm", (0.0, math.inf)),
+        ("assd_px", (0.0, math.inf)),
+        ("of_a_plugin", (-math.inf, math.inf)),
+    ],
+)
+def test_the_values_that_a_metric_can_have(metric: str, expected: tuple[float, float]) -> None:
+    assert value_range(metric) == expected
 
 
 def test_the_error_is_over_folds_if_there_are_three() -> None:

@@ -84,7 +84,7 @@ def test_a_path_through_a_file_is_one_line(finished: Finished, tmp_path: Path, w
     assert "a part of this path is no folder" in done.stderr
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.EROFS, pytest.param(errno.EACCES, marks=pytest.mark.slow)])
 def test_a_finished_benchmark_can_be_read_and_repeated_with_a_read_only_cache(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -126,7 +126,7 @@ def test_read_only_results_are_one_line(
     assert_one_line(done.stderr, f"{place}: ")
 
 
-@pytest.mark.parametrize("after", [0, 1, 10])
+@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.slow), 10])
 def test_a_full_disk_is_one_line_and_the_next_command_gives_the_same_files(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:

@@ -346,6 +346,7 @@ class Interpreted(Small):
         return super().forward(x) + (1 if torch.compiler.is_compiling() else 0)
 
 
+@pytest.mark.slow
 def test_a_model_that_compiles_to_something_else_must_declare_it(monkeypatch: pytest.MonkeyPatch) -> None:
     # only the front end of the compiler, because generating code takes a minute
     compile_ = torch.compile

@@ -49,12 +49,12 @@ def write_benchmark(folder: Path, text: str = BENCHMARK) -> Path:
     return path
 
 
-def write_data(folder: Path) -> Path:
+def write_data(folder: Path, *, patients: int = 4) -> Path:
     from toy_plugin import write_squares
 
     root = folder / "data"
     (root / "squares").mkdir(parents=True)
-    write_squares(root / "squares", patients=4, size=32, seed=0)
+    write_squares(root / "squares", patients=patients, size=32, seed=0)
     return root
 
 

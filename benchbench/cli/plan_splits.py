@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from benchbench.comparison.floor import tested_patients
 from benchbench.contract import CaseRef, Dataset
 from benchbench.cores import available_cores
 from benchbench.data.folder import open_dataset
@@ -41,6 +42,25 @@ def count_tested(sizes: pd.DataFrame) -> dict[str, int]:
     tested = sizes[sizes["part"] == "test"]
     for (dataset, _), lines in tested.groupby(["dataset", "variant"], sort=False):
         numbers.setdefault(str(dataset), int(lines["patients"].sum()))
+    return numbers
+
+
+def count_patients(runs: Sequence[Run], registry: Registry, *, data_root: Path | None) -> dict[str, int]:
+    """Return dataset -> number of tested patients over all folds, from the cases that are in the data root.
+
+    A dataset that cannot be opened, or whose data are phantoms, is left out.
+    """
+    numbers: dict[str, int] = {}
+    for run in runs:
+        if data_root is None or run.phantom or run.dataset.name in numbers:
+            continue
+        try:
+            dataset = open_dataset(registry.named_dataset(run.dataset), run.dataset.params, data_root=data_root)
+            cases = dataset.cases()
+        except DataError:
+            continue
+        patients = {case.patient for case in cases}
+        numbers[run.dataset.name] = tested_patients(len(patients), run.protocol)
     return numbers
 
 

@@ -182,13 +182,16 @@ def _carry_out_safely(plan: Plan, surroundings: Surroundings) -> BenchmarkEnd:
 
 
 def _carry_out(plan: Plan, surroundings: Surroundings) -> BenchmarkEnd:
+    from benchbench.cli.plan_splits import count_patients  # noqa: PLC0415 as above
     from benchbench.cli.run_content import run_content  # noqa: PLC0415 as above
     from benchbench.cli.summary import print_summary  # noqa: PLC0415
     from benchbench.cli.terminal import print_text  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
 
     registry, machine = surroundings.registry, surroundings.machine
-    floors = planned_floors(plan.runs, registry, machine.results, deltas=plan.benchmark.delta)
+    counted = count_patients(plan.runs, registry, data_root=machine.data_root)
+    deltas = plan.benchmark.delta
+    floors = planned_floors(plan.runs, registry, machine.results, deltas=deltas, patients=counted)
     for floor in floors:
         print_text(str(floor))
     records: Sequence[Record | None] | None

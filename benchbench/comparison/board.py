@@ -13,7 +13,7 @@ from benchbench.comparison.case_scores import case_scores, keep_common_cases
 from benchbench.comparison.controls import failed_controls
 from benchbench.comparison.design import costs_of, test_over_train
 from benchbench.comparison.verdict import Verdict, board_verdict, not_believed
-from benchbench.spec.metric_names import is_lower_better
+from benchbench.spec.metric_names import is_lower_better, value_range
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import (
@@ -84,7 +84,8 @@ class Board:
     @cached_property
     def intervals(self) -> Mapping[str, Interval | Unknown]:
         """Label -> 95 % interval of the mean."""
-        return {label: mean_interval(self.panel.of([label])) for label in self.rows}
+        limits = value_range(self.metric)
+        return {label: mean_interval(self.panel.of([label]), value_range=limits) for label in self.rows}
 
     @cached_property
     def comparisons(self) -> Sequence[Comparison]:

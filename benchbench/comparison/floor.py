@@ -13,6 +13,7 @@ from benchbench.plan.run import Run
 from benchbench.records.folder import benchmark_folders
 from benchbench.registry.registry import Registry
 from benchbench.spec.metric_names import without_unit
+from benchbench.spec.protocol import Protocol
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import ASSUMED_NOISE, FEWEST_PATIENTS, Components, Design, detectable_difference
 from benchbench.tables.results import PHANTOM_NOTE
@@ -83,9 +84,14 @@ def planned_floors(
 
 def _published_patients(run: Run, registry: Registry) -> int | None:
     n = run.phantom.patients if run.phantom else registry.named_dataset(run.dataset).download.patients
-    if n is None or run.protocol.test is None:
-        return n
-    return max(1, round(n * run.protocol.test))
+    return None if n is None else tested_patients(n, run.protocol)
+
+
+def tested_patients(patients: int, protocol: Protocol) -> int:
+    """Return how many of the patients of a dataset are tested: all in the folds, a part of them in a hold-out."""
+    if protocol.test is None:
+        return patients
+    return max(1, round(patients * protocol.test))
 
 
 def _floor(dataset: str, metric: str, design: Design, results: Path, *, deltas: Mapping[str, float]) -> Floor:

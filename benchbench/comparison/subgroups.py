@@ -13,6 +13,7 @@ import pandas as pd
 from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
 from benchbench.records.record import Value
+from benchbench.spec.metric_names import value_range
 from benchbench.statistics import Panel, Unknown, mean_interval
 from benchbench.statistics.subgroups import Masks, SubgroupDifferences, subgroup_differences
 from benchbench.tables.results import Results, table_of_rows
@@ -88,7 +89,7 @@ def _lines(board: Board, group: Subgroup, compared: SubgroupDifferences, place: 
         line: dict[str, Value] = {**_basis(board, group), "row": label, "note": ""}
         panel = _panel_of(board.panel.of([label]), group.members)
         line["mean"] = float(panel.patient_means.mean())
-        interval = mean_interval(panel, method="t")
+        interval = mean_interval(panel, method="t", value_range=value_range(board.metric))
         if not isinstance(interval, Unknown):
             line |= {"low": interval.low, "high": interval.high}
         difference, half = float(compared.differences[place, row]), float(compared.half_widths[place, row])

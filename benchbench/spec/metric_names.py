@@ -165,5 +165,15 @@ def is_lower_better(name: str) -> bool:
     return kind in DISTANCES or kind == "lesion_hd95"
 
 
+def value_range(name: str) -> tuple[float, float]:
+    """Return the least and the largest value that a metric can have; that of a plugin's metric is not limited."""
+    kind = without_unit(name).partition("@")[0]
+    if kind in OVERLAPS or kind in SURFACE_OVERLAPS or kind == "lesion_dice":
+        return 0.0, 1.0
+    if kind in DISTANCES or kind == "lesion_hd95":
+        return 0.0, math.inf
+    return -math.inf, math.inf
+
+
 Metric = Annotated[str, AfterValidator(lambda name: str(parse_metric(name)))]
 """A metric's name in a file: validated, and rewritten in one form (`nsd@2.0` becomes `nsd@2`)."""

@@ -45,7 +45,12 @@ class Unknown(NamedTuple):
 
 
 def mean_interval(
-    panel: Panel, *, method: Method = "hierarchical", draws: int = DRAWS, seed: int = 0
+    panel: Panel,
+    *,
+    method: Method = "hierarchical",
+    value_range: tuple[float, float] = (-math.inf, math.inf),
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Interval | Unknown:
     """Return the 95 % interval of the mean over all cases, for a panel of one model.
 
@@ -56,7 +61,8 @@ def mean_interval(
     percentile    Those percentiles without the correction.
     t, bca        Over patients alone, for a single split; the noise of training is not included.
 
-    With fewer than three folds the interval is over patients alone and has a warning.
+    With fewer than three folds the interval is over patients alone and has a warning. No end is outside `value_range`,
+    the values that the metric can have: the mean cannot be there either, so that the interval covers it as often.
     """
     assert len(panel.models) == 1, "an interval belongs to one model"
     n = len(panel.patients)
@@ -66,7 +72,7 @@ def mean_interval(
     if method in {"hierarchical", "percentile"} and panel.n_folds < _FEWEST_FOLDS:
         warnings.append(f"{count(panel.n_folds, 'fold')}: the noise of training is not in the interval")
         panel = replace(panel, folds=np.zeros_like(panel.folds))
-    low, high = _ends(panel, method, draws=draws, seed=seed)
+    low, high = np.clip(_ends(panel, method, draws=draws, seed=seed), *value_range)
     return Interval(float(low), float(high), "; ".join(warnings))
 
 

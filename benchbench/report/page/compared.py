@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -40,8 +40,9 @@ def compared(folder: ResultsFolder, results: Results) -> list[Setting]:
         lines += _of_dataset(folder, results, dataset)
     lines += _seeds(results)
     trained = [record for record in records if record.resolved.get("protocol") and not record.members]
+    protocols = [record.resolved["protocol"] for record in trained]
     for term, describe in _DESCRIPTIONS.items():
-        text = _joined(trained, describe)
+        text = describe(protocols)
         if text:
             lines.append(Setting(term, text))
     return lines
@@ -103,13 +104,16 @@ def _seeds(results: Results) -> Iterator[Setting]:
     yield Setting("Seeds", str(len({key.seed for key in results.planned})))
 
 
-def _joined(records: Iterable[Record], describe: Callable[[Settings], str]) -> str:
-    """Return the text that all runs share, or the different ones."""
-    texts = dict.fromkeys(describe(record.resolved["protocol"]) for record in records)
-    different = [text for text in texts if text]
-    text = "; or ".join(different[:_MOST_TEXTS])
-    n_more = len(different) - _MOST_TEXTS
-    return f"{text}; and {n_more} more" if n_more > 0 else text
+def _joined(describe: Callable[[Settings], str]) -> Callable[[Sequence[Settings]], str]:
+    """Return a function of all protocols that gives the text that all of them share, or the different ones."""
+
+    def join(protocols: Sequence[Settings]) -> str:
+        different = [text for text in dict.fromkeys(map(describe, protocols)) if text]
+        text = "; or ".join(different[:_MOST_TEXTS])
+        n_more = len(different) - _MOST_TEXTS
+        return f"{text}; and {n_more} more" if n_more > 0 else text
+
+    return join
 
 
 def _input(protocol: Settings) -> str:
@@ -140,9 +144,29 @@ def _epochs(protocol: Settings) -> str:
     return text
 
 
-def _optimiser(protocol: Settings) -> str:
-    parts = [_named(protocol.get(key)) for key in ("optimizer", "schedule")]
+def _optimiser(protocols: Sequence[Settings]) -> str:
+    """Return the optimisers and schedules of all runs; the values of a setting that differs are next to each other."""
+    parts: list[str] = []
+    for key in ("optimizer", "schedule"):
+        used = [protocol[key] for protocol in protocols if protocol.get(key)]
+        parts.append(_merged(used))
     return "; ".join(part for part in parts if part)
+
+
+def _merged(used: Sequence[Any]) -> str:
+    """Return each name once, with every value of its settings: "adamw (lr 0.002 or 0.003, weight_decay 0.01)"."""
+    by_name: dict[str, dict[str, dict[str, None]]] = {}
+    for settings in used:
+        pairs = settings if isinstance(settings, Mapping) else {"name": settings}
+        values = by_name.setdefault(str(pairs.get("name", "")), {})
+        for key, value in pairs.items():
+            if key not in _HIDDEN and value is not None:
+                values.setdefault(key, {})[_value(value)] = None
+    texts: list[str] = []
+    for name, values in by_name.items():
+        shown_values = [f"{key} {' or '.join(sorted(written))}" for key, written in values.items()]
+        texts.append(f"{name} ({', '.join(shown_values)})" if shown_values else name)
+    return " or ".join(texts)
 
 
 def _loss(protocol: Settings) -> str:
@@ -193,11 +217,11 @@ def _selection(protocol: Settings) -> str:
     return _SELECTIONS[chosen_on].format(score=protocol.get("select", "score"))
 
 
-_DESCRIPTIONS: Mapping[str, Callable[[Settings], str]] = {
-    "Input": _input,
-    "Epochs": _epochs,
+_DESCRIPTIONS: Mapping[str, Callable[[Sequence[Settings]], str]] = {
+    "Input": _joined(_input),
+    "Epochs": _joined(_epochs),
     "Optimiser": _optimiser,
-    "Loss": _loss,
-    "Augmentation": _augmentation,
-    "Checkpoint": _selection,
+    "Loss": _joined(_loss),
+    "Augmentation": _joined(_augmentation),
+    "Checkpoint": _joined(_selection),
 }

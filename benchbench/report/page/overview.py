@@ -18,7 +18,7 @@ from benchbench.images.arrays import Floats
 from benchbench.report.figures.board_view import jitter
 from benchbench.report.figures.metric_text import axis_label, format_value
 from benchbench.report.figures.row_styles import MARKERS, RowStyle, row_styles
-from benchbench.spec.metric_names import is_lower_better, is_overlap
+from benchbench.spec.metric_names import is_lower_better, is_overlap, value_range
 from benchbench.statistics import Interval, Unknown, make_panel, mean_interval
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, control_names, with_references
@@ -162,7 +162,7 @@ def _control(results: Results, row: Row, board: Board) -> _Line | None:
         label=row.label,
         tag="control",
         mean=float(panel.means[0]),
-        interval=mean_interval(panel),
+        interval=mean_interval(panel, value_range=value_range(board.metric)),
         patients=panel.patient_means[0],
         names=panel.patients,
         style=None,

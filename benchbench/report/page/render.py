@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -17,9 +21,19 @@ def render(name: str, content: Mapping[str, Any]) -> str:
     Its content security policy allows only that script, by its hash. Even if other markup got into the page, it
     could neither load nor run anything.
     """
+    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = _environment().get_template(name)
+    return template.render(content, style=style, script=script, script_digest=digest)
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return the environment of all pages, which compiles each template once in a process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 pages only
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         trim_blocks=True,
@@ -27,8 +41,3 @@ def render(name: str, content: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
-    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template(name)
-    return template.render(content, style=style, script=script, script_digest=digest)
