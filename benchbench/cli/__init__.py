@@ -105,7 +105,11 @@ class CommandGroup(NearestGroup):
 @click.pass_context
 def cli(context: click.Context, *, debug: bool) -> None:
     """Reproducible benchmarks of medical image segmentation."""
+    from benchbench.cli.defaults import default_map, read_defaults  # noqa: PLC0415 after --help has answered
+
     context.obj = {"debug": debug}
+    if defaults := read_defaults():
+        context.default_map = default_map(defaults, cli, context)
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def doctor_command(*, data_root: Path | None, results: Path, cache: Path, output
             _check_folder("results", results),
             _check_folder("cache", cache),
             _check_data_root(data_root),
+            *_list_defaults(),
         ]
         if not document.is_json:
             for finding in findings:
@@ -167,3 +168,11 @@ def _check_data_root(data_root: Path | None) -> Finding:
         return Finding(subject, f"{data_root} is not a folder", "give the folder that holds the dataset folders")
     names = sorted(path.name for path in data_root.iterdir() if path.is_dir())
     return Finding(subject, f"{data_root}: {', '.join(names)}")
+
+
+def _list_defaults() -> Iterator[Finding]:
+    """Yield the defaults of options that files and the environment give; the environment wins."""
+    from benchbench.cli.defaults import environment_defaults, read_defaults  # noqa: PLC0415 as above
+
+    for default in [*read_defaults().values(), *environment_defaults()]:
+        yield Finding(f"default of --{default.name.replace('_', '-')}", f"{default.value}, from {default.origin}")

@@ -33,6 +33,7 @@ results_option = click.option(
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
+    envvar="BENCHBENCH_RESULTS",
     help="Folder for results.",
 )
 data_root_option = click.option(
@@ -52,6 +53,7 @@ device_option = click.option(
     "--devices",
     default="auto",
     show_default=True,
+    envvar="BENCHBENCH_DEVICE",
     help="auto, cpu, cuda:N or a list such as cuda:0,cuda:1.",
 )
 per_device_option = click.option(
@@ -105,6 +107,26 @@ def choose_devices(requested: str, precisions: Iterable[str] = ()) -> tuple[str,
     for remark in device_remarks(requested, devices, gpus, precisions):
         echo_to_stderr(f"note: {remark}")
     return devices
+
+
+def verbosity_options(command: F) -> F:
+    """Add -q and -v, which choose how much a command prints while it works."""
+    quiet = click.option(
+        "-q",
+        "--quiet",
+        "verbosity",
+        flag_value="quiet",
+        default="normal",
+        help="Print no progress: only notes, failures and the result.",
+    )
+    verbose = click.option(
+        "-v",
+        "--verbose",
+        "verbosity",
+        flag_value="verbose",
+        help="Print a line for every epoch, on a terminal too.",
+    )
+    return quiet(verbose(command))
 
 
 def benchmark_options(command: F) -> F:

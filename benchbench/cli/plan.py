@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from benchbench.launch.benchmark_files import Plan
     from benchbench.registry.registry import Registry
 
-_IGNORED = ("--device", "--devices", "--jobs", "--size-limit")
-_IGNORED_FLAGS = ("--no-pictures",)
+_IGNORED = ("--device", "--devices", "--jobs", "--per-device", "--launch", "--size-limit")
+_IGNORED_FLAGS = ("--no-pictures", "--quiet", "-q", "--verbose", "-v")
 
 
 def _options_of_run(command: F) -> F:

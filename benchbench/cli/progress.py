@@ -6,11 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benchbench.cli.terminal import cell_width, plain, terminal_width, wrap
 from benchbench.launch import RunEvent
-from benchbench.launch.progress_lines import Estimate, Lines, describe_end
+from benchbench.launch.progress_lines import Estimate, FewLines, Lines, describe_end
 from benchbench.plan.run import RunKey
 from benchbench.run.assignment import Assignment
 from benchbench.run.assignment import Progress as RunProgress
@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
+Verbosity = Literal["quiet", "normal", "verbose"]
 _REFRESHES_PER_SECOND = 4
 _USUAL_WIDTH = 80
 
 
 @contextlib.contextmanager
-def progress_display(*, is_terminal: bool, echo: Callable[[str], None]) -> Iterator[LiveLines | Lines]:
-    """Yield an observer that prints what is reported to it; `echo` prints a line where there is no terminal."""
-    if not is_terminal:
+def progress_display(
+    *, is_terminal: bool, echo: Callable[[str], None], verbosity: Verbosity = "normal"
+) -> Iterator[LiveLines | Lines]:
+    """Yield an observer that prints what is reported to it; `echo` prints a line if nothing changes in place."""
+    if verbosity == "quiet":
+        yield FewLines(echo)
+        return
+    if verbosity == "verbose" or not is_terminal:
         yield Lines(echo)
         return
     lines = LiveLines()

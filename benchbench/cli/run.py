@@ -23,9 +23,11 @@ from benchbench.cli.options import (
     pictures_option,
     results_option,
     size_limit_option,
+    verbosity_options,
 )
 
 if TYPE_CHECKING:
+    from benchbench.cli.progress import Verbosity
     from benchbench.launch.benchmark_files import Plan
     from benchbench.launch.launcher_options import ChosenLauncher
     from benchbench.launch.machine import Machine
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=0),
+    envvar="BENCHBENCH_JOBS",
     help="Runs at the same time; default: --per-device per device; 0: in this process.",
 )
 @per_device_option
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     metavar="NAME[:OPTIONS.toml]",
     help="Launcher of the runs: process (this machine), ray, slurm or a plugin, with a file of its options.",
 )
+@verbosity_options
 @format_option
 def run_command(
     files: tuple[Path, ...],
@@ -75,6 +79,7 @@ def run_command(
     device: str,
     no_pictures: bool,
     launch_text: str,
+    verbosity: Verbosity,
     output_format: str,
     **machine_options: Any,
 ) -> int:
@@ -108,7 +113,7 @@ def run_command(
             pictures=not no_pictures,
             **machine_options,
         )
-        surroundings = Surroundings(registry, machine, launcher, device, document.is_json)
+        surroundings = Surroundings(registry, machine, launcher, device, verbosity, document.is_json)
         if len(files) == 1:
             ends = {plans[0].benchmark.name: _carry_out(plans[0], surroundings)}
         else:
@@ -126,6 +131,7 @@ class Surroundings(NamedTuple):
     """None for worker processes of this machine."""
     device: str
     """The text of `--device`."""
+    verbosity: Verbosity
     is_json: bool
 
 
@@ -215,7 +221,8 @@ def _carry_out_here(plan: Plan, surroundings: Surroundings) -> tuple[ResultsFold
     from benchbench.cli.progress import progress_display  # noqa: PLC0415 as above
     from benchbench.launch.orchestrate import carry_out  # noqa: PLC0415
 
-    with progress_display(is_terminal=sys.stdout.isatty(), echo=click.echo) as observer:
+    is_terminal, verbosity = sys.stdout.isatty(), surroundings.verbosity
+    with progress_display(is_terminal=is_terminal, echo=click.echo, verbosity=verbosity) as observer:
         return carry_out(
             plan.benchmark,
             plan.runs,
@@ -236,7 +243,8 @@ def _launch(
     from benchbench.launch.work_order import launched_device  # noqa: PLC0415
 
     is_detached = launcher.plugin.is_detached
-    with progress_display(is_terminal=sys.stdout.isatty() and not is_detached, echo=click.echo) as observer:
+    is_terminal, verbosity = sys.stdout.isatty() and not is_detached, surroundings.verbosity
+    with progress_display(is_terminal=is_terminal, echo=click.echo, verbosity=verbosity) as observer:
         planned = launch(
             launcher,
             plan.benchmark,

@@ -80,6 +80,26 @@ class Lines:
             self._echo(f"{key}: {epoch}, {event.note}, {runs}, {self._estimate}")
 
 
+class FewLines(Lines):
+    """Prints notes, and the runs that fail."""
+
+    def on_preparation_start(self, dataset: str, cases: int) -> None:
+        pass
+
+    def on_check_start(self, dataset: str, cases: int) -> None:
+        pass
+
+    def on_runs_start(self, assignments: Sequence[Assignment], *, done: int) -> None:
+        pass
+
+    def on_run_event(self, key: RunKey, event: RunEvent) -> None:
+        if isinstance(event, RunProgress):
+            if event.remark:
+                self._echo(f"{key}: {event.remark}")
+        elif isinstance(event, Exception) or event.status != "done":
+            self._echo(f"{key}: {describe_end(event)}")
+
+
 def describe_end(end: Record | Exception) -> str:
     if isinstance(end, Exception):
         return f"not started: {end}"

@@ -61,8 +61,9 @@ def mean_interval(
     percentile    Those percentiles without the correction.
     t, bca        Over patients alone, for a single split; the noise of training is not included.
 
-    With fewer than three folds the interval is over patients alone and has a warning. No end is outside `value_range`,
-    the values that the metric can have: the mean cannot be there either, so that the interval covers it as often.
+    With fewer than three folds the interval is over patients alone and has a warning. No end is outside
+    `value_range`, the values that the metric can have: the mean cannot be there, so that the interval covers it as
+    often.
     """
     assert len(panel.models) == 1, "an interval belongs to one model"
     n = len(panel.patients)

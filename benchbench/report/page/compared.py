@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from benchbench.records.folder import ResultsFolder
-from benchbench.records.record import Record
 from benchbench.tables.results import Results
 from benchbench.tables.splits import split_rows, split_sizes
 from benchbench.words import count
@@ -145,7 +144,7 @@ def _epochs(protocol: Settings) -> str:
 
 
 def _optimiser(protocols: Sequence[Settings]) -> str:
-    """Return the optimisers and schedules of all runs; the values of a setting that differs are next to each other."""
+    """Return the optimisers and schedules of all runs; a setting that differs has all of its values."""
     parts: list[str] = []
     for key in ("optimizer", "schedule"):
         used = [protocol[key] for protocol in protocols if protocol.get(key)]
