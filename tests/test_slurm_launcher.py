@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -197,6 +198,22 @@ def test_submitit_starts_the_same_jobs_on_this_machine(order: WorkOrder, tmp_pat
     while not (tmp_path / "words").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (tmp_path / "words").read_text() == "--wait 180 --cores 1"
+
+
+@pytest.mark.slow
+def test_a_real_slurm_gives_the_bytes_of_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    evidence = Path(__file__).parents[1] / "benchmarks" / "evidence"
+    monkeypatch.syspath_prepend(str(evidence))
+    from local_slurm import reason_without_slurm
+
+    if reason := reason_without_slurm():
+        pytest.skip(reason)
+    words = [sys.executable, evidence / "launchers.py", "--only", "slurm", "--start-slurm", "--work", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| slurm |")]
+    assert rows[0][2] == rows[0][3], "number of files, and of those that are identical"
 
 
 def test_a_second_signal_does_not_interrupt_the_end_of_a_worker() -> None:

@@ -157,7 +157,7 @@ class Bench:
         for _ in range(2):
             self.start()
             self.require(self.running())
-            digests.append(snapshot(self.results))
+            digests.append(snapshot(self.benchmark))
         first, second = digests
         return {name: digest for name, digest in first.items() if second.get(name) == digest}
 
@@ -351,9 +351,9 @@ class Attempt:
         for path, files in self._done.items():
             if len(files) > 1:
                 self.faults.append(f"done {len(files)} times: {path.relative_to(self.bench.benchmark)}")
-        present = snapshot(self.bench.results)
+        present = snapshot(self.bench.benchmark)
         self.faults += different_files(expected, present)
-        self.faults += leftovers(self.bench.results, expected)
+        self.faults += leftovers(self.bench.benchmark, expected)
 
 
 def kill_all(bench: Bench, names: Sequence[str], kills: int, generator: random.Random) -> bool:

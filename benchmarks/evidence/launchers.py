@@ -5,7 +5,8 @@
 
 The ways: worker processes, Ray, submitit on this machine, two `benchbench work` commands with working folders and
 caches of their own, two shards that are merged, and SLURM where there is one. With `--disturb`, SLURM jobs are
-cancelled, queued again and run over their time limit, which takes several minutes.
+cancelled, queued again and run over their time limit, which takes several minutes. `--start-slurm` starts a SLURM
+of one node for the time of the comparison, which needs root (local_slurm.py).
 
 Compared are all tables, weights and records, except for the files and keys that hold times and costs. A way whose
 package is not installed is skipped and named. The exit code is 1 if a way gave other bytes.
@@ -14,6 +15,7 @@ package is not installed is skipped and named. The exit code is 1 if a way gave 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +28,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from local_slurm import local_slurm, reason_without_slurm
 
 BENCHMARK = """
 title = "Launchers"
@@ -340,17 +344,27 @@ def main() -> int:
     parser.add_argument("--only", choices=list(WAYS), help="this way, compared with worker processes")
     parser.add_argument("--disturb", action="store_true", help="only SLURM jobs that are stopped")
     parser.add_argument("--epochs", type=int, help=f"default: {EPOCHS}, or {DISTURBED_EPOCHS} with --disturb")
+    parser.add_argument("--start-slurm", action="store_true", help="start a SLURM of one node; needs root")
     parser.add_argument("--work", type=Path, help="folder for the results; default: a temporary one")
     given = parser.parse_args()
+    if given.start_slurm and (reason := reason_without_slurm()):
+        parser.error(f"--start-slurm: {reason}")
     # two cores for every way, so that a run has one thread in each: sums of floats depend on the number of threads
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     root = (given.work or Path(tempfile.mkdtemp(prefix="launchers-"))).resolve()
-    ways, reasons = choose_ways(only=given.only, disturb=given.disturb)
+    slurm = local_slurm(root / "local_slurm") if given.start_slurm else contextlib.nullcontext()
+    with slurm:
+        return compare_ways(root, only=given.only, disturb=given.disturb, epochs=given.epochs)
+
+
+def compare_ways(root: Path, *, only: str | None, disturb: bool, epochs: int | None) -> int:
+    """Carry out the benchmark in the chosen ways and print a table; return the exit code."""
+    ways, reasons = choose_ways(only=only, disturb=disturb)
     print("| way | files | identical | seconds | attempts |\n|---|---:|---:|---:|---|", flush=True)
-    if given.disturb:
-        are_equal = carry_out_all(ways, root, epochs=given.epochs or DISTURBED_EPOCHS, note=", disturbed")
+    if disturb:
+        are_equal = carry_out_all(ways, root, epochs=epochs or DISTURBED_EPOCHS, note=", disturbed")
     else:
-        are_equal = carry_out_all(ways, root, epochs=given.epochs or EPOCHS)
+        are_equal = carry_out_all(ways, root, epochs=epochs or EPOCHS)
     for name, reason in reasons.items():
         print(f"skipped: {name}: {reason}")
     return 0 if are_equal else 1
