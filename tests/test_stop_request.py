@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from unittest import mock
 import pytest
 from carry import Recorder, carry
 
+from benchbench.launch.process import _is_stopped
 from benchbench.launch.worker_process import start_worker
 from benchbench.plan.run import RunKey
 from benchbench.records.folder import ResultsFolder
@@ -153,6 +155,7 @@ def test_a_worker_that_gets_a_signal_ends_by_it_and_leaves_its_state(
 
     with (
         mock.patch("benchbench.launch.process.start_worker", start),
+        mock.patch("benchbench.launch.process._SIGNAL_SECONDS", 0.0),
         mock.patch.object(Recorder, "on_run_event", stop_worker),
     ):
         _, (record,), _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=4000", only=["fold=0"], jobs=1)
@@ -160,6 +163,16 @@ def test_a_worker_that_gets_a_signal_ends_by_it_and_leaves_its_state(
     assert record.reason.startswith("the worker process was killed by signal 10 (SIGUSR1)")
     run = ResultsFolder(tmp_path / "results" / "squares").run(KEY)
     assert (run.path / "resume.pt").exists()
+
+
+def test_a_worker_that_gets_the_signal_before_its_launcher_has_not_failed() -> None:
+    for code in (-signal.SIGTERM, -signal.SIGUSR1):
+        stopping = threading.Event()
+        timer = threading.Timer(0.02, stopping.set)
+        timer.start()
+        assert _is_stopped(code, stopping)
+        timer.join()
+    assert not _is_stopped(-signal.SIGKILL, threading.Event())
 
 
 @pytest.mark.parametrize(("first", "second", "is_equal"), [("cuda:0", "cuda:3", True), ("cpu", "cuda:0", False)])

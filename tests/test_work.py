@@ -17,7 +17,7 @@ from benchbench.launch.work_queue import Limits, WorkQueue
 from benchbench.plan.run import RunKey
 from benchbench.records.claims import all_claims
 from benchbench.records.folder import ResultsFolder
-from benchbench.records.run_folder import RunFolder
+from benchbench.records.run_folder import RunBusyError, RunFolder
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -118,6 +118,21 @@ def test_a_run_whose_process_was_killed_is_given_once_more_and_its_ensemble_wait
     assert [queue.take() for queue in queues] == [None, None]
     assert len(all_claims(chosen[0].folder.path)) == 2
     assert reported == []
+
+
+def test_claims_of_runs_that_could_not_be_stopped_are_released(finished_pair: Finished, tmp_path: Path) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    roots = Roots(cache=tmp_path / "cache-planned", data_root=None)
+    queue = WorkQueue(open_jobs(folder, roots, shard=Shard(), device="cpu"), lambda *_: None)
+    assignment = queue.take()
+    assert assignment is not None
+    queue.release_all()
+    (claim,) = all_claims(assignment.folder.path)
+    assert (claim.holder, claim.outcome) == (None, "interrupted")
+    with pytest.raises(RunBusyError, match="another process has taken over"):
+        assignment.folder.write("late.csv", b"")
+    queue.finish(assignment)
+    assert len(all_claims(assignment.folder.path)) == 1
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, "failed"), (2, "done")])

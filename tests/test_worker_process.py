@@ -127,6 +127,21 @@ def test_a_worker_that_has_ended_passes_no_signal_to_another_process_with_its_nu
     assert other.returncode == 0
 
 
+def test_signals_for_all_processes_of_a_job_end_the_workers_and_not_their_server(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    code = "import time; print('ready', flush=True); time.sleep(60)"
+    server = _fork_server(environment)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        worker = start(environment, tmp_path / "log", code)
+        assert worker.stdout.readline() == b"ready\n"
+        watching = Path(f"/proc/{worker.process}/stat").read_text().rpartition(")")[2].split()[1]
+        for process in (server._process.pid, int(watching), worker.process):
+            os.kill(process, number)
+        assert end(worker) == (b"", -number)
+        assert server.is_alive()
+
+
 @pytest.mark.slow
 def test_a_server_that_was_killed_is_replaced(
     servers: dict[tuple[str, ...], _ForkServer], environment: dict[str, str], tmp_path: Path

@@ -19,6 +19,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2  # noqa: F401 every 
 
 from benchbench.launch import worker
 
+_STOPS = {signal.SIGTERM, signal.SIGUSR1}
+"""Signals that clusters send to all processes of a job; a worker saves its run, and the server has to survive."""
 MESSAGE_BYTES = 1 << 18
 """Upper bound of the size of a request."""
 
@@ -35,6 +37,8 @@ class Files(NamedTuple):
 
 def main() -> int:
     """Serve the requests of the socket whose file descriptor is the argument; return the exit code of the copy."""
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while True:
             message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, len(Files._fields))
@@ -56,6 +60,7 @@ def _watch_worker(request: bytes, files: Files) -> int:
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()  # Ctrl-C reaches only the launcher, which stops the workers
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # until the worker no longer ignores them
     if process := os.fork():
         status = Connection(files.status, readable=False)
         status.send(process)
@@ -64,6 +69,9 @@ def _watch_worker(request: bytes, files: Files) -> int:
         _, state = os.waitpid(process, 0)
         status.send(os.waitstatus_to_exitcode(state))
         os._exit(0)
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     for target, descriptor in enumerate((files.stdin, files.stdout, files.stderr)):
         os.dup2(descriptor, target)
     for descriptor in files:

@@ -25,6 +25,8 @@ EXIT_BUSY = 75
 """Exit code of a worker whose run is locked by another process (EX_TEMPFAIL)."""
 
 _STOP_SECONDS = 30.0  # for the step under way and for saving the state
+_STOP_CODES = {-signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if name in signal.Signals.__members__}
+_SIGNAL_SECONDS = 5.0  # a cluster sends a signal to all processes of a job, and this one may see it last
 
 _Events = queue.SimpleQueue[tuple[Assignment, RunEvent] | None]
 """Events of runs from the slot threads; None when a slot has no more runs."""
@@ -127,7 +129,7 @@ class ProcessLauncher:
                     events.put((assignment, Progress(**message)))
         code = worker.wait()
         self._workers.discard(worker)
-        if stopping.is_set():
+        if _is_stopped(code, stopping):
             return None
         return _read_end(assignment, code, reason or _describe_exit(code))
 
@@ -140,6 +142,11 @@ class ProcessLauncher:
                 worker.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.kill()
+
+
+def _is_stopped(code: int, stopping: threading.Event) -> bool:
+    """Return True if a worker with this exit code ended because this process stops, or is about to."""
+    return stopping.wait(_SIGNAL_SECONDS if code in _STOP_CODES else 0)
 
 
 def _forward(events: _Events, listener: Listener, *, slots: int) -> None:

@@ -44,7 +44,10 @@ def work(
         check_processes(machine, processes)
         queue = WorkQueue(assignments, listener, limits)
         with renewing(queue.renew):
-            serve(queue, machine, listener, processes=processes)
+            try:
+                serve(queue, machine, listener, processes=processes)
+            finally:
+                queue.release_all()
     return assignments
 
 

@@ -12,7 +12,7 @@ from benchbench.errors import storage_error
 from benchbench.launch import Listener
 from benchbench.launch.attempts import UNUSED, Attempts, outcome_of, read_attempts
 from benchbench.plan.run import RunKey
-from benchbench.records.claims import Claim, active_claim, last_claim, try_claim
+from benchbench.records.claims import INTERRUPTED, Claim, active_claim, last_claim, try_claim
 from benchbench.records.record import Record
 from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
@@ -94,9 +94,11 @@ class WorkQueue:
         """Release the claim of a run with its outcome."""
         outcome = outcome_of(self._read_end(assignment))
         with self._changed:
-            claim = self._active.pop(assignment.key)
+            claim = self._active.pop(assignment.key, None)
             if self._alone == assignment.key:
                 self._alone = None
+        if claim is None:  # released by `release_all`
+            return
         with contextlib.suppress(OSError):  # the claim then expires
             claim.release(outcome)
         with self._changed:
@@ -107,6 +109,15 @@ class WorkQueue:
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
+
+    def release_all(self) -> None:
+        """Release the claims of runs that could not be stopped in time, for another process to continue them."""
+        with self._changed:
+            claims = list(self._active.values())
+            self._active.clear()
+        for claim in claims:
+            with contextlib.suppress(OSError):  # the claim then expires
+                claim.release(INTERRUPTED)
 
     def renew(self) -> None:
         """Renew the claims of all active runs."""

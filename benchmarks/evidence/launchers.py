@@ -1,6 +1,7 @@
 """Carries out one small benchmark in every way that benchbench can, and compares the results byte for byte.
 
     python benchmarks/evidence/launchers.py
+    python benchmarks/evidence/launchers.py --file benchmarks/lgg_unet_vs_unext.toml --start-slurm
     python benchmarks/evidence/launchers.py --disturb
 
 The ways: worker processes, Ray, submitit on this machine, two `benchbench work` commands with working folders and
@@ -82,7 +83,8 @@ class Place:
     """A folder for one way."""
 
     folder: Path
-    epochs: int = EPOCHS
+    text: str
+    """The benchmark file."""
 
     @property
     def results(self) -> Path:
@@ -95,7 +97,7 @@ class Place:
     def write_file(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{NAME}.toml"
-        path.write_text(BENCHMARK.replace("EPOCHS", str(self.epochs)))
+        path.write_text(self.text)
         return path
 
     def run(self, *words: str, cache: str = "cache") -> None:
@@ -170,7 +172,7 @@ def by_hand(place: Place) -> None:
 
 
 def by_shards(place: Place) -> None:
-    laptops = [Place(place.folder / f"laptop{number}", place.epochs) for number in range(2)]
+    laptops = [Place(place.folder / f"laptop{number}", place.text) for number in range(2)]
     for number, laptop in enumerate(laptops):
         laptop.plan()
         laptop.work(number, "--shard", f"{number}/2").wait()
@@ -313,12 +315,12 @@ def carry_out(name: str, way: Way, place: Place, expected: dict[str, str] | None
     return not different
 
 
-def carry_out_all(ways: dict[str, Way], root: Path, *, epochs: int, note: str = "") -> bool:
+def carry_out_all(ways: dict[str, Way], root: Path, *, text: str, note: str = "") -> bool:
     """Carry out the benchmark in these ways and compare them with the first; return True if all are equal."""
     expected: dict[str, str] | None = None
     are_equal = True
     for name, way in ways.items():
-        place = Place(root / f"{name}{note}".replace(" ", "_").replace(",", ""), epochs)
+        place = Place(root / f"{name}{note}".replace(" ", "_").replace(",", ""), text)
         are_equal &= carry_out(f"{name}{note}", way, place, expected)
         expected = expected or comparable(place.benchmark)
     return are_equal
@@ -343,6 +345,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=list(WAYS), help="this way, compared with worker processes")
     parser.add_argument("--disturb", action="store_true", help="only SLURM jobs that are stopped")
+    parser.add_argument("--file", type=Path, help="rehearse this benchmark; default: a smaller one")
     parser.add_argument("--epochs", type=int, help=f"default: {EPOCHS}, or {DISTURBED_EPOCHS} with --disturb")
     parser.add_argument("--start-slurm", action="store_true", help="start a SLURM of one node; needs root")
     parser.add_argument("--work", type=Path, help="folder for the results; default: a temporary one")
@@ -352,19 +355,19 @@ def main() -> int:
     # two cores for every way, so that a run has one thread in each: sums of floats depend on the number of threads
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     root = (given.work or Path(tempfile.mkdtemp(prefix="launchers-"))).resolve()
+    epochs = given.epochs or (DISTURBED_EPOCHS if given.disturb else EPOCHS)
+    text = given.file.read_text() if given.file else BENCHMARK.replace("EPOCHS", str(epochs))
     slurm = local_slurm(root / "local_slurm") if given.start_slurm else contextlib.nullcontext()
     with slurm:
-        return compare_ways(root, only=given.only, disturb=given.disturb, epochs=given.epochs)
+        return compare_ways(root, text=text, only=given.only, disturb=given.disturb)
 
 
-def compare_ways(root: Path, *, only: str | None, disturb: bool, epochs: int | None) -> int:
+def compare_ways(root: Path, *, text: str, only: str | None, disturb: bool) -> int:
     """Carry out the benchmark in the chosen ways and print a table; return the exit code."""
     ways, reasons = choose_ways(only=only, disturb=disturb)
     print("| way | files | identical | seconds | attempts |\n|---|---:|---:|---:|---|", flush=True)
-    if disturb:
-        are_equal = carry_out_all(ways, root, epochs=epochs or DISTURBED_EPOCHS, note=", disturbed")
-    else:
-        are_equal = carry_out_all(ways, root, epochs=epochs or EPOCHS)
+    note = ", disturbed" if disturb else ""
+    are_equal = carry_out_all(ways, root, text=text, note=note)
     for name, reason in reasons.items():
         print(f"skipped: {name}: {reason}")
     return 0 if are_equal else 1
