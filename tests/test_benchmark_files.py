@@ -9,8 +9,6 @@ from commands import benchbench
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 FILES = sorted(path.stem for path in FOLDER.glob("*.toml"))
-FAST = "cardiac_separable"
-"""The file that the fast suite rehearses, without figures; the slow suite rehearses them all."""
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -26,20 +24,10 @@ def test_a_benchmark_file_can_be_planned(tmp_path: Path, name: str, options: lis
     assert last == f"{number} runs, {number} to do"
 
 
-@pytest.mark.usefixtures("without_figures")
-def test_a_benchmark_file_can_be_rehearsed_to_its_page(tmp_path: Path) -> None:
-    rehearse(FAST, tmp_path, "--no-pictures")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_a_benchmark_file_can_be_rehearsed(tmp_path: Path, name: str) -> None:
-    rehearse(name, tmp_path)
-
-
-def rehearse(name: str, folder: Path, *options: str) -> None:
-    """Rehearse the first fold of every row of a benchmark file, page included."""
-    words = ["run", FOLDER / f"{name}.toml", "--rehearse", "--jobs", 0, "--only", "fold=0", *options]
-    done = benchbench(*words, cwd=folder)
+def test_the_first_fold_of_a_benchmark_file_can_be_rehearsed_to_its_page(tmp_path: Path, name: str) -> None:
+    words = ["run", FOLDER / f"{name}.toml", "--rehearse", "--jobs", 0, "--only", "fold=0"]
+    done = benchbench(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (folder / "results" / "rehearsal" / name / "index.html").exists()
+    assert (tmp_path / "results" / "rehearsal" / name / "index.html").exists()

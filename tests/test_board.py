@@ -203,6 +203,7 @@ def test_an_undecided_pair_says_what_would_decide_it(tmp_path: Path) -> None:
     assert missing(few) == "4 patients are too few for a test; 10 are the least"
 
 
+@pytest.mark.slow
 def test_many_pairs_are_resampled_less_often(tmp_path: Path) -> None:
     few = board_of(graded(tmp_path / "few", {str(number): 0.01 * number for number in range(8)}))
     many = board_of(graded(tmp_path / "many", {str(number): 0.01 * number for number in range(9)}))

@@ -52,6 +52,14 @@ LITTLE_PHANTOMS = ((1, 32), (2, 33))
 """Patients and pixels of the phantoms of the fast suite, in place of up to 64³ voxels."""
 
 
+FAST_DATASETS = {"cardiac", "folders", "nnunet"}
+"""Datasets whose phantoms the fast suite checks by every rule; it rehearses the others from file to table."""
+
+
+def marks_of(dataset: str) -> list[pytest.MarkDecorator]:
+    return [] if dataset in FAST_DATASETS else [pytest.mark.slow]
+
+
 def built_in(kind: str) -> list[str]:
     installed = getattr(discover(), kind)
     return sorted(name for name, plugin in installed.items() if plugin.origin.distribution == "benchbench")
@@ -74,7 +82,7 @@ def test_a_built_in_model_follows_every_rule(monkeypatch: pytest.MonkeyPatch, na
     assert set(report.failed) <= ({"overfits"} if name in LARGE else set()), list(report.lines())
 
 
-@pytest.mark.parametrize("name", built_in("datasets"))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in built_in("datasets")])
 def test_a_built_in_dataset_follows_every_rule_on_small_phantoms(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

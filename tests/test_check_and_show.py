@@ -70,6 +70,7 @@ def test_a_model_is_shown_with_its_exact_cost_and_fitting_datasets() -> None:
     assert "  width: int = 4\n" in output
 
 
+@pytest.mark.slow
 def test_a_model_says_why_it_does_not_fit_a_dataset() -> None:
     output = invoke("show", "monai_vnet", "--geometry", "1x32x32").output
     assert "squares (1 -> 1)" in output

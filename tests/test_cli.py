@@ -137,6 +137,7 @@ def second(benchmark_file: Path, name: str, *, old: str = "", new: str = "") -> 
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("card_only")
 def test_several_benchmarks_run_in_order_and_end_with_one_line_for_each(
     benchmark_file: Path, squares: Path
@@ -180,6 +181,7 @@ def test_a_benchmark_that_cannot_be_carried_out_is_reported_and_the_others_conti
     assert benchbench("run", explodes, benchmark_file, *words, cwd=folder).returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("card_only")
 def test_a_selection_may_skip_benchmarks_but_not_all(benchmark_file: Path, squares: Path) -> None:
     folder = benchmark_file.parent
@@ -250,6 +252,19 @@ def test_phantom_data_can_be_written_and_used(benchmark_file: Path) -> None:
     assert "phantom data: 4 cases" in benchbench("data", "status", "--data-root", "made", cwd=folder).stdout
 
 
+def test_an_interrupted_command_ends_with_130_and_says_that_work_is_kept(
+    benchmark_file: Path, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchbench.launch.orchestrate.carry_out", interrupt)
+    done = benchbench("run", benchmark_file, "--data-root", squares, cwd=benchmark_file.parent)
+    assert done.returncode == 130
+    assert done.stderr.endswith("interrupted: finished work is kept; the same command continues from here\n")
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_leaves_everything_readable(benchmark_file: Path, squares: Path) -> None:
     folder = benchmark_file.parent
     process = start("run", benchmark_file, "--data-root", squares, "--set", "protocol.epochs=2000", cwd=folder)

@@ -74,19 +74,13 @@ def test_two_processes_train_as_one_does_with_the_same_batch(
     assert [path.name for path in two.run(key()).path.glob("best*")] == ["best.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread", "without_report")
 @pytest.mark.parametrize(
     ("explode", "reason"),
     [
-        pytest.param(
-            "second raise",
-            "process 2 of 2: RuntimeError: the model fell over (see worker.log)",
-        ),
-        pytest.param(
-            "second kill",
-            "process 2 of 2: killed by signal 9 (SIGKILL) (see worker.log)",
-            marks=pytest.mark.slow,
-        ),
+        ("second raise", "process 2 of 2: RuntimeError: the model fell over (see worker.log)"),
+        ("second kill", "process 2 of 2: killed by signal 9 (SIGKILL) (see worker.log)"),
     ],
 )
 def test_a_process_that_dies_ends_the_run_with_its_reason(

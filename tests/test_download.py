@@ -52,6 +52,8 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Web]:
         ):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        # it inspects the source of every caller, which takes a second
+        monkeypatch.setattr("kagglehub.clients.get_user_agent", lambda: "kagglehub")
         yield served
         gc.collect()
 
@@ -351,6 +353,7 @@ def test_the_receipt_of_a_handle_without_version_names_the_version(
     assert receipt(tmp_path / "data" / "squares")["sources"][0]["version"] == "9"  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_from_kaggle_continues(site: Web, tmp_path: Path, get: Recorder) -> None:
     content = squares_zip(tmp_path / "made", more=3 * 2**20)
     whole = Answer(content, headers=md5_header(content), ranges=True)

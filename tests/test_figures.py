@@ -78,6 +78,7 @@ def test_a_model_has_the_colour_of_the_other_figures(tmp_path: Path) -> None:
     assert legend == ["best", "worst", "unfinished"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("svg_only")
 def test_few_rows_share_axes_and_many_have_separate_panels(tmp_path: Path) -> None:
     few = trained(tmp_path / "few", ["one", "two"])
@@ -91,6 +92,7 @@ def test_a_report_writes_each_figure_as_svg_pdf_and_png(finished: Finished) -> N
     assert {"curves.svg", "curves.pdf", "curves.png", "cases.svg", "cases.pdf", "cases.png"} <= files
 
 
+@pytest.mark.slow
 def test_a_figure_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     folder = trained(tmp_path, ["one", "two"])
     (figure,) = curves(folder)

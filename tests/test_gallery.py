@@ -177,6 +177,7 @@ def test_a_volume_is_shown_in_three_planes(tmp_path: Path) -> None:
     assert figure.svg.count("<use ") == 4 * 3 * (1 + 3 * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("svg_only")
 def test_only_the_best_of_many_models_are_shown_and_the_caption_says_so(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, [f"model_{number}" for number in range(7)])
@@ -205,6 +206,7 @@ def test_runs_without_pictures_are_left_out(tmp_path: Path) -> None:
     assert choice.models == ["new"]
 
 
+@pytest.mark.slow
 def test_a_gallery_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     folder = with_pictures(tmp_path, ["plain"])
     (figure,) = galleries(folder)

@@ -146,6 +146,7 @@ def test_a_row_of_another_length_than_the_header_is_named(lgg: Lgg, patient: Pat
 # real patients
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_patients_have_as_many_slices_as_were_counted(real: Lgg) -> None:
     labels = [real.load(case.id).label for case in real.cases()]

@@ -151,6 +151,7 @@ def enlarge(masks: np.ndarray, size: int) -> np.ndarray:
     return masks
 
 
+@pytest.mark.slow
 def test_a_converted_checkpoint_gives_the_published_segmentation(tmp_path: Path) -> None:
     geometry = Geometry(3, 5, (64, 64))
     torch.manual_seed(0)

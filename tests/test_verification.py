@@ -231,6 +231,7 @@ def test_a_forged_overlap_is_found_with_the_reference(published: Path, finished_
     assert expected in done.stderr
 
 
+@pytest.mark.slow
 def test_another_dataset_is_refused(published: Path, finished_pair: Finished, tmp_path: Path) -> None:
     data = Path(shutil.copytree(finished_pair.data, tmp_path / "data"))
     file = next(path for path in sorted((data / "squares").rglob("*")) if path.is_file())
@@ -240,6 +241,7 @@ def test_another_dataset_is_refused(published: Path, finished_pair: Finished, tm
     assert "data_digest: found" in done.stderr
 
 
+@pytest.mark.slow
 def test_results_that_are_not_published_are_verified_as_well(finished_pair: Finished, tmp_path: Path) -> None:
     copy = finished_pair.copy(tmp_path)
     assert benchbench("report", copy.results, "--no-pictures", cwd=tmp_path).returncode == 0
@@ -272,6 +274,7 @@ def test_a_report_of_changed_runs_is_refused(published: Path) -> None:
     assert "run.json: changed since SHA256SUMS was written" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_path_in_a_remark_is_shortened(finished_pair: Finished, tmp_path: Path) -> None:
     copy = finished_pair.copy(tmp_path / "copy")
     path = copy.folder.path / RUN / "run.json"

@@ -148,6 +148,7 @@ def test_an_axis_may_be_smaller_than_the_patch_and_another_larger() -> None:
 shapes = st.lists(st.tuples(*[st.integers(1, 11)] * 3), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(shapes=shapes, flips=st.booleans())
 @settings(deadline=None, max_examples=25)
 def test_a_buffer_used_for_cases_of_any_sizes_changes_no_bit(
