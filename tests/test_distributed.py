@@ -49,6 +49,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchbench.launch.machine.available_cores", lambda: 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread", "without_report")
 def test_two_processes_train_as_one_does_with_the_same_batch(
     benchmark_file: Path, squares: Path, tmp_path: Path

@@ -333,7 +333,7 @@ CONTRASTS = """() => {
     ("scheme", "width", "height"),
     [
         ("light", 1280, 800),
-        ("dark", 390, 844),
+        pytest.param("dark", 390, 844, marks=pytest.mark.slow),
         pytest.param("dark", 1280, 800, marks=pytest.mark.slow),
         pytest.param("light", 390, 844, marks=pytest.mark.slow),
     ],
