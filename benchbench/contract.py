@@ -68,6 +68,12 @@ class Case:
     """(4, 4) matrix from voxel indices to world coordinates in mm; None where unknown."""
     spacing_mm: tuple[float, ...] | None
     """Voxel size in mm along each array axis; None where unknown."""
+    labelled_regions: tuple[str, ...] | None = None
+    """Regions that were labelled in this case; None: all regions of the task.
+
+    A region that is not among them has no part in the loss and in the scores of the case, whatever its label has.
+    The files that a dataset reads this from are files of the case.
+    """
 
 
 class Dataset(Protocol):
@@ -438,7 +444,8 @@ class CustomLoss(Protocol):
         images is (B, in_channels, *patch); targets is (B, K, *patch) bool, one mask for each region;
         `criterion(logits)` is the protocol's loss against these targets. It leaves ignored voxels out; in
         `targets` they belong to no region. A model that uses `targets` for nothing, and thus leaves them out too,
-        has the attribute `leaves_out_ignored = True`; others are refused for a task with ignored voxels.
+        has the attribute `leaves_out_ignored = True`; others are refused for a task with ignored voxels, and for
+        cases that lack a region by declaration.
         """
         ...
 

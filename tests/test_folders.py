@@ -199,8 +199,14 @@ def test_patients_and_metadata_come_from_a_table(eyes: Path) -> None:
     ("text", "problem"),
     [
         (None, "found no such table, expected a CSV file; correct `table`"),
-        ("a,b\n1,2\n", "found columns a, b, expected 'file'; correct `case_column` or `patient_column`"),
-        ("file\n1\n", "found columns file, expected 'person'; correct `case_column` or `patient_column`"),
+        (
+            "a,b\n1,2\n",
+            "found columns a, b, expected 'file'; correct `case_column`, `patient_column` or `labelled_column`",
+        ),
+        (
+            "file\n1\n",
+            "found columns file, expected 'person'; correct `case_column`, `patient_column` or `labelled_column`",
+        ),
         ("file,person\n1\n", "row 2: found 1 values, expected 2; correct the row"),
         ("file,person\n1,2\n1,3\n", "row 3: found '1' again, expected one row for each; remove one"),
     ],

@@ -271,11 +271,11 @@ def test_voxels_are_counted_by_slice_and_region() -> None:
     reference = torch.tensor([[[[True, True, False, False]]]])
     predicted = torch.tensor([[[[True, False, True, False]]]])
     scored = torch.tensor([[[True, True, True, True]]])
-    assert count_voxels(reference, predicted, scored).tolist() == [[[1, 1, 1, 1]]]
+    assert count_voxels(reference, predicted, scored[:, None]).tolist() == [[[1, 1, 1, 1]]]
     scored = torch.tensor([[[True, False, True, False]]])
-    assert count_voxels(reference, predicted, scored).tolist() == [[[1, 1, 0, 0]]]
+    assert count_voxels(reference, predicted, scored[:, None]).tolist() == [[[1, 1, 0, 0]]]
     two_regions = [torch.cat([masks, masks.roll(1, -1)], 1) for masks in (reference, predicted)]
-    counts = count_voxels(*two_regions, torch.ones(1, 1, 4, dtype=torch.bool))
+    counts = count_voxels(*two_regions, torch.ones(1, 1, 1, 4, dtype=torch.bool))
     assert counts.sum(-1).tolist() == [[4, 4]], "every region has every voxel once"
 
 

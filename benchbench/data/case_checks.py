@@ -65,8 +65,20 @@ def _value_problems(case: Case, task: Task) -> Iterator[str]:
         first = list(unknown.items())[:_MOST_LISTED]
         listed = ", ".join(f"{value} ({count} voxels)" for value, count in first)
         yield f"found label values {listed}, expected only {sorted(known)}; check the label's map"
+    yield from _declaration_problems(case, task)
     if task.ignored and np.isin(case.label, task.ignored).all():
         yield f"found every voxel ignored (label {_join(task.ignored)}), so nothing can be scored; remove the case"
+
+
+def _declaration_problems(case: Case, task: Task) -> Iterator[str]:
+    """Yield a line for each declared region that the task lacks, or one if no region is declared as labelled."""
+    if case.labelled_regions is None:
+        return
+    if not case.labelled_regions:
+        yield "found no labelled region, so nothing can be learnt or scored; declare one, or predict the case"
+    for region in case.labelled_regions:
+        if region not in task.regions:
+            yield f"labelled_regions: found '{region}', expected some of {', '.join(task.regions)}; correct it"
 
 
 def _join(values: Sequence[int]) -> str:

@@ -23,6 +23,7 @@ def dataset_remarks(cases: Sequence[PreparedCase], regions: Sequence[str], folds
                 cases_with[region].add(prepared.case)
         for remark in prepared.remarks:
             cases_of.setdefault(remark, []).append(prepared.case.id)
+    yield from _partly_labelled(cases, regions)
     yield from absent_region_remarks(cases_with)
     yield from rare_region_remarks(cases_with, folds, n_cases=len(cases))
     for remark, names in cases_of.items():
@@ -30,3 +31,11 @@ def dataset_remarks(cases: Sequence[PreparedCase], regions: Sequence[str], folds
         if len(names) > _MOST_NAMES:
             listed += " and others"
         yield f"{remark}, in {len(names)} of {count(len(cases), 'case')}: {listed}"
+
+
+def _partly_labelled(cases: Sequence[PreparedCase], regions: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each region that some cases lack by declaration."""
+    for number, region in enumerate(regions):
+        labelled = sum(not prepared.unlabelled_bits >> number & 1 for prepared in cases)
+        if labelled < len(cases):
+            yield f"region {region}: labelled in {labelled} of {count(len(cases), 'case')}; no part in the others"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from benchbench.images.arrays import Integers
 from benchbench.metrics.scores import METRICS, Counts, overlap
 
@@ -19,14 +21,16 @@ def class_scores(counts: Integers, classes: Sequence[str], *, part: str) -> dict
 
     Dice and IoU are means over the classes, and Dice is also given for each class, as `..._classes:<class>`. The
     other metrics are computed from the counts of all classes added up. Accuracy is the fraction of voxels in their
-    class. Every voxel is predicted to be in one class, so that precision and sensitivity equal accuracy.
+    class. Every voxel is predicted to be in one class, so that precision and sensitivity equal accuracy. A class
+    without counts has a Dice of nan and no part in the means.
     """
     by_class = Counts(*counts.T)
     added = Counts(*counts.sum(0))
-    dice = overlap("dice", by_class)
+    is_counted = counts.sum(1) > 0  # a class that is labelled in no case has no counts
+    dice = np.where(is_counted, overlap("dice", by_class), np.nan)
     values = {name: float(overlap(name, added)) for name in METRICS}
-    values["dice"] = float(dice.mean())
-    values["iou"] = float(overlap("iou", by_class).mean())
+    values["dice"] = float(dice[is_counted].mean())
+    values["iou"] = float(overlap("iou", by_class)[is_counted].mean())
     values["accuracy"] = float(counts[:, 0].sum() / counts[0].sum())
     scores = {f"{part}_{name}_classes": value for name, value in values.items()}
     for name, value in zip(classes, dice, strict=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -18,22 +20,26 @@ _COUNTS = ("tp", "fp", "fn", "tn")
 def case_table(
     assignment: Assignment, counts: Mapping[PreparedCase, Integers], distances: Mapping[PreparedCase, Distances]
 ) -> pa.Table:
-    """Return counts (S, K, 4), summed over slices, and distances of every case and region."""
+    """Return counts (S, K, 4), summed over slices, and distances of every case and labelled region."""
     rows: list[Row] = []
     for prepared, stack in counts.items():
         totals = stack.sum(0)  # (K, 4)
-        for region, values, measured in zip(assignment.regions, totals, distances[prepared], strict=True):
-            rows.append({**_name_case(assignment, prepared), "region": region, **_name_counts(values), **measured})
+        is_labelled = prepared.labelled(len(assignment.regions))
+        for number in np.flatnonzero(is_labelled).tolist():
+            place = {**_name_case(assignment, prepared), "region": assignment.regions[number]}
+            rows.append({**place, **_name_counts(totals[number]), **distances[prepared][number]})
     return table_of_rows(rows)
 
 
 def slice_table(assignment: Assignment, counts: Mapping[PreparedCase, Integers]) -> pa.Table:
-    """Return counts (S, K, 4) of every case, slice and region."""
+    """Return counts (S, K, 4) of every case, slice and region that is labelled in the case."""
     rows: list[Row] = []
     for prepared, stack in counts.items():
-        for number, totals in enumerate(stack):
+        is_labelled = prepared.labelled(len(assignment.regions))
+        regions = list(compress(assignment.regions, is_labelled))
+        for number, totals in enumerate(stack[:, is_labelled]):
             place = {**_name_case(assignment, prepared), "slice": number}
-            for region, values in zip(assignment.regions, totals, strict=True):
+            for region, values in zip(regions, totals, strict=True):
                 rows.append({**place, "region": region, **_name_counts(values)})
     return table_of_rows(rows)
 

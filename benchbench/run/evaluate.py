@@ -134,6 +134,7 @@ def _draw_previews(
 
     def mean_dice(prepared: PreparedCase) -> tuple[float, str]:
         totals = counts[prepared].sum(0)  # (K, 4)
+        totals = totals[prepared.labelled(len(totals))]
         dice = overlap("dice", Counts(*totals.T))
         return float(dice.mean()), prepared.case.id
 

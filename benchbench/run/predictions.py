@@ -121,6 +121,7 @@ def _saved_masks(assignment: Assignment, record: Record) -> Iterator[tuple[Prepa
         try:
             masks = np.stack([unpack(row) for row in table.filter(is_of_case).to_pylist()], axis=1)
             counts = count_case(prepared, masks)  # (S, K, 4), in the order of the rows
+            counts = counts[:, prepared.labelled(counts.shape[1])]
             is_equal = np.array_equal(counts.reshape(-1, len(Counts._fields)), recorded)
         except (ValueError, RuntimeError) as error:  # of numpy and torch, for masks of another shape
             is_equal, problem = False, str(error)

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO
 
+import numpy as np
 import torch
 
 from benchbench.engine.inference.candidates import (
+    UNKNOWN,
     Candidates,
     find_candidates,
     read_candidates,
@@ -68,11 +70,14 @@ def _write(assignment: Assignment, predictor: Predictor | Ensemble, file: Binary
     for prepared in assignment.validation:
         probabilities = predictor.probabilities(prepared)
         bits = torch.from_numpy(prepared.frame.crop(prepared.native_label()))
-        reference = region_masks(bits[None], len(assignment.regions))[0]
-        scored = scored_voxels(bits, len(assignment.regions))
+        regions = len(assignment.regions)
+        reference = region_masks(bits[None], regions)[0]
+        scored = scored_voxels(bits, regions)
         candidates = find_candidates(
             probabilities.cpu().numpy(), reference.numpy(), scored.numpy(), nested=rules.nested
         )
+        positives = np.where(prepared.labelled(regions), candidates.positives, UNKNOWN)
+        candidates = candidates._replace(positives=positives)
         write_candidates(file, candidates)
 
 

@@ -20,6 +20,7 @@ _EFFECTS: dict[EmptyPolicy, str] = {
 def absent_region_notes(results: Results, *, dataset: str | None = None) -> list[str]:
     """Return a sentence for each region of a dataset that no scored case has, and each rule for empty masks.
 
+    Regions that are not labelled in some of the cases have a sentence too.
     With `dataset`, only regions of that dataset are named.
     """
     policies: dict[EmptyPolicy, None] = {}
@@ -31,6 +32,12 @@ def absent_region_notes(results: Results, *, dataset: str | None = None) -> list
             continue
         place = f"{name}: "
         notes += [describe_absence(region, policy, place=place, cases="scored case") for policy in policies]
+    for name, region, labelled, scored in _partly_labelled(results):
+        if dataset in {None, name}:
+            notes.append(
+                f"{name}: region '{region}' is labelled in {labelled} of {scored} scored cases: its scores are of"
+                " these alone, and means over regions leave it out elsewhere"
+            )
     return notes
 
 
@@ -48,3 +55,13 @@ def _absent_regions(results: Results) -> Iterator[tuple[str, str]]:
     for (dataset, region), total in totals.items():
         if total == 0:
             yield dataset, region
+
+
+def _partly_labelled(results: Results) -> Iterator[tuple[str, str, int, int]]:
+    """Yield dataset, region, cases in which it is labelled and all cases, for regions that some cases lack."""
+    places = results.cases[["dataset", "region", "case"]].drop_duplicates()
+    for dataset, of_dataset in places.groupby("dataset", sort=False):
+        scored = of_dataset["case"].nunique()
+        for region, labelled in of_dataset["region"].value_counts(sort=False).items():
+            if labelled < scored:
+                yield str(dataset), str(region), int(labelled), scored

@@ -203,6 +203,7 @@ def case_values(metric: str, cases: pd.DataFrame, empty: EmptyPolicy) -> Floats:
 
 def _split_by_region(table: pd.DataFrame) -> list[_RegionRows]:
     identity = [name for name in ("case", "slice") if name in table]
+    all_runs = sorted(table.groupby(["fold", "seed"]).indices)
     regions = []
     for region, part in table.groupby("region", sort=False):
         runs = part.groupby(["fold", "seed"]).indices
@@ -211,7 +212,8 @@ def _split_by_region(table: pd.DataFrame) -> list[_RegionRows]:
             table=part,
             counts=part[_COUNTS].to_numpy().T,
             is_first_seed=~part[identity].duplicated().to_numpy(),
-            runs=[runs[run] for run in sorted(runs)],
+            # a run without a case in which the region is labelled has no rows of it
+            runs=[runs.get(run, np.zeros(0, np.int64)) for run in all_runs],
         )
         regions.append(rows)
     return regions
@@ -222,7 +224,7 @@ def _aggregate(
 ) -> Iterator[SummaryLine]:
     """Yield the line of the mean over regions, then that of each region."""
     of_regions = [_region_numbers(metric, rows, empty, is_pooled=aggregate == "pooled") for rows in regions]
-    for numbers in (_mean_over_regions(of_regions), *of_regions):
+    for numbers in (_mean_over_regions(of_regions, n=_count_scored(regions)), *of_regions):
         fields = numbers._asdict()
         run_values = _known(np.array(fields.pop("run_values")))
         fold_sd = np.nan
@@ -236,6 +238,15 @@ def _aggregate(
             fold_mean=_mean(run_values),
             fold_sd=fold_sd,
         )
+
+
+def _count_scored(regions: Sequence[_RegionRows]) -> int:
+    """Return the number of cases, or slices, in which at least one region is labelled."""
+    first, *others = regions
+    if all(len(rows.table) == len(first.table) for rows in others):
+        return int(first.is_first_seed.sum())
+    identity = [name for name in ("case", "slice") if name in first.table]
+    return len(pd.concat([rows.table[identity] for rows in regions]).drop_duplicates())
 
 
 def _region_numbers(metric: str, rows: _RegionRows, empty: EmptyPolicy, *, is_pooled: bool) -> _RegionNumbers:
@@ -265,15 +276,17 @@ def _region_numbers(metric: str, rows: _RegionRows, empty: EmptyPolicy, *, is_po
 
 
 def _pooled_value(metric: str, counts: Integers, empty: EmptyPolicy) -> Floats:
-    """Return the one score of the sum of all counts (4, rows)."""
+    """Return the one score of the sum of all counts (4, rows); nan without rows."""
+    if not counts.shape[1]:
+        return np.full(1, np.nan)
     return overlap(metric, Counts(*counts.sum(axis=1, keepdims=True)), empty=empty)
 
 
-def _mean_over_regions(regions: Sequence[_RegionNumbers]) -> _RegionNumbers:
+def _mean_over_regions(regions: Sequence[_RegionNumbers], *, n: int) -> _RegionNumbers:
     """Return the unweighted mean over regions, nan if a region has no value; the counts of cases are summed."""
     return _RegionNumbers(
         region=MEAN_REGION,
-        n=regions[0].n,
+        n=n,
         n_ref_empty=sum(numbers.n_ref_empty for numbers in regions),
         n_penalised=sum(numbers.n_penalised for numbers in regions),
         n_nan=sum(numbers.n_nan for numbers in regions),

@@ -23,6 +23,7 @@ from benchbench.records.record import Record
 from benchbench.records.run_folder import RunFolder
 from benchbench.records.split import read_split
 from benchbench.records.table_columns import read_checked
+from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry, discover
 from benchbench.tables.results import Results
 from benchbench.verification.records import PREDICTIONS, SLICES, saved_masks
@@ -114,7 +115,9 @@ class _References:
         if key not in self._datasets:
             chosen = Chosen(**record.resolved["dataset"])
             plugin = self._registry.named_dataset(chosen)
-            self._datasets[key] = open_dataset(plugin, chosen.params, data_root=self._data_root)
+            self._datasets[key] = open_dataset(
+                plugin, resolve_params(plugin.open, chosen.params), data_root=self._data_root
+            )
         return self._datasets[key]
 
 
@@ -152,11 +155,14 @@ class _SavedRun:
             return
         scored = scored_mask(reference.bits, regions=len(masks))
         for number, (region, mask) in enumerate(masks.items()):
+            if reference.unlabelled_bits >> number & 1:
+                continue
             expected = (reference.bits >> number & 1).astype(np.bool_)
             yield from self._count_faults((case_id, region), mask, expected, scored)
         measured = measure_regions(reference.bits, stack, metrics=self._metrics, spacing_mm=reference.spacing_mm)
-        for region, distances in zip(masks, measured, strict=True):
-            yield from self._distance_faults((case_id, region), distances)
+        for number, (region, distances) in enumerate(zip(masks, measured, strict=True)):
+            if not reference.unlabelled_bits >> number & 1:
+                yield from self._distance_faults((case_id, region), distances)
 
     def _count_faults(
         self, place: tuple[str, str], mask: Mask, expected: Mask, scored: Mask | None
@@ -173,7 +179,11 @@ class _SavedRun:
                 )
 
     def _distance_faults(self, place: tuple[str, str], distances: Mapping[str, float]) -> Iterator[str]:
-        row = self._cases[place]
+        row = self._cases.get(place)
+        if row is None:
+            case, region = place
+            yield f"{self._run.path / _CASES}: case {case}, region {region}: found no row, expected its scores"
+            return
         for name, value in distances.items():
             recorded = row.get(name)
             stored = math.nan if recorded is None else float(recorded)

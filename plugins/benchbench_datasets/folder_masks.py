@@ -110,6 +110,8 @@ class RegionMasks:
 
     names: tuple[str, ...]
     """The regions in order, and perhaps IGNORE."""
+    files: tuple[str, ...] | None = None
+    """Those of the names that a case has a file of; None: all."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield (parameter, problem) for parameters that contradict each other."""
@@ -131,13 +133,13 @@ class RegionMasks:
         return tuple(self._with(IGNORE)) if IGNORE in self.names else ()
 
     def labels(self, masks: Sequence[NDArray[Any]]) -> Labels:
-        """Return the label (*space) of a mask (*space) for each name, where all values but 0 are the region.
+        """Return the label (*space) of a mask (*space) for each file, where all values but 0 are the region.
 
         Raises:
             FileFault: a mask has more than one value in addition to 0, or another shape.
         """
         labels = np.zeros(masks[0].shape, np.uint8)
-        for number, (name, mask) in enumerate(zip(self.names, masks, strict=True)):
+        for name, mask in zip(self.names if self.files is None else self.files, masks, strict=True):
             values = np.unique(mask[mask != 0])
             if len(values) > 1:
                 counts = _counts(mask[mask != 0], colours=False)
@@ -145,7 +147,7 @@ class RegionMasks:
             if mask.shape != labels.shape:
                 expected = f"{labels.shape} like the others"
                 raise FileFault(f"found shape {mask.shape} for '{name}'", expected, "correct it")
-            labels[mask != 0] += 2**number
+            labels[mask != 0] += 2 ** self.names.index(name)
         return labels
 
     def _with(self, name: str) -> list[int]:

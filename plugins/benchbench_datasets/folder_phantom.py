@@ -26,7 +26,7 @@ _CASES = 2
 """Number of cases of a patient, where the names have both."""
 
 
-def write_phantom(
+def write_phantom(  # noqa: PLR0913 as many as the layout has options
     root: Path,
     *,
     patients: int,
@@ -40,6 +40,7 @@ def write_phantom(
     table: str = "",
     case_column: str = "case",
     patient_column: str = "",
+    labelled_column: str = "",
 ) -> None:
     """Write made-up cases; the same seed gives the same bytes.
 
@@ -60,7 +61,7 @@ def write_phantom(
         case = names.get("case") or names["patient"]
         rows.append((case, names.get("patient") or f"patient_{number // _CASES}"))
     if table:
-        (root / table).write_text(_table(rows, case_column, patient_column), encoding="utf-8")
+        (root / table).write_text(_table(rows, case_column, patient_column, labelled_column), encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +175,15 @@ def _smooth(rng: Generator, shape: tuple[int, ...], *, width: float) -> Floats:
     return field
 
 
-def _table(rows: Sequence[tuple[str, str]], case_column: str, patient_column: str) -> str:
-    """Return a CSV table of the cases, with a made-up column."""
+def _table(rows: Sequence[tuple[str, str]], case_column: str, patient_column: str, labelled_column: str) -> str:
+    """Return a CSV table of the cases, with a made-up column; all regions are labelled."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     patients = [patient_column] if patient_column else []
-    writer.writerow([case_column, *patients, "site"])
+    labelled = [labelled_column] if labelled_column else []
+    writer.writerow([case_column, *patients, *labelled, "site"])
     for number, (case, patient) in enumerate(rows):
-        writer.writerow([case, *([patient] if patients else []), "AB"[number // _CASES % 2]])
+        columns = [patient] if patients else []
+        columns += [""] if labelled else []
+        writer.writerow([case, *columns, "AB"[number // _CASES % 2]])
     return text.getvalue()

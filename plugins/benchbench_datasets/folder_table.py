@@ -37,7 +37,8 @@ def read_rows(root: Path, name: str, *, columns: Sequence[str], dataset: str) ->
     absent = [column for column in columns if column not in header]
     if absent:
         fault = (
-            f"found columns {', '.join(header)}, expected '{absent[0]}'; correct `case_column` or `patient_column`"
+            f"found columns {', '.join(header)}, expected '{absent[0]}'; correct `case_column`, `patient_column`"
+            " or `labelled_column`"
         )
         raise DataError(file_problem(path, fault, dataset=dataset, root=root))
     key = columns[0]

@@ -6,10 +6,9 @@ Source: the user's files.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -18,14 +17,18 @@ import numpy as np
 
 from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Task, hookimpl
 from benchbench_datasets.case_files import natural_order
+from benchbench_datasets.folder_declared import Declared, declaration_problems, labelled_in, unused_patterns
 from benchbench_datasets.folder_files import CaseFiles, FoundFiles, find_files, missing_files
-from benchbench_datasets.folder_masks import RegionMasks, ValueMasks, Values
+from benchbench_datasets.folder_masks import IGNORE, RegionMasks, ValueMasks, Values
+from benchbench_datasets.folder_patterns import channel_names, pattern_problems
 from benchbench_datasets.folder_phantom import write_phantom
 from benchbench_datasets.folder_table import Row, read_rows
 from benchbench_datasets.folder_voxels import Voxels, read_image, read_label
 from benchbench_datasets.name_pattern import NamePattern
 
 T = TypeVar("T")
+PHANTOM = "PHANTOM.json"
+"""File in a folder of made-up cases."""
 Patterns = dict[str, str]
 """Region -> pattern of its mask files."""
 
@@ -61,6 +64,11 @@ class Folders:
     """Column of the table with the name of the case, or of the patient if `patient_column` is not given."""
     patient_column: str = ""
     """Column of the table with the patient of each case; by default a patient is {patient}, or else the case."""
+    labelled_regions: Declared | None = None
+    """Case, or a pattern like "site_a_*" -> the regions that are labelled in it; the others have no part in its
+    loss and scores. By default all regions are labelled."""
+    labelled_column: str = ""
+    """Column of the table with the labelled regions of each case, separated by spaces; all where it is empty."""
 
     def __post_init__(self) -> None:
         problems = [f"{self.root.name}: {key}: {problem}" for key, problem in self._problems()]
@@ -71,7 +79,7 @@ class Folders:
     def task(self) -> Task:
         masks = self._masks
         return Task(
-            channels=self.channels or _channel_names(self._image_patterns),
+            channels=self.channels or channel_names(self._image_patterns),
             regions=masks.task_regions,
             ignore=masks.task_ignored,
         )
@@ -86,17 +94,32 @@ class Folders:
         labelled = [case for case in self._refs if self._has(case.id, self._mask_patterns)]
         if not labelled:
             raise DataNotFoundError(self._nothing_found())
+        if not (self.root / PHANTOM).exists():  # made-up cases have other names
+            problems = list(unused_patterns(self.labelled_regions or {}, self._refs))
+            if problems:
+                raise DataError(*(f"{self.root.name}: {problem}" for problem in problems))
         return labelled
 
     def files(self, case_id: str) -> list[Path]:
-        """Return the images and the masks, slice by slice."""
-        return self._files(case_id, [*self._image_patterns, *self._mask_patterns])
+        """Return the images and the masks, slice by slice, and the table if it declares what is labelled."""
+        files = self._files(case_id, [*self._image_patterns, *self._masks_of(case_id)])
+        return [*files, self.root / self.table] if self.labelled_column else files
 
     def load(self, case_id: str) -> Case:
         self.files(case_id)  # refuses a case that is not complete
         image = self._read_image(case_id)
-        label = self._guard(read_label, self._planes(case_id, self._mask_patterns), self._masks, like=image)
-        return Case(image=image.values, label=label, affine=image.affine, spacing_mm=image.spacing_mm)
+        masks, patterns = self._masks, self._masks_of(case_id)
+        if isinstance(masks, RegionMasks) and not isinstance(self.masks, str):
+            names = [name for name in masks.names if NamePattern(self.masks[name]) in patterns]
+            masks = replace(masks, files=tuple(names))
+        label = self._guard(read_label, self._planes(case_id, patterns), masks, like=image)
+        return Case(
+            image=image.values,
+            label=label,
+            affine=image.affine,
+            spacing_mm=image.spacing_mm,
+            labelled_regions=self._labelled(case_id),
+        )
 
     def image_cases(self) -> list[CaseRef]:
         """Return all cases that have an image."""
@@ -137,6 +160,21 @@ class Folders:
         texts = [self.masks] if isinstance(self.masks, str) else self.masks.values()
         return [NamePattern(text) for text in texts]
 
+    def _masks_of(self, case_id: str) -> list[NamePattern]:
+        """Return the patterns of the masks of a case: where each region has a file, those of labelled ones."""
+        labelled = self._labelled(case_id)
+        if labelled is None or isinstance(self.masks, str):
+            return self._mask_patterns
+        return [NamePattern(text) for name, text in self.masks.items() if name in {*labelled, IGNORE}]
+
+    def _labelled(self, case_id: str) -> tuple[str, ...] | None:
+        """Return the regions that are labelled in a case; None: all."""
+        if not self.labelled_regions and not self.labelled_column:
+            return None
+        case = next(case for case in self._refs if case.id == case_id)
+        row, column, where = self._row(case), self.labelled_column, self.root.name
+        return labelled_in(case_id, self.labelled_regions or {}, row, column=column, where=where)
+
     @cached_property
     def _masks(self) -> ValueMasks | RegionMasks:
         if isinstance(self.masks, str):
@@ -146,7 +184,7 @@ class Folders:
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         """Yield (parameter, problem) for parameters that contradict each other."""
-        yield from self._pattern_problems()
+        yield from pattern_problems(self._image_patterns, self._mask_patterns)
         count = len(self._image_patterns)
         if count > 1 and self.channels and len(self.channels) != count:
             yield "channels", f"found {len(self.channels)}, expected {count}, one for each pattern"
@@ -155,23 +193,15 @@ class Folders:
                 "regions",
                 "found values, but each region has a file of its own; leave `regions` and `ignore` out",
             )
-        if self.patient_column and not self.table:
-            yield "patient_column", "found a column without a table; give `table`"
+        yield from self._column_problems()
         yield from self._masks.problems()
+        yield from declaration_problems(self.labelled_regions or {}, tuple(self._masks.task_regions))
 
-    def _pattern_problems(self) -> Iterator[tuple[str, str]]:
-        if not self._image_patterns:
-            yield "images", "found no pattern, expected at least one"
-        for key, patterns in (("images", self._image_patterns), ("masks", self._mask_patterns)):
-            for pattern in patterns:
-                if problem := pattern.problem():
-                    yield key, f"'{pattern.text}': {problem}"
-        every_pattern = [*self._image_patterns, *self._mask_patterns]
-        for text, number in Counter(pattern.text for pattern in every_pattern).items():
-            if number > 1:
-                yield "masks", f"found '{text}' twice, expected a pattern for each kind of file"
-        if len({pattern.fields for pattern in every_pattern}) > 1:
-            yield "masks", "found patterns with different fields, expected the same in all, to match the files"
+    def _column_problems(self) -> Iterator[tuple[str, str]]:
+        """Yield (parameter, problem) for columns without a table."""
+        for key in ("patient_column", "labelled_column"):
+            if getattr(self, key) and not self.table:
+                yield key, "found a column without a table; give `table`"
 
     @cached_property
     def _found(self) -> FoundFiles:
@@ -207,7 +237,7 @@ class Folders:
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
-        columns = [self.case_column, *([self.patient_column] if self.patient_column else [])]
+        columns = [self.case_column, *filter(None, [self.patient_column, self.labelled_column])]
         return read_rows(self.root, self.table, columns=columns, dataset=self.root.name)
 
     def _row(self, case: CaseRef) -> Row | None:
@@ -261,18 +291,6 @@ class Folders:
             f"{self.root.name}: {self.root}: found no case, expected files like {' and '.join(expected)}; correct"
             " `images`, `masks` or the data root"
         )
-
-
-def _channel_names(patterns: Sequence[NamePattern]) -> tuple[str, ...]:
-    """Return a name for the channel of each pattern: the words in which its file names differ from the others."""
-    if len(patterns) == 1:
-        return ("image",)
-    names: list[str] = []
-    for number, pattern in enumerate(patterns):
-        literal = re.sub(r"\{\w*\}|\*|\.[a-z.]+$", "", pattern.text.rpartition("/")[2])
-        name = literal.strip("_- .") or f"channel_{number}"
-        names.append(name if name not in names else f"channel_{number}")
-    return tuple(names)
 
 
 @hookimpl

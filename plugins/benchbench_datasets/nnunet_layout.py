@@ -18,6 +18,7 @@ from typing import Any
 from benchbench import Case, CaseRef, DataError, DatasetPlugin, Task, hookimpl
 from benchbench.images.input_files import read_text
 from benchbench.images.label_table import LabelTable, read_label_table
+from benchbench_datasets.folder_declared import Declared
 from benchbench_datasets.folder_masks import IGNORE, Values
 from benchbench_datasets.folder_phantom import write_phantom as write_folders
 from benchbench_datasets.folders import Folders
@@ -25,6 +26,8 @@ from benchbench_datasets.name_pattern import NamePattern
 
 _LISTED = "dataset"
 """Key of a dataset.json that lists the files of each case."""
+_LABELLED = "labelled_regions"
+"""Key of a dataset.json, not one of nnU-Net's own, with the regions that are labelled in some cases."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class NnUnetLayout:
     patient: str = ""
     """Pattern of the name of a case with the field {patient}, such as "{patient}_*"; by default each case is a
     patient."""
+
+    labelled_regions: Declared | None = None
+    """Case, or a pattern like "site_a_*" -> the regions that are labelled in it; the others have no part in its
+    loss and scores. By default that of dataset.json, or else all regions are labelled."""
 
     @property
     def task(self) -> Task:
@@ -99,6 +106,7 @@ class NnUnetLayout:
             regions=self.regions,
             channels=self.channels,
             ignore=self.ignore,
+            labelled_regions=self.labelled_regions,
         )
 
     def _with_patient(self, case: CaseRef) -> CaseRef:
@@ -130,12 +138,23 @@ def describe(root: Path) -> dict[str, Any]:
             " there, or describe them with the layout 'folders'"
         )
     labels = _labels(path, content)
-    return {
+    described = {
         "channels": _channels(path, content),
         "ignore": list(labels.pop(IGNORE, ())),
         "regions": {name: list(values) for name, values in labels.items()},
         "file_ending": content.get("file_ending", ".nii.gz"),
     }
+    if _LABELLED in content:
+        described[_LABELLED] = _declared(path, content[_LABELLED])
+    return described
+
+
+def _declared(path: Path, declared: object) -> dict[str, list[str]]:
+    """Return the labelled regions by the name of a case."""
+    if isinstance(declared, Mapping) and all(isinstance(names, list) for names in declared.values()):
+        return {str(case): [str(name) for name in names] for case, names in declared.items()}
+    expected = "a table of cases and lists of regions"
+    raise DataError(f"{path}: {_LABELLED}: found {declared!r}, expected {expected}; correct it")
 
 
 def _labels(path: Path, content: Mapping[str, Any]) -> LabelTable:

@@ -51,6 +51,10 @@ class SliceCrops:
             labels.append(crop_label)
         return to_float(torch.stack(images).to(self.device)), torch.stack(labels).to(self.device)
 
+    def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
+        """Return the labels of these samples with the regions that their cases lack by declaration."""
+        return self._slices.mark(labels, numbers, part=part)
+
     def _draw_corner(self, label: Tensor, draw: Sequence[float]) -> list[int]:
         """Return the first pixel of a crop of a slice with bit masks (H, W), for four numbers in [0, 1).
 

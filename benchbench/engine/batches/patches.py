@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchbench.engine.batches.crops import SliceCrops, crop_patch, draw_axis
 from benchbench.engine.batches.sampling import RESIDENT_SHARE, Slices, Source, bytes_of, fits_on
+from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.spec.protocol import Protocol
@@ -56,6 +57,7 @@ class Patches:
         resident_share: float = RESIDENT_SHARE,
     ) -> None:
         self.cases = tuple(cases)
+        self._unlabelled = UnlabelledRegions(cases)
         self.device = device
         self.index_device = torch.device("cpu")  # the corners of patches are drawn there
         self._patch = protocol.patch
@@ -95,6 +97,11 @@ class Patches:
         if self._images[0].dtype == torch.uint8:
             images.div_(255)
         return images, labels
+
+    def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
+        """Return the labels of these samples with the regions that their cases lack by declaration."""
+        samples = (part or whole_batch(len(numbers))).samples
+        return self._unlabelled.mark(labels, numbers[samples] % len(self.cases))
 
     def _draw_corner(self, case: int, draw: Sequence[float]) -> list[int]:
         """Return the first voxel of a patch for five random numbers in [0, 1).

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.devices.distributed import Part
 from benchbench.engine.preparation.prepared_case import PreparedCase
 
@@ -42,6 +43,13 @@ class Source(Interface):
         """
         ...
 
+    def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
+        """Return the labels of these samples with the regions that their cases lack by declaration.
+
+        Labels are marked after augmentation, which moves them; they stay as they are where no case lacks a region.
+        """
+        ...
+
 
 class Slices:
     """The slices of some cases, in one numbering; they stay in GPU memory if they fit.
@@ -62,6 +70,7 @@ class Slices:
         resident_share: float = RESIDENT_SHARE,
     ) -> None:
         self.cases = tuple(cases)
+        self._unlabelled = UnlabelledRegions(cases)
         self._context = context
         self.device = device
         self._images = [torch.from_numpy(case.image()) for case in cases]
@@ -107,6 +116,14 @@ class Slices:
         images = torch.stack(slice_images).to(self.device, non_blocking=True)
         labels = torch.stack(slice_labels).to(self.device, non_blocking=True)
         return to_float(images), labels
+
+    def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
+        """Return the labels of these samples with the regions that their cases lack by declaration."""
+        if not self._unlabelled.exist:
+            return labels
+        if part is not None:
+            numbers = numbers[part.samples]
+        return self._unlabelled.mark(labels, self.case_of[numbers.cpu()])
 
     def sample(self, number: int) -> tuple[Tensor, Tensor]:
         """Return a slice (C, H, W) as stored and its bit masks (H, W), on the host."""

@@ -13,6 +13,9 @@ from benchbench.images.arrays import Integers, Mask
 
 THRESHOLDS = tuple(round(0.3 + 0.05 * number, 2) for number in range(9))
 
+UNKNOWN = -1
+"""Number of voxels of a region that is not labelled in a case."""
+
 Number = TypeVar("Number", bound=np.generic)
 
 _LARGEST_PLACE = np.iinfo(np.uint32).max
@@ -32,7 +35,10 @@ class Candidates(NamedTuple):
     scored: Mask
     """(N,) False where a voxel is ignored."""
     positives: Integers
-    """(K,) scored voxels of the reference in the whole case, whether they reach a threshold or not."""
+    """(K,) scored voxels of the reference in the whole case, whether they reach a threshold or not.
+
+    UNKNOWN for a region that is not labelled in the case.
+    """
 
     def volume(self) -> Volume:
         """Return the candidates in their places in the case, and zeros elsewhere."""

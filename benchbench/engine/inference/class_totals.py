@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchbench.engine.inference.counting import count_voxels
+from benchbench.engine.inference.counting import count_regions
+from benchbench.engine.inference.predict import native_bits
 from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Mask
@@ -29,14 +30,15 @@ class ClassTotals:
     def add(self, prepared: PreparedCase, probabilities: Tensor, masks: Mask) -> None:
         """Add a case: probabilities (1 + K, *cropped) of a predictor, masks (S, K, H, W) of the whole grid.
 
-        Ignored voxels are left out.
+        Ignored voxels are left out. A class without label has no counts; what is predicted as it counts as
+        background, and its probability as that of the background.
         """
         regions = masks.shape[1]
-        native = torch.from_numpy(prepared.native_label())
-        reference = with_background(region_masks(native, regions))
-        prediction = with_background(torch.from_numpy(masks))
-        counts = count_voxels(reference, prediction, scored_voxels(native, regions))
+        native = native_bits(prepared)
+        reference = region_masks(native, regions)
+        counts = count_regions(reference, torch.from_numpy(masks), native, has_background=True)
         self._counts += counts.sum(0).numpy()
+        probabilities = _with_unlabelled_as_background(probabilities, prepared.labelled(regions))
         cropped = torch.from_numpy(prepared.frame.crop(prepared.native_label()))[None].to(probabilities.device)
         scored = scored_voxels(cropped, regions)
         classes = with_background(region_masks(cropped, regions)) & scored[:, None]
@@ -56,3 +58,13 @@ class ClassTotals:
         for name, share in zip(self._classes, shares, strict=True):
             scores[f"test_cross_entropy:{name}"] = float(share)
         return scores
+
+
+def _with_unlabelled_as_background(probabilities: Tensor, labelled: Mask) -> Tensor:
+    """Return probabilities (1 + K, *space) in which those of classes without label (K,) are background."""
+    if labelled.all():
+        return probabilities
+    is_labelled = torch.from_numpy(labelled).to(probabilities.device)
+    background = probabilities[0] + probabilities[1:][~is_labelled].sum(0)
+    classes = probabilities[1:] * is_labelled.view(-1, *[1] * (probabilities.ndim - 1))
+    return torch.cat([background[None], classes])

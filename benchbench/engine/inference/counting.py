@@ -5,22 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchbench.engine.network.regions import masks_of_logits, region_masks, scored_voxels, with_background
+from benchbench.engine.network.regions import (
+    is_partial,
+    masks_of_logits,
+    region_masks,
+    scored_by_region,
+    scored_voxels,
+    with_background,
+)
 from benchbench.spec.protocol import Protocol
 
 
 def count_voxels(reference: Tensor, prediction: Tensor, scored: Tensor) -> Tensor:
     """Return tp, fp, fn, tn of each sample and region, int64 (B, K, 4), for two bool masks (B, K, *space).
 
-    `scored`, bool (B, *space), is False in ignored voxels, which are not counted.
+    `scored`, bool (B, 1 or K, *space), is False in ignored voxels, which are not counted.
     """
     axes = tuple(range(2, reference.ndim))
-    reference = reference & scored[:, None]
-    prediction = prediction & scored[:, None]
+    reference = reference & scored
+    prediction = prediction & scored
     tp = (reference & prediction).sum(axes)
     fp = prediction.sum(axes) - tp
     fn = reference.sum(axes) - tp
-    voxels = scored.flatten(1).sum(1)[:, None]
+    voxels = scored.flatten(2).sum(2)
     tn = voxels - tp - fp - fn
     return torch.stack([tp, fp, fn, tn], -1)
 
@@ -28,13 +35,27 @@ def count_voxels(reference: Tensor, prediction: Tensor, scored: Tensor) -> Tenso
 def count_logits(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:
     """Return tp, fp, fn, tn of logits (B, K, *space) against bit masks (B, *space): int64 (B, K, 4).
 
-    With a softmax they are counted for every class, (B, 1 + K, 4), background first.
+    With a softmax they are counted for every class, (B, 1 + K, 4), background first. A region without label has
+    counts of 0; a voxel that is predicted as one counts as background.
     """
     reference = region_masks(labels, regions)
     prediction = masks_of_logits(logits, protocol.activation)
-    if protocol.activation == "softmax":
+    return count_regions(reference, prediction, labels, has_background=protocol.activation == "softmax")
+
+
+def count_regions(reference: Tensor, prediction: Tensor, labels: Tensor, *, has_background: bool) -> Tensor:
+    """Return the counts of masks (B, K, *space) for the bit masks (B, *space) of the reference.
+
+    With the background they are (B, 1 + K, 4), without it (B, K, 4).
+    """
+    scored = scored_by_region(labels, reference.shape[1])
+    if has_background:
+        if is_partial(labels):
+            prediction = prediction & scored
+            everywhere = scored_voxels(labels, reference.shape[1])[:, None]
+            scored = torch.cat([everywhere, scored], 1)
         reference, prediction = with_background(reference), with_background(prediction)
-    return count_voxels(reference, prediction, scored_voxels(labels, regions))
+    return count_voxels(reference, prediction, scored)
 
 
 def counted_classes(protocol: Protocol, regions: int) -> int:

@@ -10,7 +10,8 @@ import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor, nn
 
 from benchbench.engine.batches.sampling import Slices, ordered_batches
-from benchbench.engine.inference.counting import count_voxels
+from benchbench.engine.batches.unlabelled import mark_unlabelled
+from benchbench.engine.inference.counting import count_regions
 from benchbench.engine.inference.postprocess import decide
 from benchbench.engine.inference.window import count_windows, predict_windows, sum_over_flips
 from benchbench.engine.inference.window_buffer import WindowBuffer, load_volume
@@ -20,7 +21,6 @@ from benchbench.engine.network.regions import (
     activate_in_place,
     masks_of_probabilities,
     region_masks,
-    scored_voxels,
     with_background,
 )
 from benchbench.engine.preparation.placement import Placement
@@ -177,11 +177,21 @@ class Ensemble:
 
 
 def count_case(prepared: PreparedCase, masks: Mask) -> Integers:
-    """Return tp, fp, fn, tn of each slice and region (S, K, 4), on the case's own grid, without ignored voxels."""
-    regions = masks.shape[1]
+    """Return tp, fp, fn, tn of each slice and region (S, K, 4), on the case's own grid, without ignored voxels.
+
+    A region without label has counts of 0.
+    """
+    labels = native_bits(prepared)
+    reference = region_masks(labels, masks.shape[1])
+    return count_regions(reference, torch.from_numpy(masks), labels, has_background=False).numpy()
+
+
+def native_bits(prepared: PreparedCase) -> Tensor:
+    """Return the bit masks (S, H, W) of a case on its own grid, marked with the regions that it lacks."""
     labels = torch.from_numpy(prepared.native_label())
-    reference = region_masks(labels, regions)
-    return count_voxels(reference, torch.from_numpy(masks), scored_voxels(labels, regions)).numpy()
+    if not prepared.unlabelled_bits:
+        return labels
+    return mark_unlabelled(labels, torch.full((len(labels),), prepared.unlabelled_bits))
 
 
 def resized_reference(prepared: PreparedCase, protocol: Protocol, *, regions: int) -> Mask:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbench.engine.inference.candidates import THRESHOLDS, Candidates
+from benchbench.engine.inference.candidates import THRESHOLDS, UNKNOWN, Candidates
 from benchbench.engine.inference.postprocess import (
     THRESHOLD,
     Probabilities,
@@ -40,7 +40,8 @@ def search_rules(rules: Postprocess, regions: Sequence[str], read_cases: CaseRea
     First the thresholds are chosen, by the mean Dice over cases and regions before anything is removed. With these
     a component size is chosen for each region in `rules.components`, the outermost first, by the mean Dice after
     removal from this region and from those around it; with `search.totals` a size of the whole region too, from
-    all pairs of both. Two empty masks have a Dice of 1. Among equal candidates the nearest to `rules` wins.
+    all pairs of both. Two empty masks have a Dice of 1. A region that is not labelled in a case has no part in it.
+    Among equal candidates the nearest to `rules` wins.
 
     Memory: one case, and 10^K numbers for nested regions.
     """
@@ -216,4 +217,7 @@ def _count_above(keys: Integers, shape: tuple[int, ...]) -> Integers:
 
 
 def _dice(tp: NDArray[Any], predicted: NDArray[Any], positive: int) -> Floats:
+    """Return the Dice; 0 throughout where the region is not labelled, so that the case prefers no candidate."""
+    if positive == UNKNOWN:
+        return np.zeros(np.shape(tp))
     return overlap("dice", Counts(tp, predicted - tp, positive - tp, 0))

@@ -13,11 +13,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor
 
-from benchbench.contract import LossPlugin
-from benchbench.engine.network.regions import region_masks, scored_voxels, with_background
-from benchbench.errors import PluginError
+from benchbench.engine.network.plugin_loss import plugin_loss
+from benchbench.engine.network.regions import (
+    is_partial,
+    labelled_regions,
+    region_masks,
+    scored_by_region,
+    scored_voxels,
+    with_background,
+)
 from benchbench.images.arrays import IGNORED, MOST_REGIONS
-from benchbench.registry.extensions import build_once, extension
 from benchbench.spec.loss import AnyLoss, Loss
 from benchbench.spec.plugin_choice import PluginLoss
 
@@ -37,6 +42,8 @@ class _Overlaps(NamedTuple):
     """Σp, or Σp² with squares."""
     reference: Tensor
     """Σq, which is Σq² as well."""
+    labelled: Tensor | None = None
+    """Number of samples in which each class is labelled; None where all are."""
 
 
 def whole_batch_is_here(sums: Tensor) -> Tensor:
@@ -50,21 +57,26 @@ def compute_loss(
     """Return a loss of the protocol, a scalar, computed in float32.
 
     logits (B, K, *space) for sigmoid losses, (B, 1 + K, *space) with background first for softmax losses; labels
-    (B, *space), bit masks. Ignored voxels have no part in it.
+    (B, *space), bit masks. Ignored voxels have no part in it, and neither have regions that are not labelled in a
+    sample: with a sigmoid the channels of these regions, with a softmax their logits, so that the sample is one of
+    the background and the labelled classes.
 
     Dice is soft. Unless it is that of each image, it takes its sums over the whole batch, so that a batch without
     foreground has a gradient that is neither zero nor unbounded. The loss of a plugin is that of the whole batch.
     """
     if isinstance(loss, PluginLoss):
-        return _plugin_loss(loss, logits, labels)
+        return plugin_loss(loss, logits, labels)
     sums = loss_sums(loss, logits, labels)
+    partial = is_partial(labels)
     if loss.per_image:
-        return _combine(loss, sum_over_batch(_totals(loss, sums)))
-    return loss_of_cases(loss, sum_over_batch(sums.sum(0))[None])
+        return _combine(loss, sum_over_batch(_totals(loss, sums, partial=partial)))
+    return loss_of_cases(loss, sum_over_batch(sums.sum(0))[None], partial=partial)
 
 
 def loss_sums(loss: AnyLoss, logits: Tensor, labels: Tensor) -> Tensor:
     """Return the sums over voxels that a loss is computed from, (B, 2), or (B, 2 + 3 K) with Dice of K classes.
+
+    With bit masks of `mark_unlabelled` there are K columns more: 1 where a class is labelled in a sample.
 
     They are, for each sample, the sum of the cross-entropy (or focal loss), the sum of the weights of its terms,
     and for Dice the K sums of probability times mask, of probabilities and of masks. Sums of the parts of a case
@@ -72,12 +84,15 @@ def loss_sums(loss: AnyLoss, logits: Tensor, labels: Tensor) -> Tensor:
     takes the place of the cross-entropy, with a weight of 1.
     """
     if isinstance(loss, PluginLoss):
-        losses = [_plugin_loss(loss, logits[n : n + 1], labels[n : n + 1]) for n in range(len(logits))]
+        losses = [plugin_loss(loss, logits[n : n + 1], labels[n : n + 1]) for n in range(len(logits))]
         return torch.stack([torch.stack(losses), logits.new_ones(len(losses), dtype=torch.float32)], 1)
     logits = logits.float()
     regions = logits.shape[1] - loss.is_softmax
     masks = region_masks(labels, regions)
-    scored = _scored_voxels(labels, regions)
+    scored = _scored_voxels(loss, labels, regions)
+    if is_partial(labels) and loss.is_softmax:
+        is_labelled = _labelled_channels(loss, labels, logits)
+        logits = logits.masked_fill(~is_labelled, torch.finfo(logits.dtype).min)
     if loss.is_softmax:
         entropy, weights = _class_entropy(loss, logits, masks, scored)
     else:
@@ -86,51 +101,54 @@ def loss_sums(loss: AnyLoss, logits: Tensor, labels: Tensor) -> Tensor:
     sums = torch.stack([entropy.flatten(1).sum(1), weights], 1)
     if loss.overlap is None:
         return sums
-    return torch.cat([sums, *_overlap_sums(loss, logits, masks, scored)], 1)
+    overlaps = _overlap_sums(loss, logits, masks, scored)
+    if not is_partial(labels):
+        return torch.cat([sums, *overlaps[:3]], 1)
+    is_labelled = _labelled_channels(loss, labels, logits).flatten(1)
+    if loss.is_softmax and not loss.background:
+        is_labelled = is_labelled[:, 1:]
+    return torch.cat([sums, *overlaps[:3], is_labelled.float()], 1)
 
 
-def _scored_voxels(labels: Tensor, regions: int) -> Tensor | None:
-    """Return bool (B, *space), False in ignored voxels; None on a CPU if there are none, which saves time.
+def _labelled_channels(loss: Loss, labels: Tensor, logits: Tensor) -> Tensor:
+    """Return bool (B, C, 1, ...), False where the region of a channel is not labelled; the background is."""
+    labelled = labelled_regions(labels, logits.shape[1] - loss.is_softmax)
+    if loss.is_softmax:
+        labelled = F.pad(labelled, (1, 0), value=True)
+    return labelled.view(*labelled.shape, *[1] * (logits.ndim - 2))
 
-    A GPU would have to wait for the answer.
+
+def _scored_voxels(loss: Loss, labels: Tensor, regions: int) -> Tensor | None:
+    """Return bool (B, 1 or K, *space), False in voxels that are not scored; None on a CPU if all are.
+
+    That saves time there; a GPU would have to wait for the answer. Regions that are not labelled are left out for
+    a sigmoid only: classes of a softmax have no voxels of their own.
     """
+    if is_partial(labels):
+        return scored_voxels(labels, regions)[:, None] if loss.is_softmax else scored_by_region(labels, regions)
     if labels.device.type == "cpu" and (regions == MOST_REGIONS or int(labels.max()) < IGNORED):
         return None
-    return scored_voxels(labels, regions)
+    return scored_voxels(labels, regions)[:, None]
 
 
 def _count_scored(scored: Tensor | None, like: Tensor) -> Tensor:
-    """Return the number of scored voxels (B,) of each sample of logits (B, C, *space)."""
+    """Return the number of scored voxels (B, 1 or K) of each sample of logits (B, C, *space)."""
     if scored is None:
-        return like.new_full((len(like),), like[0, 0].numel())
-    return scored.flatten(1).sum(1).float()
+        return like.new_full((len(like), 1), like[0, 0].numel())
+    return scored.flatten(2).sum(2).float()
 
 
-def loss_of_cases(loss: AnyLoss, sums: Tensor) -> Tensor:
+def loss_of_cases(loss: AnyLoss, sums: Tensor, *, partial: bool = False) -> Tensor:
     """Return the loss of cases, a scalar, for the sums (N, 2 or 2 + 3 K) over the voxels of each case.
+
+    With `partial` they are those for bit masks of `mark_unlabelled`, and Dice is a mean over the labelled classes.
 
     Cross-entropy and focal loss are means over the voxels of all cases together. Dice is that of each case and
     class, then the mean over them. The loss of a plugin is a mean over cases or slices.
     """
     if isinstance(loss, PluginLoss):
         return sums[:, 0].sum() / sums[:, 1].sum()
-    return _combine(loss, _totals(loss, sums))
-
-
-def _plugin_loss(loss: PluginLoss, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss of a plugin, a scalar.
-
-    Raises:
-        PluginError: it is no scalar of floating point.
-    """
-    regions = logits.shape[1] - loss.is_softmax
-    scored = scored_voxels(labels, regions)
-    plugin = extension(LossPlugin, loss.plugin)
-    compute = build_once(plugin.name, plugin.build, loss.params)
-    value = compute(logits.float(), region_masks(labels, regions).bool(), scored)
-    if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
-        raise PluginError(f"loss '{loss.plugin}': found {value!r}, expected a scalar tensor; correct its plugin")
-    return value
+    return _combine(loss, _totals(loss, sums, partial=partial))
 
 
 def deep_supervision_loss(
@@ -159,11 +177,11 @@ def _resized(labels: Tensor, size: torch.Size) -> Tensor:
     return resized[:, 0].to(labels.dtype)
 
 
-def _totals(loss: Loss, sums: Tensor) -> Tensor:
+def _totals(loss: Loss, sums: Tensor, *, partial: bool) -> Tensor:
     """Return (4,): cross-entropy, sum of its weights, sum of the overlap losses of the rows, number of rows."""
     overlap_loss = sums.new_zeros(())
     if loss.overlap is not None:
-        overlap_loss = _overlap_losses(loss, _Overlaps(*sums[:, 2:].chunk(3, dim=1))).sum()
+        overlap_loss = _overlap_losses(loss, _Overlaps(*sums[:, 2:].chunk(4 if partial else 3, dim=1))).sum()
     rows = sums.new_tensor(len(sums))
     return torch.stack([sums[:, 0].sum(), sums[:, 1].sum(), overlap_loss, rows])
 
@@ -182,18 +200,26 @@ def _combine(loss: Loss, totals: Tensor) -> Tensor:
 
 def _overlap_losses(loss: Loss, sums: _Overlaps) -> Tensor:
     """Return 1 - Dice (N,) of each row, its mean over classes or that of all classes together."""
-    product, prediction, reference = sums
+    product, prediction, reference, labelled = sums
     if loss.overlap == "generalized_dice":
         weight = _size_weights(reference)
-        product, prediction, reference = (part * weight for part in sums)
+        product, prediction, reference = product * weight, prediction * weight, reference * weight
     if loss.joint or loss.overlap == "generalized_dice":
         product, prediction, reference = (part.sum(1, keepdim=True) for part in (product, prediction, reference))
+        labelled = None
     if loss.overlap == "tversky":
+        numerator = product + loss.smooth
         denominator = product + loss.alpha * (prediction - product) + loss.beta * (reference - product)
-        score = (product + loss.smooth) / (denominator + loss.smooth)
+        denominator = denominator + loss.smooth
     else:
-        score = (2 * product + loss.smooth) / (prediction + reference + loss.smooth)
-    return (1 - score).mean(1)
+        numerator = 2 * product + loss.smooth
+        denominator = prediction + reference + loss.smooth
+    if labelled is None:
+        return (1 - numerator / denominator).mean(1)
+    is_labelled = labelled > 0
+    # without it a smooth of 0 would give nan for a class without voxels
+    score = numerator / torch.where(is_labelled, denominator, torch.ones_like(denominator))
+    return ((1 - score) * is_labelled).sum(1) / is_labelled.sum(1)
 
 
 def _size_weights(reference: Tensor) -> Tensor:
@@ -214,8 +240,8 @@ def _overlap_sums(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | No
         probabilities = logits.softmax(1)[:, 1:]
     masks = masks.float()
     if scored is not None:
-        probabilities = probabilities * scored[:, None]
-        masks = masks * scored[:, None]
+        probabilities = probabilities * scored
+        masks = masks * scored
     squares = probabilities.square() if loss.squared else probabilities
     return _Overlaps(
         product=(probabilities * masks).flatten(2).sum(2),
@@ -231,9 +257,9 @@ def _class_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | N
     """
     classes = with_background(masks).to(torch.uint8).argmax(1)
     weight = None
-    weights = _count_scored(scored, logits)
+    weights = _count_scored(scored, logits)[:, 0]
     if scored is not None:
-        classes = classes.masked_fill(~scored, _NO_CLASS)
+        classes = classes.masked_fill(~scored[:, 0], _NO_CLASS)
     if loss.class_weights is not None:
         weight = logits.new_tensor(loss.class_weights)
         is_scored = classes != _NO_CLASS
@@ -249,14 +275,16 @@ def _region_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | 
     """
     voxels = _count_scored(scored, logits)
     if loss.entropy is None:
-        return logits.new_zeros(len(logits), 1), voxels
+        return logits.new_zeros(len(logits), 1), voxels[:, 0]
     entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
     if loss.entropy == "focal":
         entropy = (1 - torch.exp(-entropy)) ** _FOCAL_GAMMA * entropy
     if scored is not None:
-        entropy = entropy * scored[:, None]
+        entropy = entropy * scored
     if loss.class_weights is None:
-        return entropy, voxels * logits.shape[1]
+        return entropy, voxels.mean(1) * logits.shape[1]
     weight = logits.new_tensor(loss.class_weights)
     by_region = weight.view(-1, *[1] * (logits.ndim - 2))
-    return entropy * by_region, voxels * weight.sum()
+    if voxels.shape[1] > 1:
+        return entropy * by_region, (voxels * weight).sum(1)
+    return entropy * by_region, voxels[:, 0] * weight.sum()

@@ -16,7 +16,7 @@ from benchbench.engine.network.losses import (
     deep_supervision_loss,
     whole_batch_is_here,
 )
-from benchbench.engine.network.regions import region_masks
+from benchbench.engine.network.regions import is_partial, region_masks
 from benchbench.errors import IncompatibleError
 from benchbench.spec.protocol import Protocol
 
@@ -64,11 +64,25 @@ def forward_with_loss(
 
     with autocast(images.device, protocol.precision):
         if hasattr(model, "loss"):
+            _check_leaves_out(model, labels)
             targets = region_masks(_padded(labels[:, None])[:, 0], regions)
             loss, logits = model.loss(_padded(images), targets, criterion)
             return loss, _cropped(logits, images)
         logits = model(_padded(images))
     return criterion(logits), _cropped(_heads(logits)[0], images)
+
+
+def _check_leaves_out(model: nn.Module, labels: Tensor) -> None:
+    """Refuse a model whose own loss would learn regions that are not labelled.
+
+    Raises:
+        IncompatibleError: samples lack a region by declaration, and the loss does not leave it out.
+    """
+    if is_partial(labels) and not getattr(model, "leaves_out_ignored", False):
+        raise IncompatibleError(
+            f"{type(model).__name__} has a loss of its own, which cannot leave out regions that a case lacks"
+            " (labelled_regions); choose another model"
+        )
 
 
 def _heads(logits: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:

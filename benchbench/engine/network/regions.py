@@ -24,7 +24,30 @@ def scored_voxels(labels: Tensor, regions: int) -> Tensor:
     """Return bool (B, *space), False in the ignored voxels of bit masks (B, *space) of some number of regions."""
     if regions == MOST_REGIONS:  # their bits leave none for ignored voxels
         return torch.ones_like(labels, dtype=torch.bool)
+    if is_partial(labels):
+        return labels & IGNORED == 0
     return labels < IGNORED
+
+
+def is_partial(labels: Tensor) -> bool:
+    """Return True for bit masks of `mark_unlabelled`, which say which regions are labelled."""
+    return labels.dtype == torch.int32
+
+
+def labelled_regions(labels: Tensor, regions: int) -> Tensor:
+    """Return bool (B, K), False where a region of a sample is not labelled, for bit masks of `mark_unlabelled`."""
+    numbers = torch.arange(regions, device=labels.device, dtype=labels.dtype)
+    marks = labels.flatten(1)[:, :1] >> MOST_REGIONS
+    return marks >> numbers & 1 == 0
+
+
+def scored_by_region(labels: Tensor, regions: int) -> Tensor:
+    """Return bool (B, 1 or K, *space), False in ignored voxels, and in all voxels of a region without label."""
+    scored = scored_voxels(labels, regions)[:, None]
+    if not is_partial(labels):
+        return scored
+    labelled = labelled_regions(labels, regions)
+    return scored & labelled.view(*labelled.shape, *[1] * (labels.ndim - 1))
 
 
 def with_background(masks: Tensor) -> Tensor:

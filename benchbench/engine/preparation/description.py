@@ -87,7 +87,7 @@ def describe_case(ref: CaseRef, case: Case, task: Task) -> CaseDescription:
         spacing_mm=None if ordered is None else ordered[first:],
         is_byte=image.dtype == np.uint8,
         channels=tuple(_statistics(channel) for channel in image),
-        labelled=labelled_intensities(image, region_bits(label, task)),
+        labelled=labelled_intensities(image, region_bits(label, task, labelled=case.labelled_regions)),
         region_voxels=tuple(regions),
     )
 

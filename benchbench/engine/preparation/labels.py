@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,16 @@ from benchbench.images.arrays import IGNORED, MOST_REGIONS, BitMasks, Integers
 _VOXELS_PER_REGION = 4096  # and of the scored voxels
 
 
-def region_bits(label: NDArray[Any], task: Task) -> BitMasks:
-    """Return a label volume as bit masks: bit k is set where the k-th region is; ignored voxels are `IGNORED`."""
+def region_bits(label: NDArray[Any], task: Task, *, labelled: Sequence[str] | None = None) -> BitMasks:
+    """Return a label volume as bit masks: bit k is set where the k-th region is; ignored voxels are `IGNORED`.
+
+    A region that is not among the `labelled` ones is nowhere; None: all are labelled.
+    """
     assert len(task.regions) + bool(task.ignored) <= MOST_REGIONS, "a bit mask has eight bits"
     bits_of: dict[int, int] = {}
-    for number, values in enumerate(task.regions.values()):
+    for number, (region, values) in enumerate(task.regions.items()):
+        if labelled is not None and region not in labelled:
+            continue
         for value in values:
             bits_of[value] = bits_of.get(value, 0) | (1 << number)
     bits = np.zeros_like(label, dtype=np.uint8)
@@ -25,6 +31,15 @@ def region_bits(label: NDArray[Any], task: Task) -> BitMasks:
         bits |= (label == value).view(np.uint8) * np.uint8(value_bits)
     for value in task.ignored:
         bits[label == value] = IGNORED
+    return bits
+
+
+def unlabelled_bits(task: Task, labelled: Sequence[str] | None) -> int:
+    """Return a number whose bit k is set if region k is not among the labelled ones; None: all are labelled."""
+    bits = 0
+    for number, region in enumerate(task.regions):
+        if labelled is not None and region not in labelled:
+            bits |= 1 << number
     return bits
 
 

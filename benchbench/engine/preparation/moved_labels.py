@@ -42,6 +42,11 @@ class MovedCase(PreparedCase):
     def present_bits(self) -> int:
         return self.source.present_bits
 
+    @property
+    def unlabelled_bits(self) -> int:
+        """Regions that are not labelled in the image's case or in the label's."""
+        return super().unlabelled_bits | self.source.unlabelled_bits
+
     def _move(self, other: BitMasks, replaced: BitMasks) -> BitMasks:
         """Return the other label in the shape of the replaced one, which keeps its ignored voxels."""
         moved = np.asarray(other) & ~np.uint8(IGNORED)

@@ -27,7 +27,7 @@ from benchbench.data.case_checks import load_case
 from benchbench.engine.preparation.case_facts import present_bits, zero_remarks
 from benchbench.engine.preparation.denoise import Denoiser, TotalVariation
 from benchbench.engine.preparation.frame import Frame, nonzero_box, whole_frame
-from benchbench.engine.preparation.labels import region_bits, sample_foreground, sample_scored
+from benchbench.engine.preparation.labels import region_bits, sample_foreground, sample_scored, unlabelled_bits
 from benchbench.engine.preparation.normalise import normalise
 from benchbench.engine.preparation.placement import Placement, place, resize_image, resize_label
 from benchbench.engine.preparation.prepared_case import PreparedCase, write_description
@@ -227,6 +227,9 @@ def write_prepared(
     }
     if grid is not None:
         description["grid"] = grid._asdict()
+    unlabelled = unlabelled_bits(task, case.labelled_regions)
+    if unlabelled:
+        description["unlabelled"] = unlabelled
     # another process that prepares the same case may be faster
     with contextlib.suppress(FileExistsError), new_folder(folder, replace=replace) as temporary:
         if compress:
@@ -250,7 +253,7 @@ def prepare_arrays(
     frame = whole_frame(label.shape, affine, slice_axis=slice_axis)
     if protocol.crop == "nonzero":  # before the axes are reordered: the image is read in the order of memory
         frame = frame._replace(box=frame.orient_box(nonzero_box(image)))
-    bits = np.ascontiguousarray(frame.orient(region_bits(label, task)))
+    bits = np.ascontiguousarray(frame.orient(region_bits(label, task, labelled=case.labelled_regions)))
     normalised = normalise(
         frame.crop(frame.orient(image)),
         protocol.intensity,
@@ -282,6 +285,8 @@ class NativeReference(NamedTuple):
     """Bit masks (S, H, W) of the regions."""
     spacing_mm: tuple[float, ...] | None
     """The spacing along these axes; None where unknown."""
+    unlabelled_bits: int
+    """A number whose bit k is set if region k is not labelled, so that it is not scored."""
 
 
 def native_reference(case: Case, task: Task, *, ndim: int, slice_axis: SliceAxis) -> NativeReference:
@@ -292,11 +297,12 @@ def native_reference(case: Case, task: Task, *, ndim: int, slice_axis: SliceAxis
     """
     _, label, affine = _with_three_axes(case, ndim=ndim)
     frame = whole_frame(label.shape, affine, slice_axis=slice_axis if ndim == 2 else None)
-    bits = np.ascontiguousarray(frame.orient(region_bits(label, task)))
+    bits = np.ascontiguousarray(frame.orient(region_bits(label, task, labelled=case.labelled_regions)))
+    unlabelled = unlabelled_bits(task, case.labelled_regions)
     stored = _spacing_of_three_axes(case)
     if stored is None:
-        return NativeReference(bits, None)
-    return NativeReference(bits, tuple(stored[axis] for axis in frame.axes))
+        return NativeReference(bits, None, unlabelled)
+    return NativeReference(bits, tuple(stored[axis] for axis in frame.axes), unlabelled)
 
 
 def _grid(case: Case, frame: Frame, protocol: Protocol, statistics: Statistics) -> Grid | None:

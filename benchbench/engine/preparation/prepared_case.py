@@ -34,7 +34,7 @@ from benchbench.engine.preparation.frame import Frame
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.resample import Grid
 from benchbench.errors import DataError
-from benchbench.images.arrays import BitMasks, Floats
+from benchbench.images.arrays import BitMasks, Floats, Mask
 
 _DESCRIPTION = "case.json"
 _COMPRESSED = "arrays.npz"
@@ -135,6 +135,15 @@ class PreparedCase:
     def present_bits(self) -> int:
         """A number whose bit k is set if the case has a voxel of region k."""
         return int(self._description["present"])
+
+    @property
+    def unlabelled_bits(self) -> int:
+        """A number whose bit k is set if region k is not labelled in the case: it is not learnt and not scored."""
+        return int(self._description.get("unlabelled", 0))
+
+    def labelled(self, regions: int) -> Mask:
+        """Return (K,), False for each of so many regions that is not labelled in the case."""
+        return (self.unlabelled_bits >> np.arange(regions)) & 1 == 0
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def measure_case(case: Case, task: Task, protocol: Protocol) -> CaseMeasures:
     frame = whole_frame(label.shape, affine, slice_axis=protocol.slice_axis if protocol.ndim == 2 else None)
     if protocol.crop == "nonzero":
         frame = frame._replace(box=frame.orient_box(nonzero_box(image)))
-    bits = region_bits(label, task)
+    bits = region_bits(label, task, labelled=case.labelled_regions)
     intensities = labelled_intensities(image, bits)
     ordered = None if spacing is None else tuple(float(spacing[axis]) for axis in frame.axes)
     shape = tuple(stop - start for start, stop in frame.box)

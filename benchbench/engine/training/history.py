@@ -42,15 +42,17 @@ def unknown_validation_row(classes: int, regions: Sequence[str], *, empty: Empty
 def _scores(part: str, aggregate: str, counts: Integers, regions: Sequence[str], *, empty: EmptyPolicy) -> Row:
     """Return each metric, as the mean over cases and regions, for counts (N, K, 4) or (N, 1 + K, 4).
 
-    With several regions there is also the Dice of each. Pooled counts of a softmax, background first, also give
-    the scores of classes.
+    A region that is not labelled in a case has no part in the means. With several regions there is also the Dice
+    of each. Pooled counts of a softmax, background first, also give the scores of classes.
     """
     region_counts = counts[:, -len(regions) :]
     of_regions = Counts(*np.moveaxis(region_counts, -1, 0))
-    values = {metric: overlap(metric, of_regions, empty=empty) for metric in METRICS}
+    is_scored = region_counts.sum(-1) > 0  # a region without label has no counts
+    values: dict[str, Floats] = {}
     scores: Row = {}
-    for metric, value in values.items():
-        scores[f"{part}_{metric}_{aggregate}"] = _mean(value)
+    for metric in METRICS:
+        values[metric] = np.where(is_scored, overlap(metric, of_regions, empty=empty), np.nan)
+        scores[f"{part}_{metric}_{aggregate}"] = _mean(values[metric])
     if len(regions) > 1:
         for name, dice in zip(regions, values["dice"].T, strict=True):
             scores[f"{part}_dice_{aggregate}:{name}"] = _mean(dice)

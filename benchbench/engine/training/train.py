@@ -268,6 +268,7 @@ class Training:
             in_place=self.protocol.ndim == 3,  # a batch of patches is a copy already
             part=part,
         )
+        labels = self.train_source.mark(labels, numbers, part=part)
         loss, logits = self._step(images, labels, part)
         if self._average is not None:
             trained = len(self.history) * self._steps_per_epoch + epoch.steps

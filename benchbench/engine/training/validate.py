@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchbench.engine.batches.crops import SliceCrops
 from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, to_float
+from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
 from benchbench.engine.inference.window_buffer import WindowBuffer, load_volume
@@ -58,7 +59,8 @@ def validate(
     else:
         buffer = buffer or WindowBuffer()
         sums, counts = _validate_volumes(model, source, protocol, buffer, regions=regions, on_step=on_step)
-    loss = loss_of_cases(protocol.loss, sums)
+    is_partial = any(case.unlabelled_bits for case in source.cases)
+    loss = loss_of_cases(protocol.loss, sums, partial=is_partial)
     return Validation(float(loss), counts.cpu().numpy())
 
 
@@ -73,6 +75,7 @@ def _validate_slices(
     sums: Tensor | None = None
     for batch in ordered_batches(len(slices), batch=protocol.batch, device=slices.index_device):
         images, labels = slices.batch(batch)
+        labels = slices.mark(labels, batch)
         with autocast(slices.device, protocol.precision):
             logits = forward(model, images)
         numbers = batch.to(slices.device)
@@ -93,11 +96,13 @@ def _validate_large_slices(
 ) -> tuple[Tensor, Tensor]:
     """Return sums of the loss (N, ...) float64 of each case, or slice, and counts (N, K, 4) of each case."""
     sums, counts = [], []
-    for case in crops.cases:
+    unlabelled = UnlabelledRegions(crops.cases)
+    for case_number, case in enumerate(crops.cases):
         slices = Slices([case], device=crops.device, context=protocol.context)
         slice_sums, slice_counts = [], []
         for number in range(len(slices)):
             images, labels = slices.batch(torch.tensor([number]))
+            labels = unlabelled.mark(labels, torch.tensor([case_number]))
             logits = _logits_in_windows(model, images[0], protocol)
             slice_sums.append(loss_sums(protocol.loss, logits, labels).double())
             slice_counts.append(count_logits(logits, labels, protocol, regions=regions))
@@ -119,8 +124,10 @@ def _validate_volumes(
 ) -> tuple[Tensor, Tensor]:
     """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
     sums, counts = [], []
-    for case in source.cases:
+    unlabelled = UnlabelledRegions(source.cases)
+    for number, case in enumerate(source.cases):
         logits, labels = _predict_volume(model, case, protocol, buffer, device=source.device)
+        labels = unlabelled.mark(labels, torch.tensor([number]))
         sums.append(loss_sums(protocol.loss, logits, labels)[0].double())
         counts.append(count_logits(logits, labels, protocol, regions=regions)[0])
         on_step()
