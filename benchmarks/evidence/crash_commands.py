@@ -224,7 +224,11 @@ class _ForkedServer:
                 signal.signal(name, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
             sys.argv = ["fork_server", words[-1]]
-            os._exit(fork_server.main())
+            code = 1
+            try:
+                code = fork_server.main()
+            finally:  # an error must not let this copy go on as the launcher
+                os._exit(code)
 
     def poll(self) -> int | None:
         if self._code is None:
