@@ -9,6 +9,7 @@ from benchbench.launch.benchmark_files import Plan
 from benchbench.plan.run import Run
 from benchbench.plan.settings import own_settings
 from benchbench.records.folder import ResultsFolder
+from benchbench.words import count
 
 TO_DO = "to do"
 
@@ -27,6 +28,22 @@ def plan_lines(plan: Plan, folders: Sequence[ResultsFolder]) -> list[dict[str, A
             line["own_settings"] = settings.text
         lines.append(line)
     return lines
+
+
+def trial_lines(plan: Plan) -> list[str]:
+    """Return a sentence for each tuned row with its budget and its space; none without [tune]."""
+    lines: dict[str, None] = {}
+    for run in plan.selected:
+        tuning = run.tuning
+        if tuning is None or tuning.kind != "tuned":
+            continue
+        space = "; ".join(f"{path} {values}" for path, values in tuning.space.items())
+        where = f"in each of {count(run.protocol.folds, 'fold')}" if run.protocol.folds > 1 else "in the one fold"
+        lines[
+            f"{run.model.row}, variant {run.variant}: {tuning.budget} {where} (sampler {tuning.sampler}, seed"
+            f" {tuning.seed}): {space}"
+        ] = None
+    return list(lines)
 
 
 def _state_of(run: Run, folders: Sequence[ResultsFolder]) -> str:

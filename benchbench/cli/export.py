@@ -50,7 +50,8 @@ def export_command(
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
     runs = choose_runs(source, Row(**row))
-    if len(runs) > 1 or len(members_of(runs[0])) > 1:
+    is_of_trials = bool(runs[0].record.tuning and runs[0].record.members)
+    if len(runs) > 1 or len(members_of(runs[0])) > 1 or is_of_trials:
         raise UsageError(f"{source}: found several networks, expected one; choose a fold, a seed or a member")
     trained = open_trained(runs, discover(), torch.device("cpu"))
     geometry = geometry_of_trained(trained)

@@ -71,7 +71,9 @@ def plan_command(
     Here a run counts as done if a record has its digest; `run` also compares the data and the split. Sizes are
     those of finished runs, or are counted in the files of --data-root.
     """
-    from benchbench.cli.run_content import floor_rows  # noqa: PLC0415 after --help has answered
+    from benchbench.api.plan_lines import trial_lines  # noqa: PLC0415 after --help has answered
+    from benchbench.cli.run_content import floor_rows  # noqa: PLC0415
+    from benchbench.cli.terminal import print_text  # noqa: PLC0415
     from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
@@ -94,12 +96,15 @@ def plan_command(
         lines, planned, floors = _describe(plan, registry, results, root, rehearse=rehearse)
         if not document.is_json:
             _print(lines, planned, [str(floor) for floor in floors])
+            for line in trial_lines(plan):
+                print_text(line)
         document.content = {
             "benchmark": plan.benchmark.name,
             "title": plan.benchmark.title,
             "runs": lines,
             "splits": planned.sizes,
             "floors": floor_rows(floors),
+            "trials": trial_lines(plan),
             "notes": planned.remarks,
         }
 

@@ -104,7 +104,7 @@ def _check_sources(jobs: _Jobs, numbers: Sequence[int]) -> None:
     while waiting:
         run = waiting.pop()
         waiting += run.members
-        if run.members or run.model.name in checked:
+        if not run.has_network or run.model.name in checked:
             continue
         plugin = jobs.registry.model(run.model.name)
         check_source(run.model.name, source_digest(plugin.build, needs=plugin.needs), run.model.source_digest)
@@ -126,7 +126,7 @@ def _assign(jobs: _Jobs, number: int) -> Assignment:
     data = jobs.data[job.data]
     parts = jobs.file.splits[job.split_digest]
     params = run.model.params
-    if not run.members:
+    if run.has_network:
         params = resolve_params(jobs.registry.model(run.model.name).build, params)
     train, validation, test = (data.prepared(getattr(parts, part)) for part in PARTS)
     if run.control == "shuffled_labels":
@@ -156,6 +156,7 @@ def _assign(jobs: _Jobs, number: int) -> Assignment:
         save_predictions=jobs.file.save_predictions,
         members=tuple(_assign(jobs, member) for member in job.members),
         siblings=_siblings(jobs, job, run),
+        tuning=run.tuning,
     )
 
 

@@ -26,6 +26,7 @@ from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.controls import ControlKind
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.strict import Strict
+from benchbench.spec.tuning import Tuning
 
 JOB_FILE_NAME = "jobs.json"
 JOB_SCHEMA = 2
@@ -103,6 +104,8 @@ class PlannedJob(Strict):
     control: ControlKind | None = None
     members: tuple[int, ...] = ()
     """Numbers of the runs of an ensemble."""
+    tuning: Tuning | None = None
+    """The trials by which its settings are chosen."""
 
     @property
     def key(self) -> RunKey:
@@ -208,6 +211,7 @@ class JobFileWriter:
             "entry_point": assignment.entry_point,
             "control": run.control,
             "members": [self._numbers[member.key] for member in run.members],
+            "tuning": run.tuning.model_dump(mode="json") if run.tuning else None,
         }
         self._numbers[run.key] = len(self._jobs)
         self._jobs.append(job)
@@ -305,6 +309,7 @@ def runs_of(file: JobFile, folder: ResultsFolder) -> list[Run]:
             phantom=data.phantom,
             control=job.control,
             members=tuple(runs[number] for number in job.members),
+            tuning=job.tuning,
         )
         if run.digest != job.digest:
             raise IntegrityError(

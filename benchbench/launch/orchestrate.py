@@ -31,6 +31,7 @@ from benchbench.report.page.index import write_index
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
 from benchbench.run.external_run import check_external
+from benchbench.run.trial_journal import check_optuna
 from benchbench.spec.benchmark import Benchmark
 
 _FIRST_TABLES = 10.0  # seconds from the start to the first update; a benchmark that ends sooner needs none
@@ -53,7 +54,7 @@ def carry_out(
     the process that builds it, and how: they fail without being started.
 
     Raises:
-        UsageError: a run has more processes than there are devices.
+        UsageError: a run has more processes than there are devices, or Optuna is missing.
         StorageError: the results cannot be written.
         DataError: with every problem of every dataset, before anything is trained.
         IntegrityError: a file of a finished run was changed.
@@ -118,6 +119,7 @@ def _plan(
     preparation: Preparation,
     machine: Machine,
 ) -> Planned:
+    _check_extras(selected)  # before hours of preparation
     preparation.prepare_all(selected)
     is_phantom = preparation.is_phantom
     folder = results_folder(machine.results, benchmark.name, phantom=is_phantom)
@@ -148,6 +150,11 @@ def _plan(
             jobs.add(run, assignment, preparation.describe(run))
     jobs.write()
     return Planned(folder, assignments, unfinished)
+
+
+def _check_extras(runs: Sequence[Run]) -> None:
+    if any(run.tuning is not None for run in runs):
+        check_optuna()
 
 
 def _discard_failures(assignments: Sequence[Assignment]) -> None:

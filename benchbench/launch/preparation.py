@@ -135,7 +135,7 @@ class Preparation:
         if run.control == "shuffled_labels":
             parts |= move_labels(parts["train"], parts["validation"], seed=run.seed)
         entry_point = ""
-        if run.is_trained:
+        if run.has_network:
             entry_point = self.registry.models[run.model.name].origin.entry_point
         return Assignment(
             key=run.key,
@@ -162,6 +162,7 @@ class Preparation:
             save_predictions=self._machine.save_predictions,
             members=tuple(self.assign(member, folder) for member in run.members),
             external=run.external,
+            tuning=run.tuning,
             siblings=self._siblings(run, folder),
         )
 

@@ -121,6 +121,6 @@ def _planned_epochs(assignments: Sequence[Assignment]) -> dict[RunKey, int]:
     for assignment in assignments:
         is_own = not assignment.members and assignment.external is None
         is_trained = is_own and assignment.digest not in digests
-        planned[assignment.key] = assignment.protocol.epochs if is_trained else 0
+        planned[assignment.key] = assignment.planned_epochs if is_trained else 0
         digests.add(assignment.digest)
     return planned

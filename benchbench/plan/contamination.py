@@ -9,6 +9,7 @@ from benchbench.contract import DatasetPlugin
 from benchbench.registry.registry import Registry
 from benchbench.spec.benchmark import Benchmark
 from benchbench.spec.benchmark_file import DatasetEntry
+from benchbench.spec.tuning import row_names
 
 
 def same_name(first: str, second: str) -> bool:
@@ -53,6 +54,7 @@ def pretrained_on(benchmark: Benchmark) -> dict[str, tuple[str, ...]]:
         for model in variant.models:
             if model.pretrained_on:
                 seen[model.row] = model.pretrained_on
+                seen |= dict.fromkeys(_tuned_rows(benchmark, model.row), model.pretrained_on)
     for ensemble in benchmark.ensembles:
         names = _joined([seen.get(member, ()) for member in ensemble.models])
         if names:
@@ -61,6 +63,10 @@ def pretrained_on(benchmark: Benchmark) -> dict[str, tuple[str, ...]]:
         if row.pretrained_on:
             seen[row.name] = row.pretrained_on
     return seen
+
+
+def _tuned_rows(benchmark: Benchmark, model: str) -> list[str]:
+    return list(row_names(model).values()) if benchmark.tune is not None else []
 
 
 def contamination(names: Sequence[str], dataset: str, relatives: Sequence[str]) -> str:

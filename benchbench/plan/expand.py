@@ -13,6 +13,7 @@ from benchbench.plan.external_files import external_of
 from benchbench.plan.problems import case_problems, pairing_problems
 from benchbench.plan.run import Chosen, Run
 from benchbench.plan.settings import listed_settings, listing_problems
+from benchbench.plan.tuning import tuned_runs
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
 from benchbench.registry.sources import source_digest
@@ -41,6 +42,7 @@ def plan_runs(benchmark: Benchmark, registry: Registry) -> list[Run]:
     for variant in benchmark.variants:
         trained = list(_trained_runs(benchmark, variant, registry))
         runs += [*trained, *_ensemble_runs(benchmark.ensembles, variant, trained)]
+        runs += tuned_runs(benchmark, trained)
         runs += _external_runs(benchmark, variant, trained)
         runs += _control_runs(benchmark.controls, trained)
     # a listing of unknown settings or runs is refused before anything is trained

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from benchbench.contract import Task
 from benchbench.images.arrays import MOST_REGIONS
 from benchbench.plan.extensions import extension_problems
+from benchbench.plan.tuning import tuned_names, tuning_problems
 from benchbench.registry.faults import task_of
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import Registry
@@ -33,6 +34,7 @@ def pairing_problems(benchmark: Benchmark, variant: Variant, registry: Registry)
     yield from _ensemble_problems(benchmark, variant)
     yield from _dimension_problems(benchmark, variant, registry)
     yield from extension_problems(benchmark, variant, registry)
+    yield from tuning_problems(benchmark, variant, registry)
 
 
 def case_problems(benchmark: Benchmark) -> Iterator[str]:
@@ -56,6 +58,7 @@ def _row_names(benchmark: Benchmark) -> set[str]:
     names = {entry.row for variant in benchmark.variants for entry in variant.models}
     names.update(ensemble.name for ensemble in benchmark.ensembles)
     names.update(row.name for row in benchmark.external)
+    names.update(tuned_names(benchmark))
     return names
 
 

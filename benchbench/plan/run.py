@@ -15,6 +15,7 @@ from benchbench.plan.external_files import External
 from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.controls import ControlKind
 from benchbench.spec.protocol import Protocol
+from benchbench.spec.tuning import Tuning
 
 RECORD_SCHEMA = 6
 """Version of the engine's numbers and of the record's layout; raising it repeats all runs of older versions."""
@@ -94,7 +95,9 @@ class Run:
     control: ControlKind | None = None
     """The kind of control that the run belongs to; None for a run that is ranked."""
     members: tuple[Run, ...] = ()
-    """Runs whose predictions an ensemble averages; empty for a run that trains a model."""
+    """Runs whose predictions an ensemble averages, or whose trials; empty for a run that trains a model."""
+    tuning: Tuning | None = None
+    """The trials by which the settings of the run are chosen; None for the settings of the file."""
     external: External | None = None
     """The predictions of another tool that are scored; None for a run of benchbench itself."""
 
@@ -102,6 +105,11 @@ class Run:
     def is_trained(self) -> bool:
         """True for a run that trains a model; ensembles and external rows train none."""
         return not self.members and self.external is None
+
+    @property
+    def has_network(self) -> bool:
+        """True for a run that builds networks of its model; ensembles of several models build those of members."""
+        return self.is_trained or self.tuning is not None
 
     @property
     def key(self) -> RunKey:
@@ -139,6 +147,8 @@ class Run:
             resolved["external"] = self.external.resolved(self.fold)
         if digests := extension_digests(self.protocol):  # the digests of other runs stay
             resolved["extensions"] = digests
+        if self.tuning is not None:  # the digests of other runs stay
+            resolved["tuning"] = self.tuning.resolved()
         if self.control is not None:  # the digests of other runs stay
             resolved["control"] = self.control
         return resolved

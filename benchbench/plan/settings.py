@@ -16,6 +16,7 @@ from benchbench.spec.protocol import Protocol
 from benchbench.spec.strict import Strict
 from benchbench.spec.table_specs import SETTINGS
 from benchbench.spec.toml_text import KeyPath
+from benchbench.spec.variants import Variant
 
 
 class OwnSettings(Strict):
@@ -62,6 +63,28 @@ def own_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[st
             if text and changed.model in models:
                 listed = _own_listed(benchmark, models[changed.model])
                 settings.setdefault(variant.label, {})[changed.model] = OwnSettings(text=text, listed=listed)
+        if benchmark.tune is not None:
+            settings[variant.label] = _with_tuning(variant, runs, settings.get(variant.label, {}))
+    return settings
+
+
+def _with_tuning(
+    variant: Variant, runs: Sequence[Run], changed: Mapping[str, OwnSettings]
+) -> dict[str, OwnSettings]:
+    """Return the settings of rows with the way in which they were chosen: those of the file, or by trials."""
+    settings = dict(changed)
+    sources = {entry.row: entry.defaults_from for entry in variant.models}
+    for run in runs:
+        row = run.model.row
+        if run.variant != variant.label or not run.has_network or run.control is not None:
+            continue
+        base = changed.get(run.tuning.model if run.tuning else row, OwnSettings(text=""))
+        if run.tuning is not None:
+            chosen = run.tuning.described
+        else:
+            chosen = f"default of {sources[row]}" if sources[row] else "default"
+        text = "; ".join(filter(None, [chosen, base.text]))
+        settings[row] = base.model_copy(update={"text": text})
     return settings
 
 

@@ -82,7 +82,7 @@ def members_of(run: FinishedRun) -> list[FinishedRun]:
         UsageError: a member is missing or not done.
         IntegrityError: a member has other weights than those that the ensemble predicted with.
     """
-    if not run.record.members:
+    if not run.record.members or run.record.tuning:  # the best trials have their weights in the run itself
         return [run]
     planned = {str(planned.key): planned.key for planned in run.results.read_manifest().runs}
     members: list[FinishedRun] = []

@@ -146,11 +146,12 @@ def _open_models(run: FinishedRun, plugin: ModelPlugin, built: Geometry, device:
     models: list[nn.Module] = []
     for name in names:
         run.folder.verify(name, run.record)
-        weights = read_weights(run.folder.path / name, run.record)
+        saved = read_weights(run.folder.path / name, key=run.record.key, digest=run.record.digest)
+        own_params = _params(plugin.name, plugin.build, {**params, **saved.params}) if saved.params else params
         with plugin_faults(plugin.name, "build()", PluginError):
-            model = plugin.build(built, **params)
+            model = plugin.build(built, **own_params)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(saved.weights)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise PluginError(

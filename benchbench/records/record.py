@@ -76,6 +76,8 @@ class Record:
     """SHA-256 of each file that tables are made from, and of the weights."""
     members: Mapping[str, str] = field(default_factory=dict)
     """Member of an ensemble -> SHA-256 of the weights that it predicted with."""
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    """Budget, spending, trials and choice of a tuned run; the numbers of the trials of an ensemble of them."""
     searched: Mapping[str, str] = field(default_factory=dict)
     """Fold -> SHA-256 of the candidates of its inner validation, where those of all folds chose `postprocess`."""
     replacing: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,8 @@
         metadata.csv         patient, column and value of the metadata of the tested patients, if there are any
         history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far
                              (is_best) and, under early stopping, validations since (validations_without_gain)
+        tuning/journal.log   Optuna's journal of the trials of a tuned run, each added when it has ended
+        tuning/trial_0003/   the trial under way, and the weights of the best ones
         candidates.bin       voxels of the inner validation from which thresholds are chosen, if over all folds
         best.safetensors     weights of the epoch that the inner validation chose; best_2 and so on for the next
         resume.pt            state of a run that is under way
@@ -30,7 +32,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,9 +144,9 @@ class RunFolder:
                 " or stop it"
             )
 
-    def clear(self, *, keep_resume: bool) -> None:
-        """Remove everything but the lock, the log and, if asked, the state to resume from."""
-        remaining = {_LOCK_NAME, "worker.log"}
+    def clear(self, *, keep_resume: bool, keep: Collection[str] = ()) -> None:
+        """Remove everything but the lock, the log, `keep` and, if asked, the state to resume from."""
+        remaining = {_LOCK_NAME, "worker.log", *keep}
         if keep_resume:
             remaining.add(RESUME_NAME)
         for entry in self.path.iterdir():

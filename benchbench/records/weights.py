@@ -13,6 +13,17 @@ def weight_files(folder: RunFolder) -> list[str]:
     return sorted(names, key=lambda name: (len(name), name))
 
 
+def trial_folder(number: int) -> str:
+    """Return the name of the folder of a trial in that of a tuned run."""
+    return f"tuning/trial_{number:04}"
+
+
+def trial_weights(folder: RunFolder) -> list[str]:
+    """Return the names of the weight files of the best trials of a tuned run; none for another run."""
+    paths = (folder.path / "tuning").glob("trial_*/best*.safetensors")
+    return sorted(path.relative_to(folder.path).as_posix() for path in paths)
+
+
 def is_weight_file(name: str) -> bool:
     """Return True for the name of a weight file."""
     return name.startswith("best") and name.endswith(".safetensors")

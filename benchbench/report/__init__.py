@@ -32,6 +32,7 @@ from benchbench.tables.results import Results, read_results, verify_runs
 from benchbench.tables.splits import split_rows, split_sizes, split_table
 from benchbench.tables.style import Style
 from benchbench.tables.summaries import summary_table
+from benchbench.tables.tuning import trial_table
 
 
 def write_report(folder: ResultsFolder, *, pictures: bool = True) -> Results:
@@ -70,6 +71,9 @@ def _write_tables(folder: ResultsFolder, results: Results) -> None:
     folder.write("cost.csv", to_csv(cost_table(results)))
     folder.write("cost_summary.csv", to_csv(cost_summary(results)))
     folder.write("leaderboard.md", leaderboard_page(results))
+    trials = trial_table(results)
+    if len(trials):
+        folder.write("tuning.csv", to_csv(trials.assign(data=results.data)))
     board = with_references(leaderboard(results), results)
     folder.write("leaderboard.csv", to_csv(board.assign(data=results.data)))
     folder.write(

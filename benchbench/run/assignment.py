@@ -17,6 +17,7 @@ from benchbench.records.weights import is_weight_file, weights_digest
 from benchbench.spec.file_names import slug
 from benchbench.spec.metric_names import columns_with_units, is_overlap
 from benchbench.spec.protocol import Protocol
+from benchbench.spec.tuning import Tuning
 
 
 class Sibling(NamedTuple):
@@ -77,6 +78,8 @@ class Assignment:
     """Why earlier attempts of the run ended, one line each."""
     external: External | None = None
     """The predictions of another tool that are scored; None for a run of benchbench itself."""
+    tuning: Tuning | None = None
+    """The trials by which the settings of the run are chosen; None for the settings of the file."""
     siblings: Mapping[int, Sibling] = field(default_factory=dict)
     """Fold -> run whose inner validation chooses thresholds together with that of this run; empty where a fold
     chooses alone."""
@@ -85,6 +88,13 @@ class Assignment:
     def plugin(self) -> str:
         """The name of the model's plugin, which can have a label of its own in tables."""
         return str(self.resolved["model"]["name"])
+
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs that the run will have, or about those of all its trials."""
+        if self.tuning is None:
+            return self.protocol.epochs
+        return self.tuning.planned_epochs(self.protocol.epochs)
 
     @property
     def selection_cases(self) -> tuple[PreparedCase, ...]:

@@ -6,19 +6,21 @@ import time
 import traceback
 from dataclasses import replace
 
-from benchbench.errors import BenchbenchError, is_storage_failure, storage_error
 from benchbench.records.record import Record
 from benchbench.records.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment, ProgressListener
 from benchbench.run.ensemble_run import run_ensemble
 from benchbench.run.environment import provenance_of
 from benchbench.run.external_run import run_external
+from benchbench.run.failures import describe_failure, is_expected
 from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
 from benchbench.run.reporting import Reporters
 from benchbench.run.row_run import carry_out_in_row, without_scores
 from benchbench.run.shared_results import take_over
 from benchbench.run.stop_request import StoppedError
+from benchbench.run.tuned_ensemble import run_tuned_ensemble
+from benchbench.run.tuned_run import run_tuned
 
 
 def execute(assignment: Assignment, report: ProgressListener) -> Record:
@@ -76,9 +78,9 @@ def _carry_out(assignment: Assignment, report: ProgressListener, trained: Record
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and assignment.protocol.world_size > 1:
             raise  # a signal to stop
-        if not _is_expected(error):
+        if not is_expected(error):
             traceback.print_exc()
-        return _record_failure(assignment, _describe_failure(error))
+        return _record_failure(assignment, describe_failure(error))
 
 
 def _record_failure(assignment: Assignment, reason: str) -> Record:
@@ -93,22 +95,10 @@ def _record_failure(assignment: Assignment, reason: str) -> Record:
 def _train(assignment: Assignment, report: ProgressListener) -> Record:
     if assignment.external is not None:
         return run_external(assignment)
+    if assignment.tuning is not None:
+        return run_tuned_ensemble(assignment) if assignment.members else run_tuned(assignment, report)
     if assignment.members:
         return run_ensemble(assignment)
     if assignment.protocol.world_size > 1:
-        return run_model_in_processes(assignment, report, describe=_describe_failure)
+        return run_model_in_processes(assignment, report, describe=describe_failure)
     return run_model(assignment, report)
-
-
-def _is_expected(error: BaseException) -> bool:
-    """Return True for a failure of which the message says everything."""
-    return isinstance(error, BenchbenchError) or is_storage_failure(error)
-
-
-def _describe_failure(error: BaseException) -> str:
-    if isinstance(error, BenchbenchError):
-        return str(error)
-    if isinstance(error, OSError) and is_storage_failure(error):
-        return str(storage_error(error))
-    message = str(error).strip() or "no message"
-    return f"{type(error).__name__}: {message.splitlines()[0]} (see worker.log)"

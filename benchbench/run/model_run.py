@@ -50,38 +50,37 @@ def run_model(assignment: Assignment, report: ProgressListener) -> Record:
         StoppedError: a signal asked this process to stop; the state is saved.
     """
     with stop_request() as stop:
-        with contextlib.suppress(_ResidentDataError):
+        with contextlib.suppress(ResidentDataError):
             return _train_and_score(assignment, report, stop)
         # here the exception, which held the tensors of the attempt, is gone
-        return _train_without_resident_data(assignment, report, stop)
+        return _train_and_score(without_resident_data(assignment, report), report, stop)
 
 
-class _ResidentDataError(Exception):
+class ResidentDataError(Exception):
     """A run is out of GPU memory while its training cases take a part of it."""
 
 
 @contextlib.contextmanager
-def _naming_resident_data(training: Training) -> Iterator[None]:
-    """Raise `_ResidentDataError` for `OutOfMemoryError` where a run can be repeated with more free memory."""
+def naming_resident_data(training: Training) -> Iterator[None]:
+    """Raise `ResidentDataError` for `OutOfMemoryError` where a run can be repeated with more free memory."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         # several processes would have to agree
         if training.resident_bytes and training.processes.count == 1:
-            raise _ResidentDataError from error
+            raise ResidentDataError from error
         raise
 
 
-def _train_without_resident_data(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
-    """Do the same with the cases in the memory of the machine; no number depends on where they are."""
+def without_resident_data(assignment: Assignment, report: ProgressListener) -> Assignment:
+    """Return the run with its cases in the memory of the machine; no number depends on where they are."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     remark = "out of GPU memory; the run was repeated without its training cases on the GPU"
     report(Progress(0, assignment.protocol.epochs, remark=remark))
     settings = replace(assignment.settings, keeps_data_on_gpu=False)
-    again = replace(assignment, settings=settings, retries=(*assignment.retries, remark))
-    return _train_and_score(again, report, stop)
+    return replace(assignment, settings=settings, retries=(*assignment.retries, remark))
 
 
 def _train_and_score(assignment: Assignment, report: ProgressListener, stop: StopRequest) -> Record:
@@ -89,13 +88,13 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
     torch.set_num_threads(assignment.threads)
     set_arithmetic(device, assignment.protocol.precision, deterministic=assignment.settings.deterministic)
     built = geometry_of(assignment)
-    model = _build_model(assignment, built, device)
+    model = build_model(assignment, built, device)
     status: Status = "done"
     reason = ""
     with process_group(assignment.protocol.world_size, device) as processes:
         training = open_training(assignment, model, device, processes, report)
         try:
-            with _naming_resident_data(training):
+            with naming_resident_data(training):
                 train(assignment, training, report, stop)
         except DivergedError as error:
             status = "diverged"
@@ -112,7 +111,7 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
         epochs=len(training.history),
         best_epoch=training.best_epoch,
         remarks=(*describe_batches(training),),
-        images=_images(assignment),
+        images=describe_images(assignment),
         shown={**training.best_scores(), **describe_ends(built)},
         cost={
             **training_cost(assignment, training.spent()),
@@ -125,15 +124,15 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
         counted = [count_network(model, built)]
         try:
             stop.raise_at_once()
-            with _naming_resident_data(training):
+            with naming_resident_data(training):
                 return score_or_wait(record, assignment, predictor, counted, built=built)
-        except (StoppedError, KeyboardInterrupt, _ResidentDataError):
+        except (StoppedError, KeyboardInterrupt, ResidentDataError):
             save_state(assignment, training)  # of a training that is over: only its checkpoints are needed
             raise
     return record
 
 
-def _images(assignment: Assignment) -> dict[str, Any]:
+def describe_images(assignment: Assignment) -> dict[str, Any]:
     """Return the facts about the training images, and the values by which new images are prepared."""
     facts = image_facts(assignment.train)
     statistics = assignment.statistics.content()
@@ -158,7 +157,8 @@ def _run_process(assignment: Assignment, report: ProgressListener) -> Record:
     return run_model(replace(assignment, device=assignment.devices[this_rank()], threads=threads), report)
 
 
-def _build_model(assignment: Assignment, built: Geometry, device: torch.device) -> nn.Module:
+def build_model(assignment: Assignment, built: Geometry, device: torch.device) -> nn.Module:
+    """Return the model of a run with its initial weights."""
     plugin = discover([assignment.entry_point]).model(assignment.plugin)
     torch.manual_seed(derive_seed("weights", assignment.key.seed))
     model = move_to_device(plugin.build(built, **assignment.model_params), device)

@@ -54,7 +54,10 @@ class Reporters:
             self._try(name, "epoch()", partial(reporter.epoch, int(row["epoch"]), values))
 
     def _history(self) -> list[dict[str, str]]:
-        with (self._assignment.folder.path / HISTORY_NAME).open(encoding="utf-8") as file:
+        path = self._assignment.folder.path / HISTORY_NAME
+        if not path.exists():  # of a tuned run, whose trials have histories of their own
+            return []
+        with path.open(encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def _add(self, name: str) -> None:

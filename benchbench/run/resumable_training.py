@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
@@ -25,6 +23,7 @@ from benchbench.records.history import write_history
 from benchbench.records.resume import read_resume, write_resume
 from benchbench.records.run_folder import RESUME_NAME
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
+from benchbench.run.members import weights_name, write_weights
 from benchbench.run.seeds import derive_seed
 from benchbench.run.stop_request import StoppedError, StopRequest
 
@@ -77,7 +76,7 @@ def _resume(assignment: Assignment, training: Training) -> str:
     Raises:
         IntegrityError: the state has more epochs than the protocol.
     """
-    saved = training.processes.broadcast(lambda: read_resume(assignment.folder, _resume_tag(assignment)))
+    saved = training.processes.broadcast(lambda: read_resume(assignment.folder, resume_tag(assignment)))
     problem = saved.problem
     if saved.content is not None:
         initial = training.save()
@@ -117,7 +116,7 @@ def save_state(assignment: Assignment, training: Training) -> None:
     """Write what the training needs to resume; all of its processes have to call this inside an epoch."""
     state = training.save()
     if training.processes.is_first:
-        write_resume(assignment.folder, _resume_tag(assignment), state)
+        write_resume(assignment.folder, resume_tag(assignment), state)
 
 
 class _Saver:
@@ -201,12 +200,7 @@ def _write_best_weights(assignment: Assignment, training: Training) -> None:
     model = assignment.plugin
     for rank, checkpoint in enumerate(training.checkpoints, start=1):
         described = {"digest": assignment.digest, "model": model, "epoch": checkpoint.epoch}
-        # one entry: safetensors writes several in random order, and equal runs should give equal bytes
-        metadata = {"benchbench": json.dumps(described)}
-        weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-        content = save(weights, metadata=metadata)
-        name = "best.safetensors" if rank == 1 else f"best_{rank}.safetensors"
-        assignment.folder.write(name, content)
+        write_weights(assignment.folder, weights_name(rank), checkpoint.weights, described)
 
 
 def describe_batches(training: Training) -> Iterator[str]:
@@ -221,7 +215,7 @@ def describe_batches(training: Training) -> Iterator[str]:
         )
 
 
-def _resume_tag(assignment: Assignment) -> str:
+def resume_tag(assignment: Assignment) -> str:
     """Return text that differs between runs that must not resume from each other's state.
 
     It has the kind of device but not its number, which changes no result: a run resumes on whichever GPU is free.

@@ -65,7 +65,7 @@ def _score(assignment: Assignment, trained: Record) -> Record:
     built = geometry_of(assignment)
     predictor: Predictor | Ensemble
     counted: list[Mapping[str, Any]]
-    if assignment.members:
+    if assignment.members and assignment.tuning is None:
         counted = [member.cost for member in read_members(assignment)]
         predictor = open_members(assignment, built, device)
     else:

@@ -12,7 +12,7 @@ from benchbench.contract import Geometry
 from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.records.record import Record
 from benchbench.records.run_folder import CANDIDATES_NAME
-from benchbench.records.weights import weight_files
+from benchbench.records.weights import trial_weights, weight_files
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
 from benchbench.run.evaluate import SCORED_FILES, evaluate
@@ -74,4 +74,5 @@ def _larger(*provenances: Mapping[str, Any]) -> int | None:
 
 def _digests(assignment: Assignment) -> dict[str, str]:
     names = [*SCORED_FILES, CANDIDATES_NAME, *weight_files(assignment.folder)]
+    names += trial_weights(assignment.folder)
     return assignment.folder.digests(names)

@@ -18,6 +18,7 @@ from benchbench.spec.file_names import is_slug
 from benchbench.spec.own_protocols import with_named_tables, without_rehearsed
 from benchbench.spec.reported import PrintedTable, read_reported
 from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
+from benchbench.spec.tuning import TuneTable
 from benchbench.spec.variants import Variant, expand_variants
 
 EntryDescription = Callable[[DatasetEntry], Mapping[str, Any]]
@@ -35,6 +36,8 @@ class Benchmark:
     """Ensembles, with all their members named."""
     external: tuple[ExternalSpec, ...]
     """Rows whose predictions another tool has made; none in a rehearsal, whose patients are others."""
+    tune: TuneTable | None
+    """Tuning of every model; in a rehearsal with its small budget."""
     tables: tuple[TableSpec, ...]
     listings: tuple[ListingSpec, ...]
     curves: CurvesSpec | None
@@ -93,6 +96,7 @@ def read_benchmark(
         variants=variants,
         ensembles=tuple(ensemble.among(model_names) for ensemble in base.ensembles),
         external=() if rehearse else base.external,
+        tune=_tune_of(base, rehearse=rehearse),
         tables=base.tables,
         listings=base.listings,
         curves=base.curves,
@@ -104,6 +108,13 @@ def read_benchmark(
         overrides=tuple(overrides),
         document=document,
     )
+
+
+def _tune_of(base: BenchmarkFile, *, rehearse: bool) -> TuneTable | None:
+    if base.tune is None or not rehearse:
+        return base.tune
+    small = {"trials": base.rehearse.tune.trials, "epochs": None, "seconds": None}
+    return base.tune.model_copy(update=small)
 
 
 def _check_external(document: Document, base: BenchmarkFile, variants: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from benchbench.spec.protocol import Protocol
 from benchbench.spec.statistics import StatisticsTable
 from benchbench.spec.strict import Count, Strict
 from benchbench.spec.table_specs import CurvesSpec, ListingSpec, TableSpec
+from benchbench.spec.tuning import RehearsedTune, TuneTable
 
 Problem = tuple[str, str]
 """A parameter and what is wrong with it; the parameter is '' if the entry as a whole is wrong."""
@@ -58,6 +59,9 @@ class ModelEntry(Entry):
     protocol: dict[str, Any] = Field(default_factory=dict)
     """Settings of the protocol that this model has of its own, such as optimizer = { lr = 1e-3 }: the table
     [models.NAME.protocol] with the label or name of the model. They are shown next to the row in every table."""
+    defaults_from: str = ""
+    """Source of its settings, such as the paper of its author, where a benchmark with [tune] compares them with
+    tuned ones. It is shown next to the row."""
     pretrained_on: tuple[str, ...] = ()
     """Names of the data sets that the weights it starts from were trained on, in addition to those that the plugin
     names. On such a dataset, or one that shares patients with it, the row is shown and not ranked."""
@@ -110,6 +114,8 @@ class Rehearse(Strict):
     """Name of a model -> parameters that a rehearsal changes."""
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Label of a variant -> dotted paths and values that a rehearsal sets after all other changes."""
+    tune: RehearsedTune = RehearsedTune()
+    """Budget that replaces that of [tune]."""
 
 
 class BenchmarkFile(Strict):
@@ -132,6 +138,8 @@ class BenchmarkFile(Strict):
     """Rows that average the probabilities of several models or seeds."""
     external: tuple[ExternalSpec, ...] = ()
     """Rows whose predictions another tool has made, such as nnU-Net."""
+    tune: TuneTable | None = None
+    """Tuning of every model under an equal budget; needs the extra `tune`."""
     tables: tuple[TableSpec, ...] = ()
     """Pivot tables to print."""
     listings: tuple[ListingSpec, ...] = ()

@@ -64,6 +64,10 @@ FILES: Mapping[str, Sequence[str]] = {
     ),
     "split.csv": ("dataset", "variant", "case", "patient", "fold", "part", "slices", "data"),
     "split_sizes.csv": ("dataset", "variant", "fold", "part", "patients", "cases", "slices", "data"),
+    "tuning.csv": (
+        *(*_KEYS, "trial", "state", "validation_value", "rank", "chosen", "epochs", "seconds", "settings"),
+        *("reason", "data"),
+    ),
     "reproduction.csv": (
         *("table", "row", "column", "measured", "reported", "difference", "tolerance", "verdict", "why", "data"),
     ),
@@ -154,6 +158,9 @@ _MEANINGS = {
     "cpu_seconds": "Seconds of the processor, summed over threads.",
     "is_best": "1 where the checkpoint is the best so far.",
     "validations_without_gain": "With early stopping: validations since the last improvement.",
+    "trial": "Number of the trial; 0 has the settings of the file.",
+    "validation_value": "Value on the inner validation that `select` names; a loss is negative.",
+    "chosen": "1 for the trial that predicts the test cases.",
     "table": "Number and title of the printed table.",
     "measured": "Number of this benchmark.",
     "reported": "Number that is printed.",
@@ -166,7 +173,17 @@ _MEANINGS = {
     "split": "A note where cases of one patient are in several parts of a fold.",
 }
 """Column -> its meaning, where it differs from the page or is not on it."""
-_SECONDS = {"runs/.../history.csv": "Seconds of the epoch.", "cost.csv": MEANINGS["seconds"]}
+_OF_TRIALS = {
+    "state": "`done`, `failed`, or the earlier trial with the same settings, whose value is taken.",
+    "rank": "1 for the trained trial with the best value.",
+    "epochs": "Number of epochs that the trial trained.",
+    "reason": "Why the trial failed.",
+}
+_SECONDS = {
+    "tuning.csv": "Seconds of training, with the inner validation.",
+    "runs/.../history.csv": "Seconds of the epoch.",
+    "cost.csv": MEANINGS["seconds"],
+}
 
 
 def is_documented(file: str, column: str) -> bool:
@@ -182,6 +199,8 @@ def is_documented(file: str, column: str) -> bool:
 
 def meaning_of(file: str, column: str) -> str:
     """Return the meaning of a column of a file."""
+    if file == "tuning.csv" and column in _OF_TRIALS:
+        return _OF_TRIALS[column]
     if column == "seconds":
         return _SECONDS[file]
     return _MEANINGS.get(column) or meaning(column)

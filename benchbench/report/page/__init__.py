@@ -26,6 +26,7 @@ from benchbench.report.page.sections import (
     split_size_tables,
 )
 from benchbench.report.page.subgroups import subgroup_sections
+from benchbench.report.page.tuned import tuned_tables
 from benchbench.report.plain_verdict import plain_verdict
 from benchbench.report.reproduction_page import known_deviations, means_over
 from benchbench.tables.absent_regions import absent_region_notes
@@ -53,9 +54,7 @@ def benchmark_page(
     """Return the page as HTML; `subgroups` has the table of each board."""
     boards = [board for board, _ in ranked_choices]
     datasets = [dataset_section(results, ranked_choices, name) for name in results.manifest.datasets]
-    files = [*_FILES, "benchmark.json"]
-    if reproductions:
-        files[-1:-1] = _REPRODUCTION_FILES
+    tuned = tuned_tables(results)
     model_costs, run_costs = cost_tables(results)
     content = {
         "title": results.manifest.title,
@@ -67,6 +66,7 @@ def benchmark_page(
         "over_datasets": over_datasets(boards),
         "subgroups": subgroup_sections(boards, subgroups),
         "searched": searched_tables(results),
+        "tuned": tuned,
         "requested": requested_tables(results),
         "figures": [figure for figure in figures if not _is_gallery(figure)],
         "galleries": list(filter(_is_gallery, figures)),
@@ -84,9 +84,19 @@ def benchmark_page(
         "command": command_of(results.manifest),
         "reruns": row_reruns(folder, results),
         "meanings": dict(zip(map(heading_of, MEANINGS), MEANINGS.values(), strict=True)),
-        "files": files,
+        "files": _files(has_trials=bool(tuned), has_reproductions=bool(reproductions)),
     }
     return render("benchmark.html", content)
+
+
+def _files(*, has_trials: bool, has_reproductions: bool) -> list[str]:
+    """Return the files that the page links to."""
+    files = [*_FILES]
+    if has_trials:
+        files.append("tuning.csv")
+    if has_reproductions:
+        files += _REPRODUCTION_FILES
+    return [*files, "benchmark.json"]
 
 
 def _is_gallery(figure: Figure) -> bool:

@@ -1,0 +1,18 @@
+"""The budget of [tune], what was spent of it, and the chosen settings, as tables of the page."""
+
+from __future__ import annotations
+
+from benchbench.report.page.cells import PageTable, table_of, without_constants
+from benchbench.tables.results import Results
+from benchbench.tables.tuning import spent_table
+
+
+def tuned_tables(results: Results) -> list[PageTable]:
+    """Return a table for each dataset with tuned rows: a line for each of their runs."""
+    tables = []
+    for dataset in results.manifest.datasets:
+        table = spent_table(results, dataset)
+        if len(table):
+            table = without_constants(table.drop(columns="dataset"), ["variant", "seed"])
+            tables.append(table_of(table, caption=f"Tuning on the inner validation of {dataset}"))
+    return tables
