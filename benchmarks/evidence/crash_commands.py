@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -187,7 +188,7 @@ def _be_command(command: Command, gate: tuple[int, int] | None, modules: Path | 
 
 def _leave_out_slow_parts() -> None:
     os.environ.update(OMP_NUM_THREADS="1", NO_ALBUMENTATIONS_UPDATE="1")
-    modules: Any = report, worker_process.subprocess
+    modules: Any = report, worker_process
     modules[0].draw_figures = lambda *_, **__: []
     modules[0].boards = lambda *_: []
     modules[0].benchmark_page = lambda *_, **__: ""
@@ -198,7 +199,8 @@ def _leave_out_slow_parts() -> None:
             return _ForkedServer(words, options["pass_fds"])
         return start(words, **options)
 
-    modules[1].Popen = popen
+    # for this module alone: Ray derives a class from Popen
+    modules[1].subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": popen})
 
 
 def _close_all_but(descriptors: Sequence[int]) -> None:
