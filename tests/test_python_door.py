@@ -99,6 +99,11 @@ def test_boolean_masks_need_no_regions_and_distances_without_spacing_are_in_pixe
     assert list(scores.cases["iou"]) == [pytest.approx(4 / 12)]
 
 
+def test_a_label_value_may_be_a_number_of_numpy() -> None:
+    scores = benchbench.score(lesion(), lesion(), regions={"tumour": np.int64(1)}, metrics=["dice"])
+    assert scores.cases["dice"].tolist() == [1.0]
+
+
 def test_ignored_voxels_of_an_array_are_in_no_count() -> None:
     reference = lesion()
     reference[1] = 9  # half of the lesion, and the rest of its plane
@@ -119,6 +124,18 @@ def test_ignored_voxels_of_an_array_are_in_no_count() -> None:
             UsageError,
             "regions: found label 0 in 'all', which is background",
         ),
+        (
+            lesion(),
+            {"regions": {"all": "1"}},
+            UsageError,
+            "regions: found '1' in 'all', expected a label value or",
+        ),
+        (
+            lesion(),
+            {"regions": {"all": [1.5]}},
+            UsageError,
+            r"regions: found \[1.5\] in 'all', expected a label value",
+        ),
         (lesion(2), {}, DataError, "case: prediction: found label 2, expected 0, 1; add it to"),
         (
             lesion()[:5],
@@ -135,6 +152,7 @@ def test_ignored_voxels_of_an_array_are_in_no_count() -> None:
             r"spacing_mm: found \(1.0, 1.0\), expected 3 sizes above 0",
         ),
         (lesion(), {"spacing_mm": (1, 1, 0)}, UsageError, "expected 3 sizes above 0"),
+        (lesion(), {"spacing_mm": (1, 1, float("inf"))}, UsageError, "expected 3 sizes above 0"),
         (lesion(), {"metrics": ["dcie"]}, UsageError, "did you mean 'dice'"),
     ],
 )

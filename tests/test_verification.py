@@ -223,6 +223,18 @@ def forge_an_overlap(folder: Path) -> str:
     return f"slices.parquet: case {row['case']}, slice {row['slice']}, region {row['region']}: found tp {row['tp'] + 1}"
 
 
+@pytest.mark.slow
+def test_a_slice_that_no_mask_has_is_named(published: Path, finished_pair: Finished) -> None:
+    run = published / RUN
+    row = pq.read_table(run / "slices.parquet").to_pylist()[0]
+    change_row(run / "slices.parquet", 0, slice=99)
+    correct_digest(published, "slices.parquet")
+    done = verify(published, "--from-masks", finished_pair.data)
+    assert done.returncode == 4
+    assert f"slices.parquet: case {row['case']}" in done.stderr
+    assert "found slice 99" in done.stderr
+
+
 def test_a_forged_overlap_is_found_with_the_reference(published: Path, finished_pair: Finished) -> None:
     expected = forge_an_overlap(published)
     assert verify(published).returncode == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -86,7 +88,7 @@ def _regions(
         raise UsageError("regions: none given; assign label values to names, like {'tumour': 1}")
     values_of: dict[str, tuple[int, ...]] = {}
     for name, values in regions.items():
-        values_of[name] = (values,) if isinstance(values, int) else tuple(values)
+        values_of[name] = _label_values(name, values)
         if 0 in values_of[name]:
             raise UsageError(
                 f"regions: found label 0 in '{name}', which is background; give the other labels only"
@@ -94,6 +96,18 @@ def _regions(
     if not values_of:
         raise UsageError("regions: found none; assign label values to names, like {'tumour': 1}")
     return values_of
+
+
+def _label_values(name: str, values: Any) -> tuple[int, ...]:
+    """Return the label values of a region.
+
+    Raises:
+        UsageError: one of them is no whole number.
+    """
+    several = values if isinstance(values, Collection) and not isinstance(values, str) else [values]
+    if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in several):
+        raise UsageError(f"regions: found {values!r} in '{name}', expected a label value or several, like [1, 4]")
+    return tuple(map(int, several))
 
 
 def _is_boolean(labels: Labels | Mapping[str, Labels]) -> bool:
@@ -137,7 +151,7 @@ def _label_map(where: str, labels: Any, spacing_mm: Sequence[float] | None) -> L
     if spacing_mm is None:
         return LabelMap(voxels, None, None)
     sizes = tuple(map(float, spacing_mm))
-    if len(sizes) != voxels.ndim or not all(size > 0 for size in sizes):
+    if len(sizes) != voxels.ndim or not all(0 < size < math.inf for size in sizes):
         raise UsageError(
             f"spacing_mm: found {sizes}, expected {voxels.ndim} sizes above 0, one for each axis of {where}"
         )

@@ -169,6 +169,10 @@ class _SavedRun:
     ) -> Iterator[str]:
         for row in self._slices.get(place, []):
             at = row["slice"]
+            if not 0 <= at < len(mask):
+                where = f"{self._run.path / SLICES}: case {place[0]}, region {place[1]}"
+                yield f"{where}: found slice {at}, but the masks have {len(mask)} slices"
+                continue
             of_slice = None if scored is None else scored[at]
             counted = _count(mask[at], expected[at], of_slice)
             recorded = Counts(*(row[name] for name in Counts._fields))
