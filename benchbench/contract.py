@@ -74,6 +74,12 @@ class Case:
     A region that is not among them has no part in the loss and in the scores of the case, whatever its label has.
     The files that a dataset reads this from are files of the case.
     """
+    reader_labels: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Name of each expert -> the label (*space) that this expert drew; {} for a case with one label.
+
+    `label` is what is trained on and scored against; `benchbench.images.fusion` makes it from these. Predictions
+    are also scored against each reader, and readers against one another, in a table of their own.
+    """
 
 
 class Dataset(Protocol):

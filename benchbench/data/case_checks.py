@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -65,9 +65,21 @@ def _value_problems(case: Case, task: Task) -> Iterator[str]:
         first = list(unknown.items())[:_MOST_LISTED]
         listed = ", ".join(f"{value} ({count} voxels)" for value, count in first)
         yield f"found label values {listed}, expected only {sorted(known)}; check the label's map"
+    yield from _reader_problems(case, known)
     yield from _declaration_problems(case, task)
     if task.ignored and np.isin(case.label, task.ignored).all():
         yield f"found every voxel ignored (label {_join(task.ignored)}), so nothing can be scored; remove the case"
+
+
+def _reader_problems(case: Case, known: Collection[int]) -> Iterator[str]:
+    """Yield a line for each label of a reader with another shape than the label, or with values of no region."""
+    shape = case.label.shape
+    for reader, label in case.reader_labels.items():
+        if label.shape != shape:
+            yield f"label of {reader}: found shape {label.shape}, expected {shape} like the label; correct it"
+        unknown = sorted(set(np.unique(label).tolist()).difference(known))
+        if unknown:
+            yield f"label of {reader}: found {_join(unknown)}, expected only {sorted(known)}; correct it"
 
 
 def _declaration_problems(case: Case, task: Task) -> Iterator[str]:

@@ -18,7 +18,7 @@ from benchbench.records.folder import ResultsFolder
 from benchbench.records.record import Record
 
 _PUBLISHED = (
-    *("cases.parquet", "slices.parquet", "ceiling.parquet", "predictions.parquet"),
+    *("cases.parquet", "slices.parquet", "ceiling.parquet", "readers.parquet", "predictions.parquet"),
     *("split.csv", "history.csv"),
 )
 """Files of a run that are copied. Metadata of patients have the licence of the dataset, pictures show patients."""

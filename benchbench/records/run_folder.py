@@ -5,6 +5,7 @@
         run.json             status, digest, settings, provenance; written last: a run without it is not done
         cases.parquet        voxel counts and distances by case and region: the primary record
         slices.parquet       voxel counts by slice and region
+        readers.parquet      counts against each reader and between readers, where cases have several
         ceiling.parquet      counts of the reference resized to the network's input and back, where that applies
         predictions.parquet  predicted masks of the test cases, from which further metrics can be measured
         pictures.parquet     the slice, or the planes, of each test case that galleries show, with its reference

@@ -28,6 +28,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "cases.parquet": {**_PLACE, **_COUNTS},
     "ceiling.parquet": {**_PLACE, **_COUNTS},
     "slices.parquet": {**_PLACE, "slice": _INTEGER, **_COUNTS},
+    "readers.parquet": {**_PLACE, "rater": _TEXT, "reader": _TEXT, **_COUNTS},
     "predictions.parquet": {
         "case": _TEXT,
         "region": _TEXT,

@@ -26,6 +26,7 @@ from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.listings import listing_tables
 from benchbench.tables.one_model import without_single_model
 from benchbench.tables.pivots import pivot_tables
+from benchbench.tables.readers import reader_table
 from benchbench.tables.references import with_references
 from benchbench.tables.reproduction import reproductions
 from benchbench.tables.results import Results, read_results, verify_runs
@@ -81,6 +82,9 @@ def _write_tables(folder: ResultsFolder, results: Results) -> None:
         to_latex(without_single_model(results, board), caption=_with_note(results, results.manifest.title)),
     )
     _write_requested_tables(folder, results)
+    of_readers = reader_table(results)
+    if len(of_readers):
+        folder.write("readers.csv", to_csv(of_readers.assign(data=results.data)))
     compared = reproductions(results)
     if compared:
         folder.write("reproduction.md", reproduction_page(results, compared))

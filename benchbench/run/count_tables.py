@@ -15,6 +15,8 @@ from benchbench.run.assignment import Assignment
 from benchbench.run.predictions import Distances, Row, table_of_rows
 
 _COUNTS = ("tp", "fp", "fn", "tn")
+Pair = tuple[str, str]
+"""Rater and reader: the prediction or another reader, and the reader whose label it is scored against."""
 
 
 def case_table(
@@ -41,6 +43,19 @@ def slice_table(assignment: Assignment, counts: Mapping[PreparedCase, Integers])
             place = {**_name_case(assignment, prepared), "slice": number}
             for region, values in zip(regions, totals, strict=True):
                 rows.append({**place, "region": region, **_name_counts(values)})
+    return table_of_rows(rows)
+
+
+def reader_table(assignment: Assignment, counts: Mapping[PreparedCase, Mapping[Pair, Integers]]) -> pa.Table:
+    """Return counts (S, K, 4), summed over slices, of every case, pair of raters and labelled region."""
+    rows: list[Row] = []
+    for prepared, by_pair in counts.items():
+        is_labelled = prepared.labelled(len(assignment.regions))
+        for (rater, reader), stack in by_pair.items():
+            place = {**_name_case(assignment, prepared), "rater": rater, "reader": reader}
+            for number in np.flatnonzero(is_labelled).tolist():
+                totals = stack.sum(0)[number]
+                rows.append({**place, "region": assignment.regions[number], **_name_counts(totals)})
     return table_of_rows(rows)
 
 

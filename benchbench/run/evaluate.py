@@ -22,14 +22,17 @@ from benchbench.records.metadata import METADATA_NAME, write_metadata
 from benchbench.records.run_folder import RunFolder
 from benchbench.records.split import SPLIT_NAME, CountedCase, write_split
 from benchbench.run.assignment import Assignment
-from benchbench.run.count_tables import case_table, slice_table
+from benchbench.run.count_tables import Pair, case_table, reader_table, slice_table
 from benchbench.run.gallery_pictures import picture_rows
 from benchbench.run.predictions import Distances, Row, measure_distances, pack_case
+from benchbench.run.readers import count_readers
 from benchbench.run.resampling_bound import write_resampling_bound
 from benchbench.spec.inference import Postprocess
 
+READERS_NAME = "readers.parquet"
 SCORED_FILES = (
     *("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet"),
+    READERS_NAME,
     SPLIT_NAME,
     METADATA_NAME,
 )
@@ -112,15 +115,21 @@ def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCas
     folder = assignment.folder
     counts: dict[PreparedCase, Integers] = {}
     distances: dict[PreparedCase, Distances] = {}
+    readers: dict[PreparedCase, dict[Pair, Integers]] = {}
     packed: dict[PreparedCase, list[Row]] = {}
     pictures: list[Row] = []
     for prepared, masks in predictions:
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
         distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
+        of_readers = count_readers(prepared, masks)
+        if of_readers:
+            readers[prepared] = of_readers
         packed[prepared] = pack_case(prepared, regions, masks)
         pictures += picture_rows(prepared, regions, assignment.colours)
     folder.write_table("slices.parquet", slice_table(assignment, counts))
     folder.write_table("cases.parquet", case_table(assignment, counts, distances))
+    if readers:
+        folder.write_table(READERS_NAME, reader_table(assignment, readers))
     all_masks = [row for rows in packed.values() for row in rows]
     folder.write_table("predictions.parquet", pa.Table.from_pylist(all_masks))
     folder.write_table("pictures.parquet", pa.Table.from_pylist(pictures))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PHANTOM_NOTE = "phantom data, not a result"
 
-_TABLES = ("cases", "slices", "ceiling")
+_TABLES = ("cases", "slices", "ceiling", "readers")
 """Tables of counts that a run records."""
 _INTEGER_COLUMNS = (
     *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
@@ -77,6 +77,8 @@ class Results:
     """Counts and distances of the resampling upper bound, the reference resized to the network's input and back.
 
     Only runs that resize their cases have it."""
+    readers: pd.DataFrame = field(default_factory=lambda: _concat([]))
+    """Counts of predictions against each reader, and of readers against one another, where cases have several."""
     metadata: Mapping[str, Metadata] = field(default_factory=dict)
     """Dataset -> metadata of its tested patients; empty for results of earlier versions."""
     with_controls: Results | None = None
@@ -160,13 +162,14 @@ def read_results(folder: ResultsFolder) -> Results:
         records[key] = record
         for name, table in _read_counts(folder.run(key), record).items():
             tables[name].append(table)
-    cases, slices, upper_bounds = (_concat(tables[name]) for name in _TABLES)
+    cases, slices, upper_bounds, readers = (_concat(tables[name]) for name in _TABLES)
     results = Results(
         manifest=manifest,
         records=records,
         cases=cases,
         slices=slices,
         upper_bounds=upper_bounds,
+        readers=readers,
         metadata=_read_metadata(folder, records),
         patients=_count_patients(folder, records),
     )
@@ -188,6 +191,7 @@ def _without_controls(results: Results) -> Results:
         cases=ranked(results.cases),
         slices=ranked(results.slices),
         upper_bounds=ranked(results.upper_bounds),
+        readers=ranked(results.readers),
         with_controls=results,
         cache={},
     )

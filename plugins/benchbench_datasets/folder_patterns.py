@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from benchbench.images.fusion import MAJORITY, STAPLE
 from benchbench_datasets.name_pattern import NamePattern
 
 
@@ -35,3 +36,12 @@ def channel_names(patterns: Sequence[NamePattern]) -> tuple[str, ...]:
         name = literal.strip("_- .") or f"channel_{number}"
         names.append(name if name not in names else f"channel_{number}")
     return tuple(names)
+
+
+def reader_problems(readers: Mapping[str, str], reference: str, *, has_files: bool) -> Iterator[tuple[str, str]]:
+    """Yield (parameter, problem) for readers without a reference, or where each region `has_files` of its own."""
+    if readers and has_files:
+        yield "readers", "found a mask file for each region, expected masks of values; give `regions` with values"
+    if reference not in {*readers, MAJORITY, STAPLE}:
+        expected = ", ".join([*readers, MAJORITY, STAPLE])
+        yield "reference", f"found '{reference}', expected one of {expected}; correct it"

@@ -34,6 +34,7 @@ def write_phantom(  # noqa: PLR0913 as many as the layout has options
     seed: int,
     images: str | tuple[str, ...] = "images/{case}.png",
     masks: str | dict[str, str] = "masks/{case}.png",
+    readers: dict[str, str] | None = None,
     regions: dict[str, Values] | None = None,
     channels: tuple[str, ...] = (),
     spacing_mm: tuple[float, ...] = (),
@@ -50,7 +51,8 @@ def write_phantom(  # noqa: PLR0913 as many as the layout has options
     writer = _Writer(
         root=root,
         images=image_patterns,
-        masks=_patterns(masks),
+        masks=_patterns(readers or masks),
+        has_readers=bool(readers),
         values=_mask_values(masks, regions),
         channels=len(channels) or len(image_patterns),
         spacing_mm=spacing_mm,
@@ -71,6 +73,8 @@ class _Writer:
     root: Path
     images: Sequence[NamePattern]
     masks: Sequence[NamePattern]
+    has_readers: bool
+    """True where each of `masks` is that of a reader, not of a region."""
     values: Sequence[Values]
     """The value of each region in its mask."""
     channels: int
@@ -97,7 +101,7 @@ class _Writer:
 
     def _write_masks(self, blobs: Sequence[Mask], fields: Mapping[str, str]) -> None:
         """Write the regions in one file with a value for each, or in a file for each."""
-        if len(self.masks) > 1:
+        if len(self.masks) > 1 and not self.has_readers:
             for pattern, blob in zip(self.masks, blobs, strict=True):
                 mask = blob.astype(np.uint8) * 255
                 write_image(self._path(pattern, fields), mask[None], spacing_mm=self.spacing_mm)
@@ -106,7 +110,10 @@ class _Writer:
         mask = np.zeros((len(values[0]), *blobs[0].shape), np.uint8 if max(map(max, values)) < 256 else np.uint16)
         for value, blob in zip(values, blobs, strict=True):
             mask[:, blob] = np.array(value)[:, None]
-        write_image(self._path(self.masks[0], fields), mask, spacing_mm=self.spacing_mm)
+        for number, pattern in enumerate(self.masks):
+            # readers draw the same blobs at places that differ a little
+            drawn = np.roll(mask, number, axis=1)
+            write_image(self._path(pattern, fields), drawn, spacing_mm=self.spacing_mm)
 
     def _path(self, pattern: NamePattern, fields: Mapping[str, str]) -> Path:
         path = self.root / pattern.fill(fields).replace("*", "x")

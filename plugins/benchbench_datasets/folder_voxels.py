@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbench import DataError
+from benchbench import Case, DataError
 from benchbench.images.arrays import Floats
+from benchbench.images.fusion import MAJORITY, STAPLE, fuse_labels
 from benchbench.images.image_files import check_place, check_shape, read_image_file, read_image_files
 from benchbench.images.input_files import FileFault
 from benchbench.images.label_maps import LabelMap, read_label_map
@@ -24,6 +25,23 @@ class Voxels(NamedTuple):
     """(C, *space)."""
     affine: Floats | None
     spacing_mm: tuple[float, ...] | None
+
+    def case(
+        self,
+        label: Labels,
+        *,
+        labelled_regions: tuple[str, ...] | None = None,
+        reader_labels: Mapping[str, Labels] | None = None,
+    ) -> Case:
+        """Return the case of this image and a label (*space)."""
+        return Case(
+            image=self.values,
+            label=label,
+            affine=self.affine,
+            spacing_mm=self.spacing_mm,
+            labelled_regions=labelled_regions,
+            reader_labels=reader_labels or {},
+        )
 
 
 def read_image(
@@ -60,6 +78,20 @@ def read_label(planes: Sequence[Sequence[Path]], masks: ValueMasks | RegionMasks
     label = np.stack(labels) if len(labels) > 1 else labels[0]
     check_shape(planes[0][0], label.shape, like.values.shape[1:], like="its image")
     return label
+
+
+def reference_of(labels: Mapping[str, Labels], reference: str, *, case_id: str) -> Labels:
+    """Return the label that is trained on, of the labels of the readers of a case.
+
+    Raises:
+        DataError: it is that of a reader who has none, or SimpleITK is needed and not installed.
+    """
+    if reference in labels:
+        return labels[reference]
+    if reference not in {MAJORITY, STAPLE}:
+        fault = f"found no label of '{reference}', expected one; add it, or choose another `reference`"
+        raise DataError(f"{case_id}: {fault}")
+    return fuse_labels(list(labels.values()), reference)
 
 
 def _name_channels(count: int) -> str:

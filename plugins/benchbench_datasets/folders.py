@@ -20,10 +20,10 @@ from benchbench_datasets.case_files import natural_order
 from benchbench_datasets.folder_declared import Declared, declaration_problems, labelled_in, unused_patterns
 from benchbench_datasets.folder_files import CaseFiles, FoundFiles, find_files, missing_files
 from benchbench_datasets.folder_masks import IGNORE, RegionMasks, ValueMasks, Values
-from benchbench_datasets.folder_patterns import channel_names, pattern_problems
+from benchbench_datasets.folder_patterns import channel_names, pattern_problems, reader_problems
 from benchbench_datasets.folder_phantom import write_phantom
 from benchbench_datasets.folder_table import Row, read_rows
-from benchbench_datasets.folder_voxels import Voxels, read_image, read_label
+from benchbench_datasets.folder_voxels import Voxels, read_image, read_label, reference_of
 from benchbench_datasets.name_pattern import NamePattern
 
 T = TypeVar("T")
@@ -47,6 +47,11 @@ class Folders:
     * is any text. The slices of a case are stacked."""
     masks: str | Patterns = "masks/{case}.png"
     """Pattern of the mask files, or region -> pattern where each region has a file of its own."""
+    readers: Patterns | None = None
+    """Reader -> pattern of the mask files of this expert, in place of `masks`. A case needs those of one."""
+    reference: str = "majority"
+    """The label that is trained on and scored against where there are readers: that of one of them, "majority" or
+    "staple"."""
     regions: dict[str, Values] | None = None
     """Region -> its value or values in the mask: numbers, or colours like "#ff0000"; by default one region,
     "foreground", of value 255. Not used where each region has a file of its own."""
@@ -108,18 +113,26 @@ class Folders:
     def load(self, case_id: str) -> Case:
         self.files(case_id)  # refuses a case that is not complete
         image = self._read_image(case_id)
+        if self.readers:
+            return self._load_readers(case_id, self.readers, image)
         masks, patterns = self._masks, self._masks_of(case_id)
         if isinstance(masks, RegionMasks) and not isinstance(self.masks, str):
             names = [name for name in masks.names if NamePattern(self.masks[name]) in patterns]
             masks = replace(masks, files=tuple(names))
         label = self._guard(read_label, self._planes(case_id, patterns), masks, like=image)
-        return Case(
-            image=image.values,
-            label=label,
-            affine=image.affine,
-            spacing_mm=image.spacing_mm,
-            labelled_regions=self._labelled(case_id),
-        )
+        return image.case(label, labelled_regions=self._labelled(case_id))
+
+    def _load_readers(self, case_id: str, readers: Patterns, image: Voxels) -> Case:
+        """Return a case with the label of each reader, and the reference that is made of them."""
+        labels = {}
+        patterns = self._masks_of(case_id)
+        for name, text in readers.items():
+            if NamePattern(text) in patterns:
+                planes = self._planes(case_id, [NamePattern(text)])
+                labels[name] = self._guard(read_label, planes, self._masks, like=image)
+        reference = self._guard(reference_of, labels, self.reference, case_id=case_id)
+        declared = self._labelled(case_id)
+        return image.case(reference, labelled_regions=declared, reader_labels=labels)
 
     def image_cases(self) -> list[CaseRef]:
         """Return all cases that have an image."""
@@ -134,7 +147,7 @@ class Folders:
     def load_image(self, case_id: str) -> Case:
         image = self._read_image(case_id)
         label = np.zeros(image.values.shape[1:], np.uint8)
-        return Case(image=image.values, label=label, affine=image.affine, spacing_mm=image.spacing_mm)
+        return image.case(label)
 
     def metadata(self) -> dict[str, dict[str, str]]:
         """Return the other columns of the table by patient; of several cases, those in which all are equal."""
@@ -158,10 +171,13 @@ class Folders:
     @cached_property
     def _mask_patterns(self) -> list[NamePattern]:
         texts = [self.masks] if isinstance(self.masks, str) else self.masks.values()
+        texts = self.readers.values() if self.readers else texts
         return [NamePattern(text) for text in texts]
 
     def _masks_of(self, case_id: str) -> list[NamePattern]:
         """Return the patterns of the masks of a case: where each region has a file, those of labelled ones."""
+        if self.readers:
+            return [pattern for pattern in self._mask_patterns if pattern in self._by_id[case_id].paths]
         labelled = self._labelled(case_id)
         if labelled is None or isinstance(self.masks, str):
             return self._mask_patterns
@@ -194,6 +210,7 @@ class Folders:
                 "found values, but each region has a file of its own; leave `regions` and `ignore` out",
             )
         yield from self._column_problems()
+        yield from reader_problems(self.readers or {}, self.reference, has_files=isinstance(self.masks, dict))
         yield from self._masks.problems()
         yield from declaration_problems(self.labelled_regions or {}, tuple(self._masks.task_regions))
 

@@ -41,6 +41,7 @@ FILES: Mapping[str, Sequence[str]] = {
         *("dataset", "metric", "column", "subgroup", "row", "patients", *_ENDS),
         *("difference", "difference_low", "difference_high", "p_adjusted", "note", "data"),
     ),
+    "readers.csv": ("dataset", "rater", "reader", "region", "metric", "n", "mean", "data"),
     "folds.csv": (
         *(*_KEYS, *_MARKS, "status", "reason", "n_cases", "n_ref_empty", "METRICS", "dice_pos", "parameters"),
         *("epochs", "best_epoch", "digest", "data_digest", "split_digest", "data"),
@@ -73,6 +74,7 @@ FILES: Mapping[str, Sequence[str]] = {
     ),
     "runs/.../cases.parquet": (*_KEYS, *_COUNTS, "DISTANCES"),
     "runs/.../slices.parquet": (*_KEYS, "slice", *_COUNTS),
+    "runs/.../readers.parquet": (*_KEYS, "case", "patient", "rater", "reader", *_COUNTS[2:]),
     "runs/.../ceiling.parquet": (*_KEYS, *_COUNTS, "DISTANCES"),
     "runs/.../predictions.parquet": ("case", "region", "shape", "start", "stop", "bits"),
     "runs/.../pictures.parquet": (
@@ -125,6 +127,8 @@ _MEANINGS = {
     "device": "GPU, or `cpu`.",
     "threads": "Threads of the processor.",
     "precision": "Numbers that the network computed with, such as `bf16`.",
+    "rater": "A row of the benchmark (in the file of a run `prediction`), or a reader compared with another.",
+    "reader": "The reader whose label the rater is scored against.",
     "case": "Name of the case.",
     "patient": "Name of the patient.",
     "part": "`train`, `validation` or `test`.",

@@ -26,7 +26,7 @@ from benchbench.engine.network.regions import (
 from benchbench.engine.preparation.placement import Placement
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.preparation.resample import restore
-from benchbench.images.arrays import Integers, Mask
+from benchbench.images.arrays import BitMasks, Integers, Mask
 from benchbench.spec.inference import Postprocess
 from benchbench.spec.protocol import Activation, Protocol
 
@@ -181,14 +181,23 @@ def count_case(prepared: PreparedCase, masks: Mask) -> Integers:
 
     A region without label has counts of 0.
     """
-    labels = native_bits(prepared)
+    return count_against(prepared, masks, prepared.native_label())
+
+
+def count_against(prepared: PreparedCase, masks: Mask, bits: BitMasks) -> Integers:
+    """Return the counts of `count_case` against other bit masks (S, H, W), such as those of a reader."""
+    labels = _marked(prepared, bits)
     reference = region_masks(labels, masks.shape[1])
     return count_regions(reference, torch.from_numpy(masks), labels, has_background=False).numpy()
 
 
 def native_bits(prepared: PreparedCase) -> Tensor:
     """Return the bit masks (S, H, W) of a case on its own grid, marked with the regions that it lacks."""
-    labels = torch.from_numpy(prepared.native_label())
+    return _marked(prepared, prepared.native_label())
+
+
+def _marked(prepared: PreparedCase, bits: BitMasks) -> Tensor:
+    labels = torch.from_numpy(bits)
     if not prepared.unlabelled_bits:
         return labels
     return mark_unlabelled(labels, torch.full((len(labels),), prepared.unlabelled_bits))

@@ -214,6 +214,7 @@ def write_prepared(
         StorageError: the folder cannot be written.
     """
     arrays, frame, placement, grid = prepare_arrays(case, task, protocol, statistics)
+    arrays |= _reader_arrays(case, task, frame)
     description = {
         "dataset": dataset,
         "arrays": sorted(arrays),
@@ -227,6 +228,8 @@ def write_prepared(
     }
     if grid is not None:
         description["grid"] = grid._asdict()
+    if case.reader_labels:
+        description["readers"] = list(case.reader_labels)
     unlabelled = unlabelled_bits(task, case.labelled_regions)
     if unlabelled:
         description["unlabelled"] = unlabelled
@@ -318,6 +321,16 @@ def _grid(case: Case, frame: Frame, protocol: Protocol, statistics: Statistics) 
         target = (spacing[0], *target)
     grid = new_grid([stop - start for start, stop in frame.box], spacing, target)
     return grid._replace(separate_axis=0) if protocol.ndim == 2 else grid
+
+
+def _reader_arrays(case: Case, task: Task, frame: Frame) -> dict[str, NDArray[Any]]:
+    """Return the bit masks (S, H, W) of the whole case of each reader, by the names of their files."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, label in enumerate(case.reader_labels.values()):
+        volume = label[None] if label.ndim == 2 else label
+        bits = region_bits(volume, task, labelled=case.labelled_regions)
+        arrays[f"reader{number}"] = np.ascontiguousarray(frame.orient(bits))
+    return arrays
 
 
 def _has_ignored(bits: BitMasks, task: Task) -> bool:

@@ -9,6 +9,7 @@
         foreground.npy  3D only: indices (N, 3) of labelled voxels of the volume, some of each region
         scored.npy      only with ignored voxels: 3D indices (N, 3) of voxels that are scored, 2D (N,) the slices
                         that have one
+        reader0.npy     only with several readers: bit masks (S, H, W) of the whole case of each of them
         case.json       how the arrays relate to the case, their sizes and digests, and its own digest
 
 A user can ask for compression: then the arrays are in arrays.npz, which takes less disk and more memory.
@@ -135,6 +136,11 @@ class PreparedCase:
     def present_bits(self) -> int:
         """A number whose bit k is set if the case has a voxel of region k."""
         return int(self._description["present"])
+
+    def reader_labels(self) -> dict[str, BitMasks]:
+        """Return reader -> bit masks (S, H, W) of the whole case; {} for a case with one label."""
+        names = self._description.get("readers", [])
+        return {name: self._read(f"reader{number}") for number, name in enumerate(names)}
 
     @property
     def unlabelled_bits(self) -> int:

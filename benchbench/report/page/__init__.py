@@ -13,6 +13,7 @@ from benchbench.report.page.compared import compared
 from benchbench.report.page.evidence import facts, failures
 from benchbench.report.page.meanings import MEANINGS
 from benchbench.report.page.names import heading_of
+from benchbench.report.page.readers import reader_tables
 from benchbench.report.page.render import render
 from benchbench.report.page.rerun import command_of, row_reruns
 from benchbench.report.page.searched import searched_tables
@@ -67,6 +68,7 @@ def benchmark_page(
         "subgroups": subgroup_sections(boards, subgroups),
         "searched": searched_tables(results),
         "tuned": tuned,
+        "readers": reader_tables(results),
         "requested": requested_tables(results),
         "figures": [figure for figure in figures if not _is_gallery(figure)],
         "galleries": list(filter(_is_gallery, figures)),
