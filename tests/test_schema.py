@@ -37,6 +37,18 @@ def test_the_command_prints_a_valid_schema(schema: dict[str, Any], tmp_path: Pat
     Draft202012Validator.check_schema(schema)
 
 
+def test_the_schema_that_editors_read_is_that_of_the_code(schema: dict[str, Any]) -> None:
+    written = (ROOT / "benchmarks" / "schema.json").read_text()
+    assert written == json.dumps(schema, indent=2) + "\n", "run python docs/write_reference.py"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_editors_find_the_schema_of_each_file(path: Path) -> None:
+    first, _, _ = path.read_text().partition("\n")
+    assert first.startswith("#:schema ")
+    assert (path.parent / first.removeprefix("#:schema ")).resolve() == ROOT / "benchmarks" / "schema.json"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_our_benchmark_files_are_valid(schema: dict[str, Any], path: Path) -> None:
     assert faults(schema, path.read_text()) == []

@@ -16,18 +16,25 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from carry import Recorder, carry
 from commands import benchbench
 from test_plan import FILE, plan
 from toy_benchmark import PAIR, write_benchmark, write_data
 
 from benchbench.engine.devices.settings import ComputeSettings
+from benchbench.engine.inference.predict import Predictor
 from benchbench.errors import SpecError, UsageError
+from benchbench.launch.job_file import read_job_file, runs_of
 from benchbench.plan.run import RunKey
 from benchbench.plan.settings import own_settings
+from benchbench.prediction.runs import Row, choose_runs
+from benchbench.prediction.trained import open_trained
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.record import Record
 from benchbench.records.run_folder import RunFolder
+from benchbench.registry.registry import discover
+from benchbench.report.page.tuned import tuned_tables
 from benchbench.run.members import read_weights
 from benchbench.run.trial_journal import Trial, TrialJournal, check_optuna, ranked
 from benchbench.spec.benchmark import read_benchmark
@@ -138,12 +145,27 @@ def check_rows(folder: ResultsFolder) -> None:
     (spent,) = spent_table(results, "squares").to_dict("records")
     assert (spent["budget"], spent["trials"], spent["failed"], spent["epochs"]) == ("3 trials", 3, 0, 3)
     assert spent["seconds"] == pytest.approx(record.cost["train_seconds"])
+    (page_table,) = tuned_tables(results)
+    assert page_table.caption == "Tuning on the inner validation of squares"
+    check_reuse(folder, widths)
     marks = pd.read_csv(folder.path / "leaderboard.csv").set_index("model")["own_settings"].dropna().to_dict()
     assert marks == {
         "plain": "default",
         "plain (tuned)": "tuned: 3 trials of width, optimizer.lr",
         "plain (tuned + ensembled)": "tuned and ensembled: best 2 of 3 trials of width, optimizer.lr",
     }
+
+
+def check_reuse(folder: ResultsFolder, widths: list[int]) -> None:
+    """Check that other machines can carry out the runs, and that both rows can predict."""
+    planned = {run.key: run.tuning for run in runs_of(read_job_file(folder), folder)}  # raises for another digest
+    kinds = [tuning.kind for tuning in planned.values() if tuning]
+    assert kinds == ["tuned", "ensembled"]
+    for row, expected in (("plain (tuned)", widths[:1]), ("plain (tuned + ensembled)", widths)):
+        runs = choose_runs(row, Row(results=folder.path))
+        (predictor,) = open_trained(runs, discover(["toy"]), torch.device("cpu")).predictors.values()
+        assert isinstance(predictor, Predictor)
+        assert [model[0].out_channels for model in predictor.models] == expected
 
 
 @pytest.mark.usefixtures("without_report")
@@ -375,46 +397,51 @@ def test_plan_prints_the_budget_and_the_space(tmp_path: Path) -> None:
     assert document["runs"][0]["own_settings"] == "default"
 
 
+CARRY = """
+import sys
+from pathlib import Path
+from unittest import mock
+from carry import carry
+
+place = Path(sys.argv[1])
+launch = "benchbench.launch.orchestrate."
+with mock.patch(launch + "write_tables"), mock.patch(launch + "write_page"), mock.patch(launch + "write_index"):
+    carry(place / "squares.toml", place.parent / "data", place, jobs=2)
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # three commands, each of which imports torch several times
 def test_two_models_of_six_trials_killed_twice_make_the_same_choice(tmp_path: Path) -> None:
     text = PAIR.replace('[[ensembles]]\nname = "both"\n', "") + SPACE.replace("trials = 3", "trials = 6")
-    data = write_data(tmp_path)
+    text = text.replace("folds = 2", 'folds = 1\ntest = 0.25\nselect = "loss"')
+    write_data(tmp_path)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "TOY_SECONDS_PER_STEP": "0.02"}
     outcomes = []
     for name in ("whole", "killed"):
         place = tmp_path / name
         place.mkdir()
         write_benchmark(place, text)
-        command = [
-            sys.executable,
-            "-m",
-            "benchbench",
-            "run",
-            "squares.toml",
-            "--data-root",
-            str(data),
-            "--jobs",
-            "2",
-        ]
-        command += ["--cache", str(tmp_path / "cache"), "--device", "cpu", "--no-pictures"]
-        environment = {**os.environ, "TOY_SECONDS_PER_STEP": "0.05"}
-        for lines in (6, 14) if name == "killed" else ():
-            process = subprocess.Popen(command, cwd=place, env=environment, start_new_session=True)
-            wait_for_lines(place, lines, process)
+        command = [sys.executable, "-c", CARRY, str(place)]
+        for ended in (3, 8) if name == "killed" else ():
+            process = subprocess.Popen(command, env=environment, start_new_session=True)
+            wait_for_trials(place, ended, process)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        subprocess.run(command, cwd=place, env=environment, check=True, timeout=250)
+        subprocess.run(command, env=environment, check=True)
         folder = ResultsFolder(place / "results" / "squares")
         rows = [f"{model} ({kind})" for model in ("plain", "plain_too") for kind in ("tuned", "tuned + ensembled")]
-        outcomes.append([outcome(folder, row, fold) for row in rows for fold in (0, 1)])
-        assert all(len(trials) == 6 for trials, _, _ in outcomes[-1][:2])
+        outcomes.append([outcome(folder, row) for row in rows])
+    assert [len(trials) for trials, _, _ in outcomes[0]] == [6, 0, 6, 0]
     assert outcomes[0] == outcomes[1]
 
 
-def wait_for_lines(place: Path, lines: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the journals have so many lines together."""
+def wait_for_trials(place: Path, ended: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the journals have so many trials together."""
     while process.poll() is None:
         journals = place.glob("results/squares/runs/*/*/*/*/tuning/journal.log")
-        if sum(journal.read_bytes().count(b"\n") for journal in journals) >= lines:
+        if sum(journal.read_bytes().count(b'"op_code":4') for journal in journals) >= ended:
             return
-        time.sleep(0.05)
-    raise AssertionError("the command ended before it was killed")
+        time.sleep(0.02)
+    raise AssertionError("the runs ended before they were killed")
