@@ -13,6 +13,7 @@ from benchbench.contract import CaseRef, Dataset
 from benchbench.cores import available_cores
 from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS
+from benchbench.data.region_strata import metadata_for_strata
 from benchbench.data.split_file import folds_of
 from benchbench.engine.preparation.slice_count import count_slices
 from benchbench.errors import DataError
@@ -122,7 +123,7 @@ def _rows_of_fold(run: Run, registry: Registry, data_root: Path, known: dict[str
 
 def _rows_of(dataset: Dataset, protocol: Protocol) -> Iterator[Row]:
     cases: Sequence[CaseRef] = dataset.cases()
-    folds = folds_of(cases, protocol, dataset.metadata())
+    folds = folds_of(cases, protocol, metadata_for_strata(dataset, cases, protocol.stratify))
     slices: Mapping[str, int] = count_slices(dataset, cases, protocol, threads=available_cores())
     for fold in folds:
         for part in PARTS:

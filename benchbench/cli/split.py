@@ -42,6 +42,7 @@ def split_command(
 ) -> None:
     """Write the cases of each part of each fold of the benchmark FILE, which `protocol.splits` can read again."""
     from benchbench.data.atomic import write_atomic  # noqa: PLC0415 after --help has answered
+    from benchbench.data.region_strata import metadata_for_strata  # noqa: PLC0415
     from benchbench.data.split_file import folds_of, split_text  # noqa: PLC0415
     from benchbench.errors import UsageError  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
@@ -54,7 +55,9 @@ def split_command(
     benchmark = read_benchmark(file, check=registry.check, overrides=overrides, rehearse=rehearse)
     entry = _choose_dataset(benchmark, name)
     dataset = _open(benchmark, entry, registry, data_root=data_root, cache=cache)
-    folds = folds_of(dataset.cases(), benchmark.variants[0].protocol, dataset.metadata())
+    protocol = benchmark.variants[0].protocol
+    cases = dataset.cases()
+    folds = folds_of(cases, protocol, metadata_for_strata(dataset, cases, protocol.stratify))
     write_atomic(written, split_text(folds, written.name).encode())
     click.echo(f"wrote {count(len(folds), 'fold')} of {entry.name} to {written}")
 

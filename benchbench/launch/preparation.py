@@ -15,6 +15,7 @@ from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS, Fold
 from benchbench.data.phantom import is_phantom, phantom_root
 from benchbench.data.pinned import pin
+from benchbench.data.region_strata import metadata_for_strata
 from benchbench.data.split_file import folds_of
 from benchbench.data.unused_files import files_of_no_case
 from benchbench.engine.preparation.moved_labels import move_labels
@@ -198,7 +199,8 @@ class Preparation:
         opened = self._opened[key]
         protocol = run.protocol
         # before the cases are prepared, which takes long, because there may be too few patients
-        folds = folds_of(opened.cases, protocol, opened.dataset.metadata() if protocol.stratify else None)
+        metadata = metadata_for_strata(opened.dataset, opened.cases, protocol.stratify)
+        folds = folds_of(opened.cases, protocol, metadata)
         self._observer.on_preparation_start(run.dataset.name, len(opened.cases))
         preparation = CasePreparation(
             dataset=opened.dataset,

@@ -76,7 +76,8 @@ class Protocol(Strict):
     rehearsal has other patients and does not use it."""
     stratify: str | None = None
     """Column of the dataset's metadata whose values are spread evenly over the parts of every fold, such as the
-    site. Patients without a value are a group of their own."""
+    site; "presence:REGION" or "size:REGION" takes the groups from the labels. Patients without a value are a group
+    of their own."""
     allow_leaky_split: bool = False
     """True accepts a split file that puts cases of one patient into several parts, which makes scores too high.
     Every table then marks its rows as those of a leaky split."""
