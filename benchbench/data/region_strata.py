@@ -36,16 +36,21 @@ def metadata_for_strata(
     if region not in regions:
         hint = nearest(region, list(regions))
         raise DataError(f"protocol.stratify: no region '{region}' in the dataset; {hint}")
+    groups = _size_groups(_sizes(dataset, cases, region))
+    if kind == _PRESENCE:
+        groups = {patient: "no" if group == "none" else "yes" for patient, group in groups.items()}
+    return {patient: {column: group} for patient, group in groups.items()}
+
+
+def _sizes(dataset: Dataset, cases: Sequence[CaseRef], region: str) -> dict[str, float]:
+    """Return patient -> the largest volume of the region in a case that has a label of it."""
+    values = dataset.task.regions[region]
     sizes: dict[str, float] = {}
     for ref in cases:
         case = load_case(dataset, ref.id)
         if case.labelled_regions is None or region in case.labelled_regions:
-            size = _volume(case, regions[region])
-            sizes[ref.patient] = max(size, sizes.get(ref.patient, 0.0))
-    groups = _size_groups(sizes)
-    if kind == _PRESENCE:
-        groups = {patient: "no" if group == "none" else "yes" for patient, group in groups.items()}
-    return {patient: {column: group} for patient, group in groups.items()}
+            sizes[ref.patient] = max(_volume(case, values), sizes.get(ref.patient, 0.0))
+    return sizes
 
 
 def _volume(case: Case, values: Sequence[int]) -> float:
