@@ -142,7 +142,7 @@ def test_the_command_prints_tables_and_writes_csv_and_suggestion(tmp_path: Path)
         'optimizer = { name = "adam", lr = 1e-3 }\n'
     )
     words = ["eyes.toml", "--data-root", tmp_path, "--csv", "eyes.csv", "--suggest", "protocol.toml"]
-    done = benchbench("data", "describe", *words, cwd=tmp_path)
+    done = benchbench("data", "describe", *words, "--page", "eyes.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert "eyes: 3 cases of 3 patients" in done.stdout
@@ -154,6 +154,12 @@ def test_the_command_prints_tables_and_writes_csv_and_suggestion(tmp_path: Path)
     content = tomllib.loads((tmp_path / "protocol.toml").read_text())["protocol"]
     protocol = Protocol.model_validate_json(json.dumps(content))
     assert protocol.intensity == "unit"
+    page = (tmp_path / "eyes.html").read_text()
+    assert "3 cases of 3 patients" in page
+    assert "rows: 30 to 50, 3 cases" in page
+    assert page.count("<title>30 to 36.67: 1 case</title>") == 1
+    assert "disc, voxels: 20 to 20, 2 cases" in page
+    assert "http" not in page.replace("http-equiv", ""), "the page needs no network"
 
 
 def test_volumes_have_millilitres(tmp_path: Path) -> None:

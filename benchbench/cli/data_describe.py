@@ -32,6 +32,7 @@ _AXES = {3: ("slices", "rows", "columns"), 2: ("rows", "columns")}
     type=click.Path(path_type=Path),
     help="Write the [protocol] that nnU-Net's rules give for these cases, with the reasons.",
 )
+@click.option("--page", type=click.Path(path_type=Path), help="Write an HTML page with tables and histograms.")
 def describe_command(
     name: str,
     *,
@@ -40,6 +41,7 @@ def describe_command(
     threads: int | None,
     table: Path | None,
     suggestion: Path | None,
+    page: Path | None,
 ) -> None:
     """Print sizes, voxel sizes, intensities and region volumes of the dataset NAME.
 
@@ -52,9 +54,9 @@ def describe_command(
     from benchbench.words import count  # noqa: PLC0415
 
     datasets = named_datasets(name, overrides, data_root)
-    if len(datasets) > 1 and (table or suggestion):
+    if len(datasets) > 1 and (table or suggestion or page):
         datasets_of_file = count(len(datasets), "dataset")
-        raise click.UsageError(f"{name} has {datasets_of_file}; --csv and --suggest take one: name it")
+        raise click.UsageError(f"{name} has {datasets_of_file}; --csv, --suggest and --page take one: name it")
     for plugin, params in datasets:
         dataset = open_dataset(plugin, params, data_root=data_root)
         cases = dataset.cases()
@@ -65,6 +67,8 @@ def describe_command(
         _print_dataset(plugin.name, described, dataset.task)
         if table:
             _write_table(table, described, dataset.task)
+        if page:
+            _write_page(page, plugin.name, described, dataset.task)
         if suggestion:
             _write_suggestion(suggestion, described, dataset.task)
 
@@ -159,6 +163,45 @@ def _write_table(path: Path, cases: Sequence[CaseDescription], task: Task) -> No
         rows.append(row)
     write_atomic(path, pd.DataFrame(rows).to_csv(index=False).encode())
     click.echo(f"wrote {path}")
+
+
+def _write_page(path: Path, name: str, cases: Sequence[CaseDescription], task: Task) -> None:
+    import pandas as pd  # noqa: PLC0415 as above
+
+    from benchbench.data.atomic import write_atomic  # noqa: PLC0415
+    from benchbench.report.page.dataset_page import dataset_page  # noqa: PLC0415
+    from benchbench.words import count  # noqa: PLC0415
+
+    patients = {item.case.patient for item in cases}
+    tables = {
+        "Sizes": pd.DataFrame(_size_rows(cases), columns=["size", *_QUANTILES]),
+        "Intensities, medians over cases": pd.DataFrame(
+            _channel_rows(cases, task), columns=["channel", "0.5 %", "mean", "SD", "99.5 %"]
+        ),
+        f"Sizes of regions, in {_unit(cases)}": pd.DataFrame(
+            _region_rows(cases, task), columns=["region", "cases", *_QUANTILES]
+        ),
+    }
+    summary = f"{count(len(cases), 'case')} of {count(len(patients), 'patient')}"
+    write_atomic(path, dataset_page(name, summary, tables, _distributions(cases, task)).encode())
+    click.echo(f"wrote {path}")
+
+
+def _distributions(cases: Sequence[CaseDescription], task: Task) -> dict[str, list[float]]:
+    """Return title -> a value of each case: sizes, voxel sizes, mean intensities and sizes of regions present."""
+    values: dict[str, list[float]] = {}
+    for item in cases:
+        names = _AXES[len(item.shape)]
+        for name, size in zip(names, item.shape, strict=True):
+            values.setdefault(name, []).append(size)
+        for name, spacing in zip(names, item.spacing_mm or (), strict=False):
+            values.setdefault(f"mm between {name}", []).append(spacing)
+        for channel, statistics in zip(task.channels, item.channels, strict=True):
+            values.setdefault(f"mean intensity of {channel}", []).append(statistics.mean)
+        for region, voxels in zip(task.regions, item.region_voxels, strict=True):
+            if voxels:
+                values.setdefault(f"{region}, {_unit(cases)}", []).append(voxels * _factor(item, cases))
+    return values
 
 
 def _write_suggestion(path: Path, cases: Sequence[CaseDescription], task: Task) -> None:
