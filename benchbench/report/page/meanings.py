@@ -87,7 +87,7 @@ MEANINGS = {
     "false_claim": "Probability that the model with the better mean is not the better one.",
     "smallest_detectable": "Difference that would be detected with 80 % power.",
     "external": "Predictions of another tool: what is known of its training data, and of how it selected.",
-    "own_settings": "Settings of the protocol that this model has of its own; all others are shared.",
+    "own_settings": "Settings that this model has of its own, and how they were tuned; all others are shared.",
     "first_own_settings": "Settings that the first row has of its own.",
     "second_own_settings": "Settings that the second row has of its own.",
     "budget": "What the trials of a row may spend in a fold: the same for every model.",

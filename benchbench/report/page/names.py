@@ -99,6 +99,10 @@ _NAMES = {
     "difference_high": "High of difference",
     "region": "Region",
     "threshold": "Threshold",
+    "budget": "Budget",
+    "trials": "Trials",
+    "failed": "Failed trials",
+    "settings": "Settings",
     "components": "Smallest component",
     "total": "Smallest region",
 }
