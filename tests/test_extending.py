@@ -24,7 +24,7 @@ import benchbench as door
 from benchbench import LossPlugin, MetricPlugin, OptimizerPlugin, SchedulePlugin, TrainingTime, TransformPlugin
 from benchbench.engine.augmentation import plugin_transforms
 from benchbench.engine.augmentation.augment import augment
-from benchbench.engine.network import losses
+from benchbench.engine.network import plugin_loss
 from benchbench.engine.network.losses import compute_loss, loss_of_cases, loss_sums
 from benchbench.engine.training import optimise
 from benchbench.errors import PluginError, SpecError
@@ -329,7 +329,7 @@ def test_the_plugins_of_a_protocol_are_built_once_for_all_steps(monkeypatch: pyt
         TransformPlugin: TransformPlugin(name="t", build=counted("transform", lambda *both: both[:2]), source="x"),
         SchedulePlugin: SchedulePlugin(name="s", build=counted("schedule", lambda _: 1.0), source="x"),
     }
-    for module in (losses, plugin_transforms, optimise):
+    for module in (plugin_loss, plugin_transforms, optimise):
         monkeypatch.setattr(module, "extension", lambda kind, _: plugins[kind])
     images, labels = torch.rand(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
     steps: list[AugmentStep] = [
