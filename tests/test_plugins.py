@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any, cast
@@ -284,3 +285,17 @@ def test_a_case_that_ends_the_process_is_one_line_with_its_name() -> None:
 
     with pytest.raises(DataError, match=r"one: the dataset plugin failed: SystemExit: 3"):
         load_case(cast("Dataset", Faulty()), "one")
+
+
+def test_the_default_of_a_dataclass_may_be_made_by_a_function() -> None:
+    assert resolve_params(Listed, {}) == {"values": [1, 2], "name": "a"}
+    assert resolve_params(Listed, {})["values"] is not resolve_params(Listed, {})["values"]
+    assert check_params(Listed, {"values": [3]}) == []
+
+
+@dataclass(kw_only=True)
+class Listed:
+    """Parameters of a dataset, one of which is a list."""
+
+    values: list[int] = field(default_factory=lambda: [1, 2])
+    name: str = "a"

@@ -7,6 +7,8 @@ or its process, is repeated several times. An error in the code is never repeate
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from benchbench.records.claims import INTERRUPTED, LOST, ClaimState, all_claims
@@ -31,7 +33,7 @@ class Attempts(NamedTuple):
     is_out_of_memory: bool
     """True if one attempt ran out of memory: the run is repeated, alone, until it ends in another way."""
     lines: tuple[str, ...]
-    """One line for each attempt, for the record."""
+    """What happened to the attempts, for the record."""
 
 
 def read_attempts(folder: RunFolder, *, before: int | None = None) -> Attempts:
@@ -48,8 +50,15 @@ def read_attempts(folder: RunFolder, *, before: int | None = None) -> Attempts:
     return Attempts(
         losses=outcomes.count(LOST),
         is_out_of_memory=outcomes.count(OUT_OF_MEMORY) == 1,  # the repetition may be lost or interrupted itself
-        lines=tuple(_WORDS[outcome] for outcome in outcomes),
+        lines=tuple(_lines(outcomes)),
     )
+
+
+def _lines(outcomes: list[str]) -> Iterator[str]:
+    """Yield a line for attempts that ended alike one after the other, with their number."""
+    for outcome, alike in groupby(outcomes):
+        times = sum(1 for _ in alike)
+        yield _WORDS[outcome] if times == 1 else f"{_WORDS[outcome]} ({times} times)"
 
 
 def outcome_of(record: Record | None) -> str:

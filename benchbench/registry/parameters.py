@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import sys
@@ -15,12 +16,20 @@ from benchbench.spec.document import nearest
 
 def keyword_parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Return the keyword-only parameters of a factory, which a benchmark may set."""
-    parameters = inspect.signature(factory).parameters
-    return {
-        name: parameter
-        for name, parameter in parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    keywords: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            keywords[name] = parameter.replace(default=_default(factory, parameter))
+    return keywords
+
+
+def _default(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return the default of a parameter; that of a dataclass may be made by a function that a signature hides."""
+    if dataclasses.is_dataclass(factory):
+        for field in dataclasses.fields(factory):
+            if field.name == parameter.name and field.default_factory is not dataclasses.MISSING:
+                return field.default_factory()
+    return parameter.default
 
 
 def check_params(factory: Callable[..., Any], params: Mapping[str, Any]) -> list[tuple[str, str]]:
