@@ -14,7 +14,7 @@ from benchbench.cli.run import BenchmarkEnd, Surroundings
 from benchbench.engine.devices.arithmetic import read_arithmetic, set_arithmetic
 from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.report.page.evidence import _repeatability
-from benchbench.run.resumable_training import _resume_tag
+from benchbench.run.resumable_training import resume_tag
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 
@@ -75,7 +75,7 @@ def test_a_state_of_other_algorithms_is_not_resumed() -> None:
         assignment = mock.Mock(device="cuda:0", digest="a", data_digest="b", split_digest="c")
         assignment.protocol.precision = "bf16"
         assignment.settings.deterministic = deterministic
-        tags.add(_resume_tag(assignment))
+        tags.add(resume_tag(assignment))
     assert len(tags) == 2
 
 

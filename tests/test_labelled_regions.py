@@ -411,6 +411,7 @@ def test_the_content_there_changes_neither_weights_nor_scores(
         assert record.postprocess == before.records[record.key].postprocess
 
 
+@pytest.mark.slow
 def test_a_softmax_leaves_the_region_out_too(tmp_path: Path, without_page: None) -> None:
     weights = []
     for content in (0, 2):

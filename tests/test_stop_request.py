@@ -18,7 +18,7 @@ from benchbench.launch.worker_process import start_worker
 from benchbench.plan.run import RunKey
 from benchbench.records.folder import ResultsFolder
 from benchbench.run.assignment import Assignment, Progress
-from benchbench.run.resumable_training import _resume_tag
+from benchbench.run.resumable_training import resume_tag
 from benchbench.run.stop_request import StoppedError, StopRequest, stop_request
 
 pytestmark = pytest.mark.usefixtures("without_report")
@@ -181,5 +181,5 @@ def test_a_run_resumes_on_any_device_of_its_kind(first: str, second: str, *, is_
     for device in (first, second):
         assignment = mock.Mock(device=device, digest="a", data_digest="b", split_digest="c")
         assignment.protocol.precision = "bf16"
-        tags.append(_resume_tag(assignment))
+        tags.append(resume_tag(assignment))
     assert (tags[0] == tags[1]) is is_equal

@@ -185,7 +185,7 @@ def live_lines(*models: str, epochs: int = 100) -> LiveLines:
             members=(),
             external=None,
             digest=f"{model} {fold}",
-            protocol=SimpleNamespace(epochs=epochs),
+            planned_epochs=epochs,
         )
         for model in models
         for fold in range(5)
@@ -225,9 +225,7 @@ def test_without_an_active_run_the_progress_line_says_what_is_done() -> None:
 
 def test_a_log_line_has_run_epoch_loss_count_and_remaining_time(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(print)
-    assignment: Any = SimpleNamespace(
-        key=key("plain", 0), digest="", members=(), external=None, protocol=SimpleNamespace(epochs=2)
-    )
+    assignment: Any = SimpleNamespace(key=key("plain", 0), digest="", members=(), external=None, planned_epochs=2)
     lines.on_runs_start([assignment], done=0)
     lines.on_run_event(key("plain", 0), Progress(1, 2, "loss 0.341"))
     first, second = capsys.readouterr().out.splitlines()

@@ -100,6 +100,9 @@ class Samples:
     def batch(self, numbers: torch.Tensor, **_: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return self.images[numbers], self.labels[numbers]
 
+    def mark(self, labels: torch.Tensor, numbers: torch.Tensor, **_: Any) -> torch.Tensor:
+        return labels
+
 
 def protocol(**changes: Any) -> Protocol:
     fields = {
