@@ -33,7 +33,7 @@ class Attempts(NamedTuple):
     is_out_of_memory: bool
     """True if one attempt ran out of memory: the run is repeated, alone, until it ends in another way."""
     lines: tuple[str, ...]
-    """What happened to the attempts, for the record."""
+    """The outcomes of the attempts in words, for the record."""
 
 
 def read_attempts(folder: RunFolder, *, before: int | None = None) -> Attempts:
