@@ -51,5 +51,5 @@ def _staple(labels: Sequence[NDArray[Any]]) -> NDArray[Any]:
     except ImportError as error:
         raise DataError("reference = \"staple\" needs SimpleITK; pip install 'benchbench[readers]'") from error
     images = [sitk.GetImageFromArray(label.astype(np.uint16)) for label in labels]
-    fused = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE(images, 0))  # type: ignore[no-untyped-call]
+    fused: NDArray[Any] = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE(images, 0))
     return fused.astype(np.result_type(*labels))
