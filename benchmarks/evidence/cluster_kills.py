@@ -42,41 +42,9 @@ from pathlib import Path
 from crash_commands import Command, exit_code, import_for, run_forked, start_forked
 from crash_compare import different_files, leftovers, snapshot
 from process_tree import Descendant, command_line, descendants, process_numbers, wait_for_end
+from tiny_benchmark import two_networks
 
 EPOCHS = 6
-BENCHMARK = f"""
-title = "Kills"
-datasets = [{{ name = "lgg" }}]
-
-[[models]]
-name = "unet"
-widths = [2, 4]
-
-[[models]]
-name = "unet"
-label = "unet_without_norm"
-widths = [2, 4]
-norm = "none"
-
-[[ensembles]]
-name = "both"
-
-[protocol]
-patch = [32, 32]
-folds = 2
-epochs = {EPOCHS}
-batch = 16
-optimizer = {{ name = "adam", lr = 1e-2 }}
-loss = "bce+dice"
-
-[[tables]]
-rows = "fold"
-columns = "model"
-value = "dice"
-
-[rehearse]
-data = {{ patients = 4, size = 32 }}
-"""
 NETWORKS = 4
 RUNS = "runs/*/*/*/*"
 LOST_CLAIM = {"owner": "0", "host": "lost", "process": 1, "started": "1", "system": "another machine"}
@@ -113,7 +81,7 @@ class Bench:
 
     def prepare(self) -> None:
         """Write the benchmark and its plan."""
-        (self.root / "kills.toml").write_text(BENCHMARK)
+        (self.root / "kills.toml").write_text(two_networks("Kills", epochs=EPOCHS))
         (self.root / "ray.toml").write_text("cpus = 1\nworkers = 2\n")
         (self.root / "slurm.toml").write_text('cluster = "local"\ncpus = 1\nmax_jobs = 2\n')
         self.require(self.planning("plan", "--write"))

@@ -36,6 +36,7 @@ from pathlib import Path
 
 from crash_commands import Command, Outcome, find_calls, import_for, run_forked, run_stopped
 from crash_compare import different_files, leftovers, snapshot
+from tiny_benchmark import one_network
 
 KINDS = {
     "rename": ("rename", "renameat", "renameat2"),
@@ -45,29 +46,6 @@ KINDS = {
     "open": ("openat",),
     "write": ("write", "pwrite64", "writev"),
 }
-BENCHMARK = """
-title = "Tiny"
-datasets = [{ name = "lgg" }]
-models = [{ name = "unet", widths = [2, 4] }]
-
-[protocol]
-patch = [32, 32]
-folds = 1
-test = 0.25
-seeds = SEEDS
-epochs = 2
-batch = 64
-optimizer = { name = "adam", lr = 1e-2 }
-loss = "bce+dice"
-
-[[tables]]
-rows = "fold"
-columns = "model"
-value = "dice"
-
-[rehearse]
-data = { patients = 4, size = 32 }
-"""
 
 
 @dataclass(frozen=True)
@@ -176,7 +154,7 @@ class Bench:
     def __init__(self, mode: Mode, root: Path) -> None:
         self.mode = mode
         self.root = root
-        (root / "tiny.toml").write_text(BENCHMARK.replace("SEEDS", str(list(range(mode.seeds)))))
+        (root / "tiny.toml").write_text(one_network("Tiny", seeds=range(mode.seeds), epochs=2))
         self.prepared = self._new("prepared")
         for words in mode.before(self.prepared):
             self._require(words)

@@ -31,41 +31,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from local_slurm import local_slurm, reason_without_slurm
+from tiny_benchmark import two_networks
 
-BENCHMARK = """
-title = "Launchers"
-datasets = [{ name = "lgg" }]
-
-[[models]]
-name = "unet"
-width = 4
-
-[[models]]
-name = "unet"
-label = "unet_without_norm"
-width = 4
-norm = "none"
-
-[[ensembles]]
-name = "both"
-
-[protocol]
-patch = [32, 32]
-folds = 2
-epochs = EPOCHS
-batch = 4
-optimizer = { name = "adam", lr = 1e-3 }
-loss = "bce+dice"
-augment = [{ name = "flip" }, { name = "rotate", degrees = 15, p = 0.5 }]
-
-[[tables]]
-rows = "fold"
-columns = "model"
-value = "dice"
-
-[rehearse]
-data = { patients = 4, size = 32 }
-"""
 NAME = "launchers"
 EPOCHS = 2
 DISTURBED_EPOCHS = 400  # some minutes, so that jobs can be stopped in the middle
@@ -356,7 +323,7 @@ def main() -> int:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     root = (given.work or Path(tempfile.mkdtemp(prefix="launchers-"))).resolve()
     epochs = given.epochs or (DISTURBED_EPOCHS if given.disturb else EPOCHS)
-    text = given.file.read_text() if given.file else BENCHMARK.replace("EPOCHS", str(epochs))
+    text = given.file.read_text() if given.file else two_networks("Launchers", epochs=epochs, size="width = 4")
     slurm = local_slurm(root / "local_slurm") if given.start_slurm else contextlib.nullcontext()
     with slurm:
         return compare_ways(root, text=text, only=given.only, disturb=given.disturb)
