@@ -24,6 +24,7 @@ Run = Callable[..., Result]
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("BENCHBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("BENCHBENCH_DATA", raising=False)
+    monkeypatch.setattr("benchbench.data.fingerprint.SETTLED_SECONDS", 0.0)
 
     def run(*words: object, answer: str | None = None) -> Result:
         return CliRunner().invoke(data_command, [str(word) for word in words], input=answer)

@@ -409,7 +409,7 @@ def test_a_file_changed_after_its_digest_stops_the_benchmark_and_is_not_kept(
         return digests
 
     original = first.read_bytes()
-    monkeypatch.setattr("benchbench.launch.preparation.case_digests", digest_then_change)
+    monkeypatch.setattr("benchbench.data.fingerprint.case_digests", digest_then_change)
     with pytest.raises(DataError, match=r"patient00-a\.npz changed since the start"):
         run(benchmark_file, squares)
     monkeypatch.undo()
@@ -449,7 +449,7 @@ def test_a_benchmark_refuses_such_a_name_before_anything_is_read(
 ) -> None:
     path = squares / "squares" / "patient00-a.npz"
     path.rename(path.with_name("PATIENT01-a.npz"))
-    monkeypatch.setattr("benchbench.launch.preparation.case_digests", None)
+    monkeypatch.setattr("benchbench.launch.preparation.remembered_digests", None)
     with pytest.raises(DataError, match="'patient01-a': found another name 'PATIENT01-a'"):
         run(benchmark_file, squares)
 

@@ -9,7 +9,13 @@ import pytest
 from benchbench import CaseRef, DataError, Dataset
 from benchbench.data import fingerprint as module
 from benchbench.data.digests import case_digests, dataset_digest
-from benchbench.data.fingerprint import fingerprint, known_fingerprint
+from benchbench.data.fingerprint import fingerprint, known_fingerprint, remembered_digests
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled as soon as they are written."""
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -91,3 +97,40 @@ def test_a_damaged_store_is_computed_again(opened: Dataset, squares: Path, tmp_p
     memory.write_text(content)
     assert known_fingerprint(opened, opened.cases(), **where) is None
     assert fingerprint(opened, opened.cases(), **where, threads=1) == digest
+
+
+def test_a_file_that_was_written_just_now_is_read_again(
+    opened: Dataset, squares: Path, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 3600.0)
+    for _ in range(2):
+        fingerprint(opened, opened.cases(), **where, threads=1)
+    assert read == [case.id for case in opened.cases()] * 2
+
+
+def test_another_content_with_the_old_size_and_time_is_read(
+    opened: Dataset, squares: Path, tmp_path: Path, read: list[str]
+) -> None:
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    before = fingerprint(opened, opened.cases(), **where, threads=1)
+    read.clear()
+    path = squares / "squares" / "patient01-a.npz"
+    status = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    assert fingerprint(opened, opened.cases(), **where, threads=1) != before
+    assert read == ["patient01-a"]
+
+
+def test_all_files_are_read_when_asked(opened: Dataset, squares: Path, tmp_path: Path, read: list[str]) -> None:
+    where = {"folder": squares / "squares", "cache": tmp_path / "cache"}
+    expected = remembered_digests(opened, opened.cases(), **where, threads=1)
+    read.clear()
+    assert remembered_digests(opened, opened.cases(), **where, threads=1) == expected
+    assert read == []
+    assert remembered_digests(opened, opened.cases(), **where, threads=1, read_all=True) == expected
+    assert read == [case.id for case in opened.cases()]

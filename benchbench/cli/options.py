@@ -48,6 +48,11 @@ cache_option = click.option(
     default=default_cache,
     help="Folder for prepared and phantom data; default: BENCHBENCH_CACHE, or the user's cache.",
 )
+check_data_option = click.option(
+    "--check-data",
+    is_flag=True,
+    help="Compute the digests of all data files again, also of those that are as after an earlier command.",
+)
 device_option = click.option(
     "--device",
     "--devices",

@@ -14,6 +14,7 @@ from benchbench.cli.options import (
     F,
     benchmark_options,
     cache_option,
+    check_data_option,
     data_root_option,
     echo_to_stderr,
     file_argument,
@@ -46,6 +47,7 @@ def _options_of_run(command: F) -> F:
 @data_root_option
 @cache_option
 @click.option("--compress-cache", is_flag=True, help="With --write: as in `benchbench run`.")
+@check_data_option
 @click.option("--save-predictions", is_flag=True, help="With --write: as in `benchbench run`.")
 @_options_of_run
 @format_option
@@ -62,6 +64,7 @@ def plan_command(
     data_root: Path | None,
     cache: Path,
     compress_cache: bool,
+    check_data: bool,
     save_predictions: bool,
     output_format: str,
     is_written: bool,
@@ -77,7 +80,12 @@ def plan_command(
     from benchbench.launch.benchmark_files import read_plans  # noqa: PLC0415
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    machine_options = {"cache": cache, "compress_cache": compress_cache, "save_predictions": save_predictions}
+    machine_options = {
+        "cache": cache,
+        "compress_cache": compress_cache,
+        "check_data": check_data,
+        "save_predictions": save_predictions,
+    }
     with document_of("plan", output_format) as document:
         registry = discover()
         (plan,) = read_plans(

@@ -14,6 +14,7 @@ from benchbench.cli.json_output import document_of, format_option
 from benchbench.cli.options import (
     benchmark_options,
     cache_option,
+    check_data_option,
     choose_devices,
     compute_options,
     data_root_option,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--compress-cache", is_flag=True, help="Use less disk for prepared cases, but more memory in every run."
 )
+@check_data_option
 @click.option("--save-predictions", is_flag=True, help="Write the predicted labels of every test case as NIfTI.")
 @pictures_option
 @click.option(

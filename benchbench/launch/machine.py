@@ -31,6 +31,8 @@ class Machine:
     """The way in which each run is computed."""
     compress_cache: bool = False
     """True if prepared cases are compressed on disk; runs then keep them in memory."""
+    check_data: bool = False
+    """True if every file of the datasets is read for its digest, whatever earlier commands stored."""
     save_predictions: bool = False
     """True if runs write their predictions as NIfTI files."""
     pictures: bool = True

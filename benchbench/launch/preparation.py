@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchbench.contract import CaseRef, Dataset
 from benchbench.cores import available_cores
 from benchbench.data.cache import mark_used
 from benchbench.data.case_names import name_problems
-from benchbench.data.digests import case_digests, dataset_digest
+from benchbench.data.digests import dataset_digest
 from benchbench.data.duplicates import duplicates
+from benchbench.data.fingerprint import remembered_digests
 from benchbench.data.folder import open_dataset
 from benchbench.data.folds import PARTS, Fold
 from benchbench.data.phantom import is_phantom, phantom_root
@@ -246,14 +248,21 @@ class Preparation:
         return self._measures[key]
 
     def _open(self, chosen: Chosen) -> _OpenedDataset:
-        dataset = self._find(chosen)
+        dataset, folder = self._find(chosen)
         cases = dataset.cases()
         problems = list(name_problems(cases))
         if problems:
             raise DataError(*problems)
         self._name_unused_files(chosen.name, dataset, cases)
         pinned = pin(dataset, cases)
-        digests = case_digests(dataset, cases, threads=available_cores())
+        digests = remembered_digests(
+            dataset,
+            cases,
+            folder=folder,
+            cache=self._machine.cache,
+            threads=available_cores(),
+            read_all=self._machine.check_data,
+        )
         return _OpenedDataset(pinned, cases, digests, self._read_metadata(chosen.name, dataset))
 
     def _read_metadata(self, name: str, dataset: Dataset) -> Mapping[str, Mapping[str, str]]:
@@ -273,8 +282,8 @@ class Preparation:
         if unused:
             self._observer.on_remark(f"{name}: files of no case: {', '.join(unused)}")
 
-    def _find(self, chosen: Chosen) -> Dataset:
-        """Open the dataset in the data root, or a phantom of it in a rehearsal."""
+    def _find(self, chosen: Chosen) -> tuple[Dataset, Path]:
+        """Open the dataset in the data root, or a phantom of it in a rehearsal; return it and its folder."""
         plugin = self.registry.named_dataset(chosen)
         root = self._machine.data_root
         if self._benchmark.rehearsal is not None:
@@ -283,7 +292,7 @@ class Preparation:
         dataset = open_dataset(plugin, chosen.params, data_root=root)
         assert root is not None, "open_dataset refuses that"
         self.is_phantom = self.is_phantom or is_phantom(root / plugin.name)
-        return dataset
+        return dataset, root / plugin.name
 
 
 def metadata_of(cases: Sequence[CaseRef], metadata: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
