@@ -18,6 +18,9 @@ from torch import nn
 from benchbench.contract import Case, CaseRef, Task
 from benchbench.engine.preparation.description import CaseDescription, describe_case
 from benchbench.engine.preparation.suggestion import feature_values, plan_sizes, suggest_protocol, topology_of
+from benchbench.report.dataset_sections import DatasetSection, Quantity, number_text
+from benchbench.report.page.dataset_page import dataset_page
+from benchbench.report.page.histogram import histogram, round_edges
 from benchbench.spec.protocol import Protocol
 
 TASK = Task(channels=("mr",), regions={"whole": (1, 2), "core": (2,)})
@@ -156,9 +159,14 @@ def test_the_command_prints_tables_and_writes_csv_and_suggestion(tmp_path: Path)
     assert protocol.intensity == "unit"
     page = (tmp_path / "eyes.html").read_text()
     assert "3 cases of 3 patients" in page
-    assert "rows: 30 to 50, 3 cases" in page
-    assert page.count("<title>30 to 36.67: 1 case</title>") == 1
-    assert "disc, voxels: 20 to 20, 2 cases" in page
+    assert "<strong>rows</strong><br>30 to 50, median 40" in page
+    assert page.count("<title>40 to 44: 1 case</title>") == 1  # eight bars at most: five rows in a bar
+    assert "<strong>columns</strong><br>always 20<" in page
+    assert "<strong>disc (voxels)</strong><br>always 20, 2 of 3 cases" in page
+    assert ">Quantity</button>" in page
+    assert ">Smallest</button>" in page
+    assert "intensity = &#34;unit&#34;" in page
+    assert "Phantom" not in page
     assert "http" not in page.replace("http-equiv", ""), "the page needs no network"
 
 
@@ -186,4 +194,61 @@ def test_volumes_have_millilitres(tmp_path: Path) -> None:
     lines = [line.split() for line in done.stdout.splitlines()]
     assert "Sizes of regions, in ml" in done.stdout
     assert ["lump", "1", "of", "1", "2.000", "2.000", "2.000"] in lines
-    assert ["mm", "between", "slices", "5.000", "5.000", "5.000"] in lines
+    assert ["slice", "spacing", "(mm)", "5.000", "5.000", "5.000"] in lines
+
+
+def quantity(values: list[float], *, decimals: int | None = None, n_cases: int = 0) -> Quantity:
+    return Quantity("size", values, decimals, n_cases or len(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_whole", "edges"),
+    [
+        ([20, 88], True, [20, 30, 40, 50, 60, 70, 80, 90]),  # 8.5 for eight bars: the next round width is 10
+        ([3, 5], True, [3, 4, 5, 6]),
+        ([1.37, 1.664], False, [1.35, 1.4, 1.45, 1.5, 1.55, 1.6, 1.65, 1.7]),
+        ([0.7, 1.0], False, [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]),
+    ],
+)
+def test_bars_have_round_edges(values: list[float], is_whole: bool, edges: list[float]) -> None:
+    assert round_edges(values, is_whole=is_whole)[0] == pytest.approx(edges)
+
+
+def test_a_histogram_counts_every_case_once() -> None:
+    values = np.random.default_rng(0).normal(100, 30, 200).round(1).tolist()
+    chart = histogram(quantity(values))
+    counts = [int(bar["title"].split(": ")[1].split()[0]) for bar in chart["bars"]]
+    assert sum(counts) == 200
+    assert 8 <= len(counts) <= 20
+    assert max(counts) == int(chart["tallest"].split()[0])
+
+
+def test_a_quantity_without_variation_is_a_sentence_and_has_no_bars() -> None:
+    assert histogram(quantity([1.0, 1.0], decimals=3))["sentence"] == "always 1.000"
+    assert not histogram(quantity([1.0, 1.0]))["bars"]
+    assert histogram(quantity([], n_cases=4))["sentence"] == "in no case"
+    assert histogram(quantity([5.0], n_cases=4))["note"] == "1 of 4 cases"
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (83395, 0, "83,395"),
+        (83395.2, None, "83,395"),
+        (1234567.0, None, "1,234,567"),
+        (0.0001234, None, "0.0001234"),
+        (25.23456, None, "25.23"),
+        (152.0, None, "152"),
+        (0.0, None, "0"),
+        (-1024.0, None, "-1,024"),
+        (10.0, 3, "10.000"),
+    ],
+)
+def test_numbers_have_commas_and_no_powers_of_ten(value: float, decimals: int | None, text: str) -> None:
+    assert number_text(value, decimals) == text
+
+
+def test_the_page_of_phantom_data_says_so() -> None:
+    sections = [DatasetSection("Sizes", "Voxels", ("quantity", "median"), [["rows", "64"]], [])]
+    assert "Phantom data" in dataset_page("acdc", "1 case", sections, protocol="", is_phantom=True)
+    assert "Phantom data" not in dataset_page("acdc", "1 case", sections, protocol="", is_phantom=False)

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
-from benchbench.report.page.cells import table_of
+from benchbench.report.dataset_sections import DatasetSection
+from benchbench.report.page.cells import Cell, Heading, PageTable
+from benchbench.report.page.histogram import histogram
 from benchbench.report.page.render import render
-from benchbench.words import count
-
-_WIDTH, _HEIGHT = 200, 60
-_MOST_BARS = 20
 
 
 def dataset_page(
-    name: str, summary: str, tables: Mapping[str, pd.DataFrame], distributions: Mapping[str, Sequence[float]]
+    name: str, summary: str, sections: Sequence[DatasetSection], *, protocol: str, is_phantom: bool
 ) -> str:
-    """Return a page in one file that needs no network; keys are captions, and values those of each case."""
-    charts = [_chart(title, values) for title, values in distributions.items() if len(values)]
-    pages = [table_of(frame, caption=caption) for caption, frame in tables.items()]
-    return render("dataset.html", {"title": name, "summary": summary, "tables": pages, "charts": charts})
+    """Return a page in one file that needs no network; `protocol` is the TOML that nnU-Net's rules give."""
+    pages = []
+    for section in sections:
+        charts = [histogram(quantity) for quantity in section.quantities]
+        pages.append({"title": section.title, "table": _table(section), "charts": charts})
+    content = {"title": name, "summary": summary, "sections": pages, "protocol": protocol, "phantom": is_phantom}
+    return render("dataset.html", content)
 
 
-def _chart(title: str, values: Sequence[float]) -> dict[str, Any]:
-    """Return a histogram as rectangles of a drawing of 200 x 60."""
-    bins = min(_MOST_BARS, max(1, len(set(values))))
-    counts, edges = np.histogram(values, bins=bins)
-    width = _WIDTH / bins
-    bars = []
-    for number, cases in enumerate(counts.tolist()):
-        height = _HEIGHT * cases / counts.max()
-        place = f"{edges[number]:.4g} to {edges[number + 1]:.4g}: {count(cases, 'case')}"
-        bars.append(
-            {
-                "x": f"{number * width + 0.5:.2f}",
-                "y": f"{_HEIGHT - height:.2f}",
-                "width": f"{width - 1:.2f}",
-                "height": f"{height:.2f}",
-                "title": place,
-            }
-        )
-    return {
-        "title": title,
-        "low": f"{min(values):.4g}",
-        "high": f"{max(values):.4g}",
-        "cases": count(len(values), "case"),
-        "bars": bars,
-    }
+def _table(section: DatasetSection) -> PageTable:
+    """Return a table whose first column has names, and all others numbers."""
+    headings = []
+    for position, column in enumerate(section.columns):
+        text = f"{column[0].upper()}{column[1:]}"
+        headings.append(Heading(name=column, text=text, meaning="", is_number=position > 0))
+    rows = []
+    for name, *texts in section.rows:
+        numbers = [Cell(text, _sort_key(text), is_number=True) for text in texts]
+        rows.append([Cell(name, name.lower()), *numbers])
+    return PageTable(caption=section.caption, headings=headings, rows=rows)
+
+
+def _sort_key(text: str) -> str:
+    """Return the first number of a text, such as 3 of "3 of 10"; empty where there is none."""
+    return text.split(" ", maxsplit=1)[0].replace(",", "").removesuffix("-")
