@@ -212,21 +212,22 @@ def test_a_setting_that_differs_between_variants_has_all_its_values(tmp_path: Pa
         protocol = {**PROTOCOL, "epochs": epochs}
         end(folder, key("plain", 0, variant=variant), FOLD_0, resolved={"protocol": protocol})
     settings = {setting.term: setting.text for setting in compared(folder, read_results(folder))}
-    assert settings["Epochs"] == "80, batches of 4; or 8, batches of 4"
+    assert settings["Epochs"] == "8, batches of 4; or 80, batches of 4"
 
 
 def test_learning_rates_that_differ_between_models_are_named_together(tmp_path: Path) -> None:
-    folder = plan(tmp_path, [key(model, 0) for model in ("one", "two", "three")])
+    folder = plan(tmp_path, [key(model, 0) for model in ("one", "two", "three", "zero")])
     optimizers = {
         "one": {"name": "adam", "lr": 0.003, "weight_decay": 0.0001},
         "two": {"name": "adam", "lr": 0.002, "weight_decay": 0.0001},
-        "three": {"name": "sgd", "lr": 0.1},
+        "three": {"name": "sgd", "lr": 0.1, "warmup": 9},
+        "zero": {"name": "sgd", "lr": 0.05, "warmup": 10},
     }
     for model, optimizer in optimizers.items():
         end(folder, key(model, 0), FOLD_0, resolved={"protocol": {**PROTOCOL, "optimizer": optimizer}})
     settings = {setting.term: setting.text for setting in compared(folder, read_results(folder))}
     assert settings["Optimiser"] == (
-        "adam (lr 0.002 or 0.003, weight_decay 0.0001) or sgd (lr 0.1); cosine (min_lr 1e-05)"
+        "adam (lr 0.002 or 0.003, weight_decay 0.0001) or sgd (lr 0.05 or 0.1, warmup 9 or 10); cosine (min_lr 1e-05)"
     )
 
 

@@ -17,6 +17,7 @@ from benchbench.tables.cost_tables import cost_table
 from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard
 from benchbench.tables.pivots import pivot_tables
+from benchbench.tables.references import with_references
 from benchbench.tables.results import RunLines, read_results
 from benchbench.tables.summaries import (
     MEAN_REGION,
@@ -175,6 +176,22 @@ def test_equal_models_share_a_rank_and_each_dataset_has_its_own_first(tmp_path: 
     ranks = list(board[["dataset", "model", "rank"]].itertuples(index=False, name=None))
     discs = [("discs", "three", 1), ("discs", "one", 2), ("discs", "two", 2), ("discs", "four", 4)]
     assert ranks == [*discs, ("rings", "two", 1)]
+
+
+def test_rows_of_equal_scores_are_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    names = [("set10", "unet_10"), ("set10", "unet_9"), ("set2", "unet_10"), ("set2", "unet_9")]
+    variants = ("epochs=10", "epochs=5")
+    keys = [key(model, 0, dataset=dataset, variant=variant) for dataset, model in names for variant in variants]
+    folder = plan(tmp_path, keys)
+    for run in keys:
+        end(folder, run, FOLD_0)
+    results = read_results(folder)
+    board = leaderboard(results)
+    rows = list(board[["dataset", "model", "variant"]].itertuples(index=False, name=None))
+    of_set = [(model, variant) for model in ("unet_9", "unet_10") for variant in ("epochs=5", "epochs=10")]
+    assert rows == [*(("set2", *row) for row in of_set), *(("set10", *row) for row in of_set)]
+    assert list(with_references(board, results)["dataset"].drop_duplicates()) == ["set2", "set10"]
+    assert list(fold_table(results)[["dataset", "model", "variant"]].itertuples(index=False, name=None)) == rows
 
 
 def test_variants_scored_by_different_rules_are_not_ranked_against_each_other(tmp_path: Path) -> None:

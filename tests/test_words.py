@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbench.words import are, count
+from benchbench.words import are, count, natural_order
 
 ROOT = Path(__file__).parents[1]
 NOUNS = (
@@ -55,3 +55,23 @@ def test_no_message_puts_a_plural_after_a_number_that_may_be_one() -> None:
         if len(lines) > at_least_two.get(name, 0):
             faults[name] = lines
     assert faults == {}
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["9", "10", "100"],
+        ["-2", "-0.5", "0.0003", "0.002", "1e+02"],
+        ["1e-05", "0.001", "0.09", "0.1"],
+        ["fold0", "fold2", "fold10"],
+        ["lr=1e-05", "lr=0.0003", "lr=0.002"],
+        ["unet", "unet_2", "unet_10", "unext"],
+        ["0.9.1", "0.10.0", "0.10.2"],
+        ["0.75 to 1.25", "0.9 to 1.1"],
+        ["10", "adam"],
+        ["false", "true"],
+    ],
+)
+def test_numbers_in_names_are_ordered_as_numbers(ordered: list[str]) -> None:
+    backwards = ordered[::-1]
+    assert sorted(backwards, key=natural_order) == ordered

@@ -34,7 +34,7 @@ from benchbench.tables.marks import contamination_of
 from benchbench.tables.results import Results
 from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
-from benchbench.words import count
+from benchbench.words import count, natural_order
 
 _MANY_PAIRS = 28  # those of eight models; a pair takes a tenth of a second
 
@@ -230,4 +230,4 @@ def _order_of(panel: Panel) -> list[str]:
     """Return the labels from the best mean; equal means in the order of the labels."""
     sign = 1 if panel.is_lower_better else -1
     losses = dict(zip(panel.models, (sign * panel.means).round(EQUAL_DIGITS), strict=True))
-    return sorted(losses, key=lambda label: (losses[label], label))
+    return sorted(losses, key=lambda label: (losses[label], natural_order(label)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchbench.records.record import Record
+from benchbench.words import natural_order
 
 _OF_A_RUN = {"fold", "seed", "members"}
 _MACHINE = ("device", "name", "cuda", "precision", "arithmetic", "threads", "versions", "code", "machine")
@@ -40,7 +41,7 @@ def _collect_values(records: Sequence[Record]) -> dict[str, str]:
         machine = {key: record.provenance[key] for key in _MACHINE if key in record.provenance}
         for key, value in [*_leaves(recipe), *_leaves(machine, "on")]:
             values.setdefault(key, set()).add(value)
-    return {key: " | ".join(sorted(alternatives)) for key, alternatives in values.items()}
+    return {key: " | ".join(sorted(alternatives, key=natural_order)) for key, alternatives in values.items()}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -138,7 +138,7 @@ def _folders_in(path: Path) -> str:
 def _pair_folders(one: Results, other: Results, first: str, second: str) -> list[Pair]:
     """Pair the groups that both folders have; labels end with the names of the folders."""
     pairs = []
-    for group in sorted({*groups_of(one)} & {*groups_of(other)}):
+    for group in sorted({*groups_of(one)} & {*groups_of(other)}, key=lambda group: group.order):
         label = _label(group)
         one_side = Side(results=one, label=f"{label} of {first}", group=group)
         other_side = Side(results=other, label=f"{label} of {second}", group=group)

@@ -17,7 +17,7 @@ from benchbench.spec.metric_names import value_range
 from benchbench.statistics import Panel, Unknown, mean_interval
 from benchbench.statistics.subgroups import Masks, SubgroupDifferences, subgroup_differences
 from benchbench.tables.results import Results, table_of_rows
-from benchbench.words import are, count
+from benchbench.words import are, count, natural_order
 
 FEWEST_PATIENTS = 10
 """Patients below which a subgroup, or all others together, are named and not tested."""
@@ -135,7 +135,7 @@ def _by_value(column: str, texts: Sequence[str]) -> Iterator[Subgroup]:
     if len(np.unique(numbers[~np.isnan(numbers)])) >= _FEWEST_NUMBERS:
         yield from _thirds(column, numbers, unit="")
         texts = ["not known" if text == "not known" else "" for text in texts]
-    values = sorted(set(texts) - {""})
+    values = sorted(set(texts) - {""}, key=natural_order)
     is_divided = "" in texts
     if len(values) > _MOST_VALUES or (len(values) < 2 and not is_divided):
         return

@@ -16,6 +16,7 @@ from benchbench.spec.benchmark_file import PhantomSize
 from benchbench.spec.controls import ControlKind
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.tuning import Tuning
+from benchbench.words import natural_order
 
 RECORD_SCHEMA = 6
 """Version of the engine's numbers and of the record's layout; raising it repeats all runs of older versions."""
@@ -30,6 +31,11 @@ class Group(NamedTuple):
     model: str
     variant: str
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """A sort key by which unet_2 is before unet_10."""
+        return tuple(map(natural_order, self))
+
 
 class RunKey(NamedTuple):
     """The identity of a run within its benchmark."""
@@ -43,6 +49,11 @@ class RunKey(NamedTuple):
     @property
     def group(self) -> Group:
         return Group(self.dataset, self.model, self.variant)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """A sort key: the group, then fold and seed."""
+        return (*self.group.order, self.fold, self.seed)
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.model}/{self.variant}/fold{self.fold}/seed{self.seed}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from benchbench.errors import UsageError
 from benchbench.plan.run import Run, RunKey
 from benchbench.spec.document import nearest
+from benchbench.words import natural_order
 
 
 def select_runs(runs: Sequence[Run], only: Sequence[str], *, known: Sequence[Run] = ()) -> list[Run]:
@@ -47,7 +48,7 @@ def _parse(pair: str, runs: Sequence[Run]) -> tuple[str, str]:
     key, equals, value = (part.strip() for part in pair.partition("="))
     if not equals or key not in RunKey._fields:
         raise UsageError(f"--only {pair}: write key=value; {nearest(key, RunKey._fields)}")
-    values = sorted({_value(run, key) for run in runs})
+    values = sorted({_value(run, key) for run in runs}, key=natural_order)
     if value not in values:
         raise UsageError(f"--only {pair}: no run has {key} '{value}'; {nearest(value, values)}")
     return key, value

@@ -17,6 +17,7 @@ from benchbench.records.files import json_bytes
 from benchbench.records.manifest import Manifest, read_manifest
 from benchbench.records.run_folder import RunFolder
 from benchbench.spec.file_names import inside, slug
+from benchbench.words import natural_order
 
 MANIFEST_NAME = "benchmark.json"
 
@@ -94,4 +95,4 @@ def benchmark_folders(results: Path) -> list[ResultsFolder]:
     if folder.has_manifest:
         return [folder]
     paths = [*results.glob(f"*/{MANIFEST_NAME}"), *results.glob(f"rehearsal/*/{MANIFEST_NAME}")]
-    return [ResultsFolder(path.parent) for path in sorted(paths)]
+    return [ResultsFolder(path.parent) for path in sorted(paths, key=lambda path: natural_order(str(path)))]

@@ -96,7 +96,8 @@ def _largest_share_of_empty(results: Results) -> float:
 
 def _problems(results: Results) -> Iterator[str]:
     """Yield failed runs, mixed data, missing metrics and missing runs."""
-    records = [record for _, record in sorted(results.records.items())]
+    keys = sorted(results.records, key=lambda key: key.order)
+    records = [results.records[key] for key in keys]
     failed = [record for record in records if record.status != "done"]
     if failed:
         yield "## Failed and diverged runs"

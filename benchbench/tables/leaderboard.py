@@ -59,9 +59,10 @@ def leaderboard(results: Results) -> pd.DataFrame:
     ranked = score.where(np.array([standing.has_rank for standing in standings]))
     ranks = ranked.groupby([board["dataset"], basis]).rank(method="min", ascending=False)
     board.insert(0, "rank", ranks)
-    order = ["dataset", "score", "model", "variant"]
-    board = board.assign(score=score).sort_values(order, ascending=[True, False, True, True])
-    return with_marks(results, with_integers(board.drop(columns="score")))
+    # groups are in the order of their names, which equal scores keep
+    place = pd.factorize(board["dataset"])[0]
+    order = np.lexsort((-score.astype(float).fillna(-np.inf), place))
+    return with_marks(results, with_integers(board.iloc[order]))
 
 
 def mean_columns(results: Results, variant: str, lines: Sequence[SummaryLine]) -> dict[str, Value]:

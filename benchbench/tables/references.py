@@ -42,7 +42,7 @@ def references(results: Results) -> pd.DataFrame:
     elsewhere it would be the reference itself.
     """
     rows: list[dict[str, Value]] = []
-    for dataset in sorted({key.dataset for key in results.planned}):
+    for dataset in _datasets(results):
         rows += _rows(results, dataset, BACKGROUND, _empty_predictions(results.cases))
         rows += _rows(results, dataset, UPPER_BOUND, results.upper_bounds)
     table = table_of_rows(rows, ["rank", *GROUP])
@@ -57,7 +57,14 @@ def with_references(board: pd.DataFrame, results: Results) -> pd.DataFrame:
     rows = pd.concat([_control_rows(results), references(results)]).reindex(columns=board.columns)
     rows = rows.assign(**{name: "" for name in MARKS if name in board})
     together = pd.concat([board, rows.astype(board.dtypes.to_dict())], ignore_index=True)
-    return together.sort_values("dataset", kind="stable", ignore_index=True)
+    places = {name: place for place, name in enumerate(_datasets(results))}
+    order = together["dataset"].map(places).argsort(kind="stable")
+    return together.iloc[order].reset_index(drop=True)
+
+
+def _datasets(results: Results) -> list[str]:
+    """Return the datasets of the planned runs, in the order of the leaderboard."""
+    return list(dict.fromkeys(key.dataset for key in results.planned))
 
 
 def control_names(results: Results) -> list[str]:

@@ -90,7 +90,7 @@ class Results:
 
     @property
     def planned(self) -> list[RunKey]:
-        return sorted(run.key for run in self.manifest.runs)
+        return sorted((run.key for run in self.manifest.runs), key=lambda key: key.order)
 
     @property
     def data(self) -> str:
@@ -297,7 +297,7 @@ def mixed_data(results: Results) -> list[tuple[str, str]]:
 
 
 def groups_of(results: Results) -> list[Group]:
-    return sorted({key.group for key in results.planned})
+    return list(dict.fromkeys(key.group for key in results.planned))
 
 
 def runs_of_group(results: Results, group: Group) -> tuple[list[RunKey], list[RunKey]]:

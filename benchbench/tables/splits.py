@@ -35,7 +35,8 @@ def split_rows(folder: ResultsFolder, records: Mapping[RunKey, Record]) -> list[
     """
     rows: list[Row] = []
     known: set[tuple[str | int, ...]] = set()
-    for key, record in sorted(records.items()):
+    for key in sorted(records, key=lambda key: key.order):
+        record = records[key]
         split = (key.dataset, key.variant, key.fold, record.split_digest)
         if split in known:
             continue
@@ -55,10 +56,12 @@ def split_sizes(rows: Sequence[Row]) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame(columns=list(SIZE_COLUMNS))
     table = table.assign(part=pd.Categorical(table["part"], PARTS), slices=table["slices"].astype("Int64"))
-    groups = table.groupby(["dataset", "variant", "fold", "part"], observed=True)
+    # the rows are in the order of the runs, in which epochs=5 is before epochs=10
+    place = pd.factorize(pd.MultiIndex.from_frame(table[["dataset", "variant"]]))[0]
+    groups = table.groupby([place, "dataset", "variant", "fold", "part"], observed=True)
     slices = groups["slices"].agg(lambda numbers: numbers.sum(skipna=False))
     sizes = pd.DataFrame({"patients": groups["patient"].nunique(), "cases": groups.size(), "slices": slices})
-    return sizes.astype("Int64").reset_index().astype({"part": str})
+    return sizes.astype("Int64").droplevel(0).reset_index().astype({"part": str})
 
 
 def sizes_by_fold(sizes: pd.DataFrame) -> pd.DataFrame:

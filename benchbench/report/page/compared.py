@@ -10,7 +10,7 @@ import pandas as pd
 from benchbench.records.folder import ResultsFolder
 from benchbench.tables.results import Results
 from benchbench.tables.splits import split_rows, split_sizes
-from benchbench.words import count
+from benchbench.words import count, natural_order
 
 _MOST_TEXTS = 3  # of a setting that differs between variants
 _PARTS = ("train", "validation", "test")
@@ -107,7 +107,7 @@ def _joined(describe: Callable[[Settings], str]) -> Callable[[Sequence[Settings]
     """Return a function of all protocols that gives the text that all of them share, or the different ones."""
 
     def join(protocols: Sequence[Settings]) -> str:
-        different = [text for text in dict.fromkeys(map(describe, protocols)) if text]
+        different = sorted(set(map(describe, protocols)) - {""}, key=natural_order)
         text = "; or ".join(different[:_MOST_TEXTS])
         n_more = len(different) - _MOST_TEXTS
         return f"{text}; and {n_more} more" if n_more > 0 else text
@@ -163,8 +163,11 @@ def _merged(used: Sequence[Any]) -> str:
                 values.setdefault(key, {})[_value(value)] = None
     texts: list[str] = []
     for name, values in by_name.items():
-        shown_values = [f"{key} {' or '.join(sorted(written))}" for key, written in values.items()]
-        texts.append(f"{name} ({', '.join(shown_values)})" if shown_values else name)
+        settings_text = []
+        for key, written in values.items():
+            ordered = sorted(written, key=natural_order)
+            settings_text.append(f"{key} {' or '.join(ordered)}")
+        texts.append(f"{name} ({', '.join(settings_text)})" if settings_text else name)
     return " or ".join(texts)
 
 

@@ -13,7 +13,7 @@ from benchbench.records.split import SPLIT_NAME
 from benchbench.tables.cost_tables import row_of
 from benchbench.tables.results import Results, mixed_data
 from benchbench.tables.rows import rows_of
-from benchbench.words import are, count
+from benchbench.words import are, count, natural_order
 
 _OF_A_MODEL = ("model.", "members")
 _OF_A_MACHINE = "on."
@@ -55,7 +55,8 @@ def facts(results: Results) -> list[Fact]:
 def failures(results: Results) -> list[Fact]:
     """Return the runs that failed or diverged, with the first line of the reason."""
     lines = []
-    for _, record in sorted(results.records.items()):
+    for key in sorted(results.records, key=lambda key: key.order):
+        record = results.records[key]
         if record.status != "done":
             reason = "".join(record.reason.splitlines()[:1])
             lines.append(Fact(str(record.key), f"{record.status}: {reason}", is_good=False))
@@ -114,7 +115,7 @@ def _leakage(results: Results, dataset: str) -> Fact:
         return Fact(f"Leakage, {dataset}", text, is_good=False)
     text = f"{count(len(patients), 'patient')}, each tested in one fold only, with all cases and slices"
     if repeated:
-        text = f"tested in several folds: {', '.join(sorted(repeated)[:_MOST_PATIENTS])}"
+        text = f"tested in several folds: {', '.join(sorted(repeated, key=natural_order)[:_MOST_PATIENTS])}"
     return Fact(f"Leakage, {dataset}", text, not repeated)
 
 
@@ -147,7 +148,7 @@ def _equal_recipe(results: Results) -> Fact:
             unequal.update(difference.key for difference in differences(first, other))
     unequal = {key for key in unequal if not key.startswith((*_OF_A_MODEL, _OF_A_MACHINE))}
     if unequal:
-        keys = ", ".join(sorted(unequal))
+        keys = ", ".join(sorted(unequal, key=natural_order))
         return Fact("Equal recipe", f"rows of a variant differ in more than their models: {keys}", is_good=False)
     if not n_compared:
         return Fact("Equal recipe", "no variant has two rows to compare")

@@ -17,7 +17,7 @@ from benchbench.report.plain_verdict import plain_verdict
 from benchbench.report.text import plain_markdown
 from benchbench.spec.strict import Strict
 from benchbench.tables.results import PHANTOM_NOTE, Results
-from benchbench.words import count
+from benchbench.words import count, natural_order
 
 CARD = "card.json"
 _MOST_LINES = 6  # of a small chart
@@ -92,7 +92,7 @@ def card(results: Results, boards: Sequence[Board]) -> Card:
         verdicts=tuple(str(board.verdict) for board in boards),
         sentences=tuple(map(plain_verdict, boards)),
         patients={str(name): int(number) for name, number in tested.items()},
-        version=", ".join(sorted(versions - {""})),
+        version=", ".join(sorted(versions - {""}, key=natural_order)),
         day=max((str(provenance.get("day", "")) for provenance in provenances), default=""),
         lines=_lines(results, boards[0]) if boards else (),
     )

@@ -37,7 +37,7 @@ from benchbench.tables.results import Results
 from benchbench.tables.rows import planned_rows
 from benchbench.tables.side_by_side import SideBySide, side_by_side
 from benchbench.tables.splits import sizes_by_fold, split_rows, split_sizes
-from benchbench.words import count
+from benchbench.words import count, natural_order
 
 RankedChoices = tuple[Board, pd.DataFrame]
 """A board and its `sensitivity_table`."""
@@ -193,7 +193,7 @@ def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
     n_datasets = len({board.dataset for board in comparable})
     if n_datasets < 2 or len(comparable[0].rows) < 2:
         return None
-    labels = sorted(comparable[0].rows)
+    labels = sorted(comparable[0].rows, key=natural_order)
     lower_is_better = comparable[0].panel.is_lower_better
     scores = np.array([[board.means[label] for label in labels] for board in comparable])
     ranks = pd.DataFrame(scores.round(EQUAL_DIGITS)).rank(axis=1, ascending=lower_is_better)
@@ -202,7 +202,7 @@ def over_datasets(boards: Sequence[Board]) -> OverDatasets | None:
         frame[board.dataset] = means
     caption = f"{heading_of(comparable[0].metric)} over {count(len(comparable), 'dataset')}"
     datasets = [board.dataset for board in comparable]
-    table = table_of(frame.sort_values(["mean rank", "row"]), caption=caption, own_names=datasets)
+    table = table_of(frame.sort_values("mean rank", kind="stable"), caption=caption, own_names=datasets)
     return OverDatasets(
         table=table,
         friedman=_describe_friedman(scores, is_lower_better=lower_is_better),
