@@ -209,8 +209,11 @@ class DatasetPlugin:
     Without it the dataset cannot be rehearsed. If it has parameters of `open` as well, it gets those that a
     benchmark gives a dataset of this layout.
     """
-    describe: Callable[[Path], Mapping[str, Any]] | None = None
-    """describe(root) returns parameters of `open` that the files give; those of a benchmark file are preferred."""
+    describe: Callable[..., Mapping[str, Any]] | None = None
+    """describe(root) returns parameters of `open` that the files give; those of a benchmark file are preferred.
+
+    If it has parameters of `open` as well, it gets those that a benchmark gives a dataset of this layout.
+    """
     relatives: tuple[str, ...] = ()
     """Names of data sets that have some of the same patients, installed or not, as "brats20" for BraTS 2021."""
     download: Download = OWN_FILES

@@ -52,7 +52,7 @@ LITTLE_PHANTOMS = ((1, 32), (2, 33))
 """Patients and pixels of the phantoms of the fast suite, in place of up to 64³ voxels."""
 
 
-FAST_DATASETS = {"cardiac", "folders", "nnunet"}
+FAST_DATASETS = {"bids", "cardiac", "folders", "nnunet"}
 """Datasets whose phantoms the fast suite checks by every rule; it rehearses the others from file to table."""
 
 

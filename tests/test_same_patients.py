@@ -85,7 +85,20 @@ def write_png(root: Path, volumes: Volumes) -> dict[str, Any]:
 def write_bids(root: Path, volumes: Volumes) -> dict[str, Any]:
     for patient, (image, label) in volumes.items():
         nifti(root / f"sub-{patient}/anat/sub-{patient}_T1w.nii.gz", image)
+        nifti(root / f"derivatives/manual/sub-{patient}/anat/sub-{patient}_dseg.nii.gz", label)
+    (root / "derivatives/manual/dseg.tsv").write_text("index\tname\n0\tbackground\n1\tforeground\n")
+    return {"layout": "bids"}
+
+
+def write_bids_masks(root: Path, volumes: Volumes) -> dict[str, Any]:
+    for patient, (image, label) in volumes.items():
+        nifti(root / f"sub-{patient}/anat/sub-{patient}_T1w.nii.gz", image)
         nifti(root / f"derivatives/manual/sub-{patient}/anat/sub-{patient}_label-lesion_mask.nii.gz", label)
+    return {"layout": "bids", "regions": {"foreground": "label-lesion_mask"}}
+
+
+def write_bids_patterns(root: Path, volumes: Volumes) -> dict[str, Any]:
+    write_bids_masks(root, volumes)
     return {
         "layout": "folders",
         "images": "sub-{patient}/anat/sub-{patient}_T1w.nii.gz",
@@ -105,6 +118,8 @@ LAYOUTS: dict[str, Callable[[Path, Volumes], dict[str, Any]]] = {
     "msd": write_msd,
     "png": write_png,
     "bids": write_bids,
+    "bids_masks": write_bids_masks,
+    "bids_patterns": write_bids_patterns,
     "plugin": write_plugin,
 }
 
@@ -119,7 +134,7 @@ def written(name: str, data: Path, volumes: Volumes) -> dict[str, Any]:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_gives_the_same_cases_voxels_and_folds(name: str, tmp_path: Path, volumes: Volumes) -> None:
     entry = DatasetEntry.model_validate_json(json.dumps(written(name, tmp_path, volumes)))
-    plugin = discover(["folders", "nnunet_layout", "toy"]).named_dataset(entry)
+    plugin = discover(["bids", "folders", "nnunet_layout", "toy"]).named_dataset(entry)
     params = {**described_params(plugin, data_root=tmp_path), **entry.params}
     dataset = open_dataset(plugin, resolve_params(plugin.open, params), data_root=tmp_path)
     cases = dataset.cases()
@@ -145,9 +160,9 @@ def prepared_by_hand(image: np.ndarray) -> np.ndarray:
 
 
 def as_toml(value: object) -> str:
-    """Return a text, or a table of numbers, as TOML has it in one line."""
+    """Return a text, or a table of numbers and texts, as TOML has it in one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {number}" for key, number in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {json.dumps(entry)}" for key, entry in value.items()) + " }"
     return json.dumps(value)
 
 

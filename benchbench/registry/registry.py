@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -104,7 +104,7 @@ class Registry:
         return self.datasets[name].plugin
 
     def named_dataset(self, chosen: NamedDataset) -> DatasetPlugin:
-        """Return the plugin of a dataset of a benchmark, with the name and the phantom of this dataset.
+        """Return the plugin of a dataset of a benchmark, with the name, phantom and description of this dataset.
 
         Raises:
             PluginError: the plugin is missing or broken.
@@ -112,12 +112,10 @@ class Registry:
         if not chosen.layout:
             return self.dataset(chosen.name)
         plugin = self.dataset(chosen.layout)
-        if plugin.phantom is None:
-            return replace(plugin, name=chosen.name)
         params = resolve_params(plugin.open, chosen.params)
-        accepted = keyword_parameters(plugin.phantom)
-        phantom = partial(plugin.phantom, **{key: value for key, value in params.items() if key in accepted})
-        return replace(plugin, name=chosen.name, phantom=phantom)
+        phantom = plugin.phantom and partial(plugin.phantom, **_accepted(plugin.phantom, params))
+        describe = plugin.describe and partial(plugin.describe, **_accepted(plugin.describe, params))
+        return replace(plugin, name=chosen.name, phantom=phantom, describe=describe)
 
     def model(self, name: str) -> ModelPlugin:
         """Return the model plugin of this name.
@@ -338,3 +336,9 @@ def _split_by_name(plugins: list[Installed[P]]) -> tuple[dict[str, Installed[P]]
             reason = f"two plugins have this name: {owners}"
             duplicates.append(Broken(name, installed.origin, reason, "uninstall one"))
     return unique, duplicates
+
+
+def _accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the parameters that a function of a plugin takes."""
+    accepted = keyword_parameters(function)
+    return {key: value for key, value in params.items() if key in accepted}

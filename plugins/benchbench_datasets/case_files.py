@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from benchbench import DataError
 from benchbench.images.input_files import read_text
 from benchbench.images.nifti import Volume, check_same_grid, other_values
 
+T = TypeVar("T")
 SUFFIXES = (".nii.gz", ".nii")
 COPY_AGAIN = "copy it from the archive again"
 
@@ -30,6 +32,15 @@ def natural_order(name: str) -> tuple[list[int], str]:
 def file_problem(path: Path, fault: str, *, dataset: str, root: Path) -> str:
     """Return "<dataset>: <path from the root>: <fault>"."""
     return f"{dataset}: {path.relative_to(root).as_posix()}: {fault}"
+
+
+def read_named(root: Path, read: Callable[..., T], *arguments: object, **options: object) -> T:
+    """Return what a reader returns; its errors get the name of the dataset and paths below its root."""
+    try:
+        return read(*arguments, **options)
+    except DataError as error:
+        problems = [problem.replace(f"{root}/", "", 1) for problem in error.problems]
+        raise DataError(*(f"{root.name}: {problem}" for problem in problems)) from error
 
 
 def nearest_name(expected: str, names: Iterable[str]) -> str:

@@ -7,16 +7,15 @@ Source: the user's files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from benchbench import Case, CaseRef, DataError, DataNotFoundError, DatasetPlugin, Task, hookimpl
-from benchbench_datasets.case_files import natural_order
+from benchbench_datasets.case_files import natural_order, read_named
 from benchbench_datasets.folder_declared import Declared, declaration_problems, labelled_in, unused_patterns
 from benchbench_datasets.folder_files import CaseFiles, FoundFiles, find_files, missing_files
 from benchbench_datasets.folder_masks import IGNORE, RegionMasks, ValueMasks, Values
@@ -26,7 +25,6 @@ from benchbench_datasets.folder_table import Row, read_rows
 from benchbench_datasets.folder_voxels import Voxels, read_image, read_label, reference_of
 from benchbench_datasets.name_pattern import NamePattern
 
-T = TypeVar("T")
 PHANTOM = "PHANTOM.json"
 """File in a folder of made-up cases."""
 Patterns = dict[str, str]
@@ -119,7 +117,7 @@ class Folders:
         if isinstance(masks, RegionMasks) and not isinstance(self.masks, str):
             names = [name for name in masks.names if NamePattern(self.masks[name]) in patterns]
             masks = replace(masks, files=tuple(names))
-        label = self._guard(read_label, self._planes(case_id, patterns), masks, like=image)
+        label = read_named(self.root, read_label, self._planes(case_id, patterns), masks, like=image)
         return image.case(label, labelled_regions=self._labelled(case_id))
 
     def _load_readers(self, case_id: str, readers: Patterns, image: Voxels) -> Case:
@@ -129,8 +127,8 @@ class Folders:
         for name, text in readers.items():
             if NamePattern(text) in patterns:
                 planes = self._planes(case_id, [NamePattern(text)])
-                labels[name] = self._guard(read_label, planes, self._masks, like=image)
-        reference = self._guard(reference_of, labels, self.reference, case_id=case_id)
+                labels[name] = read_named(self.root, read_label, planes, self._masks, like=image)
+        reference = read_named(self.root, reference_of, labels, self.reference, case_id=case_id)
         declared = self._labelled(case_id)
         return image.case(reference, labelled_regions=declared, reader_labels=labels)
 
@@ -292,15 +290,7 @@ class Folders:
     def _read_image(self, case_id: str) -> Voxels:
         """Return the channels (C, *space) of a case."""
         planes = self._planes(case_id, self._image_patterns)
-        return self._guard(read_image, planes, self.task.channels, spacing_mm=self.spacing_mm or None)
-
-    def _guard(self, read: Callable[..., T], *arguments: object, **options: object) -> T:
-        """Return what a reader returns; its errors get the name of the dataset and paths below the root."""
-        try:
-            return read(*arguments, **options)
-        except DataError as error:
-            problems = [problem.replace(f"{self.root}/", "", 1) for problem in error.problems]
-            raise DataError(*(f"{self.root.name}: {problem}" for problem in problems)) from error
+        return read_named(self.root, read_image, planes, self.task.channels, spacing_mm=self.spacing_mm or None)
 
     def _nothing_found(self) -> str:
         expected = [pattern.text for pattern in (*self._image_patterns, *self._mask_patterns)]
