@@ -15,6 +15,7 @@ from benchbench import Case, DataError, Task
 from benchbench.data.case_checks import check_case
 from benchbench.images.fusion import fuse_labels
 from benchbench.registry.registry import discover
+from benchbench.report.page.readers import reader_tables
 from benchbench.tables.readers import reader_table
 from benchbench.tables.results import read_results
 from benchbench_datasets.folder_phantom import write_phantom
@@ -154,4 +155,13 @@ def test_predictions_are_scored_against_each_reader_and_readers_against_one_anot
     written = pd.read_csv(folder.path / "readers.csv")
     assert len(written) == len(table)
     page = (folder.path / "index.html").read_text()
-    assert "against each reader, and of readers against one another" in page
+    assert "<h3>Readers</h3>" in page
+    ((matrix,),) = reader_tables(results)
+    assert matrix.caption == "Dice on nodules"
+    assert [heading.text for heading in matrix.headings] == ["Row", "ann", "bob", "eve"]
+    texts = {row[0].text: [cell.text for cell in row[1:]] for row in matrix.rows}
+    assert list(texts) == ["plain", "ann", "bob", "eve"]
+    assert texts["ann"] == ["", "0.9524", "0.9474"]  # 200 / 210 and 180 / 190
+    assert texts["eve"] == ["0.9474", "0.9000", ""]
+    assert matrix.muted == [False, True, True, True]
+    assert matrix.notes == ["eve: labels of 5 of 6 cases."]

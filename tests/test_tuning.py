@@ -144,9 +144,15 @@ def check_rows(folder: ResultsFolder) -> None:
     assert table["chosen"].tolist() == [int(trial["number"] == best[0].number) for trial in trials]
     (spent,) = spent_table(results, "squares").to_dict("records")
     assert (spent["budget"], spent["trials"], spent["failed"], spent["epochs"]) == ("3 trials", 3, 0, 3)
-    assert spent["seconds"] == pytest.approx(record.cost["train_seconds"])
+    assert spent["trial_seconds"] == pytest.approx(record.cost["train_seconds"])
     (page_table,) = tuned_tables(results)
-    assert page_table.caption == "Tuning on the inner validation of squares"
+    assert page_table.caption == "Tuning on the inner validation of squares: 3 trials for each run"
+    headings = [heading.text for heading in page_table.headings]
+    assert headings == [
+        *("Row", "Fold", "Trials", "Epochs", "Training (s)"),
+        *("Score of the file's settings", "Score of the chosen", "Settings"),
+    ]
+    assert (spent["file_score"], spent["chosen_score"]) == (trials[0]["value"], best[0].value)
     check_reuse(folder, widths)
     marks = pd.read_csv(folder.path / "leaderboard.csv").set_index("model")["own_settings"].dropna().to_dict()
     assert marks == {

@@ -16,8 +16,11 @@ _TRIAL_COLUMNS = (
     *(*KEYS, "trial", "state", "validation_value", "rank", "chosen", "epochs", "seconds", "settings", "reason"),
 )
 _SPENT_COLUMNS = (
-    *("dataset", "row", "variant", "fold", "seed", "budget", "trials", "failed", "epochs", "seconds", "settings"),
+    *("dataset", "row", "variant", "fold", "seed", "budget", "trials", "failed", "epochs", "trial_seconds"),
+    *("file_score", "chosen_score", "settings"),
 )
+
+_DIGITS = 3  # of a chosen setting on the page; `tuning.csv` has all
 
 
 def trial_table(results: Results) -> pd.DataFrame:
@@ -34,7 +37,7 @@ def trial_table(results: Results) -> pd.DataFrame:
 
 
 def spent_table(results: Results, dataset: str) -> pd.DataFrame:
-    """Return one row per tuned run of a dataset: its budget, what its trials spent, and the chosen settings."""
+    """Return one row per tuned run of a dataset: its budget, what its trials spent, and the choice."""
     lines: list[dict[str, Any]] = []
     for record in _tuned(results):
         if record.dataset != dataset:
@@ -49,8 +52,10 @@ def spent_table(results: Results, dataset: str) -> pd.DataFrame:
                 "trials": len(trials),
                 "failed": sum(trial["value"] is None for trial in trials),
                 "epochs": sum(trial["epochs"] for trial in trials),
-                "seconds": sum(map(_seconds, trials)),
-                "settings": _settings(chosen),
+                "trial_seconds": sum(map(_seconds, trials)),
+                "file_score": trials[0]["value"],
+                "chosen_score": chosen["value"],
+                "settings": _settings(chosen, digits=_DIGITS),
             }
         )
     return pd.DataFrame(lines, columns=list(_SPENT_COLUMNS))
@@ -95,10 +100,13 @@ def _seconds(trial: Mapping[str, Any]) -> float:
     return float(trial["spent"].get("train_seconds") or 0.0)
 
 
-def _settings(trial: Mapping[str, Any]) -> str:
-    """Return the settings in words; those of trial 0 are the ones of the file."""
+def _settings(trial: Mapping[str, Any], *, digits: int = 0) -> str:
+    """Return the settings in words, numbers with this many digits; those of trial 0 are the ones of the file."""
     parts = []
     for path, value in trial["settings"].items():
         name = path.removeprefix("protocol.").removeprefix("model.")
-        parts.append(f"{name} {setting_text(value)}")
+        text = setting_text(value)
+        if digits and isinstance(value, float):
+            text = f"{value:.{digits}g}"
+        parts.append(f"{name} {text}")
     return "; ".join(parts)

@@ -12,7 +12,15 @@ def tuned_tables(results: Results) -> list[PageTable]:
     tables = []
     for dataset in results.manifest.datasets:
         table = spent_table(results, dataset)
-        if len(table):
-            table = without_constants(table.drop(columns="dataset"), ["variant", "seed"])
-            tables.append(table_of(table, caption=f"Tuning on the inner validation of {dataset}"))
+        if table.empty:
+            continue
+        caption = f"Tuning on the inner validation of {dataset}"
+        budgets = list(dict.fromkeys(table["budget"]))
+        if len(budgets) == 1:
+            caption += f": {budgets[0]} for each run"
+        if not table["failed"].any():
+            table = table.drop(columns="failed")
+        table = without_constants(table.drop(columns="dataset"), ["variant", "seed", "budget"])
+        table["trial_seconds"] = table["trial_seconds"].round().astype(int)
+        tables.append(table_of(table, caption=caption))
     return tables
