@@ -182,7 +182,7 @@ def _totals(loss: Loss, sums: Tensor, *, partial: bool) -> Tensor:
     overlap_loss = sums.new_zeros(())
     if loss.overlap is not None:
         overlap_loss = _overlap_losses(loss, _Overlaps(*sums[:, 2:].chunk(4 if partial else 3, dim=1))).sum()
-    rows = sums.new_tensor(len(sums))
+    rows = sums.new_full((), len(sums))  # new_tensor would wait for the GPU
     return torch.stack([sums[:, 0].sum(), sums[:, 1].sum(), overlap_loss, rows])
 
 
@@ -261,11 +261,16 @@ def _class_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | N
     if scored is not None:
         classes = classes.masked_fill(~scored[:, 0], _NO_CLASS)
     if loss.class_weights is not None:
-        weight = logits.new_tensor(loss.class_weights)
+        weight = _on_device_of(logits, loss.class_weights)
         is_scored = classes != _NO_CLASS
         weights = (weight[classes.clamp(min=0)] * is_scored).flatten(1).sum(1)
     entropy = F.cross_entropy(logits, classes, weight=weight, ignore_index=_NO_CLASS, reduction="none")
     return entropy, weights
+
+
+def _on_device_of(logits: Tensor, numbers: Sequence[float]) -> Tensor:
+    """Return numbers as a tensor like the logits, without waiting for the GPU."""
+    return torch.tensor(numbers, dtype=logits.dtype).to(logits.device, non_blocking=True)
 
 
 def _region_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -283,7 +288,7 @@ def _region_entropy(loss: Loss, logits: Tensor, masks: Tensor, scored: Tensor | 
         entropy = entropy * scored
     if loss.class_weights is None:
         return entropy, voxels.mean(1) * logits.shape[1]
-    weight = logits.new_tensor(loss.class_weights)
+    weight = _on_device_of(logits, loss.class_weights)
     by_region = weight.view(-1, *[1] * (logits.ndim - 2))
     if voxels.shape[1] > 1:
         return entropy * by_region, (voxels * weight).sum(1)

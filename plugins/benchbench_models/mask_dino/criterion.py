@@ -29,7 +29,7 @@ def decoded_loss(decoded: Decoded, targets: Targets, noised: Noised | None, *, p
     Noised queries are compared with the targets that they were made from. Their content is their label, so where
     queries are learned, the initial prediction of the noised ones is compared with nothing.
     """
-    count = max(1.0, float(targets.is_present.sum()))
+    count = max(1.0, float(targets.is_present_on_cpu.sum()))
     predictions, noised_predictions = decoded.predictions, decoded.noised[1:]
     if decoded.proposed is not None:
         predictions, noised_predictions = [*predictions, decoded.proposed], decoded.noised
@@ -49,7 +49,7 @@ def decoded_loss(decoded: Decoded, targets: Targets, noised: Noised | None, *, p
 
 def noised_pairs(noised: Noised) -> Pairs:
     """Return the pairs of the noised queries and the targets that they were made from."""
-    image, query = noised.is_real.nonzero(as_tuple=True)
+    image, query = noised.real.unbind(1)
     return Pairs(image, query, noised.target_labels[image, query])
 
 

@@ -85,7 +85,8 @@ class DeformableAttention(nn.Module):
         values = self.value(memory.tokens).unflatten(-1, (heads, -1))
         origins = references[:, :, None, None, None]
         if references.shape[-1] == 2:
-            pixels = offsets.new_tensor([[width, height] for height, width in memory.sizes])
+            sizes = torch.tensor([[width, height] for height, width in memory.sizes], dtype=offsets.dtype)
+            pixels = sizes.to(offsets.device, non_blocking=True)  # otherwise it waits for the GPU
             places = origins + offsets / pixels[:, None]
         else:
             places = origins[..., :2] + offsets / points * origins[..., 2:] * 0.5

@@ -31,6 +31,8 @@ class Noised(NamedTuple):
     """Noised boxes (B, N, 4), before the sigmoid."""
     is_real: Tensor
     """bool (B, N)"""
+    real: Tensor
+    """(M, 2): image and number of the real queries."""
     target_labels: Tensor
     """(B, N): the labels without noise."""
     groups: int
@@ -43,17 +45,20 @@ def noise_targets(targets: Targets, *, queries: int = _QUERIES) -> Noised | None
     random class with a probability of half the noise; a box moves by up to half its size and grows or shrinks by
     up to its size, times the noise. Random numbers are drawn from torch's generator of the device.
     """
-    group_size = int(targets.is_present.sum(1).max())
+    is_present, device = targets.is_present_on_cpu, targets.boxes.device
+    group_size = int(is_present.sum(1).max())
     groups = queries // group_size if group_size else 0
     if not groups:
         return None
-    present_first = (~targets.is_present).to(torch.uint8).argsort(dim=1, stable=True)
+    present_first = (~is_present).to(torch.uint8).argsort(dim=1, stable=True)
     labels = present_first[:, :group_size].repeat(1, groups)
-    is_real = targets.is_present.gather(1, labels)
+    is_real = is_present.gather(1, labels)
+    real = is_real.nonzero().to(device, non_blocking=True)
+    labels, is_real = labels.to(device, non_blocking=True), is_real.to(device, non_blocking=True)
     boxes = targets.boxes.gather(1, labels[..., None].expand(-1, -1, 4))
     anchors = box_logits(_noise_boxes(boxes)).masked_fill(~is_real[..., None], 0.0)
     noised_labels = _noise_labels(labels, classes=targets.masks.shape[1])
-    return Noised(noised_labels, anchors, is_real, labels, groups)
+    return Noised(noised_labels, anchors, is_real, real, labels, groups)
 
 
 def attention_mask(noised: Noised, *, queries: int) -> Tensor:

@@ -32,13 +32,21 @@ class Pairs(NamedTuple):
 
 
 def match(predictions: Sequence[Prediction], targets: Targets, *, points: int) -> list[Pairs]:
-    """Return the pairs of each prediction; the costs of all predictions are copied to the host at once."""
+    """Return the pairs of each prediction.
+
+    The costs of all predictions are copied to the CPU at once, and their pairs back at once: the CPU waits for the
+    GPU one time in a step.
+    """
     masks = targets.masks.float()
     with torch.no_grad():
         costs = torch.stack([pair_costs(prediction, targets, masks, points=points) for prediction in predictions])
     # the assignment cannot handle nan; the loss is nan as well then, on which the training loop stops
-    costs, present = costs.nan_to_num().cpu(), targets.is_present.cpu()
-    return [_pairs(cost, present, targets.masks.device) for cost in costs]
+    pairs: list[Tensor] = []
+    for cost in costs.nan_to_num().cpu():
+        rows = list(_image_pairs(cost, targets.is_present_on_cpu))
+        pairs.append(torch.tensor(rows, dtype=torch.int64).reshape(-1, 3))
+    on_device = torch.cat(pairs).to(targets.masks.device, non_blocking=True)
+    return [Pairs(*of_one.unbind(1)) for of_one in on_device.split([len(of_one) for of_one in pairs])]
 
 
 def pair_costs(prediction: Prediction, targets: Targets, masks: Tensor, *, points: int) -> Tensor:
@@ -73,12 +81,6 @@ def _mask_costs(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     total = p.sum(-1)[..., None] + masks.sum(-1)[:, None]
     dice = 1 - (overlap + 1) / (total + 1)
     return entropy / logits.shape[-1], dice
-
-
-def _pairs(costs: Tensor, present: Tensor, device: torch.device) -> Pairs:
-    rows = list(_image_pairs(costs, present))
-    image, query, label = torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 3).unbind(1)
-    return Pairs(image, query, label)
 
 
 def _image_pairs(costs: Tensor, present: Tensor) -> Iterator[tuple[int, int, int]]:

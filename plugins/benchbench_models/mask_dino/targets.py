@@ -19,6 +19,8 @@ class Targets(NamedTuple):
     """(B, classes, 4): the box around the whole mask; zeros where the class is absent."""
     is_present: Tensor
     """bool (B, classes)"""
+    is_present_on_cpu: Tensor
+    """The same, copied once: sizes depend on it, and every further copy would wait for the GPU."""
 
 
 def region_targets(regions: Tensor, *, classes: int) -> Targets:
@@ -31,4 +33,5 @@ def region_targets(regions: Tensor, *, classes: int) -> Targets:
     if classes > regions.shape[1]:
         background = ~regions.any(1, keepdim=True)
         masks = torch.cat([background, regions], 1)
-    return Targets(masks, mask_boxes(masks), masks.flatten(2).any(-1))
+    is_present = masks.flatten(2).any(-1)
+    return Targets(masks, mask_boxes(masks), is_present, is_present.cpu())

@@ -1,0 +1,134 @@
+"""Trains, validates and predicts with built-in models on the simulated GPU; prints a line of JSON for each.
+
+    python tests/simulated_training.py '[["unet", 2, "bf16"]]'
+
+Every line has the kernels, waits and uploads of the second and third step, or the error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from handmade_case import keep_slices, keep_volume
+from simulated_gpu import GPU, Counts, simulate
+from small_models import MODELS
+
+from benchbench.engine.batches.patches import open_source
+from benchbench.engine.inference.predict import Predictor
+from benchbench.engine.network.network import geometry_for
+from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.training.train import Training
+from benchbench.registry.registry import Registry, discover
+from benchbench.spec.protocol import Protocol
+
+REGIONS = ("outer", "inner")
+CHANNELS = 3
+STEPS = 3
+AUGMENTATION: dict[int, list[dict[str, Any]]] = {
+    2: [{"name": "flip"}, {"name": "rotate", "degrees": 15}, {"name": "brightness", "limit": 0.1}],
+    3: [{"name": "flip"}, {"name": "noise", "sigma": [0.0, 0.1]}, {"name": "contrast", "range": [0.8, 1.2]}],
+}
+
+
+def protocol_of(model: str, ndim: int, precision: str) -> Protocol:
+    small = MODELS[model]
+    fields = {
+        "ndim": ndim,
+        "patch": small.slices if ndim == 2 else small.volumes,
+        "epochs": 2,
+        "batch": 4 if ndim == 2 else 2,
+        "optimizer": {"name": "adam", "lr": 1e-3},
+        "loss": "bce+dice",
+        "augment": AUGMENTATION[ndim],
+        "precision": precision,
+        "gradient_clip": 1.0,
+        "inference": {"flips": True},
+    }
+    return Protocol.model_validate_json(json.dumps(fields))
+
+
+def case_of(folder: Path, protocol: Protocol, *, samples: int) -> PreparedCase:
+    """Return a case of random numbers with so many slices, or a volume a little larger than the patch."""
+    rng = np.random.default_rng(0)
+    if protocol.ndim == 2:
+        space = (samples, *protocol.patch)
+        image = rng.integers(0, 255, (samples, CHANNELS, *protocol.patch)).astype(np.uint8)
+        return keep_slices(folder, image, _labels(rng, space))
+    space = tuple(size + 4 for size in protocol.patch)
+    image = rng.standard_normal((CHANNELS, *space)).astype(np.float16)
+    return keep_volume(folder, image, _labels(rng, space))
+
+
+def _labels(rng: np.random.Generator, space: tuple[int, ...]) -> Any:
+    outer = rng.random(space) > 0.5
+    return (outer + 2 * (outer & (rng.random(space) > 0.5))).astype(np.uint8)
+
+
+def train(
+    registry: Registry, folder: Path, model: str, ndim: int, precision: str, counts: Counts
+) -> dict[str, Any]:
+    """Train an epoch, validate and predict; return what the GPU did in the steps after the first."""
+    protocol = protocol_of(model, ndim, precision)
+    torch.manual_seed(0)
+    geometry = geometry_for(protocol, channels=CHANNELS, regions=len(REGIONS))
+    network = registry.model(model).build(geometry, **MODELS[model].params).to(GPU)
+    number = STEPS * protocol.batch
+    cases = [
+        case_of(folder / f"train{index}", protocol, samples=number) for index in range(1 if ndim == 2 else number)
+    ]
+    test = case_of(folder / "test", protocol, samples=2)
+    source, validation = (open_source(part, protocol, device=GPU) for part in (cases, [test]))
+    training = Training(network, source, validation, protocol, regions=REGIONS)
+    seen: list[tuple[int, int, dict[str, int]]] = []
+
+    def remember(_: float) -> None:
+        seen.append((counts.kernels, counts.uploads, dict(counts.waits)))
+
+    row = training.run_epoch(torch.Generator().manual_seed(1), progress=remember)
+    predictor = Predictor([network], protocol, GPU)
+    masks = predictor.masks(test, predictor.probabilities(test), regions=REGIONS, postprocess=None)
+    (kernels, uploads, waits), last = seen[0], seen[-1]
+    steps = len(seen) - 1
+    return {
+        "loss": row["train_loss"],
+        "validation_loss": row["validation_loss"],
+        "voxels": int(masks.size),
+        "kernels": (last[0] - kernels) / steps,
+        "uploads": (last[1] - uploads) / steps,
+        "waits": {
+            place: (number - waits.get(place, 0)) / steps
+            for place, number in last[2].items()
+            if number > waits.get(place, 0)
+        },
+    }
+
+
+def _places(error: Exception) -> list[str]:
+    """Return file and line of the frames of the project."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "benchbench" in frame.filename]
+
+
+def main() -> None:
+    registry = discover()
+    torch.set_num_threads(1)
+    for model, ndim, precision in json.loads(sys.argv[1]):
+        result: dict[str, Any] = {"model": model, "ndim": ndim, "precision": precision}
+        with simulate() as counts, tempfile.TemporaryDirectory() as folder:
+            try:
+                result |= train(registry, Path(folder), model, ndim, precision, counts)
+            except Exception as error:  # noqa: BLE001 the test prints it
+                result |= {"error": repr(error)[:400], "places": _places(error)}
+        sys.stdout.write(f"{json.dumps(result)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Every built-in model takes training steps, validates and predicts on a simulated GPU, in every precision."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated_gpu import build
+from small_models import MODELS
+
+from benchbench.registry.registry import discover
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("g++"), reason="needs g++"),
+    pytest.mark.skipif(sys.platform != "linux", reason="replaces functions of a library as Linux can"),
+]
+SCRIPT = Path(__file__).parent / "simulated_training.py"
+PRECISIONS = ("fp32", "fp16", "bf16")
+WAITS = {"mask_dino": 2}
+"""Model -> how often the CPU waits for the GPU in a step: Mask DINO copies its targets and the costs of the matching."""
+KERNELS = {
+    ("unet", 2): 580,
+    ("unet", 3): 540,
+    ("unext", 2): 750,
+    ("resunet", 2): 700,
+    ("mask_dino", 2): 2100,
+}
+"""Model and axes -> most kernels of a step with its augmentation, loss and counts, as few as were counted."""
+
+Train = Callable[[list[tuple[str, int, str]]], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Train in a process that has the simulated GPU."""
+    variables = build(tmp_path_factory.mktemp("libraries"))
+
+    def run(trainings: list[tuple[str, int, str]]) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, SCRIPT, json.dumps(trainings)],
+            env={**os.environ, **variables, "NO_ALBUMENTATIONS_UPDATE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_trains_validates_and_predicts_without_waiting_for_the_gpu(train: Train, model: str) -> None:
+    axes = sorted(discover().model(model).ndims)
+    for result in train([(model, ndim, precision) for ndim in axes for precision in PRECISIONS]):
+        assert "error" not in result, result
+        assert sum(result["waits"].values()) <= WAITS.get(model, 0), result["waits"]
+        assert result["kernels"] <= KERNELS.get((model, result["ndim"]), 6000)
+        assert result["loss"] < 100
+
+
+def test_a_tensor_of_each_device_and_a_wait_are_noticed(tmp_path: Path) -> None:
+    script = (
+        "import torch\n"
+        "from simulated_gpu import simulate\n"
+        "with simulate() as counts:\n"
+        "    images = torch.ones(2, 3).to('cuda:0')\n"
+        "    assert sum(counts.waits.values()) == counts.uploads == 1\n"
+        "    product = (images * 2).sum()\n"
+        "    assert (counts.kernels, sum(counts.waits.values())) == (2, 1)\n"
+        "    assert float(product) == 12.0\n"
+        "    assert sum(counts.waits.values()) == 2\n"
+        "    images[torch.ones(2, dtype=torch.bool).to('cuda:0', non_blocking=True)]\n"
+        "    assert sum(counts.waits.values()) == 3\n"
+        "    images + torch.ones(3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **build(tmp_path), "PYTHONPATH": str(SCRIPT.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "RuntimeError: add: tensors [(3,)] are on the CPU and others on the GPU" in done.stderr
