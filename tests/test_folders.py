@@ -377,7 +377,8 @@ def test_a_missing_folder_of_own_images_says_where_to_put_them(tmp_path: Path) -
     done = benchbench("run", "eyes.toml", "--data-root", tmp_path, "--jobs", 0, cwd=tmp_path)
     assert done.returncode == 3
     assert done.stderr.strip() == (
-        f"error: eyes: no folder {tmp_path}/eyes; put the files of 'eyes' there, or add --rehearse to try phantom data"
+        f"error: eyes: no folder {tmp_path}/eyes; put the files of 'eyes' there ('benchbench data get FILE' if"
+        " the benchmark file has their `url`), or add --rehearse to try phantom data"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,24 +84,46 @@ def status(
 @click.option("--accept-licence", is_flag=True, help="Accept the licence that is printed.")
 @click.option("--by-hand", is_flag=True, help="Only print how to get the official copy by hand.")
 def get(name: str, *, data_root: Path | None, accept_licence: bool, by_hand: bool) -> None:
-    """Download the dataset NAME.
+    """Download the dataset NAME, or all datasets of a benchmark file.
 
     If it can only be downloaded by hand, the steps are printed.
     """
     from benchbench.data.download import can_download, download_dataset  # noqa: PLC0415 after --help has answered
     from benchbench.registry.registry import discover  # noqa: PLC0415
 
-    plugin = discover().dataset(name)
     root = _require_root(data_root)
-    click.echo(f"{name}: {plugin.download.page}\nlicence: {plugin.download.licence}")
-    verify_words = f"benchbench data verify {name} --data-root {root}"
-    if by_hand or not can_download(plugin):
-        _print_steps(plugin, root / name, last_step=f"run: {verify_words}")
-        return
-    if not accept_licence:
-        _ask_for_consent(name)
-    cases = download_dataset(plugin, data_root=root, say=_echo_progress, progressbar=sys.stderr.isatty())
-    click.echo(f"{name}: {count(cases, 'case')} in {root / name}; next: {verify_words}")
+    is_file = name.endswith(".toml")
+    plugins = _downloads_of(Path(name)) if is_file else [discover().dataset(name)]
+    for plugin in plugins:
+        click.echo(f"{plugin.name}: {plugin.download.page}\nlicence: {plugin.download.licence}")
+        verify_words = f"benchbench data verify {name} --data-root {root}"
+        if by_hand or not can_download(plugin):
+            _print_steps(plugin, root / plugin.name, last_step=f"run: {verify_words}")
+            continue
+        if not accept_licence:
+            _ask_for_consent(name)
+        cases = download_dataset(
+            plugin, data_root=root, say=_echo_progress, progressbar=sys.stderr.isatty(), may_be_nested=is_file
+        )
+        click.echo(f"{plugin.name}: {count(cases, 'case')} in {root / plugin.name}; next: {verify_words}")
+
+
+def _downloads_of(file: Path) -> list[DatasetPlugin]:
+    """Return the datasets of a benchmark file, opened with its parameters and downloaded from its addresses."""
+    from dataclasses import replace  # noqa: PLC0415 as above
+
+    from benchbench.data.folder import open_with_description  # noqa: PLC0415
+    from benchbench.registry.registry import discover  # noqa: PLC0415
+    from benchbench.spec.benchmark import read_benchmark  # noqa: PLC0415
+
+    registry = discover()
+    benchmark = read_benchmark(file, check=registry.check)
+    plugins = []
+    for entry in benchmark.variants[0].datasets:
+        plugin = registry.named_dataset(entry)
+        opened = partial(open_with_description, plugin, entry.params)
+        plugins.append(replace(plugin, open=opened, download=entry.download or plugin.download))
+    return plugins
 
 
 @data_command.command("path")

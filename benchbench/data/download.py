@@ -41,9 +41,12 @@ def download_dataset(
     data_root: Path,
     say: Callable[[str], None],
     progressbar: bool,
+    may_be_nested: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Download all files of a dataset into `<data root>/<name>` and return the number of its cases.
+
+    If they `may_be_nested`, a single folder that has all files and is not part of the layout is removed.
 
     Raises:
         UsageError: that folder is not empty, or another process downloads the dataset.
@@ -59,7 +62,7 @@ def download_dataset(
             fetcher = Fetcher(folder=work / "fetched", sleep=sleep, say=say, progressbar=progressbar)
             fetched = fetcher.fetch(plugin.download)
             say(f"{plugin.name}: unpacking")
-            cases = _assemble(plugin, fetched, work / "unpacked")
+            cases = _assemble(plugin, fetched, work / "unpacked", may_be_nested=may_be_nested)
             if target.exists():
                 target.rmdir()
             (work / "unpacked").rename(target)
@@ -70,13 +73,13 @@ def download_dataset(
     return cases
 
 
-def _assemble(plugin: DatasetPlugin, fetched: Sequence[Fetched], folder: Path) -> int:
+def _assemble(plugin: DatasetPlugin, fetched: Sequence[Fetched], folder: Path, *, may_be_nested: bool) -> int:
     """Unpack all sources into one folder, add the receipt, and return the number of cases in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     sources = [_add(source, folder) for source in fetched]
     try:
-        cases = len(Guarded(plugin.name, plugin.open(folder)).cases())
+        cases = _count_cases(plugin, folder, may_be_nested=may_be_nested)
     except DataError as error:
         raise DataError(
             f"{plugin.name}: the downloaded files do not have the expected layout; they are kept in {folder}",
@@ -91,6 +94,26 @@ def _assemble(plugin: DatasetPlugin, fetched: Sequence[Fetched], folder: Path) -
     }
     (folder / RECEIPT).write_text(json.dumps(receipt, indent=1) + "\n", encoding="utf-8")
     return cases
+
+
+def _count_cases(plugin: DatasetPlugin, folder: Path, *, may_be_nested: bool) -> int:
+    """Return the number of cases in a folder; if only its one folder has cases, move that in its place.
+
+    Raises:
+        DataError: there are none.
+    """
+    try:
+        return len(Guarded(plugin.name, plugin.open(folder)).cases())
+    except DataError:
+        inner = list(folder.iterdir())
+        if not may_be_nested or len(inner) != 1 or not inner[0].is_dir():
+            raise
+    nested = folder.with_name("nested")
+    shutil.rmtree(nested, ignore_errors=True)
+    inner[0].rename(nested)
+    folder.rmdir()
+    nested.rename(folder)
+    return len(Guarded(plugin.name, plugin.open(folder)).cases())
 
 
 def _add(fetched: Fetched, folder: Path) -> dict[str, Any]:

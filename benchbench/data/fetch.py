@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
 
 from benchbench.contract import Archive, Download
 from benchbench.data.retry import retry
@@ -111,9 +112,13 @@ class Fetcher:
         import pooch  # noqa: PLC0415 as above
 
         pooch.get_logger().setLevel(logging.WARNING)
+        is_doi = archive.url.startswith("doi:")
         base, _, name = archive.url.rpartition("/")
+        if not is_doi:
+            name = urlsplit(archive.url).path.rpartition("/")[2]  # without ?download=1
         target = inside(self.folder, name, error=PluginError)
-        downloader_type = pooch.DOIDownloader if base.startswith("doi:") else pooch.HTTPDownloader
+        downloader_type = pooch.DOIDownloader if is_doi else pooch.HTTPDownloader
+        urls = {} if is_doi else {name: archive.url}
         downloader = downloader_type(progressbar=self.progressbar, chunk_size=2**20)
 
         def download_file(url: str, file: str, client: Any) -> None:
@@ -122,7 +127,9 @@ class Fetcher:
             _refuse_page(Path(file))
 
         def download() -> Path:
-            client = pooch.create(path=self.folder, base_url=f"{base}/", registry={name: archive.digest})
+            client = pooch.create(
+                path=self.folder, base_url=f"{base}/", registry={name: archive.digest}, urls=urls
+            )
             with warnings.catch_warnings():
                 # pooch warns that a DOI without version is the newest; the receipt stores what came
                 warnings.simplefilter("ignore", UserWarning)

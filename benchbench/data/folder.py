@@ -10,6 +10,7 @@ from benchbench.contract import OWN_FILES, Dataset, DatasetPlugin
 from benchbench.data.guarded import Guarded
 from benchbench.errors import DataError, DataNotFoundError
 from benchbench.registry.faults import plugin_faults
+from benchbench.registry.parameters import resolve_params
 
 
 def open_dataset(plugin: DatasetPlugin, params: Mapping[str, Any], *, data_root: Path | None) -> Dataset:
@@ -42,10 +43,20 @@ def described_params(plugin: DatasetPlugin, *, data_root: Path | None) -> Mappin
         return plugin.describe(data_root / plugin.name)
 
 
+def open_with_description(plugin: DatasetPlugin, params: Mapping[str, Any], root: Path) -> Dataset:
+    """Open the dataset in a folder with these parameters, and with those that its files give."""
+    described = plugin.describe(root) if plugin.describe else {}
+    dataset: Dataset = plugin.open(root, **resolve_params(plugin.open, {**described, **params}))
+    return dataset
+
+
 def where_to_get(plugin: DatasetPlugin) -> str:
     """Return one sentence on how to get the data, or how to try phantom data instead."""
     if plugin.download is OWN_FILES:
-        return f"put the files of '{plugin.name}' there, or add --rehearse to try phantom data"
+        return (
+            f"put the files of '{plugin.name}' there ('benchbench data get FILE' if the benchmark file has their"
+            " `url`), or add --rehearse to try phantom data"
+        )
     return (
         f"get '{plugin.name}' from {plugin.download.page} ({plugin.download.licence}) with 'benchbench data get"
         f" {plugin.name} --data-root DIR', or add --rehearse to try phantom data"

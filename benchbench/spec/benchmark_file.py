@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from benchbench.contract import Download
 from benchbench.errors import SpecError
 from benchbench.spec.controls import ControlsTable, control_problems
 from benchbench.spec.document import Document, row_name
+from benchbench.spec.downloads import download_of, download_problems
 from benchbench.spec.ensembles import EnsembleSpec, ensemble_problems
 from benchbench.spec.external import ExternalSpec
 from benchbench.spec.file_names import is_slug
@@ -48,6 +50,29 @@ class DatasetEntry(Entry):
     images; by default the plugin is the one called `name`."""
     relatives: tuple[str, ...] = ()
     """Names of data sets that have some of the same patients, in addition to those that the plugin names."""
+    url: str | tuple[str, ...] = ""
+    """Address of the zip or tar with the files, or several addresses; `benchbench data get FILE` downloads it."""
+    doi: str | tuple[str, ...] = ""
+    """DOI and file name of the archive in a repository such as Zenodo, in place of `url`, such as
+    "10.5281/zenodo.1234567/data.zip"."""
+    checksum: str | tuple[str, ...] = ""
+    """Checksum of each archive as "sha256:..." or "md5:..."; with a `doi`, by default that of the repository."""
+    licence: str = ""
+    """Licence of the files, which `data get` prints before it downloads them."""
+
+    @model_validator(mode="after")
+    def _can_be_downloaded(self) -> Self:
+        problems = list(download_problems(url=self.url, doi=self.doi, checksum=self.checksum))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def download(self) -> Download | None:
+        """The archives that the file names; None if it names none."""
+        if not self.url and not self.doi:
+            return None
+        return download_of(url=self.url, doi=self.doi, checksum=self.checksum, licence=self.licence)
 
 
 class ModelEntry(Entry):
