@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from benchbench.launch.launcher_options import choose_launcher
 from benchbench.launch.machine import Machine, device_slots, threads_per_run
 from benchbench.launch.work_order import MeasuredNeeds, measured_needs
 from benchbench.plan.run import RunKey
+from benchbench.records.record import Record
 from benchbench.registry.registry import discover, load
-from benchbench.run.assignment import Progress
+from benchbench.run.assignment import Assignment, Progress
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 ROOT = Path(__file__).parents[1]
@@ -257,3 +259,39 @@ def test_measured_needs_are_those_of_the_same_models(finished_pair: Finished) ->
     assert measured_needs(plain[:1], assignments) == expected
     other = replace(plain[0], key=plain[0].key._replace(model="other"))
     assert measured_needs([other], assignments) == MeasuredNeeds(None, None)
+
+
+def test_a_run_that_ran_out_of_memory_next_to_others_is_repeated_alone(
+    finished_pair: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchbench.launch.job_assignments import Shard, open_jobs
+    from benchbench.launch.job_data import Roots
+    from benchbench.launch.process import ProcessLauncher
+
+    roots = Roots(cache=finished_pair.cache, data_root=finished_pair.data)
+    assignments = open_jobs(finished_pair.folder, roots, shard=Shard(), device="cpu")[:3]
+    both_started = threading.Barrier(2)
+    active: list[RunKey] = []
+    log: list[tuple[RunKey, int]] = []
+
+    def carry_out(_launcher: object, assignment: Assignment, *_: object) -> Record:
+        active.append(assignment.key)
+        log.append((assignment.key, len(active)))
+        if len(log) <= 2:
+            both_started.wait(5)
+        is_short = assignment.key == assignments[0].key and not assignment.retries
+        status, reason = ("failed", "CUDA out of memory") if is_short else ("done", "")
+        record = assignment.record(status=status, reason=reason, provenance={}, seconds=0.0)  # type: ignore[arg-type]
+        active.remove(assignment.key)
+        return record
+
+    monkeypatch.setattr(ProcessLauncher, "_carry_out", carry_out)
+    ends: dict[RunKey, Record] = {}
+    ProcessLauncher(slots=(("cpu",), ("cpu",)), threads=1)(assignments, lambda key, end: ends.update({key: end}))  # type: ignore[dict-item]
+    assert {key: record.status for key, record in ends.items()} == {
+        assignment.key: "done" for assignment in assignments
+    }
+    assert ends[assignments[0].key].retries == ("out of memory; the run was repeated alone",)
+    assert log[-1] in {(assignments[0].key, 1), (assignments[2].key, 1)}
+    assert (assignments[0].key, 1) in log[2:]
+    assert len(log) == 4

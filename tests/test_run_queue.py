@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
+from benchbench.launch.attempts import REPEATED_ALONE
 from benchbench.launch.run_queue import RunQueue
 from benchbench.plan.run import RunKey
 
 
+@dataclass(frozen=True)
+class Planned:
+    """The fields of an assignment that a queue reads."""
+
+    key: RunKey
+    members: tuple[Any, ...]
+    digest: str
+    retries: tuple[str, ...] = ()
+
+
 def assignment(model: str, *members: Any, digest: str = "") -> Any:
-    key = RunKey("discs", model, "default", 0, 0)
-    return SimpleNamespace(key=key, members=members, digest=digest or f"digest of {model}")
+    return Planned(RunKey("discs", model, "default", 0, 0), members, digest or f"digest of {model}")
 
 
 def take_in_thread(run_queue: RunQueue, taken: list[Any]) -> threading.Thread:
@@ -75,3 +85,48 @@ def test_nothing_is_taken_after_the_queue_is_cleared() -> None:
     run_queue.clear()
     thread.join(5)
     assert taken == [None]
+
+
+def test_a_run_without_memory_is_given_once_more_when_no_other_is_active() -> None:
+    first, second, third = assignment("a"), assignment("b"), assignment("c")
+    run_queue = RunQueue([first, second, third])
+    assert run_queue.take() is first
+    assert run_queue.take() is second
+    assert run_queue.repeat_alone(first)
+    taken: list[Any] = []
+    thread = take_in_thread(run_queue, taken)
+    thread.join(0.05)
+    assert taken == []  # as long as the second is active, neither the repetition nor the third starts
+    run_queue.finish(second)
+    thread.join(5)
+    (again,) = taken
+    assert (again.key, again.retries) == (first.key, (REPEATED_ALONE,))
+    thread = take_in_thread(run_queue, taken)
+    thread.join(0.05)
+    assert len(taken) == 1  # nothing else next to the repetition
+    assert not run_queue.repeat_alone(again)
+    run_queue.finish(again)
+    thread.join(5)
+    assert taken[1] is third
+
+
+def test_a_run_that_was_alone_is_not_repeated() -> None:
+    first = assignment("a")
+    run_queue = RunQueue([first])
+    assert run_queue.take() is first
+    assert not run_queue.repeat_alone(first)
+
+
+def test_an_ensemble_waits_for_the_repetition_of_a_member() -> None:
+    first, second = assignment("a"), assignment("b")
+    both = assignment("both", first, second)
+    run_queue = RunQueue([first, second, both])
+    assert run_queue.take() is first
+    assert run_queue.take() is second
+    run_queue.finish(first)
+    assert run_queue.repeat_alone(second)
+    again = run_queue.take()
+    assert again is not None
+    assert again.key == second.key
+    run_queue.finish(again)
+    assert run_queue.take() is both

@@ -18,10 +18,11 @@ from benchbench.records.run_folder import RunFolder
 UNUSED = "unused"
 """Outcome of a claim whose owner found nothing to do."""
 OUT_OF_MEMORY = "out of memory"
+REPEATED_ALONE = "out of memory; the run was repeated alone"
 _NO_MEMORY = re.compile(r"out of memory|OutOfMemory|MemoryError|SIGKILL|cannot allocate memory", re.IGNORECASE)
 _WORDS = {
     LOST: "its worker was lost; the run was repeated",
-    OUT_OF_MEMORY: "out of memory; the run was repeated alone",
+    OUT_OF_MEMORY: REPEATED_ALONE,
     INTERRUPTED: "its worker was stopped; the run was continued",
 }
 

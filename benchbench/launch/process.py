@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
+from benchbench.launch.attempts import OUT_OF_MEMORY, outcome_of
 from benchbench.launch.machine import Slot
 from benchbench.launch.run_queue import Queue, RunQueue
 from benchbench.launch.worker_process import WorkerProcess, start_worker, with_own_devices
@@ -86,14 +87,17 @@ class ProcessLauncher:
                     threads=self.threads,
                     runs_per_device=runs_per_device,
                 )
-                end: Record | Exception | None
+                end: Record | Exception | None = None
+                is_repeated = False
                 try:
                     end = self._carry_out(assignment, events, stopping)
+                    is_repeated = _ran_out_of_memory(end) and run_queue.repeat_alone(queued)
                 except (BenchbenchError, OSError) as error:  # the other runs may have their files elsewhere
                     end = storage_error(error) if isinstance(error, OSError) else error
                 finally:
-                    run_queue.finish(queued)
-                if end is not None:
+                    if not is_repeated:
+                        run_queue.finish(queued)
+                if end is not None and not is_repeated:
                     events.put((assignment, end))
         finally:
             events.put(None)
@@ -147,6 +151,10 @@ class ProcessLauncher:
 def _is_stopped(code: int, stopping: threading.Event) -> bool:
     """Return True if a worker with this exit code ended because this process stops, or is about to."""
     return stopping.wait(_SIGNAL_SECONDS if code in _STOP_CODES else 0)
+
+
+def _ran_out_of_memory(end: Record | Exception | None) -> bool:
+    return isinstance(end, Record) and outcome_of(end) == OUT_OF_MEMORY
 
 
 def _forward(events: _Events, listener: Listener, *, slots: int) -> None:

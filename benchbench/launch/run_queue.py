@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from benchbench.launch.attempts import REPEATED_ALONE
 from benchbench.plan.run import RunKey
 from benchbench.run.assignment import Assignment
 
@@ -19,6 +21,9 @@ class Queue(Protocol):
     def finish(self, assignment: Assignment) -> None:
         """Report that an assignment has ended, successfully or not."""
 
+    def repeat_alone(self, assignment: Assignment) -> bool:
+        """Take back an active assignment that ran out of memory; False if it is not repeated here."""
+
     def clear(self) -> None:
         """Give no further assignments."""
 
@@ -27,13 +32,18 @@ class RunQueue:
     """Gives assignments in their order.
 
     An ensemble follows when none of its members is queued or active, and a run when no earlier one with the same
-    digest is, whose results it then shares.
+    digest is, whose results it then shares. A run that ran out of memory while others were active is given once
+    more when none is, and no other until it has ended.
     """
 
     def __init__(self, assignments: Sequence[Assignment]) -> None:
         self._queued = list(assignments)
         self._active: dict[RunKey, str] = {}
         """Active run -> its digest."""
+        self._shared: set[RunKey] = set()
+        """Runs that were active at the same time as another one."""
+        self._alone: set[RunKey] = set()
+        """Runs that are repeated alone."""
         self._changed = threading.Condition()
 
     def take(self) -> Assignment | None:
@@ -45,6 +55,8 @@ class RunQueue:
                 return None
             assignment = self._queued.pop(position)
             self._active[assignment.key] = assignment.digest
+            if len(self._active) > 1:
+                self._shared.update(self._active)
             return assignment
 
     def finish(self, assignment: Assignment) -> None:
@@ -52,6 +64,19 @@ class RunQueue:
         with self._changed:
             self._active.pop(assignment.key, None)
             self._changed.notify_all()
+
+    def repeat_alone(self, assignment: Assignment) -> bool:
+        """Queue an active assignment again; False if it was alone, or is repeated already."""
+        key = assignment.key
+        with self._changed:
+            if key not in self._shared or key in self._alone:
+                return False
+            self._alone.add(key)
+            del self._active[key]
+            # before the others: ensembles wait for it
+            self._queued.insert(0, replace(assignment, retries=(*assignment.retries, REPEATED_ALONE)))
+            self._changed.notify_all()
+            return True
 
     def clear(self) -> None:
         """Remove all queued assignments, so that nothing more starts."""
@@ -61,9 +86,13 @@ class RunQueue:
 
     def _find_ready(self) -> int | None:
         """Return the position of the first assignment that waits for no other."""
+        if self._alone & self._active.keys():
+            return None
         unfinished = {*self._active, *(assignment.key for assignment in self._queued)}
         digests = set(self._active.values())
         for position, assignment in enumerate(self._queued):
+            if assignment.key in self._alone:
+                return None if self._active else position
             has_members = unfinished.isdisjoint(member.key for member in assignment.members)
             if has_members and assignment.digest not in digests:
                 return position

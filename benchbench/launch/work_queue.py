@@ -104,6 +104,10 @@ class WorkQueue:
         with self._changed:
             self._changed.notify_all()
 
+    def repeat_alone(self, assignment: Assignment) -> bool:  # noqa: ARG002
+        """Return False: the claim of the run says how it ended, and another process may repeat it."""
+        return False
+
     def clear(self) -> None:
         """Give no further runs."""
         with self._changed:

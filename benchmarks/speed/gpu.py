@@ -193,6 +193,20 @@ def run_benchmark(device: torch.device, *, tiny: bool) -> None:
     print(f"| rest of the runs | {runs - training:.1f} |\n| outside of runs | {total - runs:.1f} |")
 
 
+def measure_arithmetic(works: Sequence[Work], device: torch.device) -> None:
+    compare_precisions(works, device)
+    compare_repeats(works[0], device)
+
+
+def measure_trainings(works: Sequence[Work], device: torch.device, ways: Sequence[str], *, size: int) -> None:
+    """Print the speed of training of every network; `size` is that of the matrices of the peak."""
+    peak = measure_peak(device, size=size)
+    print(f"bf16 peak: {peak / 1e12:.3g} TFLOP/s")
+    print("| network | way | images/s | share of the peak | s to compile |\n|---|---|---:|---:|---:|")
+    for work in works:
+        measure_training(work, device, peak, ways)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda:0")
@@ -207,19 +221,14 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{name}, torch {torch.__version__}")
     start = time.perf_counter()
-    if "arithmetic" in options.only:
-        compare_precisions(works, device)
-        compare_repeats(works[0], device)
-    if "training" in options.only:
-        peak = measure_peak(device, size=256 if options.tiny else 8192)
-        print(f"bf16 peak: {peak / 1e12:.3g} TFLOP/s")
-        print("| network | way | images/s | share of the peak | s to compile |\n|---|---|---:|---:|---:|")
-        for work in works:
-            measure_training(work, device, peak, options.ways)
-    if "windows" in options.only:
-        run_windows(device, tiny=options.tiny)
-    if "benchmark" in options.only:
-        run_benchmark(device, tiny=options.tiny)
+    sections: dict[str, Callable[[], None]] = {
+        "arithmetic": lambda: measure_arithmetic(works, device),
+        "training": lambda: measure_trainings(works, device, options.ways, size=256 if options.tiny else 8192),
+        "windows": lambda: run_windows(device, tiny=options.tiny),
+        "benchmark": lambda: run_benchmark(device, tiny=options.tiny),
+    }
+    for section in options.only:
+        sections[section]()
     print(f"{time.perf_counter() - start:.0f} s")
 
 
