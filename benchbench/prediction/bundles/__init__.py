@@ -1,0 +1,1 @@
+"""Networks of finished runs as MONAI bundles, which need no benchbench."""
