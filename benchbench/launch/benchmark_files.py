@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from benchbench.data.folder import described_params
+from benchbench.data.phantom_facts import phantom_facts
 from benchbench.errors import UsageError
 from benchbench.launch.preflight import check_models, check_steps
 from benchbench.plan.expand import plan_runs
@@ -53,7 +54,15 @@ def read_plans(
     """
 
     def describe(entry: DatasetEntry) -> Mapping[str, Any]:
-        return described_params(registry.named_dataset(entry), data_root=data_root)
+        plugin = registry.named_dataset(entry)
+        described = described_params(plugin, data_root=data_root)
+        if not rehearse:
+            return described
+        facts = phantom_facts(plugin, {**described, **entry.params}, data_root=data_root)
+        if facts is None:
+            return described
+        echo(facts.line)
+        return {**described, **facts.params}
 
     def read(file: Path) -> Plan:
         benchmark = read_benchmark(

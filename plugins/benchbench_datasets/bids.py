@@ -66,6 +66,12 @@ class Bids:
     labelled_regions: Declared | None = None
     """Case, or a pattern like "site01*" -> the regions that are labelled in it; the others have no part in its
     loss and scores. By default all regions are labelled."""
+    phantom_shape: tuple[int, ...] = ()
+    """Typical size of a case along each axis, for made-up cases; `--rehearse` measures it if there are files."""
+    phantom_spacing_mm: tuple[float, ...] = ()
+    """Typical voxel size in mm of made-up cases; measured likewise."""
+    phantom_dtype: str = ""
+    """Type of the voxels of made-up cases, such as "int16"; measured likewise, or else uint8."""
 
     def __post_init__(self) -> None:
         problems = [f"{self.root.name}: {key}: {problem}" for key, problem in self._problems()]

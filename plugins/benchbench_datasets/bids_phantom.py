@@ -24,6 +24,9 @@ def write_phantom(
     derivative: str = "",
     masks: str = "",
     regions: dict[str, Values] | None = None,
+    phantom_shape: tuple[int, ...] = (),
+    phantom_spacing_mm: tuple[float, ...] = (),
+    phantom_dtype: str = "",
 ) -> None:
     """Write made-up subjects, their masks in `derivatives`; the same seed gives the same bytes."""
     labels: dict[str, Values] = regions or {"foreground": MASK_SUFFIXES[1]}
@@ -37,6 +40,9 @@ def write_phantom(
         images=tuple(_pattern(Path(images), name) for name in channels or ("T1w",)),
         masks=files or _pattern(folder, masks or MASK_SUFFIXES[0]),
         regions=labels,
+        phantom_shape=phantom_shape,
+        phantom_spacing_mm=phantom_spacing_mm,
+        phantom_dtype=phantom_dtype,
     )
     _describe(root, "raw")
     _describe(root / folder, "derivative")

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -22,6 +23,8 @@ from benchbench_datasets.folder_writers import is_plane_format, write_image
 from benchbench_datasets.name_pattern import NamePattern
 
 _SLICES = 6
+_FEWEST_VOXELS = 8
+_STORED_TYPES = ("uint8", "int16", "uint16", "int32", "float32", "float64")
 _CASES = 2
 """Number of cases of a patient, where the names have both."""
 
@@ -42,10 +45,14 @@ def write_phantom(  # noqa: PLR0913 as many as the layout has options
     case_column: str = "case",
     patient_column: str = "",
     labelled_column: str = "",
+    phantom_shape: tuple[int, ...] = (),
+    phantom_spacing_mm: tuple[float, ...] = (),
+    phantom_dtype: str = "",
 ) -> None:
     """Write made-up cases; the same seed gives the same bytes.
 
-    Volumes have `size` voxels along two axes and a quarter of it along the third; the slices of a case are six.
+    Cases have the proportions of `phantom_shape` and at most `size` voxels along an axis. Without it, volumes have
+    `size` voxels along two axes and a quarter of it along the third; the slices of a case are six.
     """
     image_patterns = _patterns(images)
     writer = _Writer(
@@ -55,7 +62,9 @@ def write_phantom(  # noqa: PLR0913 as many as the layout has options
         has_readers=bool(readers),
         values=_mask_values(masks, regions),
         channels=len(channels) or len(image_patterns),
-        spacing_mm=spacing_mm,
+        spacing_mm=phantom_spacing_mm or spacing_mm,
+        shape=phantom_shape,
+        dtype=_stored_type(phantom_dtype),
     )
     rows: list[tuple[str, str]] = []
     for number, names in enumerate(_names(patients, image_patterns[0])):
@@ -79,21 +88,37 @@ class _Writer:
     """The value of each region in its mask."""
     channels: int
     spacing_mm: tuple[float, ...]
+    shape: tuple[int, ...]
+    """Typical size of a case; () where it is not known."""
+    dtype: np.dtype[Any]
+    """Type of the images."""
 
     def write_case(self, rng: Generator, names: Mapping[str, str], *, size: int) -> None:
         """Write all files of a case."""
         is_plane = is_plane_format(self.images[0].text)
         has_slices = "slice" in self.images[0].fields
-        depth = (_SLICES if has_slices else 1) if is_plane else max(8, size // 4)
-        blobs = [_draw_blob(rng, (size, size, depth)) for _ in self.values]
-        image = np.stack([_draw_channel(rng, blobs) for _ in range(self.channels)])
-        for number in range(depth if has_slices else 1):
+        grid = self._grid(size, is_plane=is_plane, has_slices=has_slices)
+        blobs = [_draw_blob(rng, grid) for _ in self.values]
+        channels = [_draw_channel(rng, blobs) for _ in range(self.channels)]
+        image = np.stack(channels).astype(self.dtype)
+        for number in range(grid[2] if has_slices else 1):
             part = np.s_[..., number] if is_plane else np.s_[...]
             fields = {**names, "slice": str(number + 1)}
             self._write_images(image[part], fields)
             self._write_masks([blob[part] for blob in blobs], fields)
 
-    def _write_images(self, image: NDArray[np.uint8], fields: Mapping[str, str]) -> None:
+    def _grid(self, size: int, *, is_plane: bool, has_slices: bool) -> tuple[int, int, int]:
+        """Return rows, columns and slices of planes, or the axes of volumes."""
+        shape = _scaled(self.shape, size)
+        if is_plane:
+            rows, columns = shape[-2:] or (size, size)
+            slices = shape[0] if len(shape) == 3 else _SLICES
+            return rows, columns, slices if has_slices else 1
+        if len(shape) == 3:
+            return shape[0], shape[1], shape[2]
+        return size, size, max(8, size // 4)
+
+    def _write_images(self, image: NDArray[Any], fields: Mapping[str, str]) -> None:
         """Write the channels (C, *space) in one file, or in a file for each."""
         parts = [image] if len(self.images) == 1 else [channel[None] for channel in image]
         for pattern, part in zip(self.images, parts, strict=True):
@@ -119,6 +144,21 @@ class _Writer:
         path = self.root / pattern.fill(fields).replace("*", "x")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _scaled(shape: Sequence[int], size: int) -> tuple[int, ...]:
+    """Return a shape in its proportions with at most `size` voxels along an axis, and 8 where it has as many."""
+    factor = min(1.0, size / max(shape, default=1))
+    return tuple(max(round(length * factor), min(length, _FEWEST_VOXELS)) for length in shape)
+
+
+def _stored_type(name: str) -> np.dtype[Any]:
+    """Return a type that files can have; a type that none has is stored as 32-bit numbers."""
+    if name in _STORED_TYPES:
+        return np.dtype(name)
+    if name.startswith("float"):
+        return np.dtype(np.float32)
+    return np.dtype(np.int32 if name.startswith("int") else np.uint8)
 
 
 def _patterns(texts: str | tuple[str, ...] | dict[str, str]) -> list[NamePattern]:

@@ -31,6 +31,8 @@ def write_image(path: Path, image: NDArray[Any], *, spacing_mm: tuple[float, ...
 
 def _content(name: str, image: NDArray[Any], spacing_mm: tuple[float, ...]) -> bytes:
     last = np.ascontiguousarray(np.moveaxis(image, 0, -1) if len(image) > 1 else image[0])
+    if name.endswith(".png") and not (len(image) == 1 and last.dtype == np.uint16):
+        last = last.astype(np.uint8)  # PNG has no other types
     stream = io.BytesIO()
     if name.endswith(".png"):
         Image.fromarray(last).save(stream, "png")

@@ -72,6 +72,12 @@ class Folders:
     loss and scores. By default all regions are labelled."""
     labelled_column: str = ""
     """Column of the table with the labelled regions of each case, separated by spaces; all where it is empty."""
+    phantom_shape: tuple[int, ...] = ()
+    """Typical size of a case along each axis, for made-up cases; `--rehearse` measures it if there are files."""
+    phantom_spacing_mm: tuple[float, ...] = ()
+    """Typical voxel size in mm of made-up cases; measured likewise."""
+    phantom_dtype: str = ""
+    """Type of the voxels of made-up cases, such as "int16"; measured likewise, or else uint8."""
 
     def __post_init__(self) -> None:
         problems = [f"{self.root.name}: {key}: {problem}" for key, problem in self._problems()]

@@ -55,6 +55,12 @@ class NnUnetLayout:
     labelled_regions: Declared | None = None
     """Case, or a pattern like "site_a_*" -> the regions that are labelled in it; the others have no part in its
     loss and scores. By default that of dataset.json, or else all regions are labelled."""
+    phantom_shape: tuple[int, ...] = ()
+    """Typical size of a case along each axis, for made-up cases; `--rehearse` measures it if there are files."""
+    phantom_spacing_mm: tuple[float, ...] = ()
+    """Typical voxel size in mm of made-up cases; measured likewise."""
+    phantom_dtype: str = ""
+    """Type of the voxels of made-up cases, such as "int16"; measured likewise, or else uint8."""
 
     @property
     def task(self) -> Task:
@@ -191,6 +197,9 @@ def write_phantom(
     channels: tuple[str, ...] = (),
     regions: dict[str, Values] | None = None,
     file_ending: str = "",
+    phantom_shape: tuple[int, ...] = (),
+    phantom_spacing_mm: tuple[float, ...] = (),
+    phantom_dtype: str = "",
 ) -> None:
     """Write made-up cases with a dataset.json; the same seed gives the same bytes."""
     names = channels or ("image",)
@@ -204,6 +213,9 @@ def write_phantom(
         images=tuple(f"imagesTr/{{case}}_{number:04}{ending}" for number in range(len(names))),
         masks=f"labelsTr/{{case}}{ending}",
         regions=labels,
+        phantom_shape=phantom_shape,
+        phantom_spacing_mm=phantom_spacing_mm,
+        phantom_dtype=phantom_dtype,
     )
     content = {
         "channel_names": {str(number): name for number, name in enumerate(names)},
