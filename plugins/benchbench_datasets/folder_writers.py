@@ -31,11 +31,9 @@ def write_image(path: Path, image: NDArray[Any], *, spacing_mm: tuple[float, ...
 
 def _content(name: str, image: NDArray[Any], spacing_mm: tuple[float, ...]) -> bytes:
     last = np.ascontiguousarray(np.moveaxis(image, 0, -1) if len(image) > 1 else image[0])
-    if name.endswith(".png") and not (len(image) == 1 and last.dtype == np.uint16):
-        last = last.astype(np.uint8)  # PNG has no other types
     stream = io.BytesIO()
     if name.endswith(".png"):
-        Image.fromarray(last).save(stream, "png")
+        Image.fromarray(_png_values(last)).save(stream, "png")
     elif name.endswith((".tif", ".tiff")):
         photometric = "rgb" if len(image) == 3 else "minisblack"
         planar = "contig" if len(image) > 1 else None
@@ -50,3 +48,10 @@ def _content(name: str, image: NDArray[Any], spacing_mm: tuple[float, ...]) -> b
         content = volume.to_bytes()
         return gzip.compress(content, mtime=0) if name.endswith(".gz") else content
     return stream.getvalue()
+
+
+def _png_values(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels in a type that PNG has: 16 bits for one channel, or else 8."""
+    if pixels.ndim == 2 and pixels.dtype == np.uint16:
+        return pixels
+    return pixels.astype(np.uint8)
