@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from commands import benchbench
 
+from benchbench.extras import EXTRAS
+
 NNUNET = "dynamic_network_architectures"
 
 
@@ -18,28 +20,35 @@ def hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
     def find(name: str, package: str | None = None) -> object:
         return None if name in modules else find_spec(name, package)
 
-    monkeypatch.setattr("benchbench.registry.registry.find_spec", find)
+    monkeypatch.setattr("benchbench.extras.find_spec", find)
 
 
 def test_an_extra_that_is_not_installed_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hide(monkeypatch, NNUNET)
     done = benchbench("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    lines = [line for line in done.stdout.splitlines() if NNUNET in line]
-    assert lines
-    for line in lines:
-        assert line.startswith("-     plugin nnunet_")
-        assert line.endswith("which is not installed; pip install 'benchbench[nnunet]'")
+    lines = done.stdout.splitlines()
+    assert "-     extra nnunet: networks of nnU-Net: not installed; pip install 'benchbench[nnunet]'" in lines
+    assert "ok    extra monai: networks of MONAI: installed" in lines
     assert "uninstall" not in done.stdout
+
+
+def test_every_extra_has_a_line(tmp_path: Path) -> None:
+    lines = benchbench("doctor", cwd=tmp_path).stdout.splitlines()
+    for name, extra in EXTRAS.items():
+        (line,) = [line for line in lines if f" extra {name}: " in line]
+        assert extra.purpose in line
 
 
 def test_a_missing_dependency_is_a_failure_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide(monkeypatch, "monai")
+    hide(monkeypatch, "torchvision")
     done = benchbench("doctor", cwd=tmp_path)
     assert done.returncode == 1
-    assert "FAIL  plugin unetr: needs monai, which is not installed; pip install monai" in done.stdout
+    assert (
+        "FAIL  plugin mask_dino: needs torchvision, which is not installed; pip install torchvision" in done.stdout
+    )
 
 
 def test_opencv_may_come_from_another_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_nrrd_without_pynrrd_is_refused_with_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "nrrd", None)
     with pytest.raises(
-        DataError, match=r"a\.nrrd: NRRD needs a package that is not installed; pip install pynrrd"
+        DataError, match=r"a\.nrrd: NRRD needs nrrd, which is not installed; pip install 'benchbench\[nrrd\]'"
     ):
         read_label_map(tmp_path / "a.nrrd")
 

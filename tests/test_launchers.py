@@ -169,7 +169,7 @@ def test_a_launcher_whose_package_is_not_installed_names_the_extra(
     install: Install, monkeypatch: pytest.MonkeyPatch, name: str, module: str
 ) -> None:
     source = f"from benchbench_launchers.{name}_launcher import benchbench_launchers"
-    monkeypatch.setattr("benchbench.registry.registry.find_spec", lambda need: None if need == module else need)
+    monkeypatch.setattr("benchbench.extras.find_spec", lambda need: None if need == module else need)
     registry = load(list(install("benchbench", source).entry_points))
     with pytest.raises(PluginError) as caught:
         choose_launcher(name, registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,11 @@ def test_what_cannot_be_exported_is_refused(
     slices_run: PhantomRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = slices_run.folder.path
-    monkeypatch.setattr("benchbench.prediction.network_files._PACKAGES", ("no_such_package",))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr("benchbench.extras.find_spec", lambda name: None if name == "onnx" else name)
     done = benchbench("export", folder, "--format", "onnx", cwd=tmp_path)
     assert done.returncode == 2
-    assert "needs no_such_package, not installed; pip install 'benchbench[export]'" in done.stderr
+    assert "--format onnx needs onnx, which is not installed; pip install 'benchbench[export]'" in done.stderr
     (tmp_path / "empty").mkdir()
     done = benchbench("export", folder, "--format", "safetensors", "--image", tmp_path / "empty", cwd=tmp_path)
     assert done.returncode == 3

@@ -61,7 +61,10 @@ def _print(catalogue: Mapping[str, Sequence[_Entry]], unavailable: Sequence[_Ent
             print_text(f"  {entry['name']:<{_NAME}} {_signature(entry['parameters'])}", indent=_NAME + 3)
             print_text(f"  {'':<{_NAME}} {entry['source']}  [{entry['from']}]", indent=_NAME + 3)
     for entry in unavailable:
-        print_text(f"unavailable: {entry['name']}: {entry['reason']}  [{entry['from']}]")
+        if entry["needs"]:
+            print_text(f"unavailable: {entry['name']:<{_NAME}} needs: {entry['needs']}")
+        else:
+            print_text(f"unavailable: {entry['name']}: {entry['reason']}  [{entry['from']}]")
 
 
 def _entries(registry: Registry, kind: str) -> list[_Entry]:
@@ -109,7 +112,9 @@ def _entry(installed: Installed[Any]) -> _Entry:
 
 
 def _broken_entry(broken: Broken) -> _Entry:
-    return {"name": broken.name, "from": str(broken.origin), "reason": f"{broken.reason}; {broken.advice}"}
+    needs = broken.advice if broken.is_optional else ""
+    reason = f"{broken.reason}; {broken.advice}"
+    return {"name": broken.name, "from": str(broken.origin), "reason": reason, "needs": needs}
 
 
 def _signature(parameters: Mapping[str, str]) -> str:

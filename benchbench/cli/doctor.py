@@ -50,6 +50,7 @@ def doctor_command(*, data_root: Path | None, results: Path, cache: Path, output
             *_check_packages(),
             *_check_devices(),
             *_check_plugins(),
+            *_check_extras(),
             _check_folder("results", results),
             _check_folder("cache", cache),
             _check_data_root(data_root),
@@ -73,11 +74,14 @@ def _describe(finding: Finding) -> str:
 
 
 def _check_packages() -> Iterator[Finding]:
-    from benchbench.records.provenance import versions  # noqa: PLC0415 after --help has answered
+    from benchbench.extras import EXTRAS  # noqa: PLC0415 after --help has answered
+    from benchbench.records.provenance import versions  # noqa: PLC0415
 
     for package, version in versions().items():
         if version != "not installed":
             yield Finding(package, version)
+        elif package in EXTRAS:
+            continue  # it has a line there
         elif package == "opencv-python-headless" and find_spec("cv2") is not None:
             yield Finding(package, "OpenCV comes from another distribution")
         else:
@@ -140,8 +144,23 @@ def _check_plugins() -> Iterator[Finding]:
     yield Finding("datasets", ", ".join(sorted(registry.datasets)) or "none")
     yield Finding("models", ", ".join(sorted(registry.models)) or "none")
     for broken in registry.broken:
+        if broken.is_optional and broken.origin.distribution == "benchbench":
+            continue  # its extra has a line of its own
         subject = f"plugin {broken.name}"
         yield Finding(subject, broken.reason, broken.advice, is_optional=broken.is_optional)
+
+
+def _check_extras() -> Iterator[Finding]:
+    """Yield each extra of benchbench, installed or not."""
+    from benchbench.extras import EXTRAS, has_extra, install_command  # noqa: PLC0415 after --help has answered
+
+    for name, extra in EXTRAS.items():
+        if has_extra(name):
+            yield Finding(f"extra {name}", f"{extra.purpose}: installed")
+        else:
+            yield Finding(
+                f"extra {name}", f"{extra.purpose}: not installed", install_command(name), is_optional=True
+            )
 
 
 def _check_folder(name: str, folder: Path) -> Finding:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from benchbench.cli.terminal import Column, print_table, print_text
+from benchbench.extras import has_extra
 from benchbench.records.folder import ResultsFolder
 from benchbench.report.page.index import read_card
 from benchbench.tables.absent_regions import absent_region_notes
@@ -32,7 +33,10 @@ def print_summary(folder: ResultsFolder) -> None:
         print_text(f"note: {absence}")
     # paths are not wrapped, so that they can be copied
     click.echo(f"page: {folder.path / 'index.html'}")
-    click.echo(f"tables, weights and curves: {folder.path}  (tensorboard --logdir {folder.path}/runs)")
+    line = f"tables, weights and curves: {folder.path}"
+    if has_extra("tensorboard"):
+        line += f"  (tensorboard --logdir {folder.path}/runs)"
+    click.echo(line)
 
 
 def _print_runs(results: Results, note: str) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from benchbench.contract import Archive, Download
 from benchbench.data.retry import retry
 from benchbench.errors import DataError, PluginError
+from benchbench.extras import require_extra
 from benchbench.spec.file_names import inside
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class Fetcher:
 
         Raises:
             DataError: the network, the server or a checksum failed; names address and folder.
+        UsageError: a download from Kaggle needs an extra that is not installed.
         """
+        if download.kaggle:
+            require_extra("kaggle", f"{self.folder}: the download from Kaggle")
         self.folder.mkdir(parents=True, exist_ok=True)
         if download.kaggle:
             return [self._kaggle(download.kaggle, download.kaggle_file)]

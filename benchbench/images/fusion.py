@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.errors import DataError
+from benchbench.extras import require_extra
 
 MAJORITY, STAPLE = "majority", "staple"
 
@@ -46,10 +47,9 @@ def _majority(labels: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _staple(labels: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    try:
-        import SimpleITK as sitk  # noqa: N813, PLC0415 an extra
-    except ImportError as error:
-        raise DataError("reference = \"staple\" needs SimpleITK; pip install 'benchbench[readers]'") from error
+    require_extra("readers", 'reference = "staple"', error=DataError)
+    import SimpleITK as sitk  # noqa: N813, PLC0415 an extra
+
     images = [sitk.GetImageFromArray(label.astype(np.uint16)) for label in labels]
     fused: NDArray[Any] = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE(images, 0))
     return fused.astype(np.result_type(*labels))

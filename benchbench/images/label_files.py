@@ -13,6 +13,7 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
+from benchbench.extras import require_extra
 from benchbench.images.arrays import Floats
 from benchbench.images.label_maps import suffix_of
 from benchbench.images.nifti_header import read_header
@@ -87,7 +88,8 @@ def _png(labels: Labels, _image: Path) -> bytes:
 
 
 def _nrrd(labels: Labels, image: Path) -> bytes:
-    import nrrd  # noqa: PLC0415 an optional package
+    require_extra("nrrd", f"{image}: NRRD")
+    import nrrd  # noqa: PLC0415 an extra
 
     stored: Mapping[str, Any] = nrrd.read_header(str(image))
     header = {field: stored[field] for field in _NRRD_PLACE if field in stored}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.errors import DataError
+from benchbench.extras import require_extra
 from benchbench.images.arrays import Floats
 from benchbench.images.input_files import COMPRESSION, COPY_AGAIN, FileFault, check_size, read_file
 
@@ -33,15 +34,12 @@ def read_nrrd(path: Path) -> NrrdVolume:
     Raises:
         DataError: "<path>: found ..., expected ...; what to do", or pynrrd is not installed.
     """
-    try:
-        import nrrd  # noqa: F401, PLC0415 an optional package
-    except ImportError as error:
-        raise DataError(f"{path}: NRRD needs a package that is not installed; pip install pynrrd") from error
+    require_extra("nrrd", f"{path}: NRRD", error=DataError)
     return read_file(path, _read, kind="an NRRD file")
 
 
 def _read(path: Path) -> NrrdVolume:
-    import nrrd  # noqa: PLC0415 as above
+    import nrrd  # noqa: PLC0415 an extra
 
     size = path.stat().st_size
     check_size(size, f"an NRRD file of {size:,} bytes")

@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from benchbench.extras import install_command
 from benchbench.images.input_files import COMPRESSION, COPY_AGAIN, FileFault, check_size, read_file
 from benchbench.images.tiff_directories import count_pages
 
@@ -118,5 +119,5 @@ def _decoding_fault(error: Exception, file: Any) -> Exception:
     return FileFault(
         f"found pixels stored in a way ({name}) that needs the package imagecodecs",
         "none, zlib or packbits where it is not installed",
-        "pip install 'benchbench[tiff]'",
+        install_command("tiff"),
     )

@@ -15,9 +15,12 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import torch._dynamo  # noqa: F401 the first optimiser of a process imports it, which takes two seconds
-from tensorboard.compat.proto import event_pb2, summary_pb2  # noqa: F401 every run writes events
 
+from benchbench.extras import has_extra
 from benchbench.launch import worker
+
+if has_extra("tensorboard"):
+    from tensorboard.compat.proto import event_pb2, summary_pb2  # noqa: F401 every run writes events
 
 _STOPS = {signal.SIGTERM, signal.SIGUSR1}
 """Signals that clusters send to all processes of a job; a worker saves its run, and the server has to survive."""

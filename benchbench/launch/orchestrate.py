@@ -11,6 +11,7 @@ from typing import NamedTuple
 from benchbench.data.atomic import check_writable
 from benchbench.data.cache import using
 from benchbench.errors import DataError, IntegrityError
+from benchbench.extras import has_extra, install_command, require_extra
 from benchbench.launch import Launcher, Listener, Observer, RunEvent
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
@@ -20,6 +21,7 @@ from benchbench.launch.preparation import Preparation
 from benchbench.launch.process import ProcessLauncher
 from benchbench.launch.rounds import carry_out_in_rounds
 from benchbench.plan.contamination import relatives_of
+from benchbench.plan.needed_extras import needed_extras
 from benchbench.plan.run import Run, RunKey
 from benchbench.records.folder import ResultsFolder, results_folder
 from benchbench.records.manifest import plan_manifest
@@ -31,7 +33,6 @@ from benchbench.report.page.index import write_index
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
 from benchbench.run.external_run import check_external
-from benchbench.run.trial_journal import check_optuna
 from benchbench.spec.benchmark import Benchmark
 
 _FIRST_TABLES = 10.0  # seconds from the start to the first update; a benchmark that ends sooner needs none
@@ -66,6 +67,8 @@ def carry_out(
         preparation = Preparation(benchmark, registry, machine, observer)
         folder, assignments, unfinished = _plan(benchmark, runs, selected, preparation, machine)
         observer.on_runs_start(unfinished, done=len(assignments) - len(unfinished))
+        if unfinished and not has_extra("tensorboard"):
+            observer.on_remark(f"no event files are written; for TensorBoard, {install_command('tensorboard')}")
         startable = _without_exits(unfinished, exits or {}, observer)
         listener = partial(on_run_event, PeriodicTables(folder), observer)
         with report_at_end(folder, machine, observer):
@@ -153,8 +156,9 @@ def _plan(
 
 
 def _check_extras(runs: Sequence[Run]) -> None:
-    if any(run.tuning is not None for run in runs):
-        check_optuna()
+    """Check that the packages that the settings of the runs need are installed."""
+    for extra, setting in needed_extras(runs).items():
+        require_extra(extra, setting)
 
 
 def _discard_failures(assignments: Sequence[Assignment]) -> None:

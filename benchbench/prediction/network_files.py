@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from benchbench.contract import Geometry
 from benchbench.data.atomic import write_atomic
 from benchbench.engine.network.network import geometry_for
 from benchbench.errors import UsageError
+from benchbench.extras import require_extra
 from benchbench.prediction.network_inputs import NetworkInput
 from benchbench.prediction.runs import FinishedRun
 from benchbench.prediction.trained import Trained
@@ -31,7 +31,6 @@ SUFFIXES: Mapping[Format, str] = {"torchscript": ".pt", "onnx": ".onnx", "safete
 METADATA = "benchbench"
 """Name of the metadata in a file."""
 _OPSET = 18
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +138,7 @@ def _write_torchscript(model: nn.Module, images: Tensor, metadata: str, path: Pa
 
 
 def _write_onnx(model: nn.Module, images: Tensor, metadata: str, path: Path) -> Callable[[Tensor], Tensor]:
-    absent = [name for name in _PACKAGES if find_spec(name) is None]
-    if absent:
-        raise UsageError(
-            f"--format onnx: needs {', '.join(absent)}, not installed; pip install 'benchbench[export]'"
-        )
+    require_extra("export", "--format onnx")
     import onnx  # noqa: PLC0415 an extra
     import onnxruntime  # noqa: PLC0415
 

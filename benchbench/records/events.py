@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from benchbench.extras import has_extra
 from benchbench.records.run_folder import RunFolder
 
 AddEpoch = Callable[[int, Mapping[str, Any]], None]
@@ -15,7 +16,13 @@ AddEpoch = Callable[[int, Mapping[str, Any]], None]
 
 @contextlib.contextmanager
 def open_events(folder: RunFolder) -> Iterator[AddEpoch]:
-    """Open a new event file and yield the function that adds an epoch; numbers that are None are left out."""
+    """Open a new event file and yield the function that adds an epoch; numbers that are None are left out.
+
+    Without the extra `tensorboard` there is no event file, and the function does nothing.
+    """
+    if not has_extra("tensorboard"):
+        yield _add_nothing
+        return
     from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 half a second, needed by runs only
     from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
     from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
@@ -36,3 +43,6 @@ def open_events(folder: RunFolder) -> Iterator[AddEpoch]:
             records.flush()
 
         yield add
+
+
+def _add_nothing(_epoch: int, _row: Mapping[str, Any]) -> None: ...

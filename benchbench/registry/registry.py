@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from typing import Any, Generic, Protocol, TypeVar
 
 import pluggy
@@ -17,6 +16,7 @@ import pluggy
 from benchbench import contract
 from benchbench.contract import DatasetPlugin, ExtensionPlugin, MetricPlugin, ModelPlugin, ReporterPlugin
 from benchbench.errors import PluginError
+from benchbench.extras import absent_modules, describe_absent, install_command
 from benchbench.launchers import PROCESS, LauncherPlugin
 from benchbench.registry.kinds import KINDS, SINGULAR, facts_of, kind_of
 from benchbench.registry.parameters import check_params, keyword_parameters, resolve_params
@@ -231,7 +231,7 @@ def _problem_of(plugin: Plugin, point: EntryPoint, origin: Origin) -> Broken | N
         reason = f"'{PROCESS}' is the name of the launcher for this machine"
         return Broken(point.name, origin, reason, "give the plugin another name")
     if isinstance(plugin, (ModelPlugin, LauncherPlugin, ReporterPlugin)):
-        absent = [need for need in plugin.needs if find_spec(need) is None]
+        absent = absent_modules(plugin.needs)
         if absent:
             return _without_needs(plugin, origin, absent)
     return None
@@ -315,11 +315,10 @@ def _without_needs(
     plugin: ModelPlugin | LauncherPlugin | ReporterPlugin, origin: Origin, absent: Sequence[str]
 ) -> Broken:
     """Return the entry of a plugin whose modules are not installed; those of an extra are optional."""
-    reason = f"needs {', '.join(absent)}, which is not installed"
-    package = " ".join(absent)
+    advice = f"pip install {' '.join(absent)}"
     if plugin.extra:
-        package = f"'{origin.distribution}[{plugin.extra}]'"
-    return Broken(plugin.name, origin, reason, f"pip install {package}", is_optional=bool(plugin.extra))
+        advice = install_command(plugin.extra, distribution=origin.distribution)
+    return Broken(plugin.name, origin, describe_absent(absent), advice, is_optional=bool(plugin.extra))
 
 
 def _split_by_name(plugins: list[Installed[P]]) -> tuple[dict[str, Installed[P]], list[Broken]]:

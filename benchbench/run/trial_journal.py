@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchbench.errors import UsageError
+from benchbench.extras import require_extra
 from benchbench.records.run_folder import RunFolder
 from benchbench.run.seeds import derive_seed
 from benchbench.spec.tuning import TunedValues, Tuning
@@ -74,10 +74,9 @@ def check_optuna() -> None:
     Raises:
         UsageError: it is not installed.
     """
-    try:
-        import optuna  # noqa: PLC0415 an extra
-    except ImportError as error:
-        raise UsageError("[tune] needs optuna, which is not installed; pip install 'benchbench[tune]'") from error
+    require_extra("tune", "[tune]")
+    import optuna  # noqa: PLC0415 an extra
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

@@ -13,6 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchbench.extras import require_extra
+
 _PLANES = (".png", ".tif", ".tiff")
 
 
@@ -39,7 +41,8 @@ def _content(name: str, image: NDArray[Any], spacing_mm: tuple[float, ...]) -> b
         planar = "contig" if len(image) > 1 else None
         tifffile.imwrite(stream, last, photometric=photometric, planarconfig=planar, metadata=None, software=False)
     elif name.endswith(".nrrd"):
-        import nrrd  # noqa: PLC0415 an optional package
+        require_extra("nrrd", f"{name}: NRRD")
+        import nrrd  # noqa: PLC0415 an extra
 
         nrrd.write(stream, last, {"spacings": list(spacing_mm) or [1.0] * last.ndim})
     else:

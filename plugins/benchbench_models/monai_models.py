@@ -290,6 +290,7 @@ def _plugin(
         licence="Apache-2.0 (MONAI)",
         ndims=frozenset({2, 3}),
         needs=("monai", "einops"),
+        extra="monai",
         unused=unused,
         published=counts,
     )

@@ -114,6 +114,7 @@ def benchbench_models() -> list[ModelPlugin]:
             licence="Apache-2.0 (MONAI)",
             ndims=frozenset({2, 3}),
             needs=("monai",),
+            extra="monai",
             unused=("network.vae_fc2.*",),
             published=published,
         )

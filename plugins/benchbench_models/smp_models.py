@@ -202,6 +202,7 @@ def benchbench_models() -> list[ModelPlugin]:
             licence="MIT (segmentation-models-pytorch); weights under their own",
             ndims=frozenset({2}),
             needs=("segmentation_models_pytorch", "timm"),
+            extra="smp",
             unused=("encoder._conv_head.*", "encoder._bn1.*", *architecture.unused),
             published=(counted,) if name == "smp_unet" else (),
         )

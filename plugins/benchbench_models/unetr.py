@@ -84,6 +84,7 @@ def benchbench_models() -> list[ModelPlugin]:
             licence="Apache-2.0 (MONAI)",
             ndims=frozenset({2, 3}),
             needs=("monai", "einops"),
+            extra="monai",
             unused=("vit.blocks.*.norm_cross_attn.*",),
             published=published,
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from benchbench.errors import IncompatibleError
+from benchbench.extras import require_extra
 from benchbench.images.arrays import BitMasks
 from benchbench.spec.document import nearest
 
@@ -83,6 +84,7 @@ def _build(step: Albumentations) -> Any:
 
 def _transforms() -> dict[str, Any]:
     """Return the transforms of an image and its mask by name."""
+    require_extra("albumentations", "protocol.augment: albumentations")
     # without this the library asks the package index for a newer version at every import
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations  # noqa: PLC0415 takes two seconds, which most benchmarks do not need

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchbench.extras import require_extra
+
 Channel = NDArray[np.float32]
 """One channel of an image, (*space)."""
 Denoiser = Callable[[Channel], Channel]
@@ -27,6 +29,7 @@ class TotalVariation:
     """True: only the variation within slices along the first axis counts."""
 
     def __call__(self, channel: Channel) -> Channel:
+        require_extra("scikit-image", "protocol.denoise")
         from skimage.restoration import denoise_tv_chambolle  # noqa: PLC0415 few benchmarks need it
 
         if not self.slice_by_slice:

@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchbench.extras import require_extra
 from benchbench.images.arrays import BitMasks
 from benchbench.spec.protocol import LabelResampling, Resampling
 
@@ -107,6 +108,7 @@ def _resample(volume: Array, grid: Grid, resize: Callable[[Array, Size], Array])
 
 
 def _resizer(order: int) -> Callable[[Array, Size], Array]:
+    require_extra("scikit-image", "protocol.spacing")
     from skimage.transform import resize  # noqa: PLC0415 few benchmarks need it
 
     def resize_to(volume: Array, size: Size) -> Array:
