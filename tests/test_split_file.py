@@ -55,6 +55,46 @@ def test_nnunet_tests_its_validation_and_the_inner_validation_is_taken_from_its_
     assert {ids(second.train), ids(second.validation)} == {"c1 c2", "d1 d2"}
 
 
+def nnunet_splits(names: list[str]) -> str:
+    """Return the text of a splits_final.json as nnU-Net v2 writes it for these cases.
+
+    Source: nnunetv2/utilities/crossval_split.py: scikit-learn's KFold over the sorted names, five folds, shuffled with
+    the seed 12345; written by batchgenerators with sorted keys and an indent of 4.
+    """
+    k_fold = pytest.importorskip("sklearn.model_selection").KFold
+    ordered = sorted(names)
+    entries = []
+    for train, val in k_fold(5, shuffle=True, random_state=12345).split(ordered):
+        entries.append({"train": [ordered[at] for at in train], "val": [ordered[at] for at in val]})
+    return json.dumps(entries, indent=4, sort_keys=True)
+
+
+def test_a_splits_final_json_of_nnunet_is_used_fold_by_fold(tmp_path: Path) -> None:
+    cases = [CaseRef(f"hippocampus_{number:03}", f"hippocampus_{number:03}") for number in range(23)]
+    text = nnunet_splits([case.id for case in cases])
+    entries = json.loads(text)
+    assert [len(entry["val"]) for entry in entries] == [5, 5, 5, 4, 4]
+    folds = folds_of(cases, protocol(write(tmp_path, text, "splits_final.json"), folds=5))
+    for fold, entry in zip(folds, entries, strict=True):
+        assert ids(fold.test) == " ".join(entry["val"])
+        trained = sorted(case.id for case in (*fold.train, *fold.validation))
+        assert trained == entry["train"]
+    written = json.loads(split_text(folds, "splits_final.json"))
+    assert written == entries
+
+
+def test_a_splits_final_json_of_nnunet_with_two_cases_of_a_patient_is_refused(tmp_path: Path) -> None:
+    names = [f"patient{number:02}_frame{frame:02}" for number in range(10) for frame in (1, 12)]
+    cases = [CaseRef(name, name.partition("_")[0]) for name in names]
+    path = write(tmp_path, nnunet_splits(names), "splits_final.json")
+    with pytest.raises(
+        DataError, match=r"fold 0: patients in several parts: patient0\d \(patient0\d_frame\d\d in train"
+    ):
+        folds_of(cases, protocol(path, folds=5))
+    folds = folds_of(cases, protocol(path, folds=5, allow_leaky_split=True))
+    assert [ids(fold.test).split() for fold in folds] == [entry["val"] for entry in json.loads(path.read_text())]
+
+
 @pytest.mark.parametrize(
     "file",
     [
