@@ -28,6 +28,7 @@ from benchbench.report.figures.canvas import figure_style
 from benchbench.report.figures.gallery import draw_galleries
 from benchbench.report.figures.gallery_choice import MOST_MODELS, choose_gallery
 from benchbench.report.figures.mask_overlay import PALETTE, fill_colours, overlay, read_picture
+from benchbench.report.page.gallery_links import gallery_links
 from benchbench.tables.results import PHANTOM_NOTE, read_results
 
 SHAPE = (3, 24, 20)
@@ -152,12 +153,26 @@ def test_models_are_side_by_side_from_the_best_with_the_score_of_each_case(tmp_p
     assert texts[:4] == ["image", "reference", "grand", "plain"]
     # means over models: a 1, c 1, d 5/6, b 3/4, e 1/2, f 1/2; most disputed e of range 1, once f is the worst
     at = texts.index("Best: a · slice 2 of 3")
-    assert texts[at + 1 : at + 3] == ["1.000", "1.000"]
+    assert texts[at + 1 : at + 3] == ["1.000 (case)", "1.000 (case)"]
     at = texts.index("Median: d · slice 2 of 3")
-    assert texts[at + 1 : at + 3] == ["1.000", "0.667"]
+    assert texts[at + 1 : at + 3] == ["1.000 (case)", "0.667 (case)"]
     at = texts.index("Worst: f · slice 2 of 3")
-    assert texts[at + 1 : at + 3] == ["1.000", "0.000"]
+    assert texts[at + 1 : at + 3] == ["1.000 (case)", "0.000 (case)"]
     assert "Most disputed: e · slice 2 of 3" in texts
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_dots_of_the_chosen_cases_link_to_their_rows_of_the_gallery(tmp_path: Path) -> None:
+    folder = with_pictures(tmp_path, ["grand", "plain"])
+    write_report(folder)
+    page = (folder.path / "index.html").read_text()
+    chosen = {"best": "a", "median": "d", "worst": "f", "most-disputed": "e"}
+    links = dict(re.findall(r'<a href="#(gallery-row-[a-z-]+)" aria-label="(\w+): [0-9.]+, pictures">', page))
+    assert links == {f"gallery-row-{rule}": case for rule, case in chosen.items()}
+    for name in links:
+        assert page.count(f'id="{name}"') == 1
+    assert "A dot with an outline links to the pictures of its patient." in page
+    assert gallery_links(read_results(folder), []) == {"discs": {}}, "a page without pictures has no links"
 
 
 @pytest.mark.usefixtures("svg_only")
@@ -192,7 +207,7 @@ def test_only_the_lowest_of_several_seeds_is_shown_and_the_caption_says_so(tmp_p
     end_with_pictures(folder, key("plain", 0, seed=2), PERFECT_0)
     end_with_pictures(folder, key("plain", 0, seed=1), FOLD_0)
     (figure,) = galleries(folder)
-    assert "0.500" in words(figure.svg)  # case b of FOLD_0
+    assert "0.500 (case)" in words(figure.svg)  # case b of FOLD_0
     assert "Runs of seed 1 are shown, of 2 seeds." in figure.caption
 
 

@@ -23,6 +23,7 @@ from benchbench.report.figures.gallery_choice import PICTURES, PREDICTIONS, Gall
 from benchbench.report.figures.mask_overlay import fill_colours
 from benchbench.report.figures.metric_text import axis_label, format_value, metric_name
 from benchbench.report.figures.picture_grid import Cell, GridRow, Panel, PictureGrid
+from benchbench.report.figures.svg import ROW
 from benchbench.tables.integrity import check_masks
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for
@@ -90,10 +91,15 @@ def _grid_row(choice: GalleryChoice, chosen: ChosenCase, pictures: Pictures) -> 
             masks = [plane.plane.cut(prediction[region]) for region in plane.regions]
             panels.append(_panel(plane, masks))
         score = choice.scores.loc[case, model]
-        cells.append(Cell(panels, note=format_value(choice.metric, score)))
+        cells.append(Cell(panels, note=f"{format_value(choice.metric, score)} (case)"))
     plane_names = ", ".join(plane.plane.name for plane in first)
     title = f"{chosen.rule.capitalize()}: {shorten(case, longest=40)} · {plane_names}"
-    return GridRow(title, cells)
+    return GridRow(title, cells, name=row_id(chosen))
+
+
+def row_id(chosen: ChosenCase) -> str:
+    """Return the id of the row of a case in the SVG of its gallery, without the beginning that is the figure's."""
+    return ROW + chosen.rule.replace(" ", "-")
 
 
 def _panel(plane: CasePlane, masks: Sequence[Mask]) -> Panel:

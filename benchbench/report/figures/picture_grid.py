@@ -57,6 +57,8 @@ class GridRow(NamedTuple):
 
     title: str
     cells: Sequence[Cell]
+    name: str = ""
+    """The id of the row in the SVG of the figure."""
 
 
 class Box(NamedTuple):
@@ -120,7 +122,7 @@ class PictureGrid:
         return max(_height_of(_place_panels(cell, self.column_width)) for cell in row.cells)
 
     def _draw_row(self, axes: Axes, row: GridRow, top: float, height: float) -> None:
-        axes.text(0, top + _TEXT, row.title, ha="left", va="bottom", color=INK)
+        axes.text(0, top + _TEXT, row.title, ha="left", va="bottom", color=INK, gid=row.name or None)
         panels_top = top + _TEXT + _GAP / 2
         for number, cell in enumerate(row.cells):
             left = number * (self.column_width + _GAP)

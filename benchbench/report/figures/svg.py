@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from html import escape
 
+ROW = "row-"
+"""Beginning of the id of a row of a figure, to which a page can link."""
 _FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"
 _UNNEEDED = (r"<!--.*?-->", r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<defs>\s*</defs>")
 
@@ -28,6 +30,11 @@ def prepare_svg(svg: str, *, name: str, alt: str, theme: Mapping[str, str]) -> s
     return body.replace("<svg", head, 1).strip() + "\n"
 
 
+def id_prefix(name: str) -> str:
+    """Return the beginning of all ids in the figure of this name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
+
+
 def _round_numbers(tag: str) -> str:
     def rounded(match: re.Match[str]) -> str:
         number = f"{float(match[0]):.2f}"
@@ -37,12 +44,12 @@ def _round_numbers(tag: str) -> str:
 
 
 def _rename_ids(svg: str, name: str) -> str:
-    """Prefix every id that is referred to with the figure's name, and remove the other ids."""
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    """Prefix ids with the figure's name: those that are referred to and those of rows; remove all others."""
+    prefix = id_prefix(name)
     used = {*re.findall(r"url\(#([^)]+)\)", svg), *re.findall(r'href="#([^"]+)"', svg)}
 
     def renamed(match: re.Match[str]) -> str:
-        if match[1] not in used:
+        if match[1] not in used and not match[1].startswith(ROW):
             return ""
         return f' id="{prefix}-{match[1]}"'
 

@@ -11,6 +11,7 @@ from benchbench.records.folder import ResultsFolder
 from benchbench.report.figures import Figure
 from benchbench.report.page.compared import compared
 from benchbench.report.page.evidence import facts, failures
+from benchbench.report.page.gallery_links import gallery_links
 from benchbench.report.page.meanings import MEANINGS
 from benchbench.report.page.names import heading_of
 from benchbench.report.page.readers import reader_tables
@@ -55,6 +56,7 @@ def benchmark_page(
     """Return the page as HTML; `subgroups` has the table of each board."""
     boards = [board for board, _ in ranked_choices]
     datasets = [dataset_section(results, ranked_choices, name) for name in results.manifest.datasets]
+    galleries = list(filter(_is_gallery, figures))
     tuned = tuned_tables(results)
     model_costs, run_costs = cost_tables(results)
     content = {
@@ -70,8 +72,9 @@ def benchmark_page(
         "tuned": tuned,
         "readers": reader_tables(results),
         "requested": requested_tables(results),
+        "gallery_links": gallery_links(results, galleries),
         "figures": [figure for figure in figures if not _is_gallery(figure)],
-        "galleries": list(filter(_is_gallery, figures)),
+        "galleries": galleries,
         "split_sizes": split_size_tables(folder, results),
         "facts": facts(results),
         "has_failed_control": any(outcome.has_failed for outcome in control_outcomes(results)),

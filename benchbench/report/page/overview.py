@@ -48,6 +48,7 @@ class Dot(NamedTuple):
     x: str
     y: str
     title: str
+    patient: str = ""
 
 
 class Tick(NamedTuple):
@@ -220,7 +221,7 @@ def _dots(line: _Line, axis: _Axis, metric: str, *, is_named: bool) -> Iterator[
             continue
         if is_named:
             y = f"{_DOTS_TOP + _DOTS_HEIGHT * level:.0f}"
-            yield Dot(axis.percent(value), y, f"{name}: {format_value(metric, value)}")
+            yield Dot(axis.percent(value), y, f"{name}: {format_value(metric, value)}", name)
             continue
         # to a half of a percent, at one of four heights
         x = f"{round(2 * float(axis.percent(value))) / 2:g}"
