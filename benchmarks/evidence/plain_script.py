@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchbench import Geometry
 from benchbench_models.unet import build
 
-FOLD, SIZE, EPOCHS, BATCH, LR = 0, 64, 5, 8, 2e-3
+FOLD, SIZE, EPOCHS, BATCH, LR = 0, 96, 10, 8, 2e-3
 
 
 def read(folder: Path) -> tuple[Tensor, Tensor]:
@@ -35,6 +35,14 @@ def read(folder: Path) -> tuple[Tensor, Tensor]:
 
 def small(values: Tensor) -> Tensor:
     return F.interpolate(values, (SIZE, SIZE), mode="bilinear", antialias=True)
+
+
+def flipped(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the slices, half of them flipped along each axis."""
+    for axis in (-2, -1):
+        is_flipped = (torch.rand(len(images)) < 0.5)[:, None, None, None]
+        images, masks = (torch.where(is_flipped, values.flip(axis), values) for values in (images, masks))
+    return images, masks
 
 
 def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
@@ -68,7 +76,8 @@ def train(seed: int, parts: dict[str, list[tuple[Tensor, Tensor]]]) -> float:
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(images)).split(BATCH):
             optimizer.zero_grad()
-            loss_of(model.train()(images[batch]), masks[batch]).backward()
+            inputs, targets = flipped(images[batch], masks[batch])
+            loss_of(model.train()(inputs), targets).backward()
             optimizer.step()
         schedule.step()
         validation = float(
