@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
+import os
+import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -185,3 +190,73 @@ def test_wandb_gets_settings_epochs_and_scores(monkeypatch: pytest.MonkeyPatch) 
     assert run.rows == [{"epoch": 3, "train_loss": 0.5}]
     assert run.summary == {"test_dice": 0.75, "status": "failed"}
     assert run.exit_code == 1
+
+
+class FakeTrackio(ModuleType):
+    """A module with the function of Trackio that a reporter calls; it keeps what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__("trackio")
+        self.opened: dict[str, Any] = {}
+        self.rows: list[tuple[int | None, dict[str, Any]]] = []
+        self.is_finished = False
+
+    def init(self, project: str, **options: Any) -> FakeTrackio:
+        print("* Trackio project initialized")  # noqa: T201 as the library does
+        self.opened = {"project": project, **options}
+        return self
+
+    def log(self, values: dict[str, Any], step: int | None = None) -> None:
+        self.rows.append((step, values))
+
+    def finish(self) -> None:
+        self.is_finished = True
+
+
+def test_trackio_gets_settings_epochs_and_scores(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchbench_reporters.trackio_reporter import open_run
+
+    fake = FakeTrackio()
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    monkeypatch.setenv("TRACKIO_PROJECT", "ours")
+    reporter = open_run("lgg/unet/default/fold0/seed0", {"fold": 0})
+    reporter.epoch(3, {"train_loss": 0.5})
+    reporter.end("failed", {"dice": 0.75})
+    assert (fake.opened["project"], fake.opened["name"]) == ("ours", "lgg/unet/default/fold0/seed0")
+    assert fake.opened["config"] == {"fold": 0}
+    assert "space_id" not in fake.opened
+    assert fake.rows == [(3, {"train_loss": 0.5}), (None, {"status": "failed", "test_dice": 0.75})]
+    assert fake.is_finished
+    assert not capsys.readouterr().out
+
+
+def test_trackio_sends_nothing_to_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench_reporters.trackio_reporter import open_run
+
+    fake = FakeTrackio()
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    monkeypatch.setenv("TRACKIO_SPACE_ID", "someone/space")
+    with pytest.raises(ValueError, match="TRACKIO_SPACE_ID is set"):
+        open_run("run", {})
+    assert not fake.opened
+
+
+@pytest.mark.skipif(find_spec("trackio") is None, reason="needs the extra trackio")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+def test_trackio_writes_a_run_to_its_database(tmp_path: Path) -> None:
+    code = (
+        "from benchbench_reporters.trackio_reporter import open_run\n"
+        "reporter = open_run('lgg/unet/default/fold0/seed0', {'fold': 0})\n"
+        "reporter.epoch(0, {'train_loss': 0.5})\n"
+        "reporter.end('done', {'dice': 0.75})\n"
+    )
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path)}  # the folder is read when the library is imported
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    with contextlib.closing(sqlite3.connect(tmp_path / "benchbench.db")) as database:
+        rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
+    assert [row[:2] for row in rows] == [("lgg/unet/default/fold0/seed0", 0), ("lgg/unet/default/fold0/seed0", 1)]
+    assert json.loads(rows[0][2]) == {"train_loss": 0.5}
+    assert json.loads(rows[1][2]) == {"status": "done", "test_dice": 0.75}
