@@ -15,7 +15,7 @@ from benchbench.records.run_folder import RunFolder
 from benchbench.registry.registry import discover
 from benchbench.spec.benchmark import read_benchmark
 
-PLUGINS = ("lgg", "brats20", "brats21", "cardiac", "unet", "toy")
+PLUGINS = ("lgg", "brats20", "brats21", "cardiac", "unet", "unext", "toy")
 SLICES = """
 title = "Slices"
 datasets = [{ name = "lgg" }]
@@ -80,14 +80,16 @@ class PhantomRun(NamedTuple):
         return path
 
 
-def train(root: Path, text: str) -> None:
-    """Carry out fold 0 of a rehearsal in a folder, without tables and page."""
+def train(root: Path, text: str, *, data_root: Path | None = None) -> None:
+    """Carry out fold 0 of a benchmark in a folder, without tables and page: a rehearsal unless there are data."""
     file = root / "phantoms.toml"
     file.write_text(text)
     registry = discover(PLUGINS)
-    benchmark = read_benchmark(file, check=registry.check, rehearse=True)
+    benchmark = read_benchmark(file, check=registry.check, rehearse=data_root is None)
     runs = plan_runs(benchmark, registry)
-    machine = Machine(results=root / "results", cache=root / "cache", data_root=None, devices=("cpu",), jobs=0)
+    machine = Machine(
+        results=root / "results", cache=root / "cache", data_root=data_root, devices=("cpu",), jobs=0
+    )
     with (
         mock.patch("benchbench.launch.orchestrate.write_tables"),
         mock.patch("benchbench.launch.orchestrate.write_page"),

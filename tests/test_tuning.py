@@ -30,9 +30,10 @@ from benchbench.plan.run import RunKey
 from benchbench.plan.settings import own_settings
 from benchbench.prediction.runs import Row, choose_runs
 from benchbench.prediction.trained import open_trained
-from benchbench.records.folder import ResultsFolder
+from benchbench.records.folder import ResultsFolder, benchmark_folders
 from benchbench.records.record import Record
 from benchbench.records.run_folder import RunFolder
+from benchbench.records.trial_counts import count_trials
 from benchbench.registry.registry import discover
 from benchbench.report.page.tuned import tuned_tables
 from benchbench.run.members import read_weights
@@ -451,3 +452,60 @@ def wait_for_trials(place: Path, ended: int, process: subprocess.Popen[bytes]) -
             return
         time.sleep(0.02)
     raise AssertionError("the runs ended before they were killed")
+
+
+def test_status_counts_the_trials_that_have_ended(tmp_path: Path) -> None:
+    assert count_trials(tmp_path) == ""
+    for budget, expected in ((Budget(trials=3), "2 of 3 trials"), (Budget(epochs=9), "2 in 9 epochs")):
+        folder = RunFolder(tmp_path / expected)
+        folder.path.mkdir()
+        space = {"protocol.optimizer.lr": TunedValues(low=0.1, high=1.0)}
+        tuning = Tuning(kind="tuned", space=space, **budget.model_dump())
+        journal = TrialJournal(folder, tuning, {"protocol.optimizer.lr": 0.5}, seed=0, tag="tag")
+        for number in range(2):
+            journal.add(Trial(number=number, settings={"protocol.optimizer.lr": 0.5}, value=0.1))
+        with (folder.path / "tuning" / "journal.log").open("a") as file:
+            file.write('{"op_code": 4, "work')  # a line that is being written
+        assert count_trials(folder.path) == expected
+
+
+@pytest.mark.slow
+def test_a_planned_benchmark_is_tuned_by_work_as_by_run(tmp_path: Path) -> None:
+    file, data = write_benchmark(tmp_path, ONE), write_data(tmp_path)
+    words = ["--data-root", data, "--cache", tmp_path / "cache"]
+    expected = outcome(carry(file, data, tmp_path / "run")[0])
+    planned = benchbench("plan", file, "--write", *words, "--results", tmp_path / "work", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    (folder,) = benchmark_folders(tmp_path / "work")
+    done = benchbench(
+        "work",
+        folder.path,
+        "--until-empty",
+        "--jobs",
+        0,
+        "--device",
+        "cpu",
+        "--cache",
+        tmp_path / "other",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert outcome(folder) == expected
+    assert "3 of 3 trials" in benchbench("status", folder.path, cwd=tmp_path).stdout
+    # the first trial is the training of the default row
+    default = pd.read_csv(folder.run(RunKey("squares", "plain", "default", 0, 0)).path / "history.csv")
+    first = tuned_record(folder).tuning["trials"][0]
+    assert first["value"] == pytest.approx(-default["validation_loss"].min(), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_tuned_rows_choose_thresholds_over_all_folds(tmp_path: Path) -> None:
+    text = ONE.replace("folds = 1\ntest = 0.25", "folds = 2")
+    text = text.replace("\n[tune]", "\n[protocol.postprocess]\nsearch = { over = 'folds' }\n\n[tune]", 1)
+    folder, *_ = carry(write_benchmark(tmp_path, text), write_data(tmp_path), tmp_path)
+    for row in ("plain", "plain (tuned)", "plain (tuned + ensembled)"):
+        both = [folder.run(RunKey("squares", row, "default", fold, 0)).read_record() for fold in (0, 1)]
+        assert [record and record.status for record in both] == ["done", "done"]
+        first, second = (record.postprocess for record in both if record)
+        assert first == second
+        assert all(len(record.searched) == 2 for record in both if record)

@@ -66,7 +66,8 @@ def _content(folder: ResultsFolder) -> dict[str, Any]:
     runs = []
     for state in states:
         epochs = int(state.epochs) if state.epochs else None
-        ending = {"state": state.state, "machine": state.machine, "epochs": epochs, "reason": state.reason}
+        ending = {"state": state.state, "machine": state.machine, "epochs": epochs}
+        ending |= {"trials": state.trials, "reason": state.reason}
         runs.append({**state.key._asdict(), **ending})
     return {"name": folder.path.name, "folder": folder.path, "runs": runs, "counts": count_states(states)}
 
@@ -79,10 +80,15 @@ def _print(folder: ResultsFolder, states: Sequence[RunState]) -> None:
 
     columns = [Column(name=name, is_key=True, is_number=name in {"fold", "seed"}) for name in RunKey._fields]
     columns += [Column(name="state", is_fixed=True), Column(name="machine"), Column(name="epochs", is_number=True)]
+    has_trials = any(state.trials for state in states)
+    if has_trials:
+        columns.append(Column(name="trials"))
     rows = []
     for state in states:
         keys = [str(value) for value in state.key]
         rows.append([*keys, state.state, state.machine, state.epochs])
+        if has_trials:
+            rows[-1].append(state.trials)
     print_table(columns, rows, title=folder.path.name)
     counts = ", ".join(f"{number} {state}" for state, number in count_states(states).items())
     click.echo(f"{count(len(states), 'run')}: {counts}")

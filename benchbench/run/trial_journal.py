@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbench.extras import require_extra
 from benchbench.records.run_folder import RunFolder
+from benchbench.records.trial_counts import BUDGET, JOURNAL, TUNING
 from benchbench.run.seeds import derive_seed
 from benchbench.spec.tuning import TunedValues, Tuning
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-TUNING = "tuning"
-"""Folder of the trials in the folder of a run."""
-JOURNAL = "journal.log"
 _ATTRIBUTE = "benchbench"
 
 
@@ -109,6 +107,8 @@ class TrialJournal:
         self._study = optuna.create_study(
             study_name=tag, direction="maximize", storage=self._open_storage(), load_if_exists=True
         )
+        if self._study.user_attrs.get(BUDGET) != tuning.budget:
+            self._study.set_user_attr(BUDGET, tuning.budget)
 
     @property
     def trials(self) -> list[Trial]:

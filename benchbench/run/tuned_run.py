@@ -23,6 +23,7 @@ from benchbench.errors import BenchbenchError, IntegrityError, StorageError, is_
 from benchbench.records.history import HISTORY_NAME
 from benchbench.records.record import Record
 from benchbench.records.run_folder import RunBusyError
+from benchbench.records.trial_counts import TUNING
 from benchbench.records.weights import weight_files
 from benchbench.registry.parameters import resolve_params
 from benchbench.registry.registry import discover
@@ -38,7 +39,7 @@ from benchbench.run.network_geometry import geometry_of
 from benchbench.run.resumable_training import open_training, resume_tag, train
 from benchbench.run.seeds import derive_seed
 from benchbench.run.stop_request import StoppedError, StopRequest, stop_request
-from benchbench.run.trial_journal import TUNING, Trial, TrialJournal, ranked
+from benchbench.run.trial_journal import Trial, TrialJournal, ranked
 from benchbench.run.tuned_weights import changes_of, folder_of, model_params_of, score_best
 from benchbench.spec.tuning import Tuning, present_value, with_settings
 

@@ -12,6 +12,7 @@ from benchbench.records.claims import file_system_time, last_claim
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.history import HISTORY_NAME
 from benchbench.records.run_folder import RunFolder
+from benchbench.records.trial_counts import count_trials
 
 OPEN_STATES = frozenset({"to do", "running", "lost"})
 """States of runs that a worker still carries out."""
@@ -26,6 +27,8 @@ class RunState(NamedTuple):
     """The machine and the process that carry out the run, '' where nobody does."""
     epochs: str
     """Number of epochs in the history of the run, '' where there is none."""
+    trials: str
+    """Number of trials that a tuned run has ended and its budget, '' for other runs."""
     reason: str
     """Why the run failed, diverged or waits."""
 
@@ -57,12 +60,13 @@ def _no_clock(error: OSError, folder: ResultsFolder) -> StorageError:
 def _state(key: RunKey, digest: str, run: RunFolder, now: float) -> RunState:
     record = run.read_record()
     claim = last_claim(run.path)
+    trials = count_trials(run.path)
     if claim is not None and claim.holder is not None:
         machine = f"{claim.holder.host}, process {claim.holder.process}"
-        return RunState(key, "running" if claim.is_active(now) else "lost", machine, _epochs(run), "")
+        return RunState(key, "running" if claim.is_active(now) else "lost", machine, _epochs(run), trials, "")
     if record is None or record.digest != digest:
-        return RunState(key, "to do", "", _epochs(run), "")
-    return RunState(key, record.status, "", _epochs(run), record.reason)
+        return RunState(key, "to do", "", _epochs(run), trials, "")
+    return RunState(key, record.status, "", _epochs(run), trials, record.reason)
 
 
 def _epochs(run: RunFolder) -> str:
