@@ -460,7 +460,8 @@ def test_status_counts_the_trials_that_have_ended(tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / expected)
         folder.path.mkdir()
         space = {"protocol.optimizer.lr": TunedValues(low=0.1, high=1.0)}
-        tuning = Tuning(kind="tuned", space=space, **budget.model_dump())
+        choice = {"kind": "tuned", "model": "m", "seed": 1, "sampler": "tpe", "startup": 2, "ensemble": 0}
+        tuning = Tuning.model_validate({**choice, "space": space, **budget.model_dump()})
         journal = TrialJournal(folder, tuning, {"protocol.optimizer.lr": 0.5}, seed=0, tag="tag")
         for number in range(2):
             journal.add(Trial(number=number, settings={"protocol.optimizer.lr": 0.5}, value=0.1))
@@ -487,6 +488,8 @@ def test_a_planned_benchmark_is_tuned_by_work_as_by_run(tmp_path: Path) -> None:
         "cpu",
         "--cache",
         tmp_path / "other",
+        "--data-root",
+        data,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

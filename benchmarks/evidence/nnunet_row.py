@@ -98,7 +98,7 @@ class Folders:
             "nnUNet_results": str(self.root / "nnUNet_results"),
             "nnUNet_extTrainer": str(self.root / "trainer"),
             "nnUNet_def_n_proc": "1",
-            "nnUNet_n_proc_DA": "0",
+            "nnUNet_n_proc_DA": "1",
             "nnUNet_compile": "false",
             "OMP_NUM_THREADS": "1",
         }
