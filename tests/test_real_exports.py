@@ -42,7 +42,7 @@ NETWORKS = {
     "unext": ('{ name = "unext", widths = [8, 8, 10, 10, 10] }', "patch = [64, 64]"),
     "unet_3d": (
         '{ name = "unet", widths = [4, 8], norm = "instance" }',
-        "ndim = 3\npatch = [16, 64, 64]\npatches_per_case = 1",
+        "ndim = 3\npatch = [16, 128, 128]\npatches_per_case = 4\nvalidate_every = 3\ninference = { overlap = 0.0 }",
     ),
 }
 needs_onnx = pytest.mark.skipif(
