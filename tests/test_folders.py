@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from benchbench import CaseRef, DataError, DataNotFoundError
 from benchbench.data.folds import make_folds
 from benchbench.registry.parameters import resolve_params
+from benchbench.spec.benchmark_file import DatasetEntry
+from benchbench_datasets.bids import Bids
 from benchbench_datasets.folder_writers import write_image
 from benchbench_datasets.folders import Folders
 from benchbench_datasets.lgg import Lgg
@@ -418,12 +421,14 @@ def test_the_examples_of_the_documentation_can_be_opened() -> None:
         "lesions",
         "heads",
         "stacks",
+        "stroke",
     ]
     for entry in entries:
-        if entry["layout"] != "folders":
-            continue
-        params = {key: value for key, value in entry.items() if key not in {"name", "layout"}}
-        assert Folders(Path(entry["name"]), **resolve_params(Folders, params)).task.regions
+        checked = DatasetEntry.model_validate_json(json.dumps(entry))
+        if entry["layout"] == "folders":
+            assert Folders(Path(entry["name"]), **resolve_params(Folders, checked.params)).task.regions
+        elif entry["layout"] == "bids":
+            assert Bids(Path(entry["name"]), **resolve_params(Bids, checked.params)).root.name == "stroke"
 
 
 def test_the_datasets_of_a_benchmark_file_are_verified(eyes: Path, tmp_path: Path) -> None:
