@@ -32,6 +32,7 @@ EXTRAS = {
     "smp": Extra("networks of segmentation-models-pytorch", ("segmentation_models_pytorch", "timm")),
     "tensorboard": Extra("event files of the learning curves", ("tensorboard",)),
     "tiff": Extra("compressed TIFF files", ("imagecodecs",)),
+    "trackio": Extra("benchbench run --report trackio", ("trackio",)),
     "tune": Extra("[tune] in a benchmark file", ("optuna",)),
     "wandb": Extra("benchbench run --report wandb", ("wandb",)),
 }

@@ -144,7 +144,8 @@ def missing(comparison: Comparison) -> str:
     have = f"{count(comparison.n, 'patient')} in {count(comparison.folds, 'fold')}"
     if not options:
         return f"{have}; no number of patients, seeds or folds alone would show a difference of {target:.2g}"
-    return f"{have}; {', or '.join(options)}, would show a difference of {target:.2g}"
+    needed = f"{', or '.join(options)}," if len(options) > 1 else options[0]
+    return f"{have}; {needed} would show a difference of {target:.2g}"
 
 
 def _needs(comparison: Comparison, target: float) -> Iterator[str]:

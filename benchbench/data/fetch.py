@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 from benchbench.contract import Archive, Download
 from benchbench.data.retry import retry
@@ -119,7 +118,8 @@ class Fetcher:
         is_doi = archive.url.startswith("doi:")
         base, _, name = archive.url.rpartition("/")
         if not is_doi:
-            name = urlsplit(archive.url).path.rpartition("/")[2]  # without ?download=1
+            # without ?download=1; urlsplit would drop unprintable characters, which are refused
+            name = re.split("[?#]", archive.url)[0].rpartition("/")[2]
         target = inside(self.folder, name, error=PluginError)
         downloader_type = pooch.DOIDownloader if is_doi else pooch.HTTPDownloader
         urls = {} if is_doi else {name: archive.url}

@@ -11,6 +11,7 @@ from benchbench.report.page.names import heading_of
 from benchbench.tables.readers import reader_table
 from benchbench.tables.results import Results
 from benchbench.tables.summaries import MEAN_REGION
+from benchbench.words import count
 
 _SYMMETRIC = {"dice", "iou"}  # the same for either order of two readers
 
@@ -65,4 +66,4 @@ def _missing_cases(lines: pd.DataFrame) -> list[str]:
     """Return a sentence for each reader without a label of some cases."""
     most = lines.groupby("reader", sort=False)["n"].max()
     total = most.max()
-    return [f"{reader}: labels of {n} of {total} cases." for reader, n in most.items() if n < total]
+    return [f"{reader}: labels of {n} of {count(total, 'case')}." for reader, n in most.items() if n < total]
