@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,9 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Write a file into a folder, or into the one in which it would be created, and remove it again.
+    """Create a file in a folder, or in the one in which it would be created, and remove it again.
+
+    The file has no name where the system can do that, so that a process that is killed leaves nothing.
 
     Raises:
         StorageError: files cannot be written there.
@@ -50,12 +53,11 @@ def check_writable(folder: Path) -> None:
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
-    trial = _temporary(existing / "trial")
     try:
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise storage_error(without_name(error, trial), folder) from error
+        with tempfile.TemporaryFile(dir=existing, prefix=".benchbench-"):
+            pass
+    except OSError as error:  # its name is that of a file which means nothing to a user
+        raise storage_error(OSError(error.errno, error.strerror), folder) from error
 
 
 @contextmanager
