@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from benchbench.contract import CaseRef, Dataset
 from benchbench.data.retry import retry_read
 from benchbench.errors import DataError
 from benchbench.images.input_files import FileFault, regular_size
+from benchbench.threads import case_threads
 
 
 def case_digests(dataset: Dataset, cases: Sequence[CaseRef], *, threads: int) -> dict[str, str]:
@@ -20,7 +20,7 @@ def case_digests(dataset: Dataset, cases: Sequence[CaseRef], *, threads: int) ->
     Raises:
         DataError: names every file of every case that cannot be read.
     """
-    with ThreadPoolExecutor(threads) as pool:  # hashing releases the interpreter lock
+    with case_threads(threads) as pool:  # hashing releases the interpreter lock
         outcomes = list(pool.map(lambda case: _digest_or_error(dataset, case.id), cases))
     digests: dict[str, str] = {}
     problems: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from benchbench.data.region_presence import absent_region_remarks, rare_region_r
 from benchbench.data.zero_voxels import channels_without_zero, describe_channels
 from benchbench.errors import DataError
 from benchbench.images.arrays import voxel_digest
+from benchbench.threads import case_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def verify(
             progress()
 
     cases = tuple(dataset.cases())
-    with ThreadPoolExecutor(threads) as pool:  # reading and hashing release the interpreter lock
+    with case_threads(threads) as pool:  # reading and hashing release the interpreter lock
         checked = list(pool.map(check, cases))
     problems = _all_problems(checked)
     remarks = _all_remarks(checked)

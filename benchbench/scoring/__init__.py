@@ -7,7 +7,6 @@ predictions without a reference are counted, and a grid that differs from the re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from benchbench.scoring.summary import add_scores, summarise
 from benchbench.spec.metric_names import parse_metrics
 from benchbench.spec.protocol import EmptyPolicy
 from benchbench.tables.absent_regions import describe_absence
+from benchbench.threads import case_threads
 from benchbench.words import count
 
 __all__ = ["Labels", "Scores", "Scoring", "Source", "pair_files", "read_labels", "score_pairs", "score_paths"]
@@ -142,7 +142,7 @@ def _measure_cases(
 
     measures: list[RegionMeasures] = []
     problems: list[str] = []
-    with ThreadPoolExecutor(threads) as pool:  # decoding and distances release the interpreter lock
+    with case_threads(threads) as pool:  # decoding and distances release the interpreter lock
         for outcome in pool.map(measure, sorted(references)):
             if isinstance(outcome, DataError):
                 problems += outcome.problems

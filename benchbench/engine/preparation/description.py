@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from benchbench.data.case_checks import load_case
 from benchbench.engine.preparation.frame import nonzero_box, whole_frame
 from benchbench.engine.preparation.labels import region_bits
 from benchbench.engine.preparation.statistics import ChannelStatistics, labelled_intensities
+from benchbench.threads import case_threads
 
 _PERCENTILES = (0.5, 99.5)
 _MM3_PER_ML = 1000.0
@@ -65,7 +65,7 @@ def describe_cases(
         progress()
         return description
 
-    with ThreadPoolExecutor(threads) as pool:
+    with case_threads(threads) as pool:
         return list(pool.map(describe, cases))
 
 

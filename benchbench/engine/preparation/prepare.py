@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +35,7 @@ from benchbench.engine.preparation.statistics import NO_STATISTICS, NO_VOXEL_SIZ
 from benchbench.errors import DataError
 from benchbench.images.arrays import IGNORED, BitMasks, Floats, voxel_digest
 from benchbench.spec.protocol import Protocol, SliceAxis
+from benchbench.threads import case_threads
 
 PREPARATION = 5
 """Version of the prepared arrays; it is raised whenever the same case would be prepared differently."""
@@ -165,7 +165,7 @@ def _in_threads(
             progress()
 
     # Decoding, arithmetic and resizing release the interpreter lock; torch itself gets one core per thread.
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with case_threads(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         outcomes = list(pool.map(outcome, cases))
     return _cases_or_raise(outcomes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from benchbench.contract import CaseRef, Dataset
@@ -12,6 +11,7 @@ from benchbench.engine.preparation.frame import whole_frame
 from benchbench.images.arrays import Floats
 from benchbench.images.nifti import read_grid
 from benchbench.spec.protocol import Protocol
+from benchbench.threads import case_threads
 
 _NIFTI = (".nii", ".nii.gz")
 
@@ -24,7 +24,7 @@ def count_slices(
     Raises:
         DataError: a case cannot be read.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with case_threads(threads) as pool:
         numbers = list(pool.map(partial(_count, dataset, protocol), cases))
     return {case.id: number for case, number in zip(cases, numbers, strict=True)}
 

@@ -7,7 +7,6 @@ Differs: intensities are a fixed sample of at most 10,000 labelled voxels of eac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from benchbench.engine.preparation.labels import region_bits
 from benchbench.errors import DataError
 from benchbench.images.arrays import IGNORED, BitMasks
 from benchbench.spec.protocol import Protocol
+from benchbench.threads import case_threads
 
 _MOST_VOXELS = 10_000
 _PERCENTILES = (0.5, 99.5)
@@ -120,7 +120,7 @@ def measure_cases(
     def measure(case: CaseRef) -> CaseMeasures:
         return measure_case(load_case(dataset, case.id), task, protocol)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with case_threads(threads) as pool:
         measures = list(pool.map(measure, cases))
     return {case.id: of_case for case, of_case in zip(cases, measures, strict=True)}
 
