@@ -14,9 +14,7 @@ from benchbench.engine.batches.sampling import Slices, to_float
 from benchbench.engine.inference.window_buffer import WindowBuffer, load_volume
 from benchbench.engine.preparation.prepare import write_prepared
 from benchbench.engine.preparation.prepared_case import PreparedCase
-from benchbench.errors import UsageError
-from benchbench.prediction.inputs import find_images
-from benchbench.prediction.predict import check_image
+from benchbench.prediction.predict import load_one_image
 from benchbench.prediction.trained import Trained
 
 _MOST_SLICES = 8
@@ -44,14 +42,7 @@ def input_of_image(paths: list[Path], trained: Trained, geometry: Geometry) -> N
     Raises:
         BenchbenchError: the files are not those of one image that the network takes.
     """
-    selection = find_images(paths, trained)
-    if selection.errors:
-        raise selection.errors[0]
-    if len(selection.cases) != 1:
-        raise UsageError(f"--image: found {len(selection.cases)} images, expected one; give the files of one")
-    (chosen,) = selection.cases
-    case = chosen.load()
-    check_image(case, trained, chosen.id, place=str(chosen.files[0]))
+    chosen, case = load_one_image(paths, trained)
     (statistics,) = trained.predictors
     cpu = torch.device("cpu")
     with tempfile.TemporaryDirectory(prefix="benchbench-") as scratch:

@@ -21,11 +21,11 @@ from benchbench.engine.inference.preview import draw_prediction
 from benchbench.engine.preparation.image_facts import difference_remarks
 from benchbench.engine.preparation.prepare import write_prepared
 from benchbench.engine.preparation.prepared_case import PreparedCase
-from benchbench.errors import BenchbenchError, DataError, StorageError
+from benchbench.errors import BenchbenchError, DataError, StorageError, UsageError
 from benchbench.images.arrays import Mask
 from benchbench.images.label_files import Labels
 from benchbench.metrics.class_scores import BACKGROUND
-from benchbench.prediction.inputs import ImageCase
+from benchbench.prediction.inputs import ImageCase, find_images
 from benchbench.prediction.label_output import Output, existing_files, write_labels, write_probabilities
 from benchbench.prediction.trained import Trained
 from benchbench.words import count
@@ -105,6 +105,23 @@ def check_image(loaded: Case, trained: Trained, name: str, *, place: str) -> Non
             f"{place}: found an image of shape {loaded.label.shape}, expected a volume: the network was"
             " trained on volumes; give all slices as one"
         )
+
+
+def load_one_image(paths: Sequence[Path], trained: Trained) -> tuple[ImageCase, Case]:
+    """Return the one image in some files, and its values.
+
+    Raises:
+        BenchbenchError: the files are not those of one image that the networks can predict.
+    """
+    selection = find_images(paths, trained)
+    if selection.errors:
+        raise selection.errors[0]
+    if len(selection.cases) != 1:
+        raise UsageError(f"--image: found {len(selection.cases)} images, expected one; give the files of one")
+    (chosen,) = selection.cases
+    case = chosen.load()
+    check_image(case, trained, chosen.id, place=str(chosen.files[0]))
+    return chosen, case
 
 
 def mean_probabilities(name: str, loaded: Case, trained: Trained, scratch: Path) -> tuple[PreparedCase, Tensor]:

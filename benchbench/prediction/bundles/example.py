@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from benchbench.contract import Case
 from benchbench.errors import UsageError
 from benchbench.images.arrays import Floats
-from benchbench.prediction.inputs import find_images
-from benchbench.prediction.predict import check_image
+from benchbench.prediction.predict import load_one_image
 from benchbench.prediction.trained import Trained
 
 _LARGER = 1.25  # side of a random volume in units of the patch: there is more than one window
@@ -42,14 +41,7 @@ def example_of_image(paths: list[Path], trained: Trained, scratch: Path) -> Exam
     Raises:
         BenchbenchError: the files are not those of one image that the network takes.
     """
-    selection = find_images(paths, trained)
-    if selection.errors:
-        raise selection.errors[0]
-    if len(selection.cases) != 1:
-        raise UsageError(f"--image: found {len(selection.cases)} images, expected one; give the files of one")
-    (chosen,) = selection.cases
-    case = chosen.load()
-    check_image(case, trained, chosen.id, place=str(chosen.files[0]))
+    chosen, case = load_one_image(paths, trained)
     if trained.protocol.ndim == 3:
         return Example(name=f"image {chosen.id}", case=case, files=_write_volume(case, scratch))
     if case.label.ndim == 3 and len(case.label) > 1:
