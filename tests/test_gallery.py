@@ -51,21 +51,29 @@ def disc(radius: int) -> np.ndarray:
     return (down - 12) ** 2 + (across - 10) ** 2 < radius**2
 
 
-def end_with_pictures(folder: ResultsFolder, run: RunKey, scans: Scans, planes: Sequence[Plane] = PLANES) -> None:
+def picture(case: str, plane: Plane, number: int) -> dict[str, object]:
+    """Return the row of a plane of a case, with a disc as its reference."""
+    reference = {"region": "disc", "colour": "", **pack(np.ascontiguousarray(plane.cut(disc(8))))}
+    return {"case": case, **plane._asdict(), "image": jpeg(number), "truth": [reference]}
+
+
+def end_with_pictures(
+    folder: ResultsFolder,
+    run: RunKey,
+    scans: Scans,
+    planes: Sequence[Plane] = PLANES,
+    *,
+    further: Sequence[Plane] = (),
+) -> None:
     """End a run that stores a disc as the reference of each case and a smaller one as its prediction."""
     tables = {
         "pictures.parquet": [
-            {
-                "case": case,
-                **plane._asdict(),
-                "image": jpeg(number),
-                "truth": [{"region": "disc", "colour": "", **pack(np.ascontiguousarray(plane.cut(disc(8))))}],
-            }
-            for number, case in enumerate(scans)
-            for plane in planes
+            picture(case, plane, number) for number, case in enumerate(scans) for plane in planes
         ],
         "predictions.parquet": [{"case": case, "region": "disc", **pack(disc(5))} for case in scans],
     }
+    if further:
+        tables["planes.parquet"] = [picture(case, plane, 10 + plane.at) for case in scans for plane in further]
     for name, rows in tables.items():
         folder.run(run).write_table(name, pa.Table.from_pylist(rows))
     digests = {name: folder.run(run).digest_of(name) for name in tables}
@@ -108,14 +116,19 @@ def test_masks_that_do_not_have_the_recorded_counts_are_refused_although_their_d
 
 
 def with_pictures(
-    path: Path, models: Sequence[str], *, planes: Sequence[Plane] = PLANES, **options: object
+    path: Path,
+    models: Sequence[str],
+    *,
+    planes: Sequence[Plane] = PLANES,
+    further: Sequence[Plane] = (),
+    **options: object,
 ) -> ResultsFolder:
     """Return two folds of each model; the first model is perfect."""
     keys = [key(model, fold) for model in models for fold in (0, 1)]
     folder = plan(path, keys, **options)
     for run in keys:
         scans = (PERFECT_0, PERFECT_1) if run.model == models[0] else (FOLD_0, FOLD_1)
-        end_with_pictures(folder, run, scans[run.fold], planes)
+        end_with_pictures(folder, run, scans[run.fold], planes, further=further)
     return folder
 
 
@@ -172,6 +185,8 @@ def test_dots_of_the_chosen_cases_link_to_their_rows_of_the_gallery(tmp_path: Pa
     for name in links:
         assert page.count(f'id="{name}"') == 1
     assert "A dot with an outline links to the pictures of its patient." in page
+    assert (folder.path / "figures" / "gallery.svg").read_text().split("\n", 1)[1] in page, "the drawing itself"
+    assert 'class="slider"' not in page, "these runs stored no further slices"
     assert gallery_links(read_results(folder), []) == {"discs": {}}, "a page without pictures has no links"
 
 

@@ -51,7 +51,7 @@ def test_a_benchmark_writes_all_files(finished: Finished) -> None:
     assert len(list(finished.cache.glob("prepared/*/*/case.json"))) == 4
     run = folder.run(FIRST).path
     left = {path.name for path in run.iterdir() if not path.name.startswith((".", "events"))}
-    tables = {"cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"}
+    tables = {"cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "planes.parquet"}
     assert left == tables | {"run.json", "split.csv", "history.csv", "best.safetensors", "previews"}
     assert {path.name for path in (run / "previews").iterdir()} == {"best.png", "median.png", "worst.png"}
     cases = pd.read_parquet(run / "cases.parquet")
@@ -360,7 +360,10 @@ def test_an_interrupted_benchmark_leaves_a_page_and_an_index_of_the_runs_that_ar
     assert pd.read_csv(copy.folder.path / "folds.csv")["status"].tolist() == ["not run", "done"]
 
 
-LISTED = ("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "split.csv", "history.csv")
+LISTED = (
+    *("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "planes.parquet"),
+    *("split.csv", "history.csv"),
+)
 
 
 @pytest.mark.parametrize("name", [*LISTED, "best.safetensors"])

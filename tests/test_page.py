@@ -298,12 +298,6 @@ def test_the_command_of_a_row_has_every_override(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.slow
-def test_twenty_models_fit_in_three_megabytes(tmp_path: Path) -> None:
-    folder = graded(tmp_path, {f"model_{number:02}": 0.01 * number for number in range(20)})
-    assert len(page_of(folder).encode()) < 3_000_000
-
-
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [

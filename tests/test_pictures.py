@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from handmade_case import keep_slices, keep_volume, keep_with_affine
 
+from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.planes import Plane
 from benchbench.metrics.masks import unpack
-from benchbench.run.gallery_pictures import picture_rows
+from benchbench.run.gallery_pictures import MOST_PLANES, further_rows, picture_rows
 
 
 def bright(shape: tuple[int, ...]) -> np.ndarray:
@@ -56,6 +58,68 @@ def test_a_case_with_an_empty_reference_shows_its_middle_slice(tmp_path: Path) -
     case = keep_slices(tmp_path, bright((5, 1, 32, 32)), np.zeros((5, 32, 32), np.uint8))
     (row,) = picture_rows(case, ["none"], {})
     assert row["at"] == 2
+
+
+def chosen_plane(case: PreparedCase) -> Plane:
+    return Plane.of(next(picture_rows(case, ["spot"], {})))
+
+
+def grey(row: dict[str, Any]) -> np.ndarray:
+    decoded = cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert decoded is not None
+    return np.asarray(decoded)
+
+
+def test_further_slices_are_evenly_spaced_from_the_first_to_the_last_one(tmp_path: Path) -> None:
+    label = np.zeros((29, 16, 16), np.uint8)
+    label[6, 4:8, 4:8] = 1
+    case = keep_slices(tmp_path, bright((29, 1, 16, 16)), label)
+    first = chosen_plane(case)
+    rows = list(further_rows(case, first, ["spot"], {"spot": "#ff0000"}))
+    assert [row["at"] for row in rows] == [at for at in range(0, 29, 2) if at != 6]
+    assert len(rows) == MOST_PLANES - 1, "the chosen slice is one of them"
+    assert [row["name"] for row in rows][:2] == ["slice 1 of 29", "slice 3 of 29"]
+    assert {row["truth"][0]["colour"] for row in rows} == {"#ff0000"}
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_a_case_of_few_slices_has_all_others(tmp_path: Path, slices: int) -> None:
+    case = keep_slices(tmp_path, bright((slices, 1, 16, 16)), np.ones((slices, 16, 16), np.uint8))
+    rows = further_rows(case, chosen_plane(case), ["spot"], {})
+    assert [row["at"] for row in rows] == list(range(1, slices))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_further_slices_have_the_reference_of_their_own_position(tmp_path: Path, ndim: int) -> None:
+    label = (bright((12, 20, 18)) > 200).astype(np.uint8)
+    image = bright((12, 1, 20, 18)) if ndim == 2 else bright((1, 12, 20, 18))
+    case = keep_slices(tmp_path, image, label) if ndim == 2 else keep_volume(tmp_path, image, label)
+    first = chosen_plane(case)
+    rows = list(further_rows(case, first, ["any"], {}))
+    assert len(rows) == 11
+    for row in rows:
+        plane = Plane.of(row)
+        assert plane._replace(at=first.at, name=first.name) == first
+        assert np.array_equal(plane.cut(label > 0), unpack(row["truth"][0]))
+
+
+def test_all_slices_of_a_case_have_the_brightness_of_the_chosen_one(tmp_path: Path) -> None:
+    image = np.zeros((2, 1, 32, 32), np.uint8)
+    image[0, 0, 8:24, 8:24] = 200
+    image[1, 0, 8:24, 8:24] = 100
+    label = np.zeros((2, 32, 32), np.uint8)
+    label[0, 10:20, 10:20] = 1
+    case = keep_slices(tmp_path, image, label)
+    (dark,) = further_rows(case, chosen_plane(case), ["spot"], {})
+    assert grey(next(picture_rows(case, ["spot"], {})))[16, 16] > 250
+    assert abs(int(grey(dark)[16, 16]) - 127) < 4, "100 of 200 is half as bright"
+
+
+def test_pictures_of_further_slices_are_small(tmp_path: Path) -> None:
+    case = keep_slices(tmp_path, bright((2, 1, 400, 300)), np.ones((2, 400, 300), np.uint8))
+    (row,) = further_rows(case, chosen_plane(case), ["spot"], {})
+    assert grey(row).shape == (192, 144)
+    assert unpack(row["truth"][0]).shape == (400, 300)
 
 
 AFFINES = [

@@ -363,7 +363,10 @@ def test_a_column_whose_name_is_not_utf_8_is_refused_though_its_digest_is_right(
         read_checked(run, "cases.parquet", record)
 
 
-@pytest.mark.parametrize("name", ["cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    ["cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "planes.parquet"],
+)
 def test_a_table_without_its_columns_is_refused_though_its_digest_is_right(run: RunFolder, name: str) -> None:
     text = pa.table({"case": ["a"]})
     for table, problem in (

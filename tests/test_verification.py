@@ -265,7 +265,7 @@ def test_results_that_are_not_published_are_verified_as_well(finished_pair: Fini
 def test_a_published_folder_has_no_weights_images_logs_and_paths(published: Path, finished_pair: Finished) -> None:
     names = {path.name for path in published.rglob("*") if path.is_file()}
     assert not any(name.endswith((".safetensors", ".log", ".pt")) or name.startswith("events") for name in names)
-    assert not names & {"pictures.parquet", "metadata.csv", "jobs.json"}
+    assert not names & {"pictures.parquet", "planes.parquet", "metadata.csv", "jobs.json"}
     assert {"cases.parquet", "run.json", "benchmark.json", "index.html", "leaderboard.md", "SHA256SUMS"} <= names
     for path in published.rglob("*"):
         if path.suffix in {".json", ".csv", ".md", ".html"}:

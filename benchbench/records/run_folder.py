@@ -9,6 +9,7 @@
         ceiling.parquet      counts of the reference resized to the network's input and back, where that applies
         predictions.parquet  predicted masks of the test cases, from which further metrics can be measured
         pictures.parquet     the slice, or the planes, of each test case that galleries show, with its reference
+        planes.parquet       up to 15 further slices of each test case, which a slider of the page moves through
         split.csv            every case of the fold with its patient and part: train, validation or test
         metadata.csv         patient, column and value of the metadata of the tested patients, if there are any
         history.csv          a line per epoch: losses, metrics, learning rate (lr), if it is the best so far

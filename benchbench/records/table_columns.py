@@ -24,6 +24,15 @@ _TYPES = {
 _KEY = {"dataset": _TEXT, "model": _TEXT, "variant": _TEXT, "fold": _INTEGER, "seed": _INTEGER}
 _PLACE = {**_KEY, "case": _TEXT, "patient": _TEXT, "region": _TEXT}
 _COUNTS = dict.fromkeys(("tp", "fp", "fn", "tn"), _INTEGER)
+_PICTURES = {
+    "case": _TEXT,
+    "name": _TEXT,
+    "axis": _INTEGER,
+    "at": _INTEGER,
+    "aspect": _NUMBER,
+    "image": _BYTES,
+    **dict.fromkeys(("rows", "columns", "truth"), _LIST),
+}
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "cases.parquet": {**_PLACE, **_COUNTS},
     "ceiling.parquet": {**_PLACE, **_COUNTS},
@@ -35,15 +44,8 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "bits": _BYTES,
         **dict.fromkeys(("shape", "start", "stop"), _LIST),
     },
-    "pictures.parquet": {
-        "case": _TEXT,
-        "name": _TEXT,
-        "axis": _INTEGER,
-        "at": _INTEGER,
-        "aspect": _NUMBER,
-        "image": _BYTES,
-        **dict.fromkeys(("rows", "columns", "truth"), _LIST),
-    },
+    "pictures.parquet": _PICTURES,
+    "planes.parquet": _PICTURES,
 }
 _WITH_DISTANCES = ("cases.parquet", "ceiling.parquet")
 

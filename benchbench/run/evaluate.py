@@ -16,6 +16,7 @@ from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers, Mask
+from benchbench.images.planes import Plane
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.records.metadata import METADATA_NAME, write_metadata
@@ -23,15 +24,17 @@ from benchbench.records.run_folder import RunFolder
 from benchbench.records.split import SPLIT_NAME, CountedCase, write_split
 from benchbench.run.assignment import Assignment
 from benchbench.run.count_tables import Pair, case_table, reader_table, slice_table
-from benchbench.run.gallery_pictures import picture_rows
+from benchbench.run.gallery_pictures import further_rows, picture_rows
 from benchbench.run.predictions import Distances, Row, measure_distances, pack_case
 from benchbench.run.readers import count_readers
 from benchbench.run.resampling_bound import write_resampling_bound
 from benchbench.spec.inference import Postprocess
 
 READERS_NAME = "readers.parquet"
+PLANES_NAME = "planes.parquet"
 SCORED_FILES = (
     *("cases.parquet", "slices.parquet", "predictions.parquet", "pictures.parquet", "ceiling.parquet"),
+    PLANES_NAME,
     READERS_NAME,
     SPLIT_NAME,
     METADATA_NAME,
@@ -118,6 +121,7 @@ def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCas
     readers: dict[PreparedCase, dict[Pair, Integers]] = {}
     packed: dict[PreparedCase, list[Row]] = {}
     pictures: list[Row] = []
+    further: list[Row] = []
     for prepared, masks in predictions:
         counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
         distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
@@ -125,7 +129,9 @@ def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCas
         if of_readers:
             readers[prepared] = of_readers
         packed[prepared] = pack_case(prepared, regions, masks)
-        pictures += picture_rows(prepared, regions, assignment.colours)
+        of_case = list(picture_rows(prepared, regions, assignment.colours))
+        pictures += of_case
+        further += further_rows(prepared, Plane.of(of_case[0]), regions, assignment.colours)
     folder.write_table("slices.parquet", slice_table(assignment, counts))
     folder.write_table("cases.parquet", case_table(assignment, counts, distances))
     if readers:
@@ -133,6 +139,8 @@ def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCas
     all_masks = [row for rows in packed.values() for row in rows]
     folder.write_table("predictions.parquet", pa.Table.from_pylist(all_masks))
     folder.write_table("pictures.parquet", pa.Table.from_pylist(pictures))
+    if further:  # cases of one slice have none
+        folder.write_table(PLANES_NAME, pa.Table.from_pylist(further))
     _draw_previews(folder, counts, packed)
 
 

@@ -16,6 +16,10 @@ unknown. Columns of metrics have the name of the metric, such as `dice`, `dice_s
 _KEYS = ("dataset", "model", "variant", "fold", "seed")
 _ENDS = ("mean", "low", "high")
 _COUNTS = ("case", "patient", "region", "tp", "fp", "fn", "tn")
+_PICTURES = (
+    *("case", "name", "axis", "at", "rows", "columns", "transposed", "flipped", "aspect", "sides", "image"),
+    "truth",
+)
 _MARKS = ("ensemble_of", "external", "own_settings", "pretrained", "contamination", "selection", "split")
 
 FILES: Mapping[str, Sequence[str]] = {
@@ -77,10 +81,8 @@ FILES: Mapping[str, Sequence[str]] = {
     "runs/.../readers.parquet": (*_KEYS, "case", "patient", "rater", "reader", *_COUNTS[2:]),
     "runs/.../ceiling.parquet": (*_KEYS, *_COUNTS, "DISTANCES"),
     "runs/.../predictions.parquet": ("case", "region", "shape", "start", "stop", "bits"),
-    "runs/.../pictures.parquet": (
-        *("case", "name", "axis", "at", "rows", "columns", "transposed", "flipped", "aspect", "sides"),
-        *("image", "truth"),
-    ),
+    "runs/.../pictures.parquet": _PICTURES,
+    "runs/.../planes.parquet": _PICTURES,
     "runs/.../split.csv": ("case", "patient", "fold", "part", "slices"),
     "runs/.../metadata.csv": ("patient", "column", "value"),
     "runs/.../history.csv": (

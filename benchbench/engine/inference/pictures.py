@@ -22,6 +22,8 @@ Picture = NDArray[np.uint8]
 """(H, W, 3): red, green, blue."""
 _BRIGHTEST = 0.999  # quantile that is white
 _ALL = slice(None)
+Window = tuple[float, float]
+"""The values that are black and white in a picture."""
 _NAMES = ("axial", "coronal", "sagittal")
 _SIDES = {0: ("R", "L"), 1: ("A", "P")}
 """World axis that runs from left to right in a picture -> the patient's sides at its borders."""
@@ -53,19 +55,26 @@ def planes_through(prepared: PreparedCase, masks: Mask) -> list[Plane]:
     return [_volume_plane(prepared, axis, index) for axis, index in enumerate(indices)]
 
 
-def render_plane(prepared: PreparedCase, plane: Plane, *, channels: slice = _ALL) -> Picture:
-    """Return the pixels of a plane, of all channels or of some; the cropped margin of a slice is black."""
+def render_plane(
+    prepared: PreparedCase, plane: Plane, *, channels: slice = _ALL, window: Window | None = None
+) -> Picture:
+    """Return the pixels of a plane, of all channels or of some; the cropped margin of a slice is black.
+
+    Without a window, the plane's own values set black and white.
+    """
     if prepared.placement:
-        return _render_slice(prepared, prepared.placement, plane, channels)
-    start, _ = prepared.frame.box[plane.axis]
-    at = plane.at - start
-    if prepared.grid is None:
-        return to_rgb(plane.turn(prepared.image()[channels].take(at, axis=1 + plane.axis)))
-    native, size, _ = prepared.grid
-    values = prepared.image()[channels].take(at * size[plane.axis] // native[plane.axis], axis=1 + plane.axis)
-    rows, columns = (length for axis, length in enumerate(native) if axis != plane.axis)
-    resized = [cv2.resize(channel.astype(np.float32), (columns, rows)) for channel in values]
-    return to_rgb(plane.turn(np.stack(resized)))
+        values = _slice_values(prepared, prepared.placement, plane, channels)
+        return _render_slice(prepared, prepared.placement, plane, values, window)
+    return to_rgb(plane.turn(_volume_values(prepared, plane, channels)), window)
+
+
+def window_of_plane(prepared: PreparedCase, plane: Plane) -> Window:
+    """Return the values that are black and white in the picture of a plane, to draw others of the case alike."""
+    if prepared.placement:
+        values = _slice_values(prepared, prepared.placement, plane, _ALL)
+    else:
+        values = _volume_values(prepared, plane, _ALL)
+    return window_of(shown_channels(values))
 
 
 def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:
@@ -74,13 +83,13 @@ def reference_masks(prepared: PreparedCase, *, regions: int) -> Mask:
     return np.stack([(label >> number) & 1 > 0 for number in range(regions)], 1)
 
 
-def to_rgb(channels: NDArray[Any]) -> Picture:
+def to_rgb(channels: NDArray[Any], window: Window | None = None) -> Picture:
     """Return channels (C, H, W) in 8 bits: three as red, green and blue; otherwise the first one in grey.
 
     Voxels that are 0 in all channels are black, also where standardised tissue has values below 0.
     """
     values = shown_channels(channels)
-    picture = to_bytes(values, window_of(values))
+    picture = to_bytes(values, window or window_of(values))
     picture[(values == 0).all(0)] = 0
     return picture
 
@@ -91,12 +100,12 @@ def shown_channels(channels: NDArray[Any]) -> NDArray[np.float32]:
     return values if len(values) == 3 else np.repeat(values[:1], 3, axis=0)
 
 
-def window_of(values: NDArray[np.float32]) -> tuple[float, float]:
+def window_of(values: NDArray[np.float32]) -> Window:
     """Return the values that are black and white in a picture."""
     return float(values.min()), float(np.quantile(values, _BRIGHTEST))
 
 
-def to_bytes(values: NDArray[np.float32], window: tuple[float, float]) -> Picture:
+def to_bytes(values: NDArray[np.float32], window: Window) -> Picture:
     """Return values (3, H, W) in 8 bits, (H, W, 3)."""
     low, high = window
     scaled = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
@@ -152,14 +161,34 @@ def _aspect(prepared: PreparedCase, axes: Sequence[int]) -> float:
     return float(down / across)
 
 
-def _render_slice(prepared: PreparedCase, placement: Placement, plane: Plane, selection: slice) -> Picture:
-    """Return a slice of the whole case on its own grid."""
+def _volume_values(prepared: PreparedCase, plane: Plane, selection: slice) -> NDArray[Any]:
+    """Return the channels (C, first axis, second axis) of a plane of the cropped part, on the grid of the case."""
+    start, _ = prepared.frame.box[plane.axis]
+    at = plane.at - start
+    if prepared.grid is None:
+        return prepared.image()[selection].take(at, axis=1 + plane.axis)
+    native, size, _ = prepared.grid
+    values = prepared.image()[selection].take(at * size[plane.axis] // native[plane.axis], axis=1 + plane.axis)
+    rows, columns = (length for axis, length in enumerate(native) if axis != plane.axis)
+    return np.stack([cv2.resize(channel.astype(np.float32), (columns, rows)) for channel in values])
+
+
+def _slice_values(prepared: PreparedCase, placement: Placement, plane: Plane, selection: slice) -> NDArray[Any]:
+    """Return the channels (C, H, W) of a slice as prepared, without padding; zeros outside the cropped part."""
     (top, left), (height, width) = placement.offset, placement.scaled
-    (start, stop), (first_row, last_row), (first_column, last_column) = prepared.frame.box
+    start, stop = prepared.frame.box[0]
+    if not start <= plane.at < stop:
+        return np.zeros((1, height, width))
+    channels: NDArray[Any] = prepared.image()[plane.at - start][selection]
+    return channels[:, top : top + height, left : left + width]
+
+
+def _render_slice(
+    prepared: PreparedCase, placement: Placement, plane: Plane, values: NDArray[Any], window: Window | None
+) -> Picture:
+    """Return a slice of the whole case on its own grid."""
+    _, (first_row, last_row), (first_column, last_column) = prepared.frame.box
+    native = cv2.resize(to_rgb(values, window), placement.native[::-1])
     picture = np.zeros((*prepared.frame.shape[1:], 3), np.uint8)
-    if start <= plane.at < stop:
-        channels = prepared.image()[plane.at - start][selection]
-        channels = channels[:, top : top + height, left : left + width]
-        native = cv2.resize(to_rgb(channels), placement.native[::-1])
-        picture[first_row:last_row, first_column:last_column] = native
+    picture[first_row:last_row, first_column:last_column] = native
     return np.ascontiguousarray(plane.turn(picture.transpose(2, 0, 1)).transpose(1, 2, 0))

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from benchbench.report.figures.svg import prepare_svg
+from benchbench.report.figures.slides import Slides
+from benchbench.report.figures.svg import id_prefix, prepare_svg
 from benchbench.report.figures.svg_images import compact_images
 
 if TYPE_CHECKING:
@@ -89,6 +90,13 @@ class Figure:
     svg: str
     pdf: bytes
     png: bytes
+    slides: Slides | None = None
+    """The content of a gallery with sliders, which a page shows in place of the SVG."""
+
+    @property
+    def id_prefix(self) -> str:
+        """Beginning of the ids of the figure on a page."""
+        return id_prefix(self.name)
 
     @property
     def standalone(self) -> str:

@@ -16,8 +16,8 @@ from benchbench.tables.rows import Row, rows_of
 from benchbench.tables.summaries import columns_of
 
 MOST_MODELS = 5
-PICTURES, PREDICTIONS = "pictures.parquet", "predictions.parquet"
-"""Files of a run: planes of its cases with the reference, and the predicted masks."""
+PICTURES, PREDICTIONS, PLANES = "pictures.parquet", "predictions.parquet", "planes.parquet"
+"""Files of a run: planes of its cases with the reference, the predicted masks, and further planes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,16 @@ def _position(tag: str) -> str:
 def _encode(png: bytes) -> tuple[str, str]:
     """Return the format and the base64 content of a PNG image in fewer bytes."""
     with Image.open(io.BytesIO(png)) as image:
-        pixels = np.asarray(image.convert("RGBA"))
+        return _encode_pixels(np.asarray(image.convert("RGBA")))
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Return RGBA pixels (H, W, 4) as a data URI."""
+    kind, content = _encode_pixels(pixels)
+    return f"data:image/{kind};base64,{content}"
+
+
+def _encode_pixels(pixels: np.ndarray) -> tuple[str, str]:
     content = io.BytesIO()
     is_opaque = bool((pixels[..., 3] == 255).all())
     if is_opaque:

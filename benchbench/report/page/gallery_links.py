@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchbench.report.figures.canvas import Figure
-from benchbench.report.figures.gallery import row_id
 from benchbench.report.figures.gallery_choice import choose_gallery
+from benchbench.report.figures.gallery_slides import row_id
 from benchbench.report.figures.svg import id_prefix
 from benchbench.tables.results import Results
 from benchbench.tables.rows import name_for

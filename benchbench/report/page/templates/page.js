@@ -41,6 +41,43 @@ for (const block of document.querySelectorAll(".table")) {
     for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
   });
 }
+// A slider moves all pictures of a case to another slice; paper shows the slice that was chosen by rule.
+for (const row of document.querySelectorAll(".slides")) {
+  const block = row.querySelector(".slider");
+  if (!block) continue;
+  const frames = JSON.parse(row.querySelector("script").textContent);
+  const range = block.querySelector("input");
+  const [before, after] = block.querySelectorAll("button");
+  const output = row.querySelector("output");
+  const [image, ...others] = Array.from(row.querySelectorAll(".cell"), (cell) => cell.querySelector("image"));
+  const start = Number(range.value);
+  const label = output.textContent;
+  frames.images[start] = image.getAttribute("href");
+  frames.masks[start] = others.map((mask) => mask.getAttribute("href") || "");
+  const show = (at) => {
+    image.setAttribute("href", frames.images[at]);
+    others.forEach((mask, cell) => {
+      const masks = frames.masks[at][cell];
+      if (masks) mask.setAttribute("href", masks);
+      else mask.removeAttribute("href");
+    });
+    output.textContent = at === start ? label : frames.labels[at];
+  };
+  const move = () => {
+    const at = Number(range.value);
+    show(at);
+    range.setAttribute("aria-valuetext", frames.labels[at]);
+    before.disabled = at === 0;
+    after.disabled = at === frames.labels.length - 1;
+  };
+  before.addEventListener("click", () => { range.stepDown(); move(); });
+  after.addEventListener("click", () => { range.stepUp(); move(); });
+  range.addEventListener("input", move);
+  window.addEventListener("beforeprint", () => show(start));
+  window.addEventListener("afterprint", move);
+  move();
+  block.hidden = false;
+}
 // A shadow at the edge shows that a box can be scrolled sideways.
 const boxes = Array.from(document.querySelectorAll(".scroll"));
 function update() {
