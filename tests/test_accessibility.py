@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from drawing import only_svg
 from handmade import graded, two_models
+from test_gallery import with_pictures
+from test_gallery_slides import FURTHER
 from test_page import browser  # noqa: F401 a fixture
 
 from benchbench.report import write_report
@@ -48,6 +50,7 @@ def test_axe_has_no_serious_finding_on_pages_and_index(
     folders = [
         graded(tmp_path / "b", {"low": 0.0, "high": 0.2}),
         two_models(tmp_path / "rehearsal" / "p", phantom=True),
+        with_pictures(tmp_path / "g", ["grand", "plain"], further=FURTHER),
     ]
     with only_svg():
         for folder in folders:

@@ -257,6 +257,16 @@ def test_sentences_are_notes_and_not_cells() -> None:
     assert table.notes == ["a; b: settings of its own: lr 1"]
 
 
+def test_the_settings_of_the_file_are_no_settings_of_its_own() -> None:
+    texts = ["default", "tuned with 3 trials", "default; optimizer.lr 0.05", "default of nnunet"]
+    table = table_of(pd.DataFrame({"row": list("abcd"), "own_settings": texts}), caption="")
+    assert table.notes == [
+        "b: settings of its own: tuned with 3 trials",
+        "c: settings of its own: optimizer.lr 0.05",
+        "d: settings of its own: default of nnunet",
+    ]
+
+
 def test_the_leaderboard_shows_few_columns_first_and_the_best_values_in_bold(tmp_path: Path) -> None:
     keys = [key(model, fold) for fold in range(5) for model in BETTER]
     metrics = ["dice", "iou", "precision", "sensitivity", "hd95"]

@@ -180,7 +180,9 @@ def test_dots_of_the_chosen_cases_link_to_their_rows_of_the_gallery(tmp_path: Pa
     write_report(folder)
     page = (folder.path / "index.html").read_text()
     chosen = {"best": "a", "median": "d", "worst": "f", "most-disputed": "e"}
-    links = dict(re.findall(r'<a href="#(gallery-row-[a-z-]+)" aria-label="(\w+): [0-9.]+, pictures">', page))
+    links = dict(
+        re.findall(r'<a href="#(gallery-row-[a-z-]+)" aria-label="(\w+): [0-9.]+; click for its pictures">', page)
+    )
     assert links == {f"gallery-row-{rule}": case for rule, case in chosen.items()}
     for name in links:
         assert page.count(f'id="{name}"') == 1

@@ -205,6 +205,18 @@ def test_a_rehearsal_says_so_on_its_page_and_in_the_index(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("without_figures", "without_statistics")
+def test_a_rehearsal_does_not_change_the_index_of_real_results(tmp_path: Path) -> None:
+    write_report(two_models(tmp_path / "b"))
+    write_index(tmp_path)
+    pages = [tmp_path / "index.html", tmp_path / "index.md"]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in pages]
+    write_report(two_models(tmp_path / "rehearsal" / "b", phantom=True))
+    write_index(tmp_path)
+    assert [(path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in pages] == before
+    assert PHANTOM_NOTE.capitalize() in (tmp_path / "rehearsal" / "index.html").read_text()
+
+
+@pytest.mark.usefixtures("without_figures", "without_statistics")
 def test_a_folder_that_is_a_benchmark_keeps_its_page(tmp_path: Path) -> None:
     page = page_of(two_models(tmp_path))
     write_index(tmp_path)

@@ -15,6 +15,7 @@ from benchbench.comparison.recipes import Difference, differences
 from benchbench.comparison.sides import Pair, Side, match_sides
 from benchbench.comparison.verdict import verdict
 from benchbench.errors import IncompatibleError, UsageError
+from benchbench.plan.settings import changed_settings
 from benchbench.records.record import Record
 from benchbench.spec.metric_names import is_lower_better
 from benchbench.spec.statistics import delta_of
@@ -201,6 +202,6 @@ def _notes(one: Side, other: Side) -> Iterator[str]:
             yield f"{side.label} is external: {origin}"
         if reason := contamination_of(side.results, side.group):
             yield f"{side.label} is not ranked: its {reason}"
-        if text := side.results.manifest.own_text(side.variant, side.group.model):
+        if text := changed_settings(side.results.manifest.own_text(side.variant, side.group.model)):
             yield f"{side.label} has settings of its own: {text}"
     yield from absent_region_notes(one.results, dataset=one.dataset)

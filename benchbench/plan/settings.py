@@ -18,6 +18,9 @@ from benchbench.spec.table_specs import SETTINGS
 from benchbench.spec.toml_text import KeyPath
 from benchbench.spec.variants import Variant
 
+DEFAULT = "default"
+"""The settings of a row of a tuned benchmark that has those of the file."""
+
 
 class OwnSettings(Strict):
     """The settings that a model has of its own in a variant."""
@@ -68,6 +71,13 @@ def own_settings(benchmark: Benchmark, runs: Sequence[Run]) -> dict[str, dict[st
     return settings
 
 
+def changed_settings(text: str) -> str:
+    """Return a row's own settings as sentences quote them; '' for a row with the settings of the file."""
+    if text == DEFAULT:
+        return ""
+    return text.removeprefix(f"{DEFAULT}; ")
+
+
 def _with_tuning(
     variant: Variant, runs: Sequence[Run], changed: Mapping[str, OwnSettings]
 ) -> dict[str, OwnSettings]:
@@ -82,7 +92,7 @@ def _with_tuning(
         if run.tuning is not None:
             chosen = run.tuning.described
         else:
-            chosen = f"default of {sources[row]}" if sources[row] else "default"
+            chosen = f"{DEFAULT} of {sources[row]}" if sources[row] else DEFAULT
         text = "; ".join(filter(None, [chosen, base.text]))
         settings[row] = base.model_copy(update={"text": text})
     return settings

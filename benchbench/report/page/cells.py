@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchbench.plan.settings import changed_settings
 from benchbench.report.figures.metric_text import unit_of
 from benchbench.report.page.meanings import meaning
 from benchbench.report.page.names import Direction, direction_of, heading_of
@@ -162,7 +163,10 @@ def _notes(frame: pd.DataFrame, column: str) -> list[str]:
     """Return a sentence for each text of the column, with the rows that have it."""
     named_by = _NAMED_BY.get(column, str(frame.columns[0]))
     rows: dict[str, dict[str, None]] = {}
-    for row, text in zip(frame[named_by], frame[column], strict=True):
+    texts = frame[column]
+    if column.endswith("own_settings"):
+        texts = texts.fillna("").map(changed_settings)
+    for row, text in zip(frame[named_by], texts, strict=True):
         if isinstance(text, str) and text:
             rows.setdefault(text, {})[str(row)] = None
     return [f"{'; '.join(names)}: {_PROSE[column]}{_readable(text)}" for text, names in rows.items()]

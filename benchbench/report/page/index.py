@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,9 +130,10 @@ def read_card(folder: ResultsFolder) -> Card:
 
 
 def write_index(root: Path) -> None:
-    """Write index.html and index.md with links to every benchmark of a folder, and of its rehearsals.
+    """Write index.html and index.md with links to every benchmark of a folder; rehearsals have pages of their own.
 
-    A folder that is a benchmark keeps the index.html that it has: its own page.
+    A page whose content would be the same is not written: a rehearsal leaves the index of real results as it is. A
+    folder that is a benchmark keeps the index.html that it has: its own page.
     """
     if ResultsFolder(root).has_manifest:
         return
@@ -141,7 +142,7 @@ def write_index(root: Path) -> None:
     benchmarks = _entries_in(root, entries)
     rehearsals = _entries_in(root / "rehearsal", entries)
     if entries:
-        _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals))
+        _write_pages(root, "Benchmarks", benchmarks, has_rehearsals=bool(rehearsals) and not benchmarks)
     if rehearsals:
         _write_pages(root / "rehearsal", "Rehearsals", rehearsals, has_rehearsals=False)
 
@@ -159,10 +160,18 @@ def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_reh
         lines += _markdown_lines(entry)
     if has_rehearsals:
         lines += ["[Rehearsals](rehearsal/index.md)", ""]
+    _write_changed(folder, {"index.html": page, "index.md": "\n".join(lines)})
+
+
+def _write_changed(folder: Path, pages: Mapping[str, str]) -> None:
+    """Write those pages of a folder whose content differs."""
     root = ResultsFolder(folder)
-    with root.writing():
-        root.write("index.html", page)
-        root.write("index.md", "\n".join(lines))
+    for name, content in pages.items():
+        path = folder / name
+        if path.is_file() and path.read_bytes() == content.encode():
+            continue
+        with root.writing():
+            root.write(name, content)
 
 
 def _markdown_lines(entry: _Entry) -> Iterator[str]:
