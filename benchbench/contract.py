@@ -279,7 +279,10 @@ class ModelPlugin:
     unused: tuple[str, ...] = ()
     """Patterns (fnmatch) of parameter names that receive no gradient, as in the source."""
     compiles: bool = True
-    """True if `torch.compile` gives the same outputs."""
+    """True if `torch.compile` gives the same outputs, and need not compile again in every training step.
+
+    False excludes the model from `--compile`.
+    """
     published: tuple[Published, ...] = ()
     """Reported sizes that the network is known to match."""
     convert: Callable[[Path], str] | None = None

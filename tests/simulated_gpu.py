@@ -3,7 +3,7 @@
     environment = build(folder)      # once: two libraries, by g++; the variables for the process to start
     with simulate() as counts: ...   # in that process
 
-It refuses what a GPU would refuse: an operation on tensors of both devices. It counts kernels, copies and
+It refuses what a GPU would refuse: an operation on tensors of both devices. It counts kernels, copies, bytes and
 synchronisations, the last ones with the line of benchbench that waits. A kernel is an operation of ATen that is no
 view; kernels inside of an operation, streams, graphs, several devices and times are not simulated.
 """
@@ -42,6 +42,8 @@ NOT_COUNTED = {
 """Operations that launch nothing, next to all views."""
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim"}
 """Operations of which the CPU needs the result."""
+COPYING = {"clone", "copy_", "_to_copy"}
+"""Operations that only copy, perhaps to another type or layout."""
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 RUNTIME = """
 static signed char devices = 0;
@@ -67,9 +69,13 @@ class Counts:
     """Reason and place -> number of times that the CPU waited for the GPU."""
     uploads: int = 0
     """Copies from the CPU."""
+    copies: int = 0
+    """Kernels that only copy within the GPU, perhaps to another type or layout."""
+    traffic_bytes: int = 0
+    """Bytes that kernels read and write: all of their tensors, each time."""
 
     def clear(self) -> None:
-        self.kernels = self.uploads = 0
+        self.kernels = self.uploads = self.copies = self.traffic_bytes = 0
         self.waits.clear()
 
     def wait(self, reason: str) -> None:
@@ -161,6 +167,9 @@ def _replace_functions_of_torch() -> None:
         "current_device": 0,
         "mem_get_info": (FREE_BYTES, FREE_BYTES),
         "max_memory_allocated": 0,
+        "memory_allocated": 0,
+        "empty_cache": None,
+        "reset_peak_memory_stats": None,
         "get_device_name": "simulated",
         "get_device_properties": properties,
         "get_device_capability": (9, 0),
@@ -223,15 +232,18 @@ def _carry_out(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     if not on_gpu and not goes_to_gpu:
         return function(*args, **kwargs)
     options = {**kwargs, **({"device": torch.device("cpu")} if goes_to_gpu else {})}
-    result = None
+    is_counted = False
     if name in {"_to_copy", "copy_"} and _is_between_devices(tensors, target, goes_to_gpu=goes_to_gpu):
         _count_copy(
             name, args, kwargs, goes_to_gpu=goes_to_gpu or (isinstance(args[0], GpuTensor) and name == "copy_")
         )
     else:
         _check_devices(name, tensors)
-        _count(function, name, args)
+        is_counted = _count(function, name, args)
     result = function(*tree_map(_values, args), **tree_map(_values, options))
+    if is_counted:
+        results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        COUNTS.traffic_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*on_gpu, *results))
     if target is not None and not goes_to_gpu:
         return result
     if name == "_local_scalar_dense":
@@ -284,9 +296,11 @@ def _check_devices(name: str, tensors: list[torch.Tensor]) -> None:
     COUNTS.wait("index on the CPU")
 
 
-def _count(function: Any, name: str, args: Any) -> None:
+def _count(function: Any, name: str, args: Any) -> bool:
+    """Count the kernels of an operation; return False if it has none."""
     if function.is_view or name in NOT_COUNTED:
-        return
+        return False
+    COUNTS.copies += name in COPYING
     if name in WAITING:
         COUNTS.wait(name)
     if name in INDEXING:
@@ -295,6 +309,7 @@ def _count(function: Any, name: str, args: Any) -> None:
             COUNTS.wait("index by a mask")
     # the gradients of a convolution are a kernel for each that is asked for
     COUNTS.kernels += sum(args[-1]) if name == "convolution_backward" else 1
+    return True
 
 
 def _place() -> str:

@@ -2,7 +2,8 @@
 
     python tests/simulated_training.py '[["unet", 2, "bf16"]]'
 
-Every line has the kernels, waits and uploads of the second and third step, or the error.
+A fourth value of an entry replaces parameters of the small model. Every line has the kernels, copies, bytes, waits
+and uploads of the second and third step, or the error.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import sys
 import tempfile
 import traceback
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,9 @@ from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.predict import Predictor
 from benchbench.engine.network.network import geometry_for
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.training.forward import ForwardPass
 from benchbench.engine.training.train import Training
+from benchbench.engine.training.trial_step import try_steps
 from benchbench.registry.registry import Registry, discover
 from benchbench.spec.protocol import Protocol
 
@@ -72,41 +77,41 @@ def _labels(rng: np.random.Generator, space: tuple[int, ...]) -> Any:
 
 
 def train(
-    registry: Registry, folder: Path, model: str, ndim: int, precision: str, counts: Counts
+    registry: Registry, folder: Path, model: str, ndim: int, precision: str, counts: Counts, params: Any
 ) -> dict[str, Any]:
     """Train an epoch, validate and predict; return what the GPU did in the steps after the first."""
     protocol = protocol_of(model, ndim, precision)
     torch.manual_seed(0)
     geometry = geometry_for(protocol, channels=CHANNELS, regions=len(REGIONS))
-    network = registry.model(model).build(geometry, **MODELS[model].params).to(GPU)
+    network = registry.model(model).build(geometry, **{**MODELS[model].params, **params}).to(GPU)
     number = STEPS * protocol.batch
     cases = [
         case_of(folder / f"train{index}", protocol, samples=number) for index in range(1 if ndim == 2 else number)
     ]
     test = case_of(folder / "test", protocol, samples=2)
     source, validation = (open_source(part, protocol, device=GPU) for part in (cases, [test]))
+    forward = ForwardPass(protocol, regions=len(REGIONS))
+    try_steps(network, forward, channels=CHANNELS, device=GPU)
     training = Training(network, source, validation, protocol, regions=REGIONS)
-    seen: list[tuple[int, int, dict[str, int]]] = []
+    seen: list[Counts] = []
 
     def remember(_: float) -> None:
-        seen.append((counts.kernels, counts.uploads, dict(counts.waits)))
+        seen.append(replace(counts, waits=Counter(counts.waits)))
 
     row = training.run_epoch(torch.Generator().manual_seed(1), progress=remember)
     predictor = Predictor([network], protocol, GPU)
     masks = predictor.masks(test, predictor.probabilities(test), regions=REGIONS, postprocess=None)
-    (kernels, uploads, waits), last = seen[0], seen[-1]
+    first, last = seen[0], seen[-1]
     steps = len(seen) - 1
     return {
         "loss": row["train_loss"],
         "validation_loss": row["validation_loss"],
         "voxels": int(masks.size),
-        "kernels": (last[0] - kernels) / steps,
-        "uploads": (last[1] - uploads) / steps,
-        "waits": {
-            place: (number - waits.get(place, 0)) / steps
-            for place, number in last[2].items()
-            if number > waits.get(place, 0)
-        },
+        "kernels": (last.kernels - first.kernels) / steps,
+        "copies": (last.copies - first.copies) / steps,
+        "traffic_bytes": (last.traffic_bytes - first.traffic_bytes) / steps,
+        "uploads": (last.uploads - first.uploads) / steps,
+        "waits": {place: number / steps for place, number in (last.waits - first.waits).items()},
     }
 
 
@@ -119,11 +124,11 @@ def _places(error: Exception) -> list[str]:
 def main() -> None:
     registry = discover()
     torch.set_num_threads(1)
-    for model, ndim, precision in json.loads(sys.argv[1]):
+    for model, ndim, precision, *changes in json.loads(sys.argv[1]):
         result: dict[str, Any] = {"model": model, "ndim": ndim, "precision": precision}
         with simulate() as counts, tempfile.TemporaryDirectory() as folder:
             try:
-                result |= train(registry, Path(folder), model, ndim, precision, counts)
+                result |= train(registry, Path(folder), model, ndim, precision, counts, dict(*changes))
             except Exception as error:  # noqa: BLE001 the test prints it
                 result |= {"error": repr(error)[:400], "places": _places(error)}
         sys.stdout.write(f"{json.dumps(result)}\n")

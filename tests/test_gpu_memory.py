@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,12 +13,11 @@ import torch
 from carry import carry
 from handmade_case import keep_slices
 
-from benchbench.engine.batches import sampling
 from benchbench.engine.batches.sampling import Slices, fits_on
 from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.engine.training.train import Training
 from benchbench.run import model_run
-from benchbench.run.resumable_training import _resident_share
+from benchbench.run.first_steps import ReadySteps, resident_share
 
 GPU = torch.device("cuda:0")
 
@@ -37,14 +38,24 @@ def test_cases_stay_in_gpu_memory_if_they_take_less_than_their_share(
     assert fits_on(arrays, GPU, share) is fits
 
 
-def test_runs_that_share_a_gpu_share_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Run:
-        settings = ComputeSettings()
-        runs_per_device = 4
-
-    assert _resident_share(Run()) == sampling.RESIDENT_SHARE / 4  # type: ignore[arg-type]
-    Run.settings = ComputeSettings(keeps_data_on_gpu=False)
-    assert _resident_share(Run()) == 0.0  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("training_bytes", "runs", "share"),
+    [
+        (200, 1, 0.78),  # (1000 - 1.1 * 200) / 1000
+        (200, 4, 0.03),  # (1000 / 4 - 1.1 * 200) / 1000
+        (200, 5, 0.0),
+        (None, 1, 0.0),  # the steps that should have shown it ran out of memory
+    ],
+)
+def test_cases_take_no_more_memory_than_a_training_leaves(
+    monkeypatch: pytest.MonkeyPatch, training_bytes: int | None, runs: int, share: float
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 4000))
+    assignment: Any = SimpleNamespace(settings=ComputeSettings(), runs_per_device=runs)
+    steps = ReadySteps(mock.Mock(), 0.0, training_bytes)
+    assert resident_share(assignment, steps, GPU) == pytest.approx(share)
+    assignment.settings = ComputeSettings(keeps_data_on_gpu=False)
+    assert resident_share(assignment, steps, GPU) == 0.0
 
 
 def test_slices_in_gpu_memory_are_those_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +79,7 @@ def test_a_run_out_of_memory_is_repeated_without_its_cases_on_the_gpu(
     sets = ("protocol.epochs=2",)
     plain, _, _ = carry(benchmark_file, squares, tmp_path / "plain", *sets, only=["fold=0"])
     fit(monkeypatch)
-    step = Training._step
+    step = Training._train_batch
     steps = []
 
     def step_with_little_memory(training: Training, *arguments: Any) -> Any:
@@ -77,7 +88,7 @@ def test_a_run_out_of_memory_is_repeated_without_its_cases_on_the_gpu(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return step(training, *arguments)
 
-    monkeypatch.setattr(Training, "_step", step_with_little_memory)
+    monkeypatch.setattr(Training, "_train_batch", step_with_little_memory)
     folder, (record, *_), _ = carry(benchmark_file, squares, tmp_path / "small", *sets, only=["fold=0"])
     assert record is not None
     assert (record.status, record.cost["resident_bytes"]) == ("done", 0)
@@ -100,7 +111,7 @@ def test_a_run_that_needs_more_memory_than_there_is_fails_once(
         attempts.append(1)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
-    monkeypatch.setattr(Training, "_step", refuse)
+    monkeypatch.setattr(Training, "_train_batch", refuse)
     _, (record, *_), _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])
     assert record is not None
     assert record.status == "failed"
@@ -118,7 +129,7 @@ def test_a_run_out_of_memory_while_it_predicts_is_not_trained_again(
     benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(monkeypatch)
-    step, score = Training._step, model_run.score_or_wait
+    step, score = Training._train_batch, model_run.score_or_wait
     steps, attempts = [], []
 
     def count_step(training: Training, *arguments: Any) -> Any:
@@ -131,7 +142,7 @@ def test_a_run_out_of_memory_while_it_predicts_is_not_trained_again(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return score(*arguments, **named)
 
-    monkeypatch.setattr(Training, "_step", count_step)
+    monkeypatch.setattr(Training, "_train_batch", count_step)
     monkeypatch.setattr(model_run, "score_or_wait", score_at_the_second_attempt)
     _, (record, *_), _ = carry(benchmark_file, squares, tmp_path, "protocol.epochs=2", only=["fold=0"])
     assert record is not None

@@ -223,7 +223,7 @@ def test_plateau_and_early_stopping_count_the_same_validations(tmp_path: Path) -
         state._finish_epoch({"epoch": epoch, "validation_loss": loss})
     assert len(state.history) == 9
     state._set_learning_rate(9, steps_per_epoch=1)
-    assert state._optimizer.param_groups[0]["lr"] == 0.005
+    assert state._step.optimizer.param_groups[0]["lr"] == 0.005
 
 
 def test_without_early_stopping_no_patience_is_counted(tmp_path: Path) -> None:
@@ -307,4 +307,9 @@ def test_one_epoch_without_a_meter_makes_the_energy_unknown(tmp_path: Path) -> N
     run(state, 1)
     state.meter = NO_METER
     assert run(state, 1).spent()["energy_wh"] is None
-    assert training(tmp_path).spent() == {"train_seconds": 0.0, "train_cpu_seconds": 0.0, "energy_wh": None}
+    assert training(tmp_path).spent() == {
+        "train_seconds": 0.0,
+        "train_cpu_seconds": 0.0,
+        "energy_wh": None,
+        "compile_seconds": None,
+    }

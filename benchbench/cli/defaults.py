@@ -15,18 +15,33 @@ if TYPE_CHECKING:
     import click
 
 FILE = "benchbench.toml"
-NAMES = ("data_root", "results", "cache", "device", "per_device", "jobs", "launch", "threads", "no_pictures")
-"""The options that can have a default: those of the machine, and none that changes a number."""
+NAMES = (
+    "data_root",
+    "results",
+    "cache",
+    "device",
+    "per_device",
+    "jobs",
+    "compile",
+    "launch",
+    "threads",
+    "no_pictures",
+)
+"""The options that can have a default: those of the machine, and none that changes more than the rounding."""
 VARIABLES = {
     "data_root": "BENCHBENCH_DATA",
     "results": "BENCHBENCH_RESULTS",
     "cache": "BENCHBENCH_CACHE",
     "device": "BENCHBENCH_DEVICE",
     "jobs": "BENCHBENCH_JOBS",
+    "compile": "BENCHBENCH_COMPILE",
 }
 _PATHS = ("data_root", "results", "cache")
 _GROUPS = ("data",)
-_PARAMETERS = {"launch": "launch_text"}  # of the commands, where the name is another one
+_PARAMETERS = {
+    "launch": "launch_text",
+    "compile": "compile_steps",
+}  # of the commands, where the name is another one
 
 
 class Default(NamedTuple):

@@ -6,11 +6,14 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from benchbench.data.cache_folder import default_cache
+
+if TYPE_CHECKING:
+    from benchbench.engine.devices.settings import Compile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -155,12 +158,20 @@ def compute_options(command: F) -> F:
 
     @functools.wraps(command)
     def with_settings(
-        *values: Any, deterministic: bool, resume_seconds: float, reporters: tuple[str, ...], **named: Any
+        *values: Any,
+        deterministic: bool,
+        compile_steps: Compile,
+        resume_seconds: float,
+        reporters: tuple[str, ...],
+        **named: Any,
     ) -> Any:
         from benchbench.engine.devices.settings import ComputeSettings  # noqa: PLC0415 after --help has answered
 
         settings = ComputeSettings(
-            deterministic=deterministic, resume_seconds=resume_seconds, reporters=_checked(reporters)
+            deterministic=deterministic,
+            compile=compile_steps,
+            resume_seconds=resume_seconds,
+            reporters=_checked(reporters),
         )
         return command(*values, settings=settings, **named)
 
@@ -168,6 +179,16 @@ def compute_options(command: F) -> F:
         "--deterministic",
         is_flag=True,
         help="Let GPUs use deterministic algorithms only: equal seeds give equal bytes, but training is slower.",
+    )
+    compile_option = click.option(
+        "--compile",
+        "compile_steps",
+        type=click.Choice(["off", "auto", "graph"]),
+        default="off",
+        show_default=True,
+        envvar="BENCHBENCH_COMPILE",
+        help="Let torch compile the training steps (auto), with CUDA graphs on a GPU (graph): faster, but other"
+        " rounding. A network that cannot be compiled is trained as it is.",
     )
     resume_option = click.option(
         "--resume-seconds",
@@ -183,7 +204,7 @@ def compute_options(command: F) -> F:
         metavar="NAME",
         help="Send the values of each run to an experiment tracker such as mlflow or wandb (`benchbench list`).",
     )
-    return cast("F", deterministic_option(resume_option(report_option(with_settings))))
+    return cast("F", deterministic_option(compile_option(resume_option(report_option(with_settings)))))
 
 
 def _checked(reporters: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,18 @@ from benchbench.records.record import Record
 from benchbench.words import natural_order
 
 _OF_A_RUN = {"fold", "seed", "members"}
-_MACHINE = ("device", "name", "cuda", "precision", "arithmetic", "threads", "versions", "code", "machine")
+_MACHINE = (
+    "device",
+    "name",
+    "cuda",
+    "precision",
+    "arithmetic",
+    "compiled",
+    "threads",
+    "versions",
+    "code",
+    "machine",
+)
 _ABSENT = "-"
 
 

@@ -3,6 +3,7 @@
     <cache>/prepared/<k2>/<key>/case.json and arrays   one case under one preparation
     <cache>/phantoms/<key>/<dataset>/                  phantom patients of one recipe
     <cache>/running/<id>.lock                          locked by every process that uses the cache
+    <cache>/compiled/                                  code of networks that runs have compiled, as torch stores it
     <cache>/fingerprints/                              digests of datasets, by their files' names, sizes and times
 
 The last use of an entry is the newest time of its folder and files. A process that uses one calls `mark_used`.
@@ -27,7 +28,8 @@ from benchbench.data.phantom import MARKER
 
 RECENT_SECONDS = 3600.0
 """Entries that were used this recently are never removed."""
-Kind = Literal["prepared", "phantom", "unfinished"]
+COMPILED_FOLDER = "compiled"
+Kind = Literal["prepared", "phantom", "compiled", "unfinished"]
 
 
 class Entry(NamedTuple):
@@ -75,6 +77,7 @@ def entries(cache: Path) -> list[Entry]:
     """Return all entries, the least recently used first."""
     candidates = [_prepared(path) for path in cache.glob("prepared/*/*/")]
     candidates += [_phantom(path) for path in cache.glob("phantoms/*/")]
+    candidates += [_entry("compiled", path, "") for path in cache.glob(f"{COMPILED_FOLDER}/")]
     present = [entry for entry in candidates if entry is not None]
     return sorted(present, key=lambda entry: entry.used)
 

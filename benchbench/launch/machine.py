@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchbench.cores import available_cores
+from benchbench.data.cache import COMPILED_FOLDER
 from benchbench.engine.devices.settings import DEFAULT_SETTINGS, ComputeSettings
 from benchbench.errors import UsageError
 
@@ -37,6 +38,13 @@ class Machine:
     """True if runs write their predictions as NIfTI files."""
     pictures: bool = True
     """True if the report shows galleries of test cases."""
+
+
+def settings_of_runs(machine: Machine) -> ComputeSettings:
+    """Return the way in which each run is computed; runs that are compiled share a folder of the cache."""
+    if machine.settings.compile == "off":
+        return machine.settings
+    return replace(machine.settings, compile_cache=machine.cache.absolute() / COMPILED_FOLDER)
 
 
 def threads_per_run(machine: Machine, processes: int = 1) -> int:

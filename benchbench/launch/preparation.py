@@ -41,7 +41,7 @@ from benchbench.launch import Observer
 from benchbench.launch.dataset_facts import dataset_facts
 from benchbench.launch.dataset_remarks import dataset_remarks
 from benchbench.launch.job_file import PreparedPlan
-from benchbench.launch.machine import Machine, threads_per_run
+from benchbench.launch.machine import Machine, settings_of_runs, threads_per_run
 from benchbench.plan.run import Chosen, Run
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.manifest import DatasetFacts
@@ -160,7 +160,7 @@ class Preparation:
             test=parts["test"],
             folder=folder.run(run.key),
             device=self._machine.devices[0],
-            settings=self._machine.settings,
+            settings=settings_of_runs(self._machine),
             threads=threads_per_run(self._machine),
             save_predictions=self._machine.save_predictions,
             members=tuple(self.assign(member, folder) for member in run.members),

@@ -10,7 +10,7 @@ from benchbench.data.cache import using
 from benchbench.launch import Listener
 from benchbench.launch.job_assignments import Shard, open_jobs
 from benchbench.launch.job_data import Roots
-from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
+from benchbench.launch.machine import Machine, check_processes, device_slots, settings_of_runs, threads_per_run
 from benchbench.launch.process import ProcessLauncher
 from benchbench.launch.work_queue import NO_LIMITS, Limits, WorkQueue
 from benchbench.records.claims import renewing
@@ -39,7 +39,8 @@ def work(
     """
     with using(roots.cache):
         opened = open_jobs(folder, roots, shard=shard, device=machine.devices[0])
-        assignments = [replace(assignment, settings=machine.settings) for assignment in opened]
+        settings = settings_of_runs(machine)
+        assignments = [replace(assignment, settings=settings) for assignment in opened]
         processes = max((assignment.protocol.world_size for assignment in assignments), default=1)
         check_processes(machine, processes)
         queue = WorkQueue(assignments, listener, limits)

@@ -54,6 +54,8 @@ def order_work(
         words += ["--per-device", str(machine.per_device)]
     if machine.settings.deterministic:
         words.append("--deterministic")
+    if machine.settings.compile != "off":
+        words += ["--compile", machine.settings.compile]
     for reporter in machine.settings.reporters:
         words += ["--report", reporter]
     words += ["--resume-seconds", f"{machine.settings.resume_seconds:g}"]

@@ -34,7 +34,7 @@ from benchbench.registry.registry import discover
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.environment import provenance_of
 from benchbench.run.network_geometry import describe_ends, geometry_of
-from benchbench.run.resumable_training import describe_batches, open_training, save_state, train
+from benchbench.run.resumable_training import describe_steps, open_training, save_state, train
 from benchbench.run.run_cost import count_network, training_cost
 from benchbench.run.scored import score_or_wait
 from benchbench.run.seeds import derive_seed
@@ -102,7 +102,7 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
     record = assignment.record(
         status=status,
         reason=reason,
-        provenance=provenance_of(assignment),
+        provenance={**provenance_of(assignment), "compiled": training.forward.compiled},
         seconds=0.0,
         parameters=count_parameters(model),
         parameters_with_statistics=count_parameters_with_statistics(model),
@@ -110,7 +110,7 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
         pretrained_on=tuple(getattr(model, "pretrained_on", ())),
         epochs=len(training.history),
         best_epoch=training.best_epoch,
-        remarks=(*describe_batches(training),),
+        remarks=(*describe_steps(training),),
         images=describe_images(assignment),
         shown={**training.best_scores(), **describe_ends(built)},
         cost={

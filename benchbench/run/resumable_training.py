@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
-from benchbench.engine.batches.sampling import RESIDENT_SHARE, batch_sizes
+from benchbench.engine.batches.sampling import batch_sizes
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
 from benchbench.engine.network.network import effective_precision
@@ -23,6 +24,7 @@ from benchbench.records.history import write_history
 from benchbench.records.resume import read_resume, write_resume
 from benchbench.records.run_folder import RESUME_NAME
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
+from benchbench.run.first_steps import get_steps_ready, resident_share
 from benchbench.run.members import weights_name, write_weights
 from benchbench.run.seeds import derive_seed
 from benchbench.run.stop_request import StoppedError, StopRequest
@@ -43,31 +45,28 @@ def open_training(
     meter = NO_METER
     if processes.is_first:
         meter = open_meter(assignment.devices or [assignment.device])
-    share = _resident_share(assignment)
+    steps = get_steps_ready(assignment, model, device, processes)
+    share = partial(resident_share, assignment, steps, device)
+    protocol = assignment.protocol
     training = Training(
         model,
-        open_source(assignment.train, assignment.protocol, device=device, scored_only=True, resident_share=share),
-        open_source(assignment.selection_cases, assignment.protocol, device=device, resident_share=share),
-        assignment.protocol,
+        open_source(assignment.train, protocol, device=device, scored_only=True, resident_share=share()),
+        open_source(assignment.selection_cases, protocol, device=device, resident_share=share()),
+        protocol,
         regions=assignment.regions,
         processes=processes,
         meter=meter,
+        forward=steps.forward,
+        compile_seconds=steps.compile_seconds,
     )
     problem = _resume(assignment, training)
     if processes.is_first:
         assignment.folder.clear(keep_resume=training.has_progress)
-        if problem:
-            report(Progress(0, assignment.protocol.epochs, remark=problem))
+        for remark in filter(None, (steps.forward.remark, problem)):
+            report(Progress(0, protocol.epochs, remark=remark))
     if training.history:
         _write_progress(assignment, training)
     return training
-
-
-def _resident_share(assignment: Assignment) -> float:
-    """Return the share of the free GPU memory that cases may take; runs on one GPU see the same free memory."""
-    if not assignment.settings.keeps_data_on_gpu:
-        return 0.0
-    return RESIDENT_SHARE / assignment.runs_per_device
 
 
 def _resume(assignment: Assignment, training: Training) -> str:
@@ -203,8 +202,10 @@ def _write_best_weights(assignment: Assignment, training: Training) -> None:
         write_weights(assignment.folder, weights_name(rank), checkpoint.weights, described)
 
 
-def describe_batches(training: Training) -> Iterator[str]:
-    """Yield a sentence if the last batch of an epoch was merged into the one before."""
+def describe_steps(training: Training) -> Iterator[str]:
+    """Yield a sentence if the last batch of an epoch was merged into the one before, or steps are not compiled."""
+    if training.forward.remark:
+        yield training.forward.remark
     protocol = training.protocol
     *_, last = batch_sizes(len(training.train_source), batch=protocol.batch, processes=protocol.world_size)
     rest = last - protocol.batch
@@ -224,6 +225,8 @@ def resume_tag(assignment: Assignment) -> str:
     device = torch.device(assignment.device)
     precision = effective_precision(device, assignment.protocol.precision)
     algorithms = "deterministic" if assignment.settings.deterministic else "any"
+    if assignment.settings.compile != "off":
+        algorithms += f" compile={assignment.settings.compile}"
     return f"{RESUME_SCHEMA} {digests} {device.type} {precision} {algorithms}"
 
 

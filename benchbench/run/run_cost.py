@@ -25,6 +25,8 @@ class TrainingCost(TypedDict):
     train_seconds: float
     train_cpu_seconds: float | None
     """Time of the processor, summed over the threads of the first process."""
+    compile_seconds: float | None
+    """Time of compiling the training steps, which is no part of the others; None where they are not compiled."""
     gpu_hours: float | None
     """None on a CPU."""
     energy_wh: float | None
@@ -71,6 +73,7 @@ def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> 
     return {
         "train_seconds": seconds,
         "train_cpu_seconds": spent.get("train_cpu_seconds"),
+        "compile_seconds": spent.get("compile_seconds"),
         "gpu_hours": gpu_hours,
         "energy_wh": spent["energy_wh"] if assignment.runs_per_device == 1 else None,
         "runs_per_device": assignment.runs_per_device,

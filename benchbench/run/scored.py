@@ -37,7 +37,7 @@ def score_or_wait(
         rules = search_on_own_fold(assignment, predictor)
         return add_scores(record, assignment, predictor, counted, built=built, rules=rules)
     write_own_candidates(assignment, predictor)
-    provenance = provenance_of(assignment)
+    provenance = _with_compiled(record, provenance_of(assignment))
     return replace(record, status="waiting", provenance=provenance, files=_digests(assignment))
 
 
@@ -58,12 +58,22 @@ def add_scores(
     cost = prediction_cost(assignment, predictors, counted, channels=built.in_channels, clock=evaluation.clock)
     return replace(
         record,
-        provenance={**provenance, "peak_memory_bytes": _larger(record.provenance, provenance)},
+        provenance={
+            **_with_compiled(record, provenance),
+            "peak_memory_bytes": _larger(record.provenance, provenance),
+        },
         shown={**record.shown, **evaluation.class_scores},
         cost={**record.cost, **cost},
         postprocess=evaluation.dump_postprocess(),
         files=_digests(assignment),
     )
+
+
+def _with_compiled(trained: Record, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance of scoring with that of the training steps; an ensemble has none."""
+    if "compiled" not in trained.provenance:
+        return dict(provenance)
+    return {**provenance, "compiled": trained.provenance["compiled"]}
 
 
 def _larger(*provenances: Mapping[str, Any]) -> int | None:

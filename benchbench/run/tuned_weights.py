@@ -11,6 +11,7 @@ import torch
 
 from benchbench.engine.devices.arithmetic import set_arithmetic
 from benchbench.engine.network.network import count_parameters, count_parameters_with_statistics
+from benchbench.engine.training.forward import Compiled, choose_compiled
 from benchbench.errors import IntegrityError
 from benchbench.records.history import HISTORY_NAME, history_digest
 from benchbench.records.record import Record
@@ -40,7 +41,7 @@ def score_best(assignment: Assignment, trials: Sequence[Trial], best: Trial) -> 
     model = predictor.models[0]
     record = assignment.record(
         status="done",
-        provenance=provenance_of(assignment),
+        provenance={**provenance_of(assignment), "compiled": _compiled(assignment, best, device)},
         seconds=0.0,
         parameters=count_parameters(model),
         parameters_with_statistics=count_parameters_with_statistics(model),
@@ -84,11 +85,17 @@ def copy_weights(assignment: Assignment, source: RunFolder, trial: Trial, *, fir
 def _spent(trials: Sequence[Trial]) -> dict[str, float | None]:
     """Return the sum of what all trials have spent; None where one was not measured."""
     spent: dict[str, float | None] = {}
-    for name in ("train_seconds", "train_cpu_seconds", "energy_wh"):
+    for name in ("train_seconds", "train_cpu_seconds", "compile_seconds", "energy_wh"):
         values = [trial.spent.get(name) for trial in trials if trial.spent]
         known = [value for value in values if value is not None]
         spent[name] = sum(known) if known and len(known) == len(values) else None
     return spent
+
+
+def _compiled(assignment: Assignment, trial: Trial, device: torch.device) -> Compiled:
+    if trial.spent.get("compile_seconds") is None:
+        return "off"
+    return choose_compiled(assignment.settings.compile, assignment.protocol, device)
 
 
 def _describe_tuning(assignment: Assignment, trials: Sequence[Trial], best: Trial) -> dict[str, Any]:

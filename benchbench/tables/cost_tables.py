@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from benchbench.tables.results import Results, cached_table, groups_of, with_int
 
 STEADY = 1.5
 """Ratio of two times of the same model up to which the machine counts as equally busy."""
+_COMPILED = {"on": "compiled", "graph": "compiled with CUDA graphs"}
 _TEXTS = ("device", "ms_per_case_range", "unsteady", "trained_as")
 _SPENT_ONCE = ("gpu_hours", "energy_wh")
 """Costs that are added up over runs, and so belong to one of the runs that share a training."""
@@ -113,11 +115,18 @@ def _row(record: Record) -> dict[str, Value]:
         "runs_per_device": cost.get("runs_per_device"),
         "load": _round(cost.get("load")),
         "threads": provenance.get("threads"),
-        "precision": provenance.get("precision"),
+        "precision": _precision(provenance),
         "peak_memory_bytes": _memory_without_data(record),
         "resident_bytes": cost.get("resident_bytes"),
         "trained_as": record.trained_as,
     }
+
+
+def _precision(provenance: Mapping[str, Any]) -> str | None:
+    """Return the precision, and that the training steps were compiled: both change numbers by rounding."""
+    precision: str | None = provenance.get("precision")
+    compiled = provenance.get("compiled", "off")
+    return precision if compiled == "off" else f"{precision}, {_COMPILED[compiled]}"
 
 
 def _memory_without_data(record: Record) -> int | None:

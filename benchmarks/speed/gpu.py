@@ -24,36 +24,33 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from gpu_works import TINY, WORKS, Work, make_case
-from torch import nn
 
 from benchbench.contract import CaseRef
+from benchbench.cores import available_cores
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.cost.network_cost import measure_cost
 from benchbench.engine.devices.arithmetic import set_arithmetic
+from benchbench.engine.devices.settings import Compile
 from benchbench.engine.network.network import autocast, forward, geometry_for
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.engine.training.forward import ForwardPass, choose_compiled, set_up_compiler
 from benchbench.engine.training.train import Training
+from benchbench.engine.training.trial_step import try_steps
 from benchbench.registry.registry import discover
 from benchbench.spec.protocol import Protocol
 
 SECTIONS = ("arithmetic", "training", "windows", "benchmark")
 ROOT = Path(__file__).parents[2]
 FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass
-WAYS: dict[str, Callable[[nn.Module], Any]] = {
-    "as it is": lambda network: network,
-    "compiled": torch.compile,
-    "with graphs": lambda network: torch.compile(network, mode="reduce-overhead"),
-}
+WAYS: dict[str, Compile] = {"as it is": "off", "compiled": "auto", "with graphs": "graph"}
+"""The values of `--compile`."""
 
 
-def make_training(
-    folder: Path, work: Work, protocol: Protocol, device: torch.device, *, wrap: Callable[[nn.Module], Any]
-) -> Training:
-    """Return a training of new weights whose epochs have `work.steps` steps."""
+def make_training(folder: Path, work: Work, protocol: Protocol, device: torch.device, *, way: Compile) -> Training:
+    """Return a training of new weights whose epochs have `work.steps` steps, compiled as a run does it."""
     samples = work.steps * work.batch
     if len(work.patch) == 2:
         train = [make_case(folder / "train", work, protocol, slices=samples)]
@@ -66,7 +63,20 @@ def make_training(
     network = discover().model(work.model).build(geometry, **work.params).to(device)
     sources = [open_source(cases, protocol, device=device) for cases in (train, validation)]
     regions = [f"r{number}" for number in range(1, work.regions + 1)]
-    return Training(wrap(network), sources[0], sources[1], protocol, regions=regions)
+    forward = ForwardPass(protocol, regions=work.regions, compiled=choose_compiled(way, protocol, device))
+    compile_seconds = 0.0
+    if forward.compiled != "off":
+        set_up_compiler(folder / "compiled", threads=available_cores())
+        compile_seconds = try_steps(network, forward, channels=work.channels, device=device).compile_seconds
+    return Training(
+        network,
+        sources[0],
+        sources[1],
+        protocol,
+        regions=regions,
+        forward=forward,
+        compile_seconds=compile_seconds,
+    )
 
 
 def run_epoch(training: Training) -> float:
@@ -121,11 +131,11 @@ def compare_repeats(work: Work, device: torch.device) -> None:
     weights: list[dict[str, torch.Tensor]] = []
     for is_resumed in (False, False, True):
         with tempfile.TemporaryDirectory() as folder:
-            training = make_training(Path(folder) / "a", work, protocol, device, wrap=WAYS["as it is"])
+            training = make_training(Path(folder) / "a", work, protocol, device, way="off")
             run_epoch(training)
             if is_resumed:
                 state = training.save()
-                training = make_training(Path(folder) / "b", work, protocol, device, wrap=WAYS["as it is"])
+                training = make_training(Path(folder) / "b", work, protocol, device, way="off")
                 training.load(state)
             run_epoch(training)
             weights.append({name: value.cpu() for name, value in training.model.state_dict().items()})
@@ -144,11 +154,13 @@ def measure_training(work: Work, device: torch.device, peak: float, ways: Sequen
     geometry = geometry_for(protocol, channels=work.channels, regions=work.regions)
     cost = measure_cost(discover().model(work.model), geometry, work.params)
     for way in ways:
+        if WAYS[way] != "off" and not discover().model(work.model).compiles:
+            print(f"| {work.name} | {way} | excluded by its plugin | | |", flush=True)
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            torch.compiler.reset()
             try:
-                training = make_training(Path(folder), work, protocol, device, wrap=WAYS[way])
-                first = run_epoch(training)
+                training = make_training(Path(folder), work, protocol, device, way=WAYS[way])
+                run_epoch(training)
                 seconds = run_epoch(training)
             except Exception as error:  # noqa: BLE001 a compiler raises errors of many kinds
                 reason = (str(error) or type(error).__name__).splitlines()[0][:80]
@@ -156,7 +168,7 @@ def measure_training(work: Work, device: torch.device, peak: float, ways: Sequen
                 continue
         rate = work.steps * work.batch / seconds
         share = rate * 2 * cost.macs * FORWARD_AND_BACKWARD / peak
-        print(f"| {work.name} | {way} | {rate:.0f} | {share:.1%} | {first - seconds:.1f} |", flush=True)
+        print(f"| {work.name} | {way} | {rate:.0f} | {share:.1%} | {training.compile_seconds:.1f} |", flush=True)
 
 
 def run_windows(device: torch.device, *, tiny: bool) -> None:

@@ -121,12 +121,14 @@ def _labelled_channels(loss: Loss, labels: Tensor, logits: Tensor) -> Tensor:
 def _scored_voxels(loss: Loss, labels: Tensor, regions: int) -> Tensor | None:
     """Return bool (B, 1 or K, *space), False in voxels that are not scored; None on a CPU if all are.
 
-    That saves time there; a GPU would have to wait for the answer. Regions that are not labelled are left out for
-    a sigmoid only: classes of a softmax have no voxels of their own.
+    That saves time there; a GPU would have to wait for the answer, and compiled code would end at the question.
+    Regions that are not labelled are left out for a sigmoid only: classes of a softmax have no voxels of their
+    own.
     """
     if is_partial(labels):
         return scored_voxels(labels, regions)[:, None] if loss.is_softmax else scored_by_region(labels, regions)
-    if labels.device.type == "cpu" and (regions == MOST_REGIONS or int(labels.max()) < IGNORED):
+    is_asked = labels.device.type == "cpu" and not torch.compiler.is_compiling()
+    if is_asked and (regions == MOST_REGIONS or int(labels.max()) < IGNORED):
         return None
     return scored_voxels(labels, regions)[:, None]
 

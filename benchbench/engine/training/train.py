@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from benchbench.engine.augmentation.augment import augment
 from benchbench.engine.batches.sampling import Source, shuffled_batches
 from benchbench.engine.cost.energy import NO_METER, EnergyMeter
-from benchbench.engine.devices.distributed import ALONE, Part, Processes, whole_batch
-from benchbench.engine.inference.counting import count_logits, counted_classes
+from benchbench.engine.devices.distributed import ALONE, Processes
+from benchbench.engine.inference.counting import counted_classes
 from benchbench.engine.inference.window_buffer import WindowBuffer
-from benchbench.engine.network.network import forward_with_loss
+from benchbench.engine.training.forward import ForwardPass
 from benchbench.engine.training.history import Row, training_row, unknown_validation_row, validation_row
-from benchbench.engine.training.optimise import build_optimizer, learning_rate
+from benchbench.engine.training.optimise import learning_rate
 from benchbench.engine.training.partial_epoch import EpochClock, PartialEpoch
+from benchbench.engine.training.step import Step
 from benchbench.engine.training.validate import validate
 from benchbench.engine.training.weight_average import WeightAverage
 from benchbench.images.arrays import Integers
@@ -65,6 +66,8 @@ class Training:
         regions: Sequence[str],
         processes: Processes = ALONE,
         meter: EnergyMeter = NO_METER,
+        forward: ForwardPass | None = None,
+        compile_seconds: float = 0.0,
     ) -> None:
         self.model = model
         self.train_source = train
@@ -75,6 +78,8 @@ class Training:
         """The processes that train the model together; all have the same state."""
         self.meter = meter
         self.device = train.device
+        self.compile_seconds = compile_seconds
+        """Time that was spent on compiling, also before an interruption."""
         self.history: list[Row] = []
         self.checkpoints: list[Checkpoint] = []
         """The best checkpoints, best first; among equals the earlier is first."""
@@ -86,10 +91,8 @@ class Training:
         self._window_buffer = WindowBuffer()
         self._average = None if protocol.ema is None else WeightAverage(model, decay=protocol.ema)
         self._steps_per_epoch = 0
-        self._optimizer = build_optimizer(protocol.optimizer, model.parameters())
-        self._parallel_loss = processes.parallel(model, self._compute_loss)
-        scales_loss = protocol.precision == "fp16" and self.device.type == "cuda"
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=scales_loss)
+        forward = forward or ForwardPass(protocol, regions=len(regions), processes=processes)
+        self._step = Step(model, forward, device=self.device, processes=processes)
 
     def run_epoch(
         self,
@@ -113,7 +116,7 @@ class Training:
             raise DivergedError(f"training loss became {train_loss} in epoch {len(self.history)}")
         row = {
             "epoch": len(self.history),
-            "lr": self._optimizer.param_groups[0]["lr"],
+            "lr": self._step.optimizer.param_groups[0]["lr"],
             "train_loss": train_loss,
         }
         with self._averaged():
@@ -127,6 +130,11 @@ class Training:
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """Return a block in which the model has the average of its weights, if the protocol asks for one."""
         return contextlib.nullcontext() if self._average is None else self._average.in_place_of(self.model)
+
+    @property
+    def forward(self) -> ForwardPass:
+        """The forward pass of the steps; a state of steps that were compiled otherwise is not loaded."""
+        return self._step.forward
 
     @property
     def best_epoch(self) -> int | None:
@@ -165,12 +173,15 @@ class Training:
             partial_epoch = self._epoch.save(self.processes)
         state = {
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": self._scaler.state_dict(),
+            "optimizer": self._step.optimizer.state_dict(),
+            "scaler": self._step.scaler.state_dict(),
             "history": self.history,
             "kept": [tuple(checkpoint) for checkpoint in self.checkpoints],
             "epoch": partial_epoch,
         }
+        if self.forward.compiled != "off":
+            state["compiled"] = self.forward.compiled
+            state["compile_seconds"] = self.compile_seconds if self.has_progress else 0.0
         if self._average is not None:
             state["average"] = self._average.weights
             state["model"] |= self._average.replaced  # inside of a validation, the model has the average
@@ -180,9 +191,12 @@ class Training:
     def load(self, content: bytes) -> None:
         """Continue from a saved state; any exception means that it is none of this network and version."""
         state = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
+        compiled = state.get("compiled", "off")
+        if compiled != self.forward.compiled:
+            raise ValueError(f"compilation of its steps: {compiled}; of those to come: {self.forward.compiled}")
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        self._step.optimizer.load_state_dict(state["optimizer"])
+        self._step.scaler.load_state_dict(state["scaler"])
         if self._average is not None:
             self._average.load(state["average"])
         history, checkpoints = state["history"], [Checkpoint(*fields) for fields in state["kept"]]
@@ -190,6 +204,7 @@ class Training:
             raise ValueError("the epochs of the history are not consecutive")
         self.history, self.checkpoints = history, checkpoints
         self._saved_epoch = state["epoch"]
+        self.compile_seconds += state.get("compile_seconds", 0.0)
 
     def best_scores(self) -> Mapping[str, float | None]:
         """Return the losses and scores of the best epoch; nothing where there is none."""
@@ -213,6 +228,7 @@ class Training:
             "train_seconds": float(seconds),
             "train_cpu_seconds": float(cpu_seconds),
             "energy_wh": energy_wh,
+            "compile_seconds": None if self.forward.compiled == "off" else self.compile_seconds,
         }
 
     @property
@@ -269,52 +285,12 @@ class Training:
             part=part,
         )
         labels = self.train_source.mark(labels, numbers, part=part)
-        loss, logits = self._step(images, labels, part)
+        loss, counts = self._step(images, labels, part)
         if self._average is not None:
             trained = len(self.history) * self._steps_per_epoch + epoch.steps
             self._average.update(self.model, steps=trained)
         epoch.loss += loss * part.counted
-        sample_counts = count_logits(logits, labels, self.protocol, regions=len(self.regions))
-        epoch.counts += sample_counts[: part.counted].sum(0)
-
-    def _compute_loss(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
-        loss, logits = forward_with_loss(
-            self.model,
-            images,
-            labels,
-            self.protocol,
-            regions=len(self.regions),
-            sum_over_batch=partial(self.processes.sum_over_batch, part),
-        )
-        return loss, logits.detach()
-
-    def _step(self, images: Tensor, labels: Tensor, part: Part) -> tuple[Tensor, Tensor]:
-        """Take an optimiser step and return the loss, a scalar, and the logits."""
-        self._optimizer.zero_grad(set_to_none=True)
-        if self.protocol.accumulate == 1:
-            loss, logits = self._parallel_loss(images, labels, part)
-            self._scaler.scale(loss * self.processes.weight(part)).backward()
-        else:
-            loss, logits = self._accumulate(images, labels)
-        if self.protocol.gradient_clip is not None:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.gradient_clip)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        return loss.detach(), logits
-
-    def _accumulate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Add up the gradients of the parts of a batch; return the mean of their losses, and all logits."""
-        losses: list[Tensor] = []
-        logits: list[Tensor] = []
-        parts = min(self.protocol.accumulate, len(images))
-        for some_images, some_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-            loss, some_logits = self._compute_loss(some_images, some_labels, whole_batch(len(some_images)))
-            share = len(some_images) / len(images)
-            self._scaler.scale(loss * share).backward()
-            losses.append(loss.detach() * share)
-            logits.append(some_logits)
-        return torch.stack(losses).sum(), torch.cat(logits)
+        epoch.counts += counts[: part.counted].sum(0)
 
     def _validate(self, on_step: Callable[[], None]) -> Row:
         """Return the inner validation of this epoch; all None where the protocol leaves it out."""
@@ -376,8 +352,7 @@ class Training:
             epochs=self.protocol.epochs,
             validation_losses=[loss for loss in losses if loss is not None],
         )
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        self._step.set_learning_rate(rate)
 
 
 def _are_finite(weights: Mapping[str, Tensor]) -> bool:

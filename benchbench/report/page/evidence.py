@@ -200,7 +200,8 @@ def _machine(record: Record) -> str:
     provenance = record.provenance
     device = provenance.get("name") or provenance.get("device", "")
     threads = count(provenance.get("threads", 0), "thread")
-    return f"{device}, {provenance.get('precision', '')}, {threads}"
+    compiled = "" if provenance.get("compiled", "off") == "off" else ", compiled"
+    return f"{device}, {provenance.get('precision', '')}{compiled}, {threads}"
 
 
 def _repeatability(record: Record) -> str:

@@ -1,0 +1,98 @@
+"""Steps with a copy of the network before the training: they compile it, and show how much memory a step takes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from benchbench.engine.batches.sampling import bytes_of
+from benchbench.engine.batches.unlabelled import mark_unlabelled
+from benchbench.engine.devices.distributed import whole_batch
+from benchbench.engine.training.forward import Compiled, ForwardPass
+from benchbench.engine.training.step import Step
+
+_STEPS: dict[Compiled, int] = {"off": 2, "on": 2, "graph": 4}
+"""Number of steps; a graph is recorded in the second step and first replayed in the third."""
+
+
+class Trial(NamedTuple):
+    """The result of some steps with random images."""
+
+    memory_bytes: int | None
+    """Most GPU memory of a step, without the weights; None on a CPU."""
+    compile_seconds: float
+    """Time by which the first steps were longer than the last one."""
+
+
+def try_steps(
+    model: nn.Module,
+    forward: ForwardPass,
+    *,
+    channels: int,
+    device: torch.device,
+    is_partial: bool = False,
+) -> Trial:
+    """Take steps of forward, loss, backward and optimiser with a copy of a network, which stays as it is.
+
+    channels: those of an image. `is_partial` is True where cases lack a region by declaration. Afterwards, torch
+    draws the same random numbers as without these steps.
+
+    Raises:
+        OutOfMemoryError: a step takes more memory than the GPU has.
+        Exception: of any type, from the compiler or the network.
+    """
+    gpus = [device] if device.type == "cuda" else []
+    before = torch.cuda.memory_allocated(device) if gpus else 0
+    with torch.random.fork_rng(devices=gpus):
+        seconds, peak = _take_steps(
+            copy.deepcopy(model).train(), forward, channels=channels, device=device, is_partial=is_partial
+        )
+    if gpus:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)  # so that it is that of the training
+    *earlier, last = seconds
+    compile_seconds = max(0.0, sum(earlier) - len(earlier) * last)
+    return Trial(peak - before - weights_bytes(model) if gpus else None, compile_seconds)
+
+
+def weights_bytes(model: nn.Module) -> int:
+    """Return the memory of the weights and running statistics."""
+    return bytes_of([*model.parameters(), *model.buffers()])
+
+
+def _take_steps(
+    model: nn.Module, forward: ForwardPass, *, channels: int, device: torch.device, is_partial: bool
+) -> tuple[list[float], int]:
+    """Return the seconds of each step, and the most GPU memory of all tensors from the second step on."""
+    images, labels = _draw_batch(forward, channels=channels, is_partial=is_partial)
+    images, labels = images.to(device), labels.to(device)
+    step = Step(model, forward, device=device)
+    seconds: list[float] = []
+    for number in range(_STEPS[forward.compiled]):
+        if number == 1 and device.type == "cuda":
+            # the first step measures algorithms, some of which take much memory
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        began = time.monotonic()
+        step(images, labels, whole_batch(len(images)))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.monotonic() - began)
+    return seconds, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _draw_batch(forward: ForwardPass, *, channels: int, is_partial: bool) -> tuple[Tensor, Tensor]:
+    """Return random images (B, C, *patch) and labels (B, *patch), of which one half has the first region."""
+    protocol = forward.protocol
+    size = forward.size * protocol.accumulate
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(size, channels, *protocol.patch, generator=generator)
+    labels = torch.zeros(size, *protocol.patch, dtype=torch.uint8)
+    labels[..., : protocol.patch[-1] // 2] = 1
+    if is_partial:
+        labels = mark_unlabelled(labels, torch.zeros(size, dtype=torch.int32))
+    return images, labels
