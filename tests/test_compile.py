@@ -213,6 +213,7 @@ def test_the_option_reaches_runs_and_workers(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore")  # of the compiler, about a call of time.sleep in the network
 @pytest.mark.usefixtures("without_report")
 def test_a_compiled_run_has_the_results_of_another_up_to_rounding(
     benchmark_file: Path, squares: Path, tmp_path: Path

@@ -15,6 +15,7 @@ from torch import nn
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.blocks import AttentionGate, DecoderLevel, Layers, UShape, doubled_widths, plain_block
+from benchbench_models.fast_layers import Upsampling
 from benchbench_models.requirements import Requirements
 
 
@@ -44,7 +45,7 @@ def build(geometry: Geometry, *, width: int = 64, depth: int = 4) -> nn.Module:
 
 def _decoder_level(layers: Layers, deeper: int, channels: int) -> DecoderLevel:
     convolution = layers.normalised_convolution(deeper, channels)
-    up = nn.Sequential(nn.Upsample(scale_factor=2), *convolution, layers.activation_layer())
+    up = nn.Sequential(Upsampling(scale_factor=2), *convolution, layers.activation_layer())
     block = plain_block(layers, 2 * channels, channels)
     return DecoderLevel(up, block, gate=AttentionGate(layers, channels, kernel=1))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.fast_layers import without_copies
 from benchbench_models.monai_outputs import FirstOutput, OutputList, SupervisedDynUNet
 from benchbench_models.requirements import CHANGE_PATCH, Requirements
 
@@ -61,7 +62,7 @@ def swin_unetr(
         drop_rate=dropout,
         use_v2=version == 2,
     )
-    return network
+    return without_copies(network)
 
 
 def dynunet(
@@ -105,7 +106,7 @@ def dynunet(
         trans_bias=True,
         res_block=residual,
     )
-    return SupervisedDynUNet(network)
+    return SupervisedDynUNet(without_copies(network))
 
 
 def segresnet(geometry: Geometry, *, width: int = 32, dropout: float = 0.0) -> nn.Module:
@@ -222,7 +223,7 @@ def basic_unet_plus_plus(
         features=(*widths, widths[0]),
         dropout=dropout,
     )
-    return FirstOutput(network)
+    return FirstOutput(without_copies(network))
 
 
 def mednext(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.fast_layers import without_copies
 from benchbench_models.requirements import CHANGE_PATCH, Requirements
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def build_plain(
         **_common_arguments(geometry, widths, bias=bias),
     )
     network.apply(PlainConvUNet.initialize)
-    return SupervisedNetwork(network, deep_supervision=deep_supervision)
+    return SupervisedNetwork(without_copies(network), deep_supervision=deep_supervision)
 
 
 def build_residual(
@@ -118,7 +119,7 @@ def build_residual(
         **_common_arguments(geometry, widths, bias=True),
     )
     network.apply(ResidualEncoderUNet.initialize)
-    return SupervisedNetwork(network, deep_supervision=deep_supervision)
+    return SupervisedNetwork(without_copies(network), deep_supervision=deep_supervision)
 
 
 def _common_requirements(name: str, geometry: Geometry, widths: tuple[int, ...]) -> Requirements:

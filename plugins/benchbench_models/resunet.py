@@ -17,6 +17,7 @@ from torch import nn
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
 from benchbench_models.blocks import DecoderLevel, UShape, doubled_widths
+from benchbench_models.fast_layers import Upsampling
 from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _upsampling(deeper: int, channels: int, upsample: Upsample) -> tuple[nn.Modu
     """Return the layer that doubles the size, and the number of channels that it returns."""
     if upsample == "transposed":
         return nn.ConvTranspose2d(deeper, channels, kernel_size=2, stride=2), channels
-    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), deeper
+    return Upsampling(scale_factor=2, mode="bilinear", align_corners=True), deeper
 
 
 @hookimpl

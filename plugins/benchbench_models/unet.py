@@ -41,6 +41,7 @@ from benchbench_models.blocks import (
     plain_block,
 )
 from benchbench_models.drop_block import DropBlock
+from benchbench_models.fast_layers import without_copies
 from benchbench_models.requirements import Requirements
 
 WIDTH, DEPTH = 32, 4
@@ -114,7 +115,7 @@ def build(  # noqa: PLR0913 as many as the family has choices
     )
     decoder = _decoder(layers, widths, attention=attention, spatial_dropout=spatial_dropout)
     heads = (layers.head(channels, geometry.out_channels) for channels in widths[: 1 + deep_supervision])
-    model = UShape(encoder, decoder, heads)
+    model = without_copies(UShape(encoder, decoder, heads))
     return model.apply(_init_kaiming) if init == "kaiming" else model
 
 

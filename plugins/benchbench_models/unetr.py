@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.fast_layers import without_copies
 from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def build(
         dropout_rate=dropout,
         spatial_dims=len(geometry.patch),
     )
-    return network
+    return without_copies(network)
 
 
 @hookimpl

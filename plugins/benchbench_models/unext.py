@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 torch's own name for it
 
 from benchbench import Geometry, ModelPlugin, Published, hookimpl
+from benchbench_models.fast_layers import Upsampling
 from benchbench_models.requirements import Requirements
 
 if TYPE_CHECKING:
@@ -147,8 +148,8 @@ def _up(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def _upsampling() -> nn.Upsample:
-    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+def _upsampling() -> Upsampling:
+    return Upsampling(scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _embedding(in_channels: int, out_channels: int) -> nn.Module:
