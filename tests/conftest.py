@@ -44,6 +44,15 @@ def without_fsync() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_timing() -> Iterator[None]:
+    """Throughput of a network by two passes, and not by those of a tenth of a second: every run measures it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:  # which a few tests alone need not import
+            patch.setattr("benchbench.engine.cost.timing.LEAST_SECONDS", {"cpu": 1e-3, "cuda": 1e-3})
+        yield
+
+
 @pytest.fixture
 def benchmark_file(tmp_path: Path) -> Path:
     """A benchmark of the third-party plugin, small enough for a test."""

@@ -31,6 +31,7 @@ class Ticks:
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
     with monkeypatch.context() as patch:
+        patch.setattr(timing, "LEAST_SECONDS", {"cpu": 0.1})
         yield Ticks(patch)
 
 

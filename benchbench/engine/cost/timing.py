@@ -16,7 +16,7 @@ from benchbench.spec.protocol import Protocol
 
 PERCENTILES = ("ms_per_case_p50", "ms_per_case_p90", "cpu_ms_per_case_p50")
 _LEAST_FOR_P90 = 5
-_LEAST_SECONDS = {"cpu": 0.1, "cuda": 0.5}
+LEAST_SECONDS = {"cpu": 0.1, "cuda": 0.5}
 """Least duration of the passes that count; with those before them it takes up to four times as long."""
 
 
@@ -79,7 +79,7 @@ def images_per_second(
                 forward(network.eval(), images)
 
     try:
-        return protocol.batch / _seconds_of_pass(predict, device, least=_LEAST_SECONDS[device.type])
+        return protocol.batch / _seconds_of_pass(predict, device, least=LEAST_SECONDS[device.type])
     except torch.OutOfMemoryError:
         return None
 
