@@ -11,6 +11,7 @@ from handmade_case import keep_slices, keep_volume
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
+from benchbench.engine.batches.sampling import samples_without_gradient
 from benchbench.engine.inference.counting import count_logits
 from benchbench.engine.network.losses import compute_loss
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -125,6 +126,27 @@ def test_the_validation_loss_depends_on_no_order_and_no_batch(
         cases = part(tmp_path / f"{batch}", order=order, reverse=reverse)
         losses.append(validate(model, open_source(cases, settings, device=CPU), settings, regions=2).loss)
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-6)
+
+
+def test_a_gpu_validates_four_times_the_batch_with_equal_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert samples_without_gradient(8, CPU) == 8
+    assert samples_without_gradient(8, torch.device("cuda:0")) == 32
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (9, 1, 32, 32)).astype(np.uint8)
+    cases = [keep_slices(tmp_path, images, (images[:, 0] > 200).astype(np.uint8))]
+    settings = protocol(32, 32)
+    source = open_source(cases, settings, device=CPU)
+    sizes: list[int] = []
+    model = Sharp()
+    model.register_forward_hook(lambda *arguments: sizes.append(len(arguments[2])))
+    expected = validate(model, source, settings, regions=1)
+    monkeypatch.setattr("benchbench.engine.training.validate.samples_without_gradient", lambda batch, _: 4 * batch)
+    loss, counts = validate(model, source, settings, regions=1)
+    assert sizes == [2, 2, 2, 2, 1, 8, 1]
+    assert loss == pytest.approx(expected.loss, rel=1e-6)
+    assert np.array_equal(counts, expected.counts)
 
 
 def test_the_dice_of_each_image_is_validated_by_slices(tmp_path: Path) -> None:

@@ -12,21 +12,19 @@ import torch
 
 from benchbench.engine.cost.timing import CaseClock
 from benchbench.engine.inference.class_totals import ClassTotals
-from benchbench.engine.inference.predict import Ensemble, Predictor, count_case
+from benchbench.engine.inference.predict import Ensemble, Predictor
 from benchbench.engine.inference.preview import draw_preview
 from benchbench.engine.preparation.prepared_case import PreparedCase
-from benchbench.images.arrays import Integers, Mask
-from benchbench.images.planes import Plane
+from benchbench.images.arrays import Integers
 from benchbench.metrics.masks import unpack
 from benchbench.metrics.scores import Counts, overlap
 from benchbench.records.metadata import METADATA_NAME, write_metadata
 from benchbench.records.run_folder import RunFolder
 from benchbench.records.split import SPLIT_NAME, CountedCase, write_split
 from benchbench.run.assignment import Assignment
+from benchbench.run.case_scores import Prediction, score_cases
 from benchbench.run.count_tables import Pair, case_table, reader_table, slice_table
-from benchbench.run.gallery_pictures import further_rows, picture_rows
-from benchbench.run.predictions import Distances, Row, measure_distances, pack_case
-from benchbench.run.readers import count_readers
+from benchbench.run.predictions import Distances, Row
 from benchbench.run.resampling_bound import write_resampling_bound
 from benchbench.spec.inference import Postprocess
 
@@ -100,7 +98,7 @@ def _predictions(
     postprocess: Postprocess | None,
     clock: CaseClock,
     classes: ClassTotals | None,
-) -> Iterator[tuple[PreparedCase, Mask]]:
+) -> Iterator[Prediction]:
     """Yield each test case with its predicted masks (S, K, H, W), and add its classes to `classes`."""
     regions = assignment.regions
     for prepared in assignment.test:
@@ -112,9 +110,8 @@ def _predictions(
         yield prepared, masks
 
 
-def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCase, Mask]]) -> None:
+def write_scores(assignment: Assignment, predictions: Iterable[Prediction]) -> None:
     """Write the tables and pictures of predicted cases, whose masks are (S, K, H, W)."""
-    regions = assignment.regions
     folder = assignment.folder
     counts: dict[PreparedCase, Integers] = {}
     distances: dict[PreparedCase, Distances] = {}
@@ -122,16 +119,14 @@ def write_scores(assignment: Assignment, predictions: Iterable[tuple[PreparedCas
     packed: dict[PreparedCase, list[Row]] = {}
     pictures: list[Row] = []
     further: list[Row] = []
-    for prepared, masks in predictions:
-        counts[prepared] = count_case(prepared, masks)  # (S, K, 4)
-        distances[prepared] = measure_distances(prepared, masks, assignment.protocol.metrics)
-        of_readers = count_readers(prepared, masks)
-        if of_readers:
-            readers[prepared] = of_readers
-        packed[prepared] = pack_case(prepared, regions, masks)
-        of_case = list(picture_rows(prepared, regions, assignment.colours))
-        pictures += of_case
-        further += further_rows(prepared, Plane.of(of_case[0]), regions, assignment.colours)
+    for prepared, scored in score_cases(assignment, predictions):
+        counts[prepared] = scored.counts
+        distances[prepared] = scored.distances
+        if scored.readers:
+            readers[prepared] = scored.readers
+        packed[prepared] = scored.packed
+        pictures += scored.pictures
+        further += scored.further
     folder.write_table("slices.parquet", slice_table(assignment, counts))
     folder.write_table("cases.parquet", case_table(assignment, counts, distances))
     if readers:

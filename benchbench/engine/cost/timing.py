@@ -31,16 +31,19 @@ class CaseClock:
     @contextmanager
     def case(self) -> Iterator[None]:
         """Time the block; on a GPU until its work is finished."""
-        began, cpu_began = _now(self._device), time.process_time()
+        # while a GPU predicts, other threads score the cases before
+        cpu_time = time.process_time if self._device.type == "cpu" else time.thread_time
+        began, cpu_began = _now(self._device), cpu_time()
         yield
         self._seconds.append(_now(self._device) - began)
-        self._cpu_seconds.append(time.process_time() - cpu_began)
+        self._cpu_seconds.append(cpu_time() - cpu_began)
 
     def percentiles(self) -> dict[str, float | None]:
         """Return the milliseconds of a case, without the first of several, which warms up.
 
-        `cpu_ms_per_case_p50` is the time of the processor, summed over its threads: other processes that use the
-        machine hardly change it. The 90th percentile is None for fewer than five cases.
+        `cpu_ms_per_case_p50` is the time of the processor, summed over its threads; with a GPU it is that of the
+        thread that waits for it. Other processes that use the machine hardly change it. The 90th percentile is
+        None for fewer than five cases.
         """
         milliseconds = _milliseconds(self._seconds)
         percentiles: dict[str, float | None] = dict.fromkeys(PERCENTILES)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.engine.batches.crops import SliceCrops
-from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, to_float
+from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, samples_without_gradient, to_float
 from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
@@ -73,7 +73,8 @@ def _validate_slices(
     counts = torch.zeros(cases, counted_classes(protocol, regions), 4, dtype=torch.int64, device=slices.device)
     case_of_slice = slices.case_of.to(slices.device)
     sums: Tensor | None = None
-    for batch in ordered_batches(len(slices), batch=protocol.batch, device=slices.index_device):
+    size = samples_without_gradient(protocol.batch, slices.device)
+    for batch in ordered_batches(len(slices), batch=size, device=slices.index_device):
         images, labels = slices.batch(batch)
         labels = slices.mark(labels, batch)
         with autocast(slices.device, protocol.precision):
