@@ -130,6 +130,7 @@ def _describe(
     from benchbench.api.plan_lines import plan_lines  # noqa: PLC0415 as above
     from benchbench.cli.plan_splits import count_tested, planned_sizes  # noqa: PLC0415
     from benchbench.comparison.floor import planned_floors  # noqa: PLC0415
+    from benchbench.plan.host_work import host_work_remarks  # noqa: PLC0415
     from benchbench.records.folder import results_folder  # noqa: PLC0415
 
     benchmark = plan.benchmark
@@ -137,6 +138,7 @@ def _describe(
     if not rehearse:  # a data root may hold phantom data, too
         folders.insert(0, results_folder(results, benchmark.name, phantom=False))
     planned = planned_sizes(plan.selected, folders, registry, data_root=data_root)
+    planned = planned._replace(remarks=[*planned.remarks, *host_work_remarks(plan.selected)])
     is_whole = len(plan.selected) == len(plan.runs)  # patients of other folds are not counted
     counted = count_tested(planned.sizes) if is_whole else {}
     floors = planned_floors(plan.runs, registry, results, deltas=benchmark.delta, patients=counted)

@@ -32,7 +32,7 @@ class PlannedSizes(NamedTuple):
     sizes: pd.DataFrame
     """Patients, cases and slices, by dataset, variant, fold and part."""
     remarks: Sequence[str]
-    """A line for each dataset whose sizes are not known, with the reason."""
+    """A line for each dataset whose sizes are not known, with the reason, and further notes on the plan."""
 
 
 def count_tested(sizes: pd.DataFrame) -> dict[str, int]:

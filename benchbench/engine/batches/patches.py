@@ -98,6 +98,10 @@ class Patches:
             images.div_(255)
         return images, labels
 
+    def volume(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return image (C, *space) and bit masks (*space) of a case as stored; on the GPU if they stay there."""
+        return self._images[number], self._labels[number]
+
     def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
         """Return the labels of these samples with the regions that their cases lack by declaration."""
         samples = (part or whole_batch(len(numbers))).samples

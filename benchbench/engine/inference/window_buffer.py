@@ -34,11 +34,15 @@ class WindowBuffer:
 
 
 def load_volume(case: PreparedCase, buffer: WindowBuffer, *, device: torch.device) -> Tensor:
-    """Return the image of a case (C, *space), on the device.
+    """Return the image of a case (C, *space), on the device, as `place_volume` does."""
+    return place_volume(torch.from_numpy(case.image()), buffer, device=device)
+
+
+def place_volume(image: Tensor, buffer: WindowBuffer, *, device: torch.device) -> Tensor:
+    """Return an image (C, *space) as stored, on the device; one that is there already is not copied.
 
     On a CPU it is float32, because windows overlap and each would be converted again.
     """
-    image = torch.from_numpy(case.image())
     if device.type == "cpu" and image.dtype == torch.float16:
         volume = buffer.take("volume", image.shape, device=device)
         return volume.copy_(image)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.engine.batches.crops import SliceCrops
+from benchbench.engine.batches.patches import Patches
 from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, samples_without_gradient, to_float
 from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
-from benchbench.engine.inference.window_buffer import WindowBuffer, load_volume
+from benchbench.engine.inference.window_buffer import WindowBuffer, place_volume
 from benchbench.engine.network.losses import loss_of_cases, loss_sums
 from benchbench.engine.network.network import autocast, forward
-from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
@@ -57,6 +57,7 @@ def validate(
     elif isinstance(source, Slices):
         sums, counts = _validate_slices(model, source, protocol, regions=regions, on_step=on_step)
     else:
+        assert isinstance(source, Patches), "no other source has volumes"
         buffer = buffer or WindowBuffer()
         sums, counts = _validate_volumes(model, source, protocol, buffer, regions=regions, on_step=on_step)
     is_partial = any(case.unlabelled_bits for case in source.cases)
@@ -116,7 +117,7 @@ def _validate_large_slices(
 
 def _validate_volumes(
     model: nn.Module,
-    source: Source,
+    source: Patches,
     protocol: Protocol,
     buffer: WindowBuffer,
     *,
@@ -126,22 +127,15 @@ def _validate_volumes(
     """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
     sums, counts = [], []
     unlabelled = UnlabelledRegions(source.cases)
-    for number, case in enumerate(source.cases):
-        logits, labels = _predict_volume(model, case, protocol, buffer, device=source.device)
-        labels = unlabelled.mark(labels, torch.tensor([number]))
+    for number in range(len(source.cases)):
+        stored, bits = source.volume(number)
+        volume = place_volume(stored, buffer, device=source.device)
+        logits = _logits_in_windows(model, to_float(volume), protocol, buffer)
+        labels = unlabelled.mark(bits.to(source.device)[None], torch.tensor([number]))
         sums.append(loss_sums(protocol.loss, logits, labels)[0].double())
         counts.append(count_logits(logits, labels, protocol, regions=regions)[0])
         on_step()
     return torch.stack(sums), torch.stack(counts)
-
-
-def _predict_volume(
-    model: nn.Module, case: PreparedCase, protocol: Protocol, buffer: WindowBuffer, *, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return the logits (1, K, *space) and the bit masks (1, *space) of a case, on the device."""
-    volume = load_volume(case, buffer, device=device)
-    labels = torch.from_numpy(case.label()).to(device)[None]
-    return _logits_in_windows(model, to_float(volume), protocol, buffer), labels
 
 
 def _logits_in_windows(
