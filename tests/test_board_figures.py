@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from handmade import PERFECT_0, end, graded, key, plan, scans, two_models
+from matplotlib.figure import Figure as Drawing
 
 from benchbench.comparison.board import boards
 from benchbench.records.folder import ResultsFolder
 from benchbench.report.figures import draw_figures
-from benchbench.report.figures.board_view import BoardView, board_views, jitter
+from benchbench.report.figures.board_view import BoardView, board_views, jitter, scale_x_axis
 from benchbench.report.figures.canvas import figure_style
 from benchbench.report.figures.cases import draw_cases
 from benchbench.report.figures.costs import costs_of
@@ -290,3 +291,12 @@ def test_figures_of_several_boards_have_different_names(tmp_path: Path) -> None:
         end(folder, run, PERFECT_0)
     results = read_results(folder)
     assert [view.suffix for view in board_views(results, boards(results))] == ["-one", "-two"]
+
+
+@pytest.mark.parametrize(("is_narrow", "factors"), [(False, {1, 2, 5}), (True, {1, 3})])
+def test_labels_of_a_narrow_logarithmic_axis_are_further_apart(is_narrow: bool, factors: set[int]) -> None:
+    axes = Drawing().subplots()
+    axes.set_xlim(7e3, 8e5)
+    scale_x_axis(axes, np.array([7e3, 8e5]), is_narrow=is_narrow)
+    ticks = [tick for tick in axes.get_xticks() if 7e3 <= tick <= 8e5]
+    assert {round(tick / 10 ** int(np.log10(tick) + 1e-9)) for tick in ticks} == factors

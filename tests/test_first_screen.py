@@ -257,6 +257,15 @@ def test_sentences_are_notes_and_not_cells() -> None:
     assert table.notes == ["a; b: settings of its own: lr 1"]
 
 
+def test_a_sentence_on_both_rows_of_a_pair_is_printed_once() -> None:
+    frame = pd.DataFrame({"first": ["a", "a"], "second": ["b", "c"]})
+    frame = frame.assign(first_own_settings=["lr 1", "lr 1"], second_own_settings=["lr 1", "lr 2"])
+    assert table_of(frame, caption="").notes == [
+        "a; b: settings of its own: lr 1",
+        "c: settings of its own: lr 2",
+    ]
+
+
 def test_the_settings_of_the_file_are_no_settings_of_its_own() -> None:
     texts = ["default", "tuned with 3 trials", "default; optimizer.lr 0.05", "default of nnunet"]
     table = table_of(pd.DataFrame({"row": list("abcd"), "own_settings": texts}), caption="")

@@ -92,10 +92,13 @@ def test_every_slice_has_the_masks_of_its_own_position(tmp_path: Path) -> None:
 
 
 def test_a_volume_moves_through_the_slices_of_its_first_plane(tmp_path: Path) -> None:
-    (row, *_) = rows_of(with_pictures(tmp_path, ["grand"], planes=THREE, further=FURTHER))
+    slides = slides_of(with_pictures(tmp_path, ["grand"], planes=THREE, further=FURTHER))
+    assert slides is not None
+    assert "In a volume, only the upper pictures move." in slides.caption
+    row = slides.rows[0]
     assert row.label == "axial, coronal, sagittal"
     assert [len(cell.panels) for cell in row.cells] == [3, 3, 3]
-    assert [frame.label for frame in row.frames] == ["slice 1 of 3", "slice 2 of 3", "slice 3 of 3"]
+    assert [frame.label for frame in row.frames] == [f"axial, slice {number} of 3" for number in (1, 2, 3)]
 
 
 def test_runs_of_earlier_versions_have_no_slider(tmp_path: Path) -> None:

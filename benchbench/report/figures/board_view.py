@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MANY_POINTS = 1000
 """More points than this are drawn as pixels: as circles they would make a page too large."""
 _LOG_RATIO = 5.0  # of the largest value to the smallest, from which an axis is logarithmic
+_NARROW_RATIO = 30.0  # from which labels at 1, 2 and 5 would touch on a narrow axis
 _DECADES_ONLY_RATIO = 1e3  # from which it has ticks at powers of ten only
 
 
@@ -99,8 +100,8 @@ class BoardView:
 
     def export(self, drawing: Drawing, kind: str, *, title: str, caption: str, alt: str) -> Figure:
         """Return the finished figure, with the board's notes in its caption."""
-        for note in self.board.notes:
-            caption += f" {note[0].upper()}{note[1:]}."
+        if self.board.notes:
+            caption += f" Notes: {'; '.join(self.board.notes)}."  # a note may begin with the name of a model
         return export(
             drawing,
             name=f"{kind}{self.suffix}",
@@ -148,13 +149,18 @@ def draw_mean(axes: Axes, low: float, mean: float, high: float, at: float, *, ma
     axes.plot([mean], [at], marker, color=INK, markersize=4, markeredgewidth=0)
 
 
-def scale_x_axis(axes: Axes, values: Floats) -> None:
-    """Make the x axis logarithmic if the positive values span a wide range; label ticks like 200, 5k and 1M."""
+def scale_x_axis(axes: Axes, values: Floats, *, is_narrow: bool = False) -> None:
+    """Make the x axis logarithmic if the positive values span a wide range; label ticks like 200, 5k and 1M.
+
+    The labels of a narrow axis are further apart.
+    """
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator  # noqa: PLC0415 as in canvas
 
     ratio = values.max() / values.min()
     if ratio > _LOG_RATIO:
         steps: tuple[int, ...] = (1, 2, 5)
+        if is_narrow and ratio > _NARROW_RATIO:
+            steps = (1, 3)
         if ratio > _DECADES_ONLY_RATIO:
             steps = (1,)
         axes.set_xscale("log")

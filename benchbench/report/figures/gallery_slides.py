@@ -68,14 +68,26 @@ def _row(choice: GalleryChoice, chosen: ChosenCase, pictures: Pictures, size: in
         cells=cells,
     )
     further = pictures.further.get(chosen.case)
-    if not further:
-        return row
-    depth = next(iter(masks[0].values())).shape[first[0].plane.axis]
-    frames = {first[0].plane.at: Frame(_label(first[0], depth), "", ())}
+    return _with_frames(row, first, further, masks, size) if further else row
+
+
+def _with_frames(
+    row: SlideRow,
+    first: Sequence[CasePlane],
+    further: Sequence[CasePlane],
+    predictions: Sequence[Mapping[str, Mask]],
+    size: int,
+) -> SlideRow:
+    """Return the row with all its slices in their order."""
+    chosen = first[0].plane
+    depth = next(iter(predictions[0].values())).shape[chosen.axis]
+    beginning = f"{chosen.name}, " if len(first) > 1 else ""
+    frames = {chosen.at: Frame(f"{beginning}{_label(first[0], depth)}", "", ())}
     for plane in further:
-        frames.setdefault(plane.plane.at, _frame(plane, masks, size, _label(plane, depth)))
+        label = f"{beginning}{_label(plane, depth)}"
+        frames.setdefault(plane.plane.at, _frame(plane, predictions, size, label))
     order = sorted(frames)
-    return replace(row, frames=[frames[at] for at in order], start=order.index(first[0].plane.at))
+    return replace(row, frames=[frames[at] for at in order], start=order.index(chosen.at))
 
 
 def _label(plane: CasePlane, depth: int) -> str:
@@ -140,6 +152,8 @@ def _caption(rows: Sequence[SlideRow], step: int, size: int) -> str:
         "The slider of a case moves all its pictures through slices that are evenly spaced over the case.",
         "It starts at the slice with the largest reference, which is also the one in print.",
     ]
+    if any(row.frames and len(row.cells[0].panels) > 1 for row in rows):
+        parts.append("In a volume, only the upper pictures move.")
     parts += _reductions(step, size)
     if any(not row.frames for row in rows):
         parts.append("Cases without one were tested by a version that stored no further slices.")

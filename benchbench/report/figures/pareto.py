@@ -71,7 +71,7 @@ def _draw_panel(panel: Axes, view: BoardView, costs_by_label: Mapping[str, float
     costs = [costs_by_label[view.models[number]] for number in numbers]
     means = [view.board.means[view.models[number]] for number in numbers]
     panel.grid()
-    scale_x_axis(panel, np.asarray(costs))
+    scale_x_axis(panel, np.asarray(costs), is_narrow=True)
     _draw_front(panel, costs, means, is_lower_better=view.board.panel.is_lower_better)
     _keep_scale(panel, costs, means, view)
 

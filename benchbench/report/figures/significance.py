@@ -65,7 +65,7 @@ def _label_axes(axes: Axes, models: Sequence[str], *, is_roomy: bool) -> None:
         columns = [shorten(model, longest=20) for model in models[1:]]
         axes.set_xticks(range(len(columns)), columns, rotation=40, ha="left", rotation_mode="anchor")
     else:
-        rows = [f"{shorten(model)}  {number}" for number, model in enumerate(models, start=1)]
+        rows = [f"{shorten(model)} ({number})" for number, model in enumerate(models, start=1)]
         axes.set_xticks(range(len(models) - 1), range(2, len(models) + 1))
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)

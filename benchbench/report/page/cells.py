@@ -126,10 +126,10 @@ def table_of(
     """
     headings: list[Heading] = []
     columns: list[list[Cell]] = []
-    notes: list[str] = []
+    prose: list[str] = []
     for name, column in frame.items():
         if name in _PROSE and name not in own_names:
-            notes += _notes(frame, str(name))
+            prose.append(str(name))
             continue
         if _is_blank(column) and not frame.empty and name not in keep:
             continue
@@ -139,7 +139,7 @@ def table_of(
         headings.append(_heading(str(name), cells, text=text))
         columns.append(cells)
     rows = list(zip(*columns, strict=True))
-    return PageTable(caption=caption, headings=headings, rows=rows, muted=muted, notes=notes)
+    return PageTable(caption=caption, headings=headings, rows=rows, muted=muted, notes=_notes(frame, prose))
 
 
 def without_constants(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -159,17 +159,18 @@ def decimals_of(name: str, column: pd.Series) -> int | None:
     return _LARGE_DECIMALS if largest >= _LARGE else _DECIMALS
 
 
-def _notes(frame: pd.DataFrame, column: str) -> list[str]:
-    """Return a sentence for each text of the column, with the rows that have it."""
-    named_by = _NAMED_BY.get(column, str(frame.columns[0]))
+def _notes(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Return each sentence of these columns once, with the rows that have it."""
     rows: dict[str, dict[str, None]] = {}
-    texts = frame[column]
-    if column.endswith("own_settings"):
-        texts = texts.fillna("").map(changed_settings)
-    for row, text in zip(frame[named_by], texts, strict=True):
-        if isinstance(text, str) and text:
-            rows.setdefault(text, {})[str(row)] = None
-    return [f"{'; '.join(names)}: {_PROSE[column]}{_readable(text)}" for text, names in rows.items()]
+    for column in columns:
+        named_by = _NAMED_BY.get(column, str(frame.columns[0]))
+        texts = frame[column]
+        if column.endswith("own_settings"):
+            texts = texts.fillna("").map(changed_settings)
+        for row, text in zip(frame[named_by], texts, strict=True):
+            if isinstance(text, str) and text:
+                rows.setdefault(f"{_PROSE[column]}{_readable(text)}", {})[str(row)] = None
+    return [f"{'; '.join(names)}: {sentence}" for sentence, names in rows.items()]
 
 
 def _readable(text: str) -> str:
