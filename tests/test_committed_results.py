@@ -11,6 +11,7 @@ import pytest
 from commands import benchbench
 
 from benchbench.records.folder import benchmark_folders
+from benchbench.report.page.index import write_index
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -75,3 +76,14 @@ def test_committed_numbers_say_how_many_patients_they_are_of(folder: Path) -> No
         assert "22 of 110 patients" in (folder / name).read_text(), name
     for name in ("README.md", "index.html", "index.md"):
         assert "22 of 110 patients" in (RESULTS / name).read_text(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_committed_pages_are_those_of_the_present_templates(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / folder.name))
+    done = benchbench("verify", copy, cwd=tmp_path)
+    assert done.returncode == 0, f"{done.stderr}run benchbench report results/{folder.name} --no-pictures"
+    write_index(tmp_path)
+    for name in ("index.html", "index.md"):
+        assert (tmp_path / name).read_bytes() == (RESULTS / name).read_bytes(), "run benchbench report results"
