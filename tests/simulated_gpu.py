@@ -25,6 +25,7 @@ from typing import Any, Self
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.weak import WeakTensorKeyDictionary
 
 GPU = torch.device("cuda:0")
 FREE_BYTES = 64 * 2**30
@@ -58,6 +59,9 @@ DRIVER = """
 int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) { *flags = 0; *active = 0; return 0; }
 """
 LIBRARY = "SIMULATED_GPU_LIBRARY"
+STAGED_BYTES = 64 * 1024
+"""Copies to the GPU of more bytes make the CPU wait unless they are from page-locked memory."""
+PAGE_LOCKED = WeakTensorKeyDictionary()
 
 
 @dataclass
@@ -230,7 +234,7 @@ def _carry_out(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     target = kwargs.get("device")
     goes_to_gpu = target is not None and torch.device(target).type == "cuda"
     if not on_gpu and not goes_to_gpu:
-        return function(*args, **kwargs)
+        return _compute_on_host(function, args, kwargs)
     options = {**kwargs, **({"device": torch.device("cpu")} if goes_to_gpu else {})}
     is_counted = False
     if name in {"_to_copy", "copy_"} and _is_between_devices(tensors, target, goes_to_gpu=goes_to_gpu):
@@ -260,6 +264,15 @@ def _carry_out(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     return tree_map(wrap, result)
 
 
+def _compute_on_host(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """Return the result of an operation on the CPU; page-locked memory needs a driver, and is only remembered."""
+    if not kwargs.get("pin_memory"):
+        return function(*args, **kwargs)
+    result = function(*args, **{**kwargs, "pin_memory": False})
+    PAGE_LOCKED[result] = True
+    return result
+
+
 def _consists_of_others(function: Any) -> bool:
     return torch._C._dispatch_has_kernel_for_dispatch_key(function.name(), "CompositeImplicitAutograd")
 
@@ -281,8 +294,11 @@ def _count_copy(name: str, args: Any, kwargs: Mapping[str, Any], *, goes_to_gpu:
         return
     COUNTS.uploads += 1
     is_asynchronous = kwargs.get("non_blocking", False) or (name == "copy_" and len(args) > 2 and args[2])
+    source = args[1] if name == "copy_" else args[0]
     if not is_asynchronous:
         COUNTS.wait("blocking copy to the GPU")
+    elif source.numel() * source.element_size() > STAGED_BYTES and source not in PAGE_LOCKED:
+        COUNTS.wait("copy from memory that is not page-locked")
 
 
 def _check_devices(name: str, tensors: list[torch.Tensor]) -> None:

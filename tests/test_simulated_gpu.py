@@ -29,7 +29,8 @@ WAITS = {"mask_dino": 2}
 KERNELS = {
     ("unet", 2): 580,
     ("unet", 3): 540,
-    ("unext", 2): 750,
+    ("unext", 2): 735,
+    ("nnunet_plain", 3): 560,
     ("resunet", 2): 700,
     ("mask_dino", 2): 2100,
 }
@@ -81,6 +82,10 @@ def test_a_tensor_of_each_device_and_a_wait_are_noticed(tmp_path: Path) -> None:
         "    assert sum(counts.waits.values()) == 2\n"
         "    images[torch.ones(2, dtype=torch.bool).to('cuda:0', non_blocking=True)]\n"
         "    assert sum(counts.waits.values()) == 3\n"
+        "    for is_locked, waits in ((False, 4), (True, 4)):\n"
+        "        volume = torch.empty(2**15, pin_memory=is_locked)\n"
+        "        volume.to('cuda:0', non_blocking=True)\n"
+        "        assert sum(counts.waits.values()) == waits\n"
         "    images + torch.ones(3)\n"
     )
     done = subprocess.run(
@@ -91,3 +96,40 @@ def test_a_tensor_of_each_device_and_a_wait_are_noticed(tmp_path: Path) -> None:
         check=False,
     )
     assert "RuntimeError: add: tensors [(3,)] are on the CPU and others on the GPU" in done.stderr
+
+
+BATCHES = """
+import sys
+from pathlib import Path
+import torch
+from simulated_gpu import GPU, simulate
+from simulated_training import case_of, protocol_of
+from benchbench.engine.batches.patches import open_source
+for ndim, patch in ((2, (128, 128)), (3, (48, 48, 48))):
+    protocol = protocol_of("unet", ndim, "bf16").model_copy(update={"patch": patch})
+    cases = [case_of(Path(sys.argv[1]) / f"{ndim}_{number}", protocol, samples=4) for number in range(2)]
+    numbers, batches = torch.arange(2), []
+    for device, share in ((GPU, 0.0), (torch.device("cpu"), 1.0)):
+        with simulate() as counts:
+            source = open_source(cases, protocol, device=device, resident_share=share)
+            images, labels = source.batch(numbers, generator=torch.Generator().manual_seed(0))
+            assert (source.resident_bytes, sum(counts.waits.values())) == (0, 0), counts
+            assert counts.uploads == (2 if device == GPU else 0)
+        batches.append((images, labels))
+    for copied, expected in zip(*batches):
+        assert copied.dtype == expected.dtype
+        assert torch.equal(copied.values, expected)
+"""
+
+
+def test_batches_of_data_that_stay_in_memory_are_copied_without_waiting(tmp_path: Path) -> None:
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", BATCHES, tmp_path],
+        env={**os.environ, **build(libraries), "PYTHONPATH": str(SCRIPT.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

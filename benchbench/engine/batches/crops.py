@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from benchbench.engine.batches.host_memory import stack_to
 from benchbench.engine.batches.sampling import Slices, to_float
 from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -49,7 +50,7 @@ class SliceCrops:
             crop_patch(label[None], corner, out=crop_label[None])
             images.append(crop)
             labels.append(crop_label)
-        return to_float(torch.stack(images).to(self.device)), torch.stack(labels).to(self.device)
+        return to_float(stack_to(self.device, images)), stack_to(self.device, labels)
 
     def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
         """Return the labels of these samples with the regions that their cases lack by declaration."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from benchbench.engine.batches.crops import SliceCrops, crop_patch, draw_axis
-from benchbench.engine.batches.sampling import RESIDENT_SHARE, Slices, Source, bytes_of, fits_on
+from benchbench.engine.batches.host_memory import empty_for_copies
+from benchbench.engine.batches.sampling import RESIDENT_SHARE, Slices, Source, bytes_of, fits_on, to_float
 from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.devices.distributed import Part, whole_batch
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -88,12 +89,20 @@ class Patches:
         # every sample takes the same count of random numbers, so that parts of a batch draw what the whole draws
         draws = torch.rand(len(numbers), 5, generator=generator, dtype=torch.float64)[samples]
         channels = self._images[0].shape[0]
-        images = self._buffer(len(cases), channels, dtype=torch.float32)
-        labels = self._buffer(len(cases), dtype=torch.uint8)
+        is_copied = self.device.type != "cpu" and not self.resident_bytes
+        if is_copied:  # in the stored type, which is smaller than float32
+            images = self._empty_for_copies(len(cases), channels, dtype=self._images[0].dtype)
+            labels = self._empty_for_copies(len(cases), dtype=torch.uint8)
+        else:
+            images = self._buffer(len(cases), channels, dtype=torch.float32)
+            labels = self._buffer(len(cases), dtype=torch.uint8)
         for image, label, case, draw in zip(images, labels, cases, draws.tolist(), strict=True):
             corner = self._draw_corner(case, draw)
             crop_patch(self._images[case], corner, out=image)
             crop_patch(self._labels[case][None], corner, out=label[None])
+        if is_copied:
+            images = images.to(self.device, non_blocking=True)
+            return to_float(images), labels.to(self.device, non_blocking=True)
         if self._images[0].dtype == torch.uint8:
             images.div_(255)
         return images, labels
@@ -126,6 +135,9 @@ class Patches:
             inside = contained[axis] if contained else None
             corner.append(draw_axis(size, side, shares[axis], contained=inside))
         return corner
+
+    def _empty_for_copies(self, *lead: int, dtype: torch.dtype) -> Tensor:
+        return empty_for_copies((*lead, *self._patch), dtype, self.device)
 
     def _buffer(self, *lead: int, dtype: torch.dtype) -> Tensor:
         """Return uninitialised memory (*lead, *patch); on a CPU the same one for every batch."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchbench.engine.batches.host_memory import stack_to
 from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.devices.distributed import Part
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -114,9 +115,7 @@ class Slices:
             case, position = self.case_of[number], self._slice_of[number]
             slice_images.append(with_neighbours(self._images[case], int(position), self._context))
             slice_labels.append(self._labels[case][position])
-        images = torch.stack(slice_images).to(self.device, non_blocking=True)
-        labels = torch.stack(slice_labels).to(self.device, non_blocking=True)
-        return to_float(images), labels
+        return to_float(stack_to(self.device, slice_images)), stack_to(self.device, slice_labels)
 
     def mark(self, labels: Tensor, numbers: Tensor, *, part: Part | None = None) -> Tensor:
         """Return the labels of these samples with the regions that their cases lack by declaration."""
