@@ -12,7 +12,7 @@ from handmade_case import keep_slices, keep_volume
 from torch import nn
 
 from benchbench.engine.batches.patches import open_source
-from benchbench.engine.batches.sampling import samples_without_gradient
+from benchbench.engine.batches.sampling import samples_without_gradient, windows_at_once
 from benchbench.engine.inference.counting import count_logits
 from benchbench.engine.network.losses import compute_loss
 from benchbench.engine.preparation.prepared_case import PreparedCase
@@ -66,6 +66,27 @@ def test_a_volume_is_validated_as_a_whole_for_any_windows(tmp_path: Path) -> Non
         )
         assert case_counts.tolist() == [[tp, fp, fn, label.size - tp - fp - fn]]
     assert loss == pytest.approx(entropies / voxels, rel=1e-5)
+
+
+def test_windows_in_batches_give_the_validation_of_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = protocol(4, 4, 4)
+    cases = [keep_volume(tmp_path / str(number), *arrays) for number, arrays in enumerate(volumes())]
+    source = open_source(cases, settings, device=CPU)
+    sizes: list[int] = []
+    model = Sharp()
+    model.register_forward_hook(lambda *arguments: sizes.append(len(arguments[2])))
+    expected = validate(model, source, settings, regions=1)
+    windows = len(sizes)
+    assert set(sizes) == {1}
+    sizes.clear()
+    monkeypatch.setattr("benchbench.engine.training.validate.windows_at_once", lambda batch, _: batch)
+    loss, counts = validate(model, source, settings, regions=1)
+    assert set(sizes) == {2}
+    assert sum(sizes) == windows
+    assert loss == pytest.approx(expected.loss, rel=1e-6)
+    assert np.array_equal(counts, expected.counts)
 
 
 def test_slices_are_counted_by_case_and_cross_entropy_is_the_mean_over_voxels(tmp_path: Path) -> None:
@@ -136,6 +157,7 @@ def test_a_gpu_validates_four_times_the_batch_with_equal_results(
 ) -> None:
     assert samples_without_gradient(8, CPU) == 8
     assert samples_without_gradient(8, torch.device("cuda:0")) == 32
+    assert (windows_at_once(2, CPU), windows_at_once(2, torch.device("cuda:0"))) == (1, 2)
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (9, 1, 32, 32)).astype(np.uint8)
     cases = [keep_slices(tmp_path, images, (images[:, 0] > 200).astype(np.uint8))]

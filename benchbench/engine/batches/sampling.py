@@ -210,6 +210,14 @@ def samples_without_gradient(batch: int, device: torch.device) -> int:
     return _WITHOUT_GRADIENT * batch if device.type == "cuda" else batch
 
 
+def windows_at_once(batch: int, device: torch.device) -> int:
+    """Return how many windows of an image a network gets at a time: one on a CPU, a batch of training on a GPU.
+
+    Windows on a GPU are copied into a batch, and take more memory; larger batches would gain little.
+    """
+    return batch if device.type == "cuda" else 1
+
+
 def fits_on(arrays: Sequence[Tensor], device: torch.device, share: float) -> bool:
     """Return True where arrays take less than a share of the free memory of a GPU; a CPU reads from the cache."""
     if device.type != "cuda":

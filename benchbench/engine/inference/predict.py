@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 torch's own name for it
 from torch import Tensor, nn
 
-from benchbench.engine.batches.sampling import Slices, ordered_batches
+from benchbench.engine.batches.sampling import Slices, ordered_batches, windows_at_once
 from benchbench.engine.batches.unlabelled import mark_unlabelled
 from benchbench.engine.inference.counting import count_regions
 from benchbench.engine.inference.postprocess import decide
@@ -117,6 +117,7 @@ class Predictor:
             patch=self.protocol.patch,
             overlap=inference.overlap,
             importance=inference.importance,
+            batch=windows_at_once(self.protocol.batch, image.device),
             flips=inference.flips,
             buffer=buffer,
         )

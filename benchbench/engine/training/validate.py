@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from benchbench.engine.batches.crops import SliceCrops
 from benchbench.engine.batches.patches import Patches
-from benchbench.engine.batches.sampling import Slices, Source, ordered_batches, samples_without_gradient, to_float
+from benchbench.engine.batches.sampling import (
+    Slices,
+    Source,
+    ordered_batches,
+    samples_without_gradient,
+    to_float,
+    windows_at_once,
+)
 from benchbench.engine.batches.unlabelled import UnlabelledRegions
 from benchbench.engine.inference.counting import count_logits, counted_classes
 from benchbench.engine.inference.window import predict_windows
@@ -148,6 +155,7 @@ def _logits_in_windows(
         patch=protocol.patch,
         overlap=protocol.inference.overlap,
         importance=protocol.inference.importance,
+        batch=windows_at_once(protocol.batch, image.device),
         buffer=buffer,
     )
     return logits[None]
