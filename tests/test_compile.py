@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,12 +19,14 @@ from torch import Tensor, nn
 from benchbench.cli.run import BenchmarkEnd, Surroundings
 from benchbench.engine.devices.distributed import Processes
 from benchbench.engine.devices.settings import ComputeSettings
-from benchbench.engine.training.forward import ForwardPass, choose_compiled
+from benchbench.engine.training.forward import ForwardPass, choose_compiled, set_up_compiler
 from benchbench.engine.training.train import Training
 from benchbench.engine.training.trial_step import try_steps
 from benchbench.launch.machine import Machine, settings_of_runs
 from benchbench.launch.work_order import order_work
 from benchbench.run.resumable_training import resume_tag
+from benchbench.tables.cost_tables import cost_table
+from benchbench.tables.results import read_results
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 AUTO = ComputeSettings(compile="auto")
@@ -140,6 +143,9 @@ def test_where_the_compiler_fails_a_run_gives_the_bytes_of_one_without(
     assert remark in [getattr(event, "remark", "") for _, event in recorder.events]
     for done in (expected, record):
         assert (done.provenance["compiled"], done.cost["compile_seconds"]) == ("off", None)
+    assert cost_table(read_results(folder))["precision"].dropna().tolist() == ["fp32"]
+    folder.run(record.key).write_record(replace(record, provenance={**record.provenance, "compiled": "on"}))
+    assert cost_table(read_results(folder))["precision"].dropna().tolist() == ["fp32, compiled"]
 
 
 @pytest.mark.usefixtures("without_report")
@@ -255,3 +261,45 @@ def test_two_processes_compile_the_network_alone(
     weights = load_file(folder.path / RUN / "best.safetensors")
     for name, expected in load_file(plain.path / RUN / "best.safetensors").items():
         torch.testing.assert_close(weights[name], expected, rtol=0, atol=1e-5)
+
+
+def test_graphs_are_asked_for_and_know_where_a_step_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: list[dict[str, Any]] = []
+    begun: list[int] = []
+
+    def remember(function: Callable[..., Any], **named: Any) -> Callable[..., Any]:
+        options.append(named)
+        return function
+
+    monkeypatch.setattr(torch, "compile", remember)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(1))
+    state = training(tmp_path)
+    state._step.forward = ForwardPass(state.protocol, regions=1, compiled="graph")
+    run(state, 1)
+    assert options == [{"mode": "reduce-overhead", "dynamic": False}]
+    assert len(begun) == 2, "the last, smaller batch is no graph"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore")  # of the compiler
+def test_a_compiled_training_resumes_with_the_bytes_of_one_without_interruption(tmp_path: Path) -> None:
+    def start() -> Training:
+        state = training(tmp_path)
+        set_up_compiler(tmp_path / "compiled", threads=1)
+        state._step.forward = ForwardPass(state.protocol, regions=1, compiled="on")
+        try_steps(state.model, state.forward, channels=1, device=CPU)
+        return state
+
+    whole = run(start(), 2)
+    first = run(start(), 1)
+    second = start()
+    second.load(first.save())
+    run(second, 1)
+    plain = run(training(tmp_path), 2)
+    for name, expected in whole.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], expected), name
+    losses = [[row["train_loss"] for row in state.history] for state in (plain, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4), "dropout draws the same with and without the compiler"

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("without_figures")
 COST = {
     "train_seconds": 10.0,
     "train_cpu_seconds": 19.0,
+    "compile_seconds": 3.5,
     "gpu_hours": 0.5,
     "energy_wh": 4.0,
     "runs_per_device": 1,

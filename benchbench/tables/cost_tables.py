@@ -101,6 +101,7 @@ def _row(record: Record) -> dict[str, Value]:
         "epochs": record.epochs,
         "train_seconds": _round(cost.get("train_seconds")),
         "train_cpu_seconds": _round(cost.get("train_cpu_seconds")),
+        "compile_seconds": _round(cost.get("compile_seconds")),
         "gpu_hours": _round(cost.get("gpu_hours")),
         "energy_wh": _round(cost.get("energy_wh")),
         "parameters": record.parameters,

@@ -56,7 +56,8 @@ FILES: Mapping[str, Sequence[str]] = {
         *("runs_planned", "data"),
     ),
     "cost.csv": (
-        *(*_KEYS, *_MARKS, "seconds", "epochs", "train_seconds", "train_cpu_seconds", "gpu_hours", "energy_wh"),
+        *(*_KEYS, *_MARKS, "seconds", "epochs", "train_seconds", "train_cpu_seconds", "compile_seconds"),
+        *("gpu_hours", "energy_wh"),
         *("parameters", "gmacs", "gmacs_per_case", "uncounted", "ms_per_case_p50", "ms_per_case_p90"),
         *("cpu_ms_per_case_p50", "images_per_second", "device", "runs_per_device", "load", "threads"),
         *("precision", "peak_memory_bytes", "resident_bytes", "trained_as", "data"),

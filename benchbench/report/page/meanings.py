@@ -44,6 +44,7 @@ MEANINGS = {
     "ms_per_case_p50": "Median milliseconds from a prepared case to its mask on its own grid.",
     "ms_per_case_p90": "Milliseconds from a prepared case to its mask that 90 % of the cases stay below.",
     "cpu_ms_per_case_p50": "The same in processor time, summed over threads; less sensitive to other processes.",
+    "compile_seconds": "Seconds of compiling the training steps, not part of those of training; empty without it.",
     "train_cpu_seconds": "Seconds of the processor in training, summed over threads, the mean over runs.",
     "load": "Processes that ran or waited for a core when the cases were predicted; the largest of all runs.",
     "ms_per_case_range": "Milliseconds per case of the fastest and the slowest run.",

@@ -35,6 +35,7 @@ _NAMES = {
     "uncounted": "Not counted",
     "train_seconds": "Training (s)",
     "train_cpu_seconds": "Training, CPU (s)",
+    "compile_seconds": "Compiling (s)",
     "seconds": "Run (s)",
     "epochs": "Epochs",
     "gpu_hours": "GPU-hours",
