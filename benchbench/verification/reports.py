@@ -77,7 +77,7 @@ def _report_files(folder: Path) -> set[str]:
     names: set[str] = set()
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        is_input = name.startswith("runs/") or name in {MANIFEST_NAME, *_NOT_OF_THE_REPORT}
+        is_input = name.startswith(("runs/", "viewer/")) or name in {MANIFEST_NAME, *_NOT_OF_THE_REPORT}
         if path.is_file() and not is_input and not path.name.startswith("."):
             names.add(name)
     return names

@@ -28,6 +28,11 @@ def render(name: str, content: Mapping[str, Any]) -> str:
     return template.render(content, style=style, script=script, script_digest=digest)
 
 
+def render_file(path: Path, content: Mapping[str, Any]) -> str:
+    """Return a page of a template in another folder, which has its own style and script."""
+    return _environment().from_string(path.read_text(encoding="utf-8")).render(content)
+
+
 @functools.cache
 def _environment() -> Environment:
     """Return the environment of all pages, which compiles each template once in a process."""
