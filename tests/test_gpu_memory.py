@@ -12,12 +12,16 @@ import pytest
 import torch
 from carry import carry
 from handmade_case import keep_slices
+from torch import nn
 
+from benchbench.contract import Geometry
 from benchbench.engine.batches.sampling import Slices, fits_on
+from benchbench.engine.devices.distributed import ALONE
 from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.engine.training.train import Training
-from benchbench.run import model_run
-from benchbench.run.first_steps import ReadySteps, resident_share
+from benchbench.engine.training.trial_step import Trial
+from benchbench.run import first_steps, model_run
+from benchbench.run.first_steps import ReadySteps, get_steps_ready, resident_share
 
 GPU = torch.device("cuda:0")
 
@@ -56,6 +60,31 @@ def test_cases_take_no_more_memory_than_a_training_leaves(
     assert resident_share(assignment, steps, GPU) == pytest.approx(share)
     assignment.settings = ComputeSettings(keeps_data_on_gpu=False)
     assert resident_share(assignment, steps, GPU) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("keep", "ema", "training_bytes"),
+    [
+        (1, None, 1000 + 2 * 80),  # a step, the kept weights, and those that may take their place
+        (3, 0.9, 1000 + 6 * 80),  # and the average, and the weights that it replaces for a validation
+    ],
+)
+def test_the_memory_of_a_training_is_that_of_a_step_and_of_all_weights_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch, keep: int, ema: float | None, training_bytes: int
+) -> None:
+    model = nn.Linear(4, 4)  # 20 weights
+    protocol = SimpleNamespace(keep=keep, ema=ema, world_size=1, batch=2, accumulate=1)
+    case = SimpleNamespace(unlabelled_bits=0)
+    assignment: Any = SimpleNamespace(settings=ComputeSettings(), protocol=protocol, regions=("a",), train=(case,))
+    monkeypatch.setattr(first_steps, "geometry_of", lambda _: Geometry(1, 1, (8, 8)))
+    monkeypatch.setattr(first_steps, "try_steps", lambda *_, **__: Trial(1000, 0.0))
+    assert get_steps_ready(assignment, model, GPU, ALONE).memory_bytes == training_bytes
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(first_steps, "try_steps", fail)
+    assert get_steps_ready(assignment, model, GPU, ALONE).memory_bytes is None
 
 
 def test_slices_in_gpu_memory_are_those_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,11 +46,7 @@ def get_steps_ready(
     forward = _forward_pass(assignment, processes, "off", remark)
     memory_bytes = None
     if device.type == "cuda" and assignment.settings.keeps_data_on_gpu:
-        try:
-            trial = _try(assignment, model, forward, device)
-            memory_bytes = _training_bytes(trial, assignment, model)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()  # the training will say it, or has just enough memory without the copy
+        memory_bytes = _measure(assignment, model, forward, device)
     return ReadySteps(forward, 0.0, memory_bytes)
 
 
@@ -92,6 +88,18 @@ def _compile(
         return None, f"the training steps were not compiled, because the compiler failed: {failures[0]}"
     memory_bytes = _training_bytes(trial, assignment, model) if device.type == "cuda" else None
     return ReadySteps(forward, trial.compile_seconds, memory_bytes), ""
+
+
+def _measure(assignment: Assignment, model: nn.Module, forward: ForwardPass, device: torch.device) -> int | None:
+    """Return the GPU memory of a training; None if a step failed, which the training itself will then report."""
+    try:
+        trial = _try(assignment, model, forward, device)
+    except Exception:  # noqa: BLE001 as above; out of memory, the training may have just enough without the copy
+        traceback.print_exc(file=sys.stderr)
+    else:
+        return _training_bytes(trial, assignment, model)
+    torch.cuda.empty_cache()  # here the exception, which has the tensors of the step, is gone
+    return None
 
 
 def _forward_pass(
