@@ -50,8 +50,8 @@ def augment(
     Spatial transforms are applied first, as one resampling, then albumentations, then those of plugins, then
     intensity transforms, each kind in the order of the steps. Labels are bit masks of regions; they move with
     their image, keep their values and are 0 beyond the border of it. `generator` is on the CPU. The result is new;
-    `in_place` allows volumes to be overwritten, which saves a CPU the time for new memory. Where images and labels
-    are a `part` of a batch, the random numbers are drawn for the whole batch.
+    `in_place` allows the batch to be overwritten, which saves a CPU the time for new memory. Where images and
+    labels are a `part` of a batch, the random numbers are drawn for the whole batch.
 
     Raises:
         IncompatibleError: a step is not possible on this patch.
@@ -60,11 +60,10 @@ def augment(
     if problems:
         raise IncompatibleError(*problems)
     part = part or whole_batch(len(images))
-    if labels.ndim == 4:
-        if not in_place:
-            images, labels = _copy(images), _copy(labels)
-        images, labels = images.contiguous(), labels.contiguous()
-    images, labels = _transform_space(images, labels, steps, part, generator=generator)
+    spatial = [step for step in steps if isinstance(step, SpatialStep)]
+    if not in_place:
+        images, labels = _copy(images), _copy(labels)
+    images, labels = _transform_space(images, labels, spatial, part, generator=generator)
     images, labels = _transform_by_others(images, labels, steps, part, generator=generator)
     for step in steps:
         if isinstance(step, IntensityStep):
@@ -103,12 +102,14 @@ def _copy(values: Tensor) -> Tensor:
 
 
 def _transform_space(
-    images: Tensor, labels: Tensor, steps: Sequence[AugmentStep], part: Part, *, generator: torch.Generator
+    images: Tensor, labels: Tensor, spatial: Sequence[SpatialStep], part: Part, *, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return slices after the spatial steps, new, or volumes, changed in place."""
-    spatial = [step for step in steps if isinstance(step, SpatialStep)]
+    """Return slices after the spatial steps, new, or volumes, changed in place where they are contiguous."""
+    if not spatial:
+        return images, labels
     patch = images.shape[2:]
     if labels.ndim == 4:
+        images, labels = images.contiguous(), labels.contiguous()
         maps = draw_axis_maps(spatial, part.batch_size, patch, generator=generator)
         spatial_3d.transform_in_place(images, labels, maps.select(part.samples))
         return images, labels

@@ -111,9 +111,9 @@ class Slices:
             index = numbers.to(self.device)
             return to_float(images[index]), labels[index]
         slice_images, slice_labels = [], []
-        for number in numbers.tolist():
-            case, position = self.case_of[number], self._slice_of[number]
-            slice_images.append(with_neighbours(self._images[case], int(position), self._context))
+        places = zip(self.case_of[numbers].tolist(), self._slice_of[numbers].tolist(), strict=True)
+        for case, position in places:
+            slice_images.append(with_neighbours(self._images[case], position, self._context))
             slice_labels.append(self._labels[case][position])
         return to_float(stack_to(self.device, slice_images)), stack_to(self.device, slice_labels)
 

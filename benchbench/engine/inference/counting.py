@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.engine.network.regions import (
@@ -13,6 +15,7 @@ from benchbench.engine.network.regions import (
     scored_voxels,
     with_background,
 )
+from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
 
@@ -21,6 +24,8 @@ def count_voxels(reference: Tensor, prediction: Tensor, scored: Tensor) -> Tenso
 
     `scored`, bool (B, 1 or K, *space), is False in ignored voxels, which are not counted.
     """
+    if reference.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _count_bits(reference, prediction, scored)
     axes = tuple(range(2, reference.ndim))
     reference = reference & scored
     prediction = prediction & scored
@@ -30,6 +35,32 @@ def count_voxels(reference: Tensor, prediction: Tensor, scored: Tensor) -> Tenso
     voxels = scored.flatten(2).sum(2)
     tn = voxels - tp - fp - fn
     return torch.stack([tp, fp, fn, tn], -1)
+
+
+def _count_bits(reference: Tensor, prediction: Tensor, scored: Tensor) -> Tensor:
+    """Return what `count_voxels` does from eight voxels a byte, an eighth of the time of sums of bool tensors."""
+    in_scored = _bits(scored)
+    in_reference = _bits(reference) & in_scored
+    in_prediction = _bits(prediction) & in_scored
+    tp = _set_bits(in_reference & in_prediction)
+    fp = _set_bits(in_prediction) - tp
+    fn = _set_bits(in_reference) - tp
+    tn = _set_bits(in_scored) - tp - fp - fn
+    return torch.from_numpy(np.stack([tp, fp, fn, tn], -1))
+
+
+def _bits(masks: Tensor) -> NDArray[np.uint64]:
+    """Return masks (B, K, *space) as bits (B, K, words), with zeros at the end."""
+    packed = np.packbits(masks.flatten(2).numpy(), axis=-1)
+    *samples, length = packed.shape
+    words = np.zeros((*samples, -(-length // 8)), np.uint64)
+    words.view(np.uint8)[..., :length] = packed
+    return words
+
+
+def _set_bits(words: NDArray[np.uint64]) -> Integers:
+    """Return the number of bits of each mask (B, K) that are set."""
+    return np.bitwise_count(words).sum(-1, dtype=np.int64)
 
 
 def count_logits(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:

@@ -281,7 +281,7 @@ class Training:
             labels,
             self.protocol.augment,
             generator=epoch.generator,
-            in_place=self.protocol.ndim == 3,  # a batch of patches is a copy already
+            in_place=True,  # a batch is a copy already
             part=part,
         )
         labels = self.train_source.mark(labels, numbers, part=part)

@@ -1,0 +1,45 @@
+"""Voxels are counted alike from bits, as on a CPU, and from sums of tensors, as on a GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from benchbench.engine.inference.counting import count_voxels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@pytest.mark.parametrize("space", [(1,), (7, 9), (8, 8), (5, 13, 17)])
+@pytest.mark.parametrize("scored_channels", [1, 3])
+def test_counts_from_bits_are_those_from_sums(space: tuple[int, ...], scored_channels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(channels: int) -> Tensor:
+        return torch.rand(2, channels, *space, generator=generator) < 0.5
+
+    reference, prediction, scored = draw(3), draw(3), draw(scored_channels)
+
+    counts = count_voxels(reference, prediction, scored)
+
+    assert counts.dtype == torch.int64
+    assert counts.shape == (2, 3, 4)
+    marked = scored.expand(2, 3, *space).flatten(2)
+    pairs = [(True, True), (False, True), (True, False), (False, False)]  # tp, fp, fn, tn
+    for place, (is_reference, is_prediction) in enumerate(pairs):
+        agree = (reference == is_reference) & (prediction == is_prediction)
+        expected = (agree.flatten(2) & marked).sum(2)
+        assert torch.equal(counts[..., place], expected)
+
+
+def test_masks_in_another_order_of_memory_have_the_same_counts() -> None:
+    masks = torch.zeros(1, 1, 4, 6, dtype=torch.bool)
+    masks[0, 0, 1, 2:5] = True
+    scored = torch.ones_like(masks)
+
+    counts = count_voxels(masks.mT, masks.flip(2).flip(2).mT, scored.mT)
+
+    assert counts.tolist() == [[[3, 0, 0, 21]]]
