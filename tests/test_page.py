@@ -392,6 +392,19 @@ def test_a_heading_sorts_its_table_by_mouse_and_keyboard(written: ResultsFolder,
     assert column(page, "Model") == [BACKGROUND, "high", "low", "middle"]
 
 
+def test_paper_has_no_hint_to_scroll(written: ResultsFolder, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((written.path / "index.html").as_uri())
+    hints = (
+        "Array.from(document.querySelectorAll('.table, figure'))"
+        ".filter((block) => getComputedStyle(block, '::after').content.includes('scroll')"
+        " && getComputedStyle(block, '::after').display !== 'none').length"
+    )
+    assert page.evaluate(hints) > 0
+    page.emulate_media(media="print")
+    assert page.evaluate(hints) == 0
+
+
 def test_markup_in_a_name_does_not_run_in_a_browser(tmp_path: Path, browser: Any) -> None:
     folder = plan(tmp_path, [key(ODD, 0)], title=ODD)
     end(folder, key(ODD, 0), {f"{ODD}{case}": regions for case, regions in FOLD_0.items()})
