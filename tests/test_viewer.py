@@ -6,6 +6,8 @@ import base64
 import gzip
 import hashlib
 import json
+import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,22 +129,30 @@ def test_a_viewer_of_other_data_is_refused(finished: Finished, tmp_path: Path) -
     assert not (copy.folder.path / "viewer").exists()
 
 
-def archive_of(folder: Path, content: bytes) -> Path:
-    script = folder / "script.js"
-    script.write_bytes(content)
-    with tarfile.open(folder / "made.tgz", "w:gz") as archive:
-        archive.add(script, "package/dist/niivue.umd.js")
-    return folder / "made.tgz"
-
-
 def test_niivue_is_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = archive_of(tmp_path, b"the script")
-    monkeypatch.setattr(niivue, "_SCRIPT_SHA256", hashlib.sha256(b"the script").hexdigest())
-    with mock.patch("pooch.retrieve", return_value=str(archive)) as retrieve:
+    script = tmp_path / "script.js"
+    script.write_bytes(b"the script")
+    monkeypatch.setattr(niivue, "ADDRESS", script.as_uri())
+    monkeypatch.setattr(niivue, "_SHA256", hashlib.sha256(b"the script").hexdigest())
+    with mock.patch("pooch.core.choose_downloader", return_value=copy_file):
         assert niivue.fetch_niivue(tmp_path / "cache") == b"the script"
-        assert niivue.fetch_niivue(tmp_path / "cache") == b"the script"
-    assert retrieve.call_count == 1
-    assert retrieve.call_args.args == (niivue.ADDRESS, f"sha256:{niivue._ARCHIVE_SHA256}")
+    script.unlink()
+    assert niivue.fetch_niivue(tmp_path / "cache") == b"the script"
+
+
+def copy_file(address: str, target: str, _: object) -> None:
+    shutil.copy(address.removeprefix("file://"), target)
+
+
+def test_another_file_than_niivue_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "script.js"
+    script.write_bytes(b"an error page")
+    monkeypatch.setattr(niivue, "ADDRESS", script.as_uri())
+    with (
+        mock.patch("pooch.core.choose_downloader", return_value=copy_file),
+        pytest.raises(DataError, match=r"not downloaded \(ValueError\)"),
+    ):
+        niivue.fetch_niivue(tmp_path / "cache")
 
 
 def test_a_download_that_fails_names_the_file_to_put_there(tmp_path: Path) -> None:
@@ -153,7 +163,23 @@ def test_a_download_that_fails_names_the_file_to_put_there(tmp_path: Path) -> No
         niivue.fetch_niivue(tmp_path)
     (line,) = caught.value.problems
     assert "not downloaded (ConnectionError)" in line
-    assert f"save package/dist/niivue.umd.js of the archive as {tmp_path}" in line
+    assert f"download it by hand and save it as {tmp_path}" in line
+
+
+def put_niivue_in(folder: Path) -> None:
+    """Download niivue by npm, whose archive has the same file."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm on this machine: niivue was not downloaded")
+    folder.mkdir()
+    words = [npm, "pack", f"@niivue/niivue@{niivue.VERSION}"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        pytest.skip(f"npm could not download niivue: {done.stderr.strip().splitlines()[-1:]}")
+    with tarfile.open(folder / done.stdout.split()[-1]) as archive:
+        script = archive.extractfile("package/dist/niivue.umd.js")
+        assert script is not None
+        (folder / f"niivue-{niivue.VERSION}.js").write_bytes(script.read())
 
 
 @pytest.fixture
@@ -175,10 +201,8 @@ def test_a_browser_shows_the_volumes_without_errors_and_requests(
     finished: Finished, tmp_path: Path, webgl: Any
 ) -> None:
     copy = finished.copy(tmp_path)
-    try:
-        page_file = write_viewer(copy.folder, read_results(copy.folder), data_root=copy.data, cache=tmp_path)
-    except DataError as error:
-        pytest.skip(f"niivue could not be downloaded: {error}")
+    put_niivue_in(tmp_path / "niivue")
+    page_file = write_viewer(copy.folder, read_results(copy.folder), data_root=copy.data, cache=tmp_path)
     page = webgl.new_page(viewport={"width": 1280, "height": 800})
     messages: list[str] = []
     requests: list[str] = []
