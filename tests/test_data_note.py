@@ -14,6 +14,7 @@ from benchbench.launch.dataset_facts import dataset_facts
 from benchbench.plan.expand import plan_runs
 from benchbench.registry.registry import discover
 from benchbench.report.figures.canvas import export, figure_style, new_drawing
+from benchbench.report.page.compared import compared
 from benchbench.spec.benchmark import read_benchmark
 from benchbench.tables.results import read_results
 
@@ -57,6 +58,15 @@ def test_all_patients_need_no_note(finished_pair: Finished, tmp_path: Path, publ
     results = read_results(with_published(finished_pair.copy(tmp_path), published).folder)
     assert results.note == ""
     assert results.data == "real"
+
+
+def test_phantom_patients_are_no_part_of_the_real_ones(part: Finished) -> None:
+    lines = compared(part.folder, read_results(part.folder))
+    assert "squares: 4 of 11 patients" in lines[0].text
+    path = part.folder.path / "benchmark.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"phantom": True}))
+    lines = compared(part.folder, read_results(part.folder))
+    assert "squares: 4 patients" in lines[0].text
 
 
 def test_a_figure_carries_the_note() -> None:

@@ -52,7 +52,7 @@ def _of_dataset(folder: ResultsFolder, results: Results, dataset: str) -> Iterat
     facts = results.manifest.dataset_facts.get(dataset)
     records = {key: record for key, record in results.records.items() if key.dataset == dataset}
     table = pd.DataFrame(split_rows(folder, records))
-    published = None if facts is None else facts.patients
+    published = None if facts is None or results.manifest.phantom else facts.patients
     yield Setting(f"Dataset{suffix}", f"{dataset}{_sizes(results, table, dataset, published)}")
     if facts is not None:
         yield Setting(f"Licence{suffix}", facts.licence)
