@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import Field, ValidationError
 
 from benchbench.comparison.board import Board
+from benchbench.data.atomic import has_leftovers
 from benchbench.errors import IntegrityError
 from benchbench.records.folder import ResultsFolder, benchmark_folders
 from benchbench.report.page.overview import Strip, overview
@@ -164,14 +165,18 @@ def _write_pages(folder: Path, title: str, entries: Sequence[_Entry], *, has_reh
 
 
 def _write_changed(folder: Path, pages: Mapping[str, str]) -> None:
-    """Write those pages of a folder whose content differs."""
+    """Write those pages of a folder whose content differs, and remove what a process that died left of them."""
     root = ResultsFolder(folder)
-    for name, content in pages.items():
-        path = folder / name
-        if path.is_file() and path.read_bytes() == content.encode():
-            continue
-        with root.writing():
+    changed = {name: content for name, content in pages.items() if not _has_content(folder / name, content)}
+    if not changed and not has_leftovers(folder):
+        return
+    with root.writing():
+        for name, content in changed.items():
             root.write(name, content)
+
+
+def _has_content(path: Path, content: str) -> bool:
+    return path.is_file() and path.read_bytes() == content.encode()
 
 
 def _markdown_lines(entry: _Entry) -> Iterator[str]:
