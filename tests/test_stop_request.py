@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from unittest import mock
 import pytest
 from carry import Recorder, carry
 
-from benchbench.launch.process import _is_stopped
+from benchbench.launch.process import _forward, _is_stopped
 from benchbench.launch.worker_process import start_worker
 from benchbench.plan.run import RunKey
 from benchbench.records.folder import ResultsFolder
@@ -166,13 +167,32 @@ def test_a_worker_that_gets_a_signal_ends_by_it_and_leaves_its_state(
 
 
 def test_a_worker_that_gets_the_signal_before_its_launcher_has_not_failed() -> None:
-    for code in (-signal.SIGTERM, -signal.SIGUSR1):
+    for code in (-signal.SIGTERM, -signal.SIGUSR1, 128 + signal.SIGUSR1):
         stopping = threading.Event()
         timer = threading.Timer(0.02, stopping.set)
         timer.start()
         assert _is_stopped(code, stopping)
         timer.join()
     assert not _is_stopped(-signal.SIGKILL, threading.Event())
+
+
+def test_a_signal_that_does_not_wake_the_launcher_is_handled_soon() -> None:
+    events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    sleeper = threading.Timer(60, lambda: None)
+    sleeper.start()
+    # the system gives the signal to a thread that sleeps; the main thread, which handles it, goes on waiting
+    threading.Timer(0.1, lambda: signal.pthread_kill(sleeper.ident or 0, signal.SIGUSR1)).start()
+    end = threading.Timer(20, events.put, args=[None])
+    end.start()
+    before = signal.signal(signal.SIGUSR1, raise_signal_error)
+    try:
+        with pytest.raises(_SignalError):
+            _forward(events, lambda *_: None, slots=1)
+        assert end.is_alive()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        sleeper.cancel()
+        end.cancel()
 
 
 @pytest.mark.parametrize(("first", "second", "is_equal"), [("cuda:0", "cuda:3", True), ("cpu", "cuda:0", False)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from commands import benchbench
@@ -13,11 +15,14 @@ from toy_benchmark import Finished
 from benchbench.launch.job_assignments import Shard, _connected, open_jobs
 from benchbench.launch.job_data import Roots
 from benchbench.launch.job_file import read_job_file, runs_of
+from benchbench.launch.process import ProcessLauncher
 from benchbench.launch.work_queue import Limits, WorkQueue
+from benchbench.launch.worker_process import start_worker
 from benchbench.plan.run import RunKey
 from benchbench.records.claims import all_claims
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.run_folder import RunBusyError, RunFolder
+from benchbench.run.assignment import Assignment
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -133,6 +138,43 @@ def test_claims_of_runs_that_could_not_be_stopped_are_released(finished_pair: Fi
         assignment.folder.write("late.csv", b"")
     queue.finish(assignment)
     assert len(all_claims(assignment.folder.path)) == 1
+
+
+@pytest.mark.parametrize(("most", "status"), [(0, "failed"), (1, "done")])
+def test_a_run_whose_worker_alone_is_stopped_is_continued_and_not_failed(
+    finished_pair: Finished, tmp_path: Path, most: int, status: str
+) -> None:
+    folder = plan(finished_pair, tmp_path, "planned")
+    roots = Roots(cache=tmp_path / "cache-planned", data_root=None)
+    (chosen,) = [
+        assignment
+        for assignment in open_jobs(folder, roots, shard=Shard(), device="cpu")
+        if (assignment.key.model, assignment.key.fold) == ("plain", 0)
+    ]
+    started: list[Any] = []
+    remarks: list[str] = []
+
+    def start(assignment: Assignment) -> Any:
+        started.append(start_worker(assignment))
+        if len(started) == 1:
+            started[0].terminate()
+        return started[-1]
+
+    def listen(_: RunKey, event: Any) -> None:
+        remarks.append(getattr(event, "remark", ""))
+
+    with (
+        mock.patch("benchbench.launch.process.start_worker", start),
+        mock.patch("benchbench.launch.process._SIGNAL_SECONDS", 0.0),
+    ):
+        queue = WorkQueue([chosen], listen, Limits(wait_seconds=0, most_losses=most))
+        ProcessLauncher(slots=(("cpu",),), threads=1).serve(queue, listen)
+    record = chosen.folder.read_record()
+    assert record is not None
+    assert record.status == status
+    assert any("SIGTERM" in remark and "the run continues" in remark for remark in remarks)
+    if status == "done":
+        assert list(record.retries) == ["its worker was lost; the run was repeated"]
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, "failed"), (2, "done")])

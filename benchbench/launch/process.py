@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
@@ -21,13 +22,26 @@ from benchbench.launch.worker_process import WorkerProcess, start_worker, with_o
 from benchbench.records.record import Record
 from benchbench.records.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.run.assignment import Assignment, Progress
+from benchbench.run.stop_request import STOP_SIGNALS
 
 EXIT_BUSY = 75
 """Exit code of a worker whose run is locked by another process (EX_TEMPFAIL)."""
 
 _STOP_SECONDS = 30.0  # for the step under way and for saving the state
-_STOP_CODES = {-signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if name in signal.Signals.__members__}
+_STOP_CODES = {code for number in STOP_SIGNALS for code in (-number, 128 + number)}
+"""Exit codes of a worker that a signal stopped; the second kind is that of a run of several processes."""
+_POLL_SECONDS = 0.5
 _SIGNAL_SECONDS = 5.0  # a cluster sends a signal to all processes of a job, and this one may see it last
+
+
+class _Exit(NamedTuple):
+    """The end of a worker process."""
+
+    code: int
+    """Its exit code, or minus the number of the signal that ended it."""
+    reason: str
+    """The error that it reported, or its end in words."""
+
 
 _Events = queue.SimpleQueue[tuple[Assignment, RunEvent] | None]
 """Events of runs from the slot threads; None when a slot has no more runs."""
@@ -87,17 +101,18 @@ class ProcessLauncher:
                     threads=self.threads,
                     runs_per_device=runs_per_device,
                 )
-                end: Record | Exception | None = None
+                end: RunEvent | None = None
                 is_repeated = False
                 try:
-                    end = self._carry_out(assignment, events, stopping)
-                    is_repeated = _ran_out_of_memory(end) and run_queue.repeat_alone(queued)
+                    exited = self._carry_out(assignment, events, stopping)
+                    if exited is not None:
+                        end, is_repeated = _end_of(assignment, exited, run_queue)
                 except (BenchbenchError, OSError) as error:  # the other runs may have their files elsewhere
                     end = storage_error(error) if isinstance(error, OSError) else error
                 finally:
                     if not is_repeated:
                         run_queue.finish(queued)
-                if end is not None and not is_repeated:
+                if end is not None:
                     events.put((assignment, end))
         finally:
             events.put(None)
@@ -105,10 +120,8 @@ class ProcessLauncher:
     def _count_slots(self, device: str) -> int:
         return sum(device in slot for slot in self.slots)
 
-    def _carry_out(
-        self, assignment: Assignment, events: _Events, stopping: threading.Event
-    ) -> Record | Exception | None:
-        """Carry out a run and return its end; None if the launcher is stopping."""
+    def _carry_out(self, assignment: Assignment, events: _Events, stopping: threading.Event) -> _Exit | None:
+        """Carry out a run and return the end of its worker; None if the launcher is stopping."""
         # under the lock: another process may carry out this run, and its record and log must stay
         with assignment.folder.lock(LOCK_SECONDS):
             record = assignment.folder.read_record()
@@ -135,7 +148,7 @@ class ProcessLauncher:
         self._workers.discard(worker)
         if _is_stopped(code, stopping):
             return None
-        return _read_end(assignment, code, reason or _describe_exit(code))
+        return _Exit(code, reason or _describe_exit(code))
 
     def _stop_workers(self) -> None:
         workers = list(self._workers)
@@ -153,15 +166,26 @@ def _is_stopped(code: int, stopping: threading.Event) -> bool:
     return stopping.wait(_SIGNAL_SECONDS if code in _STOP_CODES else 0)
 
 
-def _ran_out_of_memory(end: Record | Exception | None) -> bool:
-    return isinstance(end, Record) and outcome_of(end) == OUT_OF_MEMORY
+def _end_of(assignment: Assignment, exited: _Exit, run_queue: Queue) -> tuple[RunEvent | None, bool]:
+    """Return the event of the end of a worker, and True if its run is given once more."""
+    if exited.code in _STOP_CODES and run_queue.repeat_stopped(assignment):
+        remark = f"{exited.reason}, which was not sent to this command; the run continues"
+        return Progress(0, assignment.planned_epochs, remark=remark), True
+    end = _read_end(assignment, exited)
+    if isinstance(end, Record) and outcome_of(end) == OUT_OF_MEMORY and run_queue.repeat_alone(assignment):
+        return None, True
+    return end, False
 
 
 def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
     """Pass events to the listener until no slot has runs left."""
     active = slots
     while active:
-        message = events.get()
+        try:
+            # a signal that comes just before the call starts to wait would otherwise be handled after the next event
+            message = events.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
         if message is None:
             active -= 1
             continue
@@ -169,16 +193,16 @@ def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
         listener(assignment.key, event)
 
 
-def _read_end(assignment: Assignment, code: int, reason: str) -> Record | Exception:
+def _read_end(assignment: Assignment, exited: _Exit) -> Record | Exception:
     """Return the record that a worker wrote, or write one with the reason why there is none."""
     record = assignment.folder.read_record()
     if record is not None and record.status == "waiting" and not record.reason:
-        return replace(record, reason=reason)  # the worker died while it scored
+        return replace(record, reason=exited.reason)  # the worker died while it scored
     if record is not None:
         return record
-    if code == EXIT_BUSY:
+    if exited.code == EXIT_BUSY:
         return RunBusyError(f"{assignment.key}: another process is carrying out this run; wait for it or stop it")
-    record = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
+    record = assignment.record(status="failed", reason=exited.reason, provenance={}, seconds=0.0)
     try:
         with assignment.folder.lock(timeout_seconds=1):
             written = assignment.folder.read_record()

@@ -24,6 +24,9 @@ class Queue(Protocol):
     def repeat_alone(self, assignment: Assignment) -> bool:
         """Take back an active assignment that ran out of memory; False if it is not repeated here."""
 
+    def repeat_stopped(self, assignment: Assignment) -> bool:
+        """Take back an active assignment whose worker a signal stopped; False if it is not repeated here."""
+
     def clear(self) -> None:
         """Give no further assignments."""
 
@@ -77,6 +80,10 @@ class RunQueue:
             self._queued.insert(0, replace(assignment, retries=(*assignment.retries, REPEATED_ALONE)))
             self._changed.notify_all()
             return True
+
+    def repeat_stopped(self, assignment: Assignment) -> bool:  # noqa: ARG002
+        """Return False: whoever stopped this worker alone wants its run to end."""
+        return False
 
     def clear(self) -> None:
         """Remove all queued assignments, so that nothing more starts."""

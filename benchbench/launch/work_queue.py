@@ -12,10 +12,11 @@ from benchbench.errors import storage_error
 from benchbench.launch import Listener
 from benchbench.launch.attempts import UNUSED, Attempts, outcome_of, read_attempts
 from benchbench.plan.run import RunKey
-from benchbench.records.claims import INTERRUPTED, Claim, active_claim, last_claim, try_claim
+from benchbench.records.claims import INTERRUPTED, LOST, Claim, active_claim, last_claim, try_claim
 from benchbench.records.record import Record
 from benchbench.records.run_folder import RunBusyError
 from benchbench.run.assignment import Assignment
+from benchbench.words import count
 
 POLL_SECONDS = 2.0
 
@@ -92,7 +93,9 @@ class WorkQueue:
 
     def finish(self, assignment: Assignment) -> None:
         """Release the claim of a run with its outcome."""
-        outcome = outcome_of(self._read_end(assignment))
+        self._release(assignment, outcome_of(self._read_end(assignment)))
+
+    def _release(self, assignment: Assignment, outcome: str) -> None:
         with self._changed:
             claim = self._active.pop(assignment.key, None)
             if self._alone == assignment.key:
@@ -107,6 +110,18 @@ class WorkQueue:
     def repeat_alone(self, assignment: Assignment) -> bool:  # noqa: ARG002
         """Return False: the claim of the run says how it ended, and another process may repeat it."""
         return False
+
+    def repeat_stopped(self, assignment: Assignment) -> bool:
+        """Release the claim of a run whose worker a signal stopped as lost, so that a worker continues the run.
+
+        A cluster signals each process of a job in turn, and this one may be the last, or be passed over.
+        """
+        record = self._read_end(assignment)
+        if record is not None and (record.status != "waiting" or record.reason):
+            return False
+        self._tried.discard(assignment.key)
+        self._release(assignment, LOST)
+        return True
 
     def clear(self) -> None:
         """Give no further runs."""
@@ -213,7 +228,7 @@ class WorkQueue:
 
     def _give_up(self, assignment: Assignment, claim: Claim, attempts: Attempts) -> None:
         """Record that a run failed because its workers were lost."""
-        reason = f"its worker was lost {attempts.losses} times: see worker.log and the log of the machine"
+        reason = f"its worker was lost {count(attempts.losses, 'time')}: see worker.log and the log of the machine"
         record = assignment.record(status="failed", reason=reason, provenance={}, seconds=0.0)
         with contextlib.suppress(RunBusyError):
             assignment.folder.write_record(record)
