@@ -182,7 +182,7 @@ def _forward(events: _Events, listener: Listener, *, slots: int) -> None:
     active = slots
     while active:
         try:
-            # a signal that comes just before the call starts to wait would otherwise be handled after the next event
+            # a signal that comes just before the call waits would otherwise be handled after the next event
             message = events.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             continue
