@@ -185,5 +185,10 @@ def _raise_terminated(number: int, _: object) -> None:
     """Raise once: a second signal, which clusters send, must not interrupt that runs are saved and released."""
     for name in ("SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
-            signal.signal(signal.Signals[name], signal.SIG_IGN)
+            # SIG_IGN would print an error where the second signal has come already
+            signal.signal(signal.Signals[name], _ignore)
     raise _TerminatedError(number)
+
+
+def _ignore(number: int, _: object) -> None:
+    """Do nothing."""

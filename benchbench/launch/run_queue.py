@@ -82,7 +82,7 @@ class RunQueue:
             return True
 
     def repeat_stopped(self, assignment: Assignment) -> bool:  # noqa: ARG002
-        """Return False: whoever stopped this worker alone wants its run to end."""
+        """Return False: a signal to this worker alone is how a user ends one run."""
         return False
 
     def clear(self) -> None:
