@@ -24,9 +24,7 @@ MOST_PLANES = 15
 """Further planes of a case, at most."""
 _LONGEST_SIDE = 320  # pixels: no panel of a gallery is larger
 _JPEG_QUALITY = 85
-_FURTHER_LONGEST_SIDE = (
-    192  # there are up to 15 for each case: together they have the bytes of a few large pictures
-)
+_FURTHER_LONGEST_SIDE = 192  # up to 15 for each case have together the bytes of a few large pictures
 _FURTHER_QUALITY = 70
 
 
