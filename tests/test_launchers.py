@@ -266,7 +266,7 @@ def test_a_run_that_ran_out_of_memory_next_to_others_is_repeated_alone(
 ) -> None:
     from benchbench.launch.job_assignments import Shard, open_jobs
     from benchbench.launch.job_data import Roots
-    from benchbench.launch.process import ProcessLauncher
+    from benchbench.launch.process import ProcessLauncher, _Exit
 
     roots = Roots(cache=finished_pair.cache, data_root=finished_pair.data)
     assignments = open_jobs(finished_pair.folder, roots, shard=Shard(), device="cpu")[:3]
@@ -274,18 +274,21 @@ def test_a_run_that_ran_out_of_memory_next_to_others_is_repeated_alone(
     active: list[RunKey] = []
     log: list[tuple[RunKey, int]] = []
 
-    def carry_out(_launcher: object, assignment: Assignment, *_: object) -> Record:
+    def carry_out(_launcher: object, assignment: Assignment, *_: object) -> _Exit:
         active.append(assignment.key)
         log.append((assignment.key, len(active)))
         if len(log) <= 2:
             both_started.wait(5)
         is_short = assignment.key == assignments[0].key and not assignment.retries
-        status, reason = ("failed", "CUDA out of memory") if is_short else ("done", "")
-        record = assignment.record(status=status, reason=reason, provenance={}, seconds=0.0)  # type: ignore[arg-type]
         active.remove(assignment.key)
-        return record
+        return _Exit(1, "CUDA out of memory") if is_short else _Exit(0, "")
+
+    def read_end(assignment: Assignment, exited: _Exit) -> Record:
+        status = "failed" if exited.code else "done"
+        return assignment.record(status=status, reason=exited.reason, provenance={}, seconds=0.0)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ProcessLauncher, "_carry_out", carry_out)
+    monkeypatch.setattr("benchbench.launch.process._read_end", read_end)
     ends: dict[RunKey, Record] = {}
     ProcessLauncher(slots=(("cpu",), ("cpu",)), threads=1)(assignments, lambda key, end: ends.update({key: end}))  # type: ignore[dict-item]
     assert {key: record.status for key, record in ends.items()} == {

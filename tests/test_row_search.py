@@ -18,7 +18,7 @@ from benchbench.engine.inference.candidates import read_candidates, write_candid
 from benchbench.engine.inference.search import search_rules
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.launch.preparation import Preparation
-from benchbench.launch.process import _read_end
+from benchbench.launch.process import _Exit, _read_end
 from benchbench.plan.run import RunKey
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.record import Record
@@ -141,10 +141,10 @@ def test_a_worker_that_died_while_it_scored_gives_its_end_as_the_reason(row: Fin
     assignment: Any = SimpleNamespace(folder=folder)
     trained = without_scores(record_of(row.folder))
     folder.write_record(trained)
-    assert _read_end(assignment, -9, "killed") == replace(trained, reason="killed")
+    assert _read_end(assignment, _Exit(-9, "killed")) == replace(trained, reason="killed")
     waiting = replace(trained, reason="trained; fold 1 must be trained first")
     folder.write_record(waiting)
-    assert _read_end(assignment, 1, "exit code 1") == waiting
+    assert _read_end(assignment, _Exit(1, "exit code 1")) == waiting
 
 
 def test_a_fold_that_is_trained_again_with_other_candidates_scores_the_others_again(
