@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import itertools
 import os
@@ -191,3 +192,9 @@ def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchbench.registry import registry
 
     monkeypatch.setattr(registry, "discover", functools.partial(registry.discover, PLUGINS))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the test modules imported out of garbage collections, each of which would visit a million objects."""
+    gc.collect()
+    gc.freeze()
