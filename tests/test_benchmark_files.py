@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,18 @@ def test_a_benchmark_file_can_be_planned(tmp_path: Path, name: str, options: lis
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", FILES)
 def test_the_first_fold_of_a_benchmark_file_can_be_rehearsed_to_its_page(tmp_path: Path, name: str) -> None:
-    words = ["run", FOLDER / f"{name}.toml", "--rehearse", "--jobs", 0, "--only", "fold=0"]
-    done = benchbench(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "results" / "rehearsal" / name / "index.html").exists()
+    file = FOLDER / f"{name}.toml"
+    done = benchbench("run", file, "--rehearse", "--jobs", 0, "--only", "fold=0", cwd=tmp_path)
+    results = tmp_path / "results" / "rehearsal" / name
+    records = [json.loads(path.read_bytes()) for path in results.rglob("run.json")]
+    assert records
+    if 'over = "folds"' in file.read_text():
+        assert done.returncode == 1
+        assert {record["status"] for record in records} == {"waiting"}
+        assert all("fold 1 must be trained first" in record["reason"] for record in records)
+    else:
+        assert done.returncode == 0, done.stderr
+    assert (results / "index.html").exists()

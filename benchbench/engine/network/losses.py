@@ -164,6 +164,8 @@ def deep_supervision_loss(
 
     Labels (B, *space) are resized to each head by nearest neighbours.
     """
+    if len(heads) == 1:
+        return compute_loss(loss, heads[0], _resized(labels, heads[0].shape[2:]), sum_over_batch=sum_over_batch)
     weights = [0.5**level for level in range(len(heads))]
     terms = []
     for weight, head in zip(weights, heads, strict=True):

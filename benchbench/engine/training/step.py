@@ -32,7 +32,8 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         if self.protocol.accumulate == 1:
             loss, counts = self._parallel(images, labels, part)
-            self.scaler.scale(loss * self.processes.weight(part)).backward()
+            weight = self.processes.weight(part)
+            self.scaler.scale(loss if weight == 1 else loss * weight).backward()
         else:
             loss, counts = self._accumulate(images, labels)
         if self.protocol.gradient_clip is not None:
