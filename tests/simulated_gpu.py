@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -244,7 +245,7 @@ def _carry_out(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     else:
         _check_devices(name, tensors)
         is_counted = _count(function, name, args)
-    result = function(*tree_map(_values, args), **tree_map(_values, options))
+    result = _compute(function, name, tree_map(_values, args), tree_map(_values, options))
     if is_counted:
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         COUNTS.traffic_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*on_gpu, *results))
@@ -262,6 +263,27 @@ def _carry_out(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         return GpuTensor(leaf) if known is None else known
 
     return tree_map(wrap, result)
+
+
+def _compute(function: Any, name: str, args: Any, kwargs: Any) -> Any:
+    """Return the result of an operation; in float32, rounded, where a CPU has none for the short types of a GPU."""
+    try:
+        return function(*args, **kwargs)
+    except (NotImplementedError, RuntimeError) as error:
+        if not re.search("half|bfloat16", str(error), re.IGNORECASE):
+            raise
+    if name in {"_softmax", "_log_softmax"}:  # the last argument asks for a result in float32
+        return function(args[0].float(), args[1], False)
+    if name in {"_softmax_backward_data", "_log_softmax_backward_data"}:  # the last one is the type of the result
+        return function(*args[:3], torch.float32).to(args[3])
+    (short,) = {leaf.dtype for leaf in tree_leaves((args, kwargs)) if _is_short(leaf)}
+    long_args, long_kwargs = tree_map(lambda leaf: leaf.float() if _is_short(leaf) else leaf, (args, kwargs))
+    result = function(*long_args, **long_kwargs)
+    return tree_map(lambda leaf: leaf.to(short) if isinstance(leaf, torch.Tensor) else leaf, result)
+
+
+def _is_short(leaf: Any) -> bool:
+    return isinstance(leaf, torch.Tensor) and leaf.dtype in {torch.float16, torch.bfloat16}
 
 
 def _compute_on_host(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:

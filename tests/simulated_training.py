@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from benchbench.registry.registry import Registry, discover
 from benchbench.spec.protocol import Protocol
 
 REGIONS = ("outer", "inner")
-CHANNELS = 3
 STEPS = 3
 AUGMENTATION: dict[int, list[dict[str, Any]]] = {
     2: [{"name": "flip"}, {"name": "rotate", "degrees": 15}, {"name": "brightness", "limit": 0.1}],
@@ -59,15 +59,15 @@ def protocol_of(model: str, ndim: int, precision: str) -> Protocol:
     return Protocol.model_validate_json(json.dumps(fields))
 
 
-def case_of(folder: Path, protocol: Protocol, *, samples: int) -> PreparedCase:
+def case_of(folder: Path, protocol: Protocol, *, samples: int, channels: int = 3) -> PreparedCase:
     """Return a case of random numbers with so many slices, or a volume a little larger than the patch."""
     rng = np.random.default_rng(0)
     if protocol.ndim == 2:
         space = (samples, *protocol.patch)
-        image = rng.integers(0, 255, (samples, CHANNELS, *protocol.patch)).astype(np.uint8)
+        image = rng.integers(0, 255, (samples, channels, *protocol.patch)).astype(np.uint8)
         return keep_slices(folder, image, _labels(rng, space))
     space = tuple(size + 4 for size in protocol.patch)
-    image = rng.standard_normal((CHANNELS, *space)).astype(np.float16)
+    image = rng.standard_normal((channels, *space)).astype(np.float16)
     return keep_volume(folder, image, _labels(rng, space))
 
 
@@ -82,16 +82,16 @@ def train(
     """Train an epoch, validate and predict; return what the GPU did in the steps after the first."""
     protocol = protocol_of(model, ndim, precision)
     torch.manual_seed(0)
-    geometry = geometry_for(protocol, channels=CHANNELS, regions=len(REGIONS))
-    network = registry.model(model).build(geometry, **{**MODELS[model].params, **params}).to(GPU)
+    small = MODELS[model]
+    geometry = geometry_for(protocol, channels=small.channels, regions=len(REGIONS))
+    network = registry.model(model).build(geometry, **{**small.params, **params}).to(GPU)
     number = STEPS * protocol.batch
-    cases = [
-        case_of(folder / f"train{index}", protocol, samples=number) for index in range(1 if ndim == 2 else number)
-    ]
-    test = case_of(folder / "test", protocol, samples=2)
+    keep = partial(case_of, protocol=protocol, channels=small.channels)
+    cases = [keep(folder / f"train{index}", samples=number) for index in range(1 if ndim == 2 else number)]
+    test = keep(folder / "test", samples=2)
     source, validation = (open_source(part, protocol, device=GPU) for part in (cases, [test]))
     forward = ForwardPass(protocol, regions=len(REGIONS))
-    try_steps(network, forward, channels=CHANNELS, device=GPU)
+    try_steps(network, forward, channels=small.channels, device=GPU)
     training = Training(network, source, validation, protocol, regions=REGIONS)
     seen: list[Counts] = []
 

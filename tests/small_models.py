@@ -12,6 +12,7 @@ class Small(NamedTuple):
     params: Mapping[str, Any] = {}
     slices: tuple[int, int] = (32, 32)
     volumes: tuple[int, int, int] = (16, 16, 32)
+    channels: int = 3
 
 
 LITTLE = {"encoder": "tu-mobilenetv3_small_050"}
@@ -26,7 +27,7 @@ MODELS: dict[str, Small] = {
     "monai_mednext": Small({"width": 4, "deep_supervision": True}),
     "monai_segresnet": Small({"width": 8}),
     "monai_swin_unetr": Small({"width": 12, "window": 2}, slices=(32, 64), volumes=(32, 32, 64)),
-    "monai_vnet": Small(volumes=(16, 16, 16)),
+    "monai_vnet": Small(volumes=(16, 16, 16), channels=4),
     "nnunet_plain": Small({"widths": (4, 8, 8), "deep_supervision": True}),
     "nnunet_residual": Small({"widths": (4, 8, 8), "blocks": (1, 1, 1)}),
     "resunet": Small({"width": 4}),

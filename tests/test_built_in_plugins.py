@@ -100,7 +100,8 @@ def test_a_built_in_dataset_follows_every_rule(name: str) -> None:
 def test_the_page_of_models_is_up_to_date() -> None:
     page = Path(__file__).parent.parent / "docs" / "models.md"
     registry = discover()
-    assert not registry.broken, "the page has a row for every model, so all of them must be installed"
+    broken = [plugin for plugin in registry.broken if plugin.origin.module.startswith("benchbench_models")]
+    assert not broken, "the page has a row for every model, so all of them must be installed"
     models = {name: model for name, model in registry.models.items() if model.origin.distribution == "benchbench"}
     assert page.read_text(encoding="utf-8") == models_page(models)
     assert "**differs**" not in page.read_text(encoding="utf-8")

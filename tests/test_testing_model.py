@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchbench import Geometry, IncompatibleError, ModelPlugin, Published
 from benchbench.testing import ConformanceError, check_model, examine_model
+from benchbench.testing.candidate import Candidate, _Step
 
 
 class Small(nn.Module):
@@ -258,6 +259,19 @@ def test_a_model_that_follows_every_rule_passes_in_2d_and_3d() -> None:
 
 def test_an_activation_prevents_learning_and_fails_both_rules() -> None:
     assert failed(Sigmoid) == ("overfits", "logits")
+
+
+@pytest.mark.parametrize(("gain", "has_learned"), [(0.98, True), (0.999, False)])
+def test_a_model_learns_while_its_loss_falls_although_its_dice_is_0(
+    monkeypatch: pytest.MonkeyPatch, gain: float, *, has_learned: bool
+) -> None:
+    def train(_: Candidate, *, learning_rate: float, **__: object) -> Iterator[_Step]:
+        for step in range(100):
+            yield _Step(0.9 if step == 60 and learning_rate == 1e-2 else 0.0, gain**step, set())
+
+    monkeypatch.setattr(Candidate, "_train", train)
+    trace = Candidate(plugin(Small), {}, Geometry(1, 1, (32, 32))).trace
+    assert (trace.dice, trace.steps) == ((0.9, 61) if has_learned else (0.0, 125))
 
 
 def test_every_failed_rule_is_listed() -> None:
