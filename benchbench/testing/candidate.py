@@ -31,7 +31,7 @@ LEARNED_DICE = 0.8
 _STEPS = 100
 _GRADIENT_STEPS = 4  # a layer that begins at zero blocks the gradient of the layers before it in the first step
 _PATIENCE = 25  # steps without gain after which the next learning rate is tried
-_GAIN = 0.99  # of the lowest loss so far: the Dice of a small network stays 0 for many steps in which it learns
+_GAIN = 0.99  # of the loss: the Dice of a small network stays 0 for many steps in which it learns
 _LEARNING_RATES = (1e-2, 1e-3)  # suits convolutions; suits transformers
 
 
@@ -124,7 +124,7 @@ class Candidate:
     def _learn(self, learning_rate: float, *, patience: int) -> Trace:
         """Train until the batch is learned, there was no gain for some steps, or the steps are over.
 
-        A gain is a higher Dice than before, or a loss that is lower by one percent.
+        A gain is a higher Dice, or a loss that is lower by one percent than at the last gain.
         """
         reached: set[str] = set()
         highest, lowest = 0.0, math.inf
@@ -133,8 +133,7 @@ class Candidate:
             steps += 1
             reached |= step.reached
             if step.dice > highest or step.loss < _GAIN * lowest:
-                last_gain = steps
-            highest, lowest = max(highest, step.dice), min(lowest, step.loss)
+                highest, lowest, last_gain = max(highest, step.dice), min(lowest, step.loss), steps
             has_learned = highest > LEARNED_DICE and steps >= _GRADIENT_STEPS
             if has_learned or steps - last_gain >= patience:
                 break
