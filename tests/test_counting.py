@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("space", [(1,), (7, 9), (8, 8), (5, 13, 17)])
 @pytest.mark.parametrize("scored_channels", [1, 3])
-def test_counts_from_bits_are_those_from_sums(space: tuple[int, ...], scored_channels: int) -> None:
+@pytest.mark.parametrize("is_from_bits", [True, False])
+def test_counts_are_those_of_voxels(
+    monkeypatch: pytest.MonkeyPatch, space: tuple[int, ...], scored_channels: int, *, is_from_bits: bool
+) -> None:
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: not is_from_bits)
     generator = torch.Generator().manual_seed(0)
 
     def draw(channels: int) -> Tensor:
