@@ -26,6 +26,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     set_arithmetic(CPU, "fp32", deterministic=False)
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch has one switch for all before 2.9")
 @pytest.mark.parametrize(
     ("device", "precision", "factors"),
     [

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("space", [(1,), (7, 9), (8, 8), (5, 13, 17)])
 @pytest.mark.parametrize("scored_channels", [1, 3])
-@pytest.mark.parametrize("is_from_bits", [True, False])
+@pytest.mark.parametrize("way", ["bits", "bits by NumPy 1", "sums"])
 def test_counts_are_those_of_voxels(
-    monkeypatch: pytest.MonkeyPatch, space: tuple[int, ...], scored_channels: int, *, is_from_bits: bool
+    monkeypatch: pytest.MonkeyPatch, space: tuple[int, ...], scored_channels: int, way: str
 ) -> None:
-    monkeypatch.setattr("torch.compiler.is_compiling", lambda: not is_from_bits)
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: way == "sums")
+    if way == "bits by NumPy 1":
+        monkeypatch.setattr("benchbench.engine.inference.counting._HAS_BITWISE_COUNT", False)
     generator = torch.Generator().manual_seed(0)
 
     def draw(channels: int) -> Tensor:

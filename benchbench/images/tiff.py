@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from benchbench.images.tiff_directories import count_pages
 
 # tifffile logs what it skips, and Python would print that where no handler is set; here a skipped page is an error
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_NOT_SUPPORTED = re.compile(r"COMPRESSION\..* not supported")
 
 
 class Pixels(NamedTuple):
@@ -112,7 +115,8 @@ def _planes(series: Sequence[Any]) -> int:
 def _decoding_fault(error: Exception, file: Any) -> Exception:
     """Return the error, or a fault that names what to install for a compression that tifffile cannot decode."""
     # an import error: tifffile tries a module of later versions of Python in place of imagecodecs
-    if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
+    is_of_codec = isinstance(error, ImportError) or "imagecodecs" in str(error)
+    if not is_of_codec and not _NOT_SUPPORTED.search(str(error)):
         return error
     compression = file.pages[0].compression
     name = getattr(compression, "name", compression)

@@ -18,6 +18,8 @@ from benchbench.engine.network.regions import (
 from benchbench.images.arrays import Integers
 from benchbench.spec.protocol import Protocol
 
+_HAS_BITWISE_COUNT = hasattr(np, "bitwise_count")  # from NumPy 2 on
+
 
 def count_voxels(reference: Tensor, prediction: Tensor, scored: Tensor) -> Tensor:
     """Return tp, fp, fn, tn of each sample and region, int64 (B, K, 4), for two bool masks (B, K, *space).
@@ -60,7 +62,9 @@ def _bits(masks: Tensor) -> NDArray[np.uint64]:
 
 def _set_bits(words: NDArray[np.uint64]) -> Integers:
     """Return the number of bits of each mask (B, K) that are set."""
-    return np.bitwise_count(words).sum(-1, dtype=np.int64)
+    if _HAS_BITWISE_COUNT:
+        return np.bitwise_count(words).sum(-1, dtype=np.int64)
+    return np.unpackbits(words.view(np.uint8), axis=-1).sum(-1, dtype=np.int64)
 
 
 def count_logits(logits: Tensor, labels: Tensor, protocol: Protocol, *, regions: int) -> Tensor:
