@@ -17,6 +17,7 @@ from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.plan.run import RunKey
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.resume import read_resume, write_resume
+from benchbench.run.resumable_training import _run_epoch
 
 pytestmark = pytest.mark.usefixtures("without_report")
 SAVE_EACH_STEP = ComputeSettings(resume_seconds=0.0)
@@ -117,3 +118,18 @@ def test_a_state_of_more_epochs_than_the_protocol_is_refused(
             f"{path.relative_to(interrupted.path)}: found 3 epochs, expected at most 2; delete it to train from the"
             " start"
         )
+
+
+def test_every_epoch_seed_and_fold_draws_numbers_of_its_own() -> None:
+    def draws(*, seed: int, fold: int, epoch: int) -> tuple[int, int]:
+        """Return the seeds of the batches and of dropout."""
+        training = mock.Mock(history=[{}] * epoch, **{"processes.rank": 0})
+        training.run_epoch = lambda generator, **_: (generator.initial_seed(), torch.initial_seed())
+        assignment = mock.Mock(key=RunKey("squares", "plain", "default", fold, seed))
+        drawn: Any = _run_epoch(assignment, training, lambda _: None, mock.Mock())
+        return drawn
+
+    first = draws(seed=0, fold=0, epoch=0)
+    assert draws(seed=0, fold=0, epoch=0) == first
+    others = [draws(seed=1, fold=0, epoch=0), draws(seed=0, fold=1, epoch=0), draws(seed=0, fold=0, epoch=1)]
+    assert len({number for pair in (first, *others) for number in pair}) == 8

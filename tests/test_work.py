@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -123,6 +124,16 @@ def test_a_run_whose_process_was_killed_is_given_once_more_and_its_ensemble_wait
     assert [queue.take() for queue in queues] == [None, None]
     assert len(all_claims(chosen[0].folder.path)) == 2
     assert reported == []
+
+
+def test_a_run_is_done_by_a_record_of_its_settings_files_and_split_alone(finished_pair: Finished) -> None:
+    roots = Roots(cache=finished_pair.cache, data_root=finished_pair.data)
+    for assignment in open_jobs(finished_pair.folder, roots, shard=Shard(), device="cpu"):
+        record = assignment.folder.read_record()
+        assert record is not None
+        assert assignment.is_done_by(record)
+        for name in ("digest", "data_digest", "split_digest"):
+            assert not assignment.is_done_by(replace(record, **{name: "0" * 64})), name
 
 
 def test_claims_of_runs_that_could_not_be_stopped_are_released(finished_pair: Finished, tmp_path: Path) -> None:
