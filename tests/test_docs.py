@@ -35,7 +35,7 @@ _NOT_OURS = ("NAME", "FILE", "RESULTS", "COMMAND")
 
 
 @pytest.mark.skipif(
-    Version(version("click")) < Version("8.3"), reason="earlier versions of click write commands in another way"
+    Version(version("click")) < Version("8.5"), reason="earlier versions of click write commands in another way"
 )
 def test_the_pages_made_from_the_code_are_up_to_date() -> None:
     for name, text in pages().items():
