@@ -92,7 +92,9 @@ def test_listing_imports_no_library_of_models(
     assert "unetr" in done.stdout
 
 
-@pytest.mark.skipif(Version(version("torch")) < Version("2.9"), reason="torch 2.8 imports its compiler in any case")
+@pytest.mark.skipif(
+    Version(version("torch")) < Version("2.9"), reason="torch 2.8 imports its compiler in any case"
+)
 def test_building_models_for_a_plan_does_not_import_the_compiler_of_torch() -> None:
     words = [sys.executable, "-c", BUILD, *DRAWING_MODELS]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
