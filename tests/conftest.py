@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NUMBERS = itertools.count()
 THIRD_PARTY = Path(__file__).parent / "third_party"
+REAL = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -192,6 +193,12 @@ def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchbench.registry import registry
 
     monkeypatch.setattr(registry, "discover", functools.partial(registry.discover, PLUGINS))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests of real patients, and say so, where there are none."""
+    if item.get_closest_marker("real") and not REAL.is_dir():
+        pytest.skip(f"no real patients in {REAL}")
 
 
 def pytest_collection_finish() -> None:
