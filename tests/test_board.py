@@ -23,7 +23,7 @@ from handmade import (
 )
 
 from benchbench.comparison.board import Board, boards
-from benchbench.comparison.verdict import kind_of, missing, verdict
+from benchbench.comparison.verdict import grounds, kind_of, missing, verdict
 from benchbench.records.folder import ResultsFolder
 from benchbench.statistics import DRAWS, Interval, Unknown
 from benchbench.tables.leaderboard import leaderboard
@@ -201,6 +201,22 @@ def test_an_undecided_pair_says_what_would_decide_it(tmp_path: Path) -> None:
     assert "would show a difference of 0.01" in text
     few = replace(pair, p=Unknown("4 patients are too few for a test; 10 are the least"), p_holm=0.3)
     assert missing(few) == "4 patients are too few for a test; 10 are the least"
+
+
+@pytest.mark.parametrize(
+    ("metric", "detectable", "text"),
+    [
+        ("dice", 1.5, "no difference would be detected"),
+        ("dice", 0.5, "a difference of 0.5000 would be detected"),
+        ("hd95", 1.5, "a difference of 1.5000 would be detected"),
+    ],
+)
+def test_a_difference_that_the_metric_cannot_have_is_not_called_detectable(
+    tmp_path: Path, metric: str, detectable: float, text: str
+) -> None:
+    (pair,) = board_of(graded(tmp_path, {"one": 0.1, "two": 0.2})).comparisons
+    pair = replace(pair, p=0.5, p_holm=0.5, p_holm_equivalent=0.5, smallest_detectable=detectable)
+    assert f"{text} with 80 % power" in grounds(pair, metric=metric, seeds=1)
 
 
 @pytest.mark.slow

@@ -51,6 +51,12 @@ def test_only_designs_that_show_smaller_differences_are_named(tmp_path: Path) ->
     assert f"with 80 % power, {floor.alternatives['32 patients']:.2g} with 32 patients (SD" in str(floor)
 
 
+def test_a_difference_beyond_the_range_of_the_metric_is_none(tmp_path: Path) -> None:
+    floor = floor_of(tmp_path, "protocol.folds=2", patients={"lgg": 16})
+    wide = str(floor._replace(difference=1.2, alternatives={"10 folds": 1.1, "220 patients": 0.9}))
+    assert "show no difference in dice with 80 % power, 0.9 with 220 patients (SD" in wide
+
+
 def test_delta_and_a_hold_out_change_the_floor(tmp_path: Path) -> None:
     fine = floor_of(tmp_path, "protocol.folds=5", "statistics.delta={dice=0.005}")
     assert fine.spread[:2] == (0.025, 0.005)

@@ -12,7 +12,7 @@ import pandas as pd
 from benchbench.plan.run import Run
 from benchbench.records.folder import benchmark_folders
 from benchbench.registry.registry import Registry
-from benchbench.spec.metric_names import without_unit
+from benchbench.spec.metric_names import is_beyond_range, without_unit
 from benchbench.spec.protocol import Protocol
 from benchbench.spec.statistics import delta_of
 from benchbench.statistics import ASSUMED_NOISE, FEWEST_PATIENTS, Components, Design, detectable_difference
@@ -46,10 +46,16 @@ class Floor(NamedTuple):
 
     def __str__(self) -> str:
         n, folds, seeds, _ = self.design
-        others = "".join(f", {value:.2g} with {name}" for name, value in self.alternatives.items())
+        gap = f"a difference in {self.metric} of {self.difference:.2g}"
+        if is_beyond_range(self.metric, self.difference):
+            gap = f"no difference in {self.metric}"
+        possible = {
+            name: value for name, value in self.alternatives.items() if not is_beyond_range(self.metric, value)
+        }
+        others = "".join(f", {value:.2g} with {name}" for name, value in possible.items())
         return (
-            f"{self.dataset}: {count(n, 'patient')}, {count(folds, 'fold')} and {count(seeds, 'seed')} show a"
-            f" difference in {self.metric} of {self.difference:.2g} with 80 % power{others} (SD"
+            f"{self.dataset}: {count(n, 'patient')}, {count(folds, 'fold')} and {count(seeds, 'seed')} show"
+            f" {gap} with 80 % power{others} (SD"
             f" {self.spread.patients:.2g} between patients, {self.spread.training:.2g} between trainings:"
             f" {self.spread.origin})"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from benchbench.spec.metric_names import is_lower_better
+from benchbench.spec.metric_names import is_beyond_range, is_lower_better
 from benchbench.statistics import Comparison, Unknown, needed_designs
 from benchbench.words import count
 
@@ -177,7 +177,10 @@ def grounds(comparison: Comparison, *, metric: str, seeds: int) -> str:
     ]
     detectable = comparison.smallest_detectable
     if not comparison.is_decided and not isinstance(detectable, Unknown):
-        parts.append(f"a difference of {detectable:.4f} would be detected with 80 % power")
+        if is_beyond_range(metric, detectable):
+            parts.append("no difference would be detected with 80 % power")
+        else:
+            parts.append(f"a difference of {detectable:.4f} would be detected with 80 % power")
     return _with_direction(f"{', '.join(parts)}; {_basis(comparison, seeds)}", metric)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from benchbench.comparison.board import Board
 from benchbench.comparison.verdict import Kind, kind_of
 from benchbench.report.figures.metric_text import format_value, metric_name, unit_of
-from benchbench.spec.metric_names import is_overlap
+from benchbench.spec.metric_names import is_beyond_range
 from benchbench.statistics import EQUAL_DIGITS, Comparison, Unknown
 from benchbench.words import count
 
@@ -84,7 +84,7 @@ def _gap(board: Board, pair: Comparison) -> str:
         return f"{gap}, and {pair.p.reason}"
     if isinstance(pair.smallest_detectable, Unknown):
         return f"{gap}, over {_patients(board)}"
-    if is_overlap(board.metric) and pair.smallest_detectable >= 1:
+    if is_beyond_range(board.metric, pair.smallest_detectable):
         return f"{gap}, and {_patients(board)} in {count(pair.folds, 'fold')} can show no gap at all"
     return f"{gap}, and {_patients(board)} would show a gap of {_value(board, pair.smallest_detectable)}"
 

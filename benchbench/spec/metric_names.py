@@ -175,5 +175,11 @@ def value_range(name: str) -> tuple[float, float]:
     return -math.inf, math.inf
 
 
+def is_beyond_range(name: str, difference: float) -> bool:
+    """Return True if no two values of a metric can differ by more than `difference`."""
+    least, largest = value_range(name)
+    return difference >= largest - least
+
+
 Metric = Annotated[str, AfterValidator(lambda name: str(parse_metric(name)))]
 """A metric's name in a file: validated, and rewritten in one form (`nsd@2.0` becomes `nsd@2`)."""
