@@ -1,21 +1,25 @@
 """Measures how much the noise of training of two folds has in common, with real patients of LGG.
 
     python benchmarks/evidence/fold_correlation.py DATA_ROOT
-    python benchmarks/evidence/fold_correlation.py DATA_ROOT --replicates 60 --out differences.csv
+    python benchmarks/evidence/fold_correlation.py DATA_ROOT --replicates 200 --workers 2 --out dice.csv
 
 The folds of a cross-validation share most of their training patients: 3 of 4 with five folds. Their noise of
-training is therefore correlated, which `benchbench.statistics` assumes to be 0.2 / folds. Here the U-Net and the
-UNeXt-S of benchmarks/lgg_small.toml are trained at 64 x 64 on sets of 8 patients, and their difference in Dice is
-measured on 6 other patients, which are the same for all sets of a replicate. Of a replicate are
+training is therefore correlated, which `benchbench.statistics` assumes to be 0.2 / folds.
 
-    a set, and the same set with another seed      all 8 patients in common
-    a set of which 2 patients were replaced        6 in common, as between two of five folds
-    a set of the 8 patients that are left          none in common
+A replicate divides the patients at random into groups without a common patient, and tested patients, who are those
+of every fold, so that only training differs. In each group, a cross-validation trains two small U-Nets, which
+halve by pooling and by strided convolutions, on all but one fold. A fold gives the difference of their mean Dice.
+With
 
-Half the mean square of the difference between two sets is the variance of what they do not share. With v(0), v(6)
-and v(8) for so many patients in common, the correlation of two folds is 1 - v(6) / v(0), and v(8) / v(0) is the
-share of the noise that the patients have no part in. Intervals are percentiles of replicates drawn with
-replacement. A replicate takes two minutes of one core.
+    W    the mean square between the folds of a group,
+    B    the mean square between the means of the groups of a replicate,
+
+the covariance of two folds is B - W / folds, their variance is that plus W, and their correlation the quotient.
+The first fold of each group is trained again under other seeds: half the mean square of the difference is the
+variance of the seed. Intervals are percentiles of replicates drawn with replacement.
+
+Slices have 32 x 32 pixels, and those without a tumour are left out, in training and in the Dice: thousands of
+trainings are needed, and one takes a second. A replicate takes 40 seconds of one core. A stopped run is continued.
 """
 
 from __future__ import annotations
@@ -24,167 +28,241 @@ import argparse
 import csv
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchbench.data.digests import case_digests
-from benchbench.engine.batches.patches import open_source
-from benchbench.engine.inference.predict import Predictor, count_case
 from benchbench.engine.network.network import geometry_for
 from benchbench.engine.preparation.prepare import CasePreparation, prepare_cases
-from benchbench.engine.preparation.prepared_case import PreparedCase
-from benchbench.engine.training.train import Training
 from benchbench.registry.registry import discover
 from benchbench.spec.protocol import Protocol
 
-CPU = torch.device("cpu")
-NETWORKS: Mapping[str, tuple[dict[str, Any], float]] = {
-    "unet": ({"width": 8, "depth": 3}, 2e-3),
-    "unext_s": ({}, 3e-3),
-}
-"""Name -> parameters and learning rate."""
-TRAINING_PATIENTS, REPLACED, TESTED = 8, 2, 6
-SETS = ("first", "again", "replaced", "others")
-PAIRS = {8: "again", 6: "replaced", 0: "others"}
-"""Patients in common with the first set -> the set."""
+STEPS, BATCH, RATE = 80, 8, 1e-2
+TUMOR_WEIGHT = 5.0
+"""Weight of tumour in the cross entropy: without it, 4 % of the trainings end with empty masks."""
+NETWORKS: Mapping[str, str] = {"pooled": "pool", "strided": "stride"}
+"""Name -> how the U-Net halves."""
 DRAWS = 2000
 Floats = NDArray[np.float64]
 
 
+class Slices(NamedTuple):
+    """The slices of a patient that have a tumour."""
+
+    images: Tensor
+    """(slices, 3, 32, 32)."""
+    labels: Tensor
+    """(slices, 32, 32), 0 or 1."""
+
+
 class Design(NamedTuple):
-    """The patients of a replicate."""
+    """The groups of patients of a replicate."""
 
-    tested: Sequence[int]
-    trained: Mapping[str, Sequence[int]]
-    """Set -> its patients."""
-
-
-def draw_design(patients: int, generator: np.random.Generator) -> Design:
-    """Return the tested patients and the four sets of training patients."""
-    order = generator.permutation(patients)[: TESTED + 2 * TRAINING_PATIENTS].tolist()
-    tested, first = order[:TESTED], order[TESTED : TESTED + TRAINING_PATIENTS]
-    others = order[TESTED + TRAINING_PATIENTS :]
-    replaced = [*first[REPLACED:], *others[:REPLACED]]
-    return Design(tested, {"first": first, "again": first, "replaced": replaced, "others": others})
+    groups: int
+    folds: int
+    size: int
+    """Patients of a group."""
 
 
-def protocol_of(rate: float) -> Protocol:
+class Replicate(NamedTuple):
+    """The Dice of a replicate."""
+
+    dice: Floats
+    """(networks, groups, folds)."""
+    again: Floats
+    """(networks, groups): the first folds under other seeds."""
+
+
+def read_lgg(data_root: Path) -> list[Slices]:
+    dataset = discover().dataset("lgg").open(data_root / "lgg")
+    refs = list(dataset.cases())
+    with tempfile.TemporaryDirectory() as cache:
+        preparation = CasePreparation(
+            dataset=dataset,
+            digests=case_digests(dataset, refs, threads=1),
+            protocol=_protocol(),
+            recipe="lgg",
+            cache=Path(cache),
+        )
+        return [
+            _with_tumor(case.image(), case.label())
+            for case in prepare_cases(preparation, threads=1, progress=lambda: None).values()
+        ]
+
+
+def _protocol() -> Protocol:
     settings = {
-        "patch": [64, 64],
-        "epochs": 5,
-        "validate_every": 5,
-        "batch": 4,
-        "optimizer": {"name": "adamw", "lr": rate},
-        "schedule": {"name": "cosine"},
-        "loss": {"name": "bce+dice", "weights": [0.5, 1.0]},
+        "patch": [32, 32],
+        "epochs": 1,
+        "batch": BATCH,
+        "optimizer": {"name": "adamw", "lr": RATE},
+        "loss": {"name": "bce+dice"},
         "intensity": "unit",
     }
     return Protocol.model_validate_json(json.dumps(settings))
 
 
-def train_and_test(
-    network: str, trained: Sequence[PreparedCase], tested: Sequence[PreparedCase], *, seed: int
-) -> float:
-    """Return the mean Dice of the tested cases after the last epoch."""
-    params, rate = NETWORKS[network]
-    protocol = protocol_of(rate)
+def _with_tumor(image: NDArray[Any], label: NDArray[Any]) -> Slices:
+    has_tumor = label.any(axis=(1, 2))
+    images = torch.from_numpy(image[has_tumor].astype(np.float32) / 255)
+    return Slices(images, torch.from_numpy((label[has_tumor] > 0).astype(np.float32)))
+
+
+def train_and_test(down: str, trained: Sequence[Slices], tested: Sequence[Slices], *, seed: int) -> float:
+    """Return the mean Dice of the tested patients."""
     torch.manual_seed(seed)
-    model = discover().model(network).build(geometry_for(protocol, channels=3, regions=1), **params)
-    # the validation is not used: its loss is of one case
-    sources = [open_source(cases, protocol, device=CPU) for cases in (trained, tested[:1])]
-    training = Training(model, sources[0], sources[1], protocol, regions=["tumor"])
-    while not training.is_over:
-        generator = torch.Generator().manual_seed(1000 * seed + len(training.history))
-        training.run_epoch(generator, progress=lambda _: None)
-    predictor = Predictor([model], protocol, CPU)
-    values: list[float] = []
-    for case in tested:
-        masks = predictor.masks(case, predictor.probabilities(case), regions=["tumor"], postprocess=None)
-        tp, fp, fn, _ = count_case(case, masks).sum(axis=(0, 1))
-        values.append(2 * tp / (2 * tp + fp + fn))
-    return float(np.mean(values))
-
-
-def measure_replicate(cases: Mapping[str, Sequence[PreparedCase]], design: Design, *, seed: int) -> list[float]:
-    """Return the difference in Dice of the two networks for each of `SETS`; `cases` are those of each network."""
-    differences: list[float] = []
-    for number, name in enumerate(SETS):
-        dice: list[float] = []
-        for network, of_network in cases.items():
-            trained = [of_network[patient] for patient in design.trained[name]]
-            tested = [of_network[patient] for patient in design.tested]
-            dice.append(train_and_test(network, trained, tested, seed=len(SETS) * seed + number))
-        differences.append(dice[0] - dice[1])
-    return differences
-
-
-def prepare_lgg(data_root: Path, cache: Path) -> dict[str, list[PreparedCase]]:
-    """Return the cases of LGG for each network; both read the same arrays."""
-    dataset = discover().dataset("lgg").open(data_root / "lgg")
-    refs = list(dataset.cases())
-    preparation = CasePreparation(
-        dataset=dataset,
-        digests=case_digests(dataset, refs, threads=1),
-        protocol=protocol_of(1e-3),
-        recipe="lgg",
-        cache=cache,
+    network = (
+        discover()
+        .model("unet")
+        .build(
+            geometry_for(_protocol(), channels=3, regions=1),
+            widths=(8, 16),
+            norm="instance",
+            activation="leaky_relu",
+            down=down,
+        )
     )
-    prepared = list(prepare_cases(preparation, threads=1, progress=lambda: None).values())
-    return dict.fromkeys(NETWORKS, prepared)
+    images, labels = (torch.cat(parts) for parts in zip(*trained, strict=True))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for _ in range(STEPS):
+        chosen = torch.randint(len(images), (BATCH,))
+        optimizer.zero_grad()
+        _loss(network(images[chosen])[:, 0], labels[chosen]).backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+    with torch.no_grad():
+        return float(np.mean([_dice(network(images)[:, 0] > 0, labels > 0) for images, labels in tested]))
 
 
-def variances(differences: Floats) -> dict[int, float]:
-    """Return patients in common -> variance of what two sets do not share, for differences (replicates, sets)."""
-    first = differences[:, SETS.index("first")]
-    return {
-        common: float(np.mean((differences[:, SETS.index(name)] - first) ** 2) / 2)
-        for common, name in PAIRS.items()
-    }
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    probabilities = logits.sigmoid()
+    overlap = 2 * (probabilities * labels).sum() / (probabilities.sum() + labels.sum())
+    return binary_cross_entropy_with_logits(logits, labels, pos_weight=torch.tensor(TUMOR_WEIGHT)) + 1 - overlap
 
 
-def summarise(differences: Floats) -> tuple[float, float]:
-    """Return the correlation of two folds, and the share of the noise that the patients have no part in."""
-    variance = variances(differences)
-    return 1 - variance[6] / variance[0], variance[8] / variance[0]
+def _dice(predicted: Tensor, labels: Tensor) -> float:
+    return float(2 * (predicted & labels).sum() / (predicted.sum() + labels.sum()))
+
+
+def measure_replicate(number: int, slices: Sequence[Slices], design: Design) -> Replicate:
+    """Return the Dice of both networks for every fold of every group, which are drawn by the number."""
+    torch.set_num_threads(1)
+    generator = np.random.default_rng([0, number])
+    order = generator.permutation(len(slices)).tolist()
+    groups = [order[group * design.size : (group + 1) * design.size] for group in range(design.groups)]
+    tested = [slices[patient] for patient in order[design.groups * design.size :]]
+
+    def dice_of(down: str, group: Sequence[int], fold: int) -> float:
+        trained = [slices[patient] for place, patient in enumerate(group) if place % design.folds != fold]
+        return train_and_test(down, trained, tested, seed=int(generator.integers(2**31)))
+
+    dice = [
+        [[dice_of(down, group, fold) for fold in range(design.folds)] for group in groups]
+        for down in NETWORKS.values()
+    ]
+    again = [[dice_of(down, group, 0) for group in groups] for down in NETWORKS.values()]
+    return Replicate(np.array(dice), np.array(again))
+
+
+def measure_all(numbers: Iterable[int], data_root: Path, design: Design, *, workers: int) -> Iterator[Replicate]:
+    slices = read_lgg(data_root)
+    if len(slices) <= design.groups * design.size:
+        raise SystemExit(f"{data_root}: {len(slices)} patients leave none to test; give fewer or smaller groups")
+    measure = partial(measure_replicate, slices=slices, design=design)
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(measure, numbers)
+
+
+def mean_squares(scores: Floats) -> tuple[float, float]:
+    """Return the mean squares between groups and within groups, for scores (replicates, groups, folds)."""
+    between = scores.mean(axis=2).var(axis=1, ddof=1).mean()
+    return float(between), float(scores.var(axis=2, ddof=1).mean())
+
+
+def correlation(scores: Floats) -> float:
+    between, within = mean_squares(scores)
+    covariance = between - within / scores.shape[2]
+    return covariance / (covariance + within)
+
+
+def share_of_seed(scores: Floats, again: Floats) -> float:
+    """Return the share of the variance of a fold that another seed changes; `again` is (replicates, groups)."""
+    between, within = mean_squares(scores)
+    variance = between + within * (1 - 1 / scores.shape[2])
+    return float(np.mean((scores[:, :, 0] - again) ** 2) / 2 / variance)
+
+
+def print_summary(replicates: Sequence[Replicate]) -> None:
+    dice = np.stack([replicate.dice for replicate in replicates], axis=1)
+    again = np.stack([replicate.again for replicate in replicates], axis=1)
+    draws = np.random.default_rng(1).integers(0, len(replicates), (DRAWS, len(replicates)))
+    print(f"{len(replicates)} replicates, {dice[0].size * 2 + again.size} trainings")
+    for name, scores, others in [
+        *zip(NETWORKS, dice, again, strict=True),
+        ("difference", dice[0] - dice[1], again[0] - again[1]),
+    ]:
+        print(f"{name}: mean Dice {scores.mean():.3f}, SD within a group {mean_squares(scores)[1] ** 0.5:.4f}")
+        _print_interval("correlation of two folds", correlation(scores), [correlation(scores[d]) for d in draws])
+        shares = [share_of_seed(scores[draw], others[draw]) for draw in draws]
+        _print_interval("share of the seed", share_of_seed(scores, others), shares)
+
+
+def _print_interval(name: str, value: float, resampled: Sequence[float]) -> None:
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    print(f"    {name} {value:.3f} (95 % interval {low:.3f} to {high:.3f})")
+
+
+def read_replicates(path: Path, design: Design) -> list[Replicate]:
+    """Return the replicates of the file; the last ones of a stopped run may be missing."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [[float(value) for value in row[3:]] for row in list(csv.reader(file))[1:]]
+    shape = (-1, len(NETWORKS), design.groups, design.folds + 1)
+    return [Replicate(dice[..., :-1], dice[..., -1]) for dice in np.array(rows).reshape(shape)]
+
+
+def _write_replicate(path: Path, number: int, replicate: Replicate) -> None:
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [number, network, group, *folds, first]
+            for network, dice, again in zip(NETWORKS, *replicate, strict=True)
+            for group, (folds, first) in enumerate(zip(dice, again, strict=True))
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--replicates", type=int, default=20)
-    parser.add_argument("--out", type=Path, help="CSV file for the differences")
+    parser.add_argument("--groups", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=5, help="patients of a group")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--out", type=Path, default=Path("fold_correlation.csv"), help="CSV file of the Dice; continued"
+    )
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    generator = np.random.default_rng(0)
-    rows: list[list[float]] = []
-    with tempfile.TemporaryDirectory() as cache:
-        cases = prepare_lgg(options.data_root, Path(cache))
-        patients = len(next(iter(cases.values())))
-        for seed in range(options.replicates):
-            rows.append(measure_replicate(cases, draw_design(patients, generator), seed=seed))
-            print(f"replicate {seed}: " + ", ".join(f"{value:+.3f}" for value in rows[-1]), flush=True)
-    if options.out:
-        with options.out.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([SETS, *rows])
-    print_summary(np.array(rows))
-
-
-def print_summary(differences: Floats) -> None:
-    generator = np.random.default_rng(1)
-    draws = generator.integers(0, len(differences), (DRAWS, len(differences)))
-    resampled = np.array([summarise(differences[draw]) for draw in draws])
-    for common, variance in variances(differences).items():
-        print(f"{common} of {TRAINING_PATIENTS} patients in common: SD {variance**0.5:.4f}")
-    for name, value, column in zip(
-        ("correlation of two folds", "share of the seed"), summarise(differences), resampled.T, strict=True
-    ):
-        low, high = np.percentile(column, [2.5, 97.5])
-        print(f"{name}: {value:.2f} (95 % interval {low:.2f} to {high:.2f})")
+    design = Design(options.groups, options.folds, options.size)
+    if not options.out.exists():
+        folds = [f"fold_{fold}" for fold in range(design.folds)]
+        options.out.write_text(
+            ",".join(["replicate", "network", "group", *folds, "again"]) + "\n", encoding="utf-8"
+        )
+    missing = range(len(read_replicates(options.out, design)), options.replicates)
+    measured = measure_all(missing, options.data_root, design, workers=options.workers)
+    for number, replicate in zip(missing, measured, strict=True):
+        _write_replicate(options.out, number, replicate)
+    print_summary(read_replicates(options.out, design))
 
 
 if __name__ == "__main__":
