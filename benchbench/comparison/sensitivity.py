@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from benchbench.comparison.board import Board
 from benchbench.images.arrays import Floats
@@ -96,7 +96,7 @@ def _losses(labels: list[str], choice: _Choice, values: _Values) -> Floats:
 
 def _line(choice: _Choice, labels: list[str], losses: Floats, board_losses: Floats) -> dict[str, object]:
     # round, because a tie that only rounding errors would break is a tie
-    ranks = stats.rankdata(losses.round(EQUAL_DIGITS), method="min").astype(int)
+    ranks = scipy.stats.rankdata(losses.round(EQUAL_DIGITS), method="min").astype(int)
     places = np.arange(1, len(labels) + 1)
     tau = np.nan
     if len(labels) > 1:

@@ -7,8 +7,8 @@ anatomy.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from benchbench.contract import Case
 from benchbench.images.arrays import Mask, bounding_box
@@ -40,8 +40,8 @@ def _contrast(image: NDArray[np.generic], label: Mask) -> float:
     margin = _EDGE + 1
     box = tuple(slice(max(0, part.start - margin), part.stop + margin) for part in bounding_box(label))
     inside = label[box]
-    inner = inside & ~ndimage.binary_erosion(inside, iterations=_EDGE)
-    outer = ndimage.binary_dilation(inside, iterations=_EDGE) & ~inside
+    inner = inside & ~scipy.ndimage.binary_erosion(inside, iterations=_EDGE)
+    outer = scipy.ndimage.binary_dilation(inside, iterations=_EDGE) & ~inside
     if not inner.any() or not outer.any():
         return 0.0
     return max(_separation(channel[box], inner, outer) for channel in image)

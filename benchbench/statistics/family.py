@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
@@ -147,16 +147,16 @@ def friedman(scores: Floats, *, is_lower_better: bool = False) -> Friedman | Unk
         return Unknown(f"{count(models, 'model')}: compare two models over datasets with the Wilcoxon test")
     losses = scores if is_lower_better else -scores
     towards_best = losses.round(EQUAL_DIGITS)
-    ranks = stats.rankdata(towards_best, axis=1)
+    ranks = scipy.stats.rankdata(towards_best, axis=1)
     mean_ranks = tuple(ranks.mean(0).tolist())
     if np.ptp(towards_best, axis=1).max() == 0:
         return Friedman(p=1.0, mean_ranks=mean_ranks)
-    chi = float(stats.friedmanchisquare(*ranks.T).statistic)
+    chi = float(scipy.stats.friedmanchisquare(*ranks.T).statistic)
     rest = datasets * (models - 1) - chi
     if rest <= 1e-9:  # all datasets have the same order
         return Friedman(p=0.0, mean_ranks=mean_ranks)
     f = (datasets - 1) * chi / rest
-    p = float(stats.f.sf(f, models - 1, (models - 1) * (datasets - 1)))
+    p = float(scipy.stats.f.sf(f, models - 1, (models - 1) * (datasets - 1)))
     return Friedman(p=p, mean_ranks=mean_ranks)
 
 

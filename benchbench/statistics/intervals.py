@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS, resampled_means
@@ -104,7 +104,7 @@ def median_interval(values: Floats) -> Interval | Unknown:
         return Unknown(f"{are(n, 'patient')} too few for an interval; {FEWEST} are the least")
     ordered = np.sort(values)
     # one rank further in on both sides, the interval would cover less than 95 %
-    rank = int(stats.binom.ppf(TAILS[0], n, 0.5))
+    rank = int(scipy.stats.binom.ppf(TAILS[0], n, 0.5))
     return Interval(float(ordered[rank - 1]), float(ordered[n - rank]))
 
 
@@ -115,7 +115,7 @@ def few_warnings(values: Floats) -> list[str]:
     """
     n, needed = len(values), FEW
     if np.ptp(values) > 0:
-        skewness = float(stats.skew(values))
+        skewness = float(scipy.stats.skew(values))
         needed = max(FEW, math.ceil(_COCHRAN * skewness**2))
     if n >= needed:
         return []
@@ -163,7 +163,7 @@ def standard_error(panel: Panel) -> tuple[float, int]:
 
 def t_quantile(freedom: int) -> float:
     """Return the number of standard errors between a mean and either end of its interval."""
-    return float(stats.t.ppf(TAILS[1], freedom))
+    return float(scipy.stats.t.ppf(TAILS[1], freedom))
 
 
 def _with_width(mean: float, low: float, high: float, width: float) -> tuple[float, float]:
@@ -179,7 +179,7 @@ def _bca(values: Floats, draws: int, seed: int) -> tuple[float, float]:
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
     generator = np.random.default_rng(seed)
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (values,), np.mean, n_resamples=draws, batch=1000, method="BCa", random_state=generator
     )
     interval = result.confidence_interval

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from benchbench.images.arrays import Floats, Integers
 from benchbench.statistics.pooling import fold_correlation, inflation, pooling_level, pooling_limit
@@ -269,10 +269,10 @@ def _balance(sizes: Integers) -> float:
 
 
 def _p(estimate: Estimate, distance: Floats) -> Floats:
-    p: Floats = 2 * stats.t.sf(np.abs(distance) / np.sqrt(estimate.variance), estimate.freedom)
+    p: Floats = 2 * special.stdtr(estimate.freedom, -np.abs(distance) / np.sqrt(estimate.variance))
     return p
 
 
 def _width(estimate: Estimate, level: float) -> Floats:
-    width: Floats = stats.t.isf(level / 2, estimate.freedom) * np.sqrt(estimate.variance)
+    width: Floats = -special.stdtrit(estimate.freedom, level / 2) * np.sqrt(estimate.variance)
     return width

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from benchbench.images.arrays import Floats
 from benchbench.statistics.bootstrap import DRAWS
@@ -37,7 +37,7 @@ def wilcoxon(differences: Floats) -> float | Unknown:
     sizes = np.abs(differences)
     has_ties = len(np.unique(sizes)) < n or not sizes.all()
     method = "exact" if n <= _MOST_EXACT and not has_ties else "approx"
-    result = stats.wilcoxon(differences, zero_method="pratt", method=method)
+    result = scipy.stats.wilcoxon(differences, zero_method="pratt", method=method)
     return float(result.pvalue)
 
 
@@ -46,7 +46,7 @@ def rank_biserial(differences: Floats) -> float:
 
     Source: Kerby 2014, doi:10.2466/11.IT.3.1.
     """
-    ranks = stats.rankdata(np.abs(differences))
+    ranks = scipy.stats.rankdata(np.abs(differences))
     above = ranks[differences > 0].sum()
     below = ranks[differences < 0].sum()
     total = above + below
@@ -103,7 +103,7 @@ def corrected_t(differences: Floats, *, test_over_train: float | None = None) ->
     mean = float(differences.mean())
     if error == 0:
         return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / error, count - 1))
+    return float(2 * scipy.stats.t.sf(abs(mean) / error, count - 1))
 
 
 def probability_of_a_false_claim(differences: Floats) -> float | Unknown:
@@ -118,7 +118,7 @@ def probability_of_a_false_claim(differences: Floats) -> float | Unknown:
     if spread == 0:
         return 0.0 if differences.any() else 0.5
     t = np.sqrt(n) * abs(differences.mean()) / spread
-    return float(stats.t.sf(t, n - 1))
+    return float(scipy.stats.t.sf(t, n - 1))
 
 
 def p_from_printed(difference: float, sds: tuple[float, float], *, n: int, correlation: float) -> float:
@@ -133,7 +133,7 @@ def p_from_printed(difference: float, sds: tuple[float, float], *, n: int, corre
     if variance <= 0:
         return 0.0 if difference > 0 else 0.5
     t = np.sqrt(n) * difference / np.sqrt(variance)
-    one_sided = stats.t.sf(t, n - 1)
+    one_sided = scipy.stats.t.sf(t, n - 1)
     return float(one_sided)
 
 

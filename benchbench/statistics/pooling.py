@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from benchbench.images.arrays import Floats
 
@@ -81,12 +81,12 @@ def _find_limit(freedom: int, level: float, correlation: float) -> float:
 
 def _largest_error(freedom: int, level: float, limit: float, correlation: float) -> float:
     """Return the largest probability of a false claim over all amounts of noise, for many patients."""
-    quantiles = stats.chi2.ppf(_QUANTILES, freedom) / freedom
+    quantiles = 2 * special.gammaincinv(freedom / 2, _QUANTILES) / freedom  # of the chi-squared distribution
     noise = _NOISES[:, None]
     ratios = quantiles * (1 + noise * (1 - correlation))
     true_variance = 1 + noise * (1 + freedom * correlation)
     excess = inflation(freedom + 1, correlation) * np.maximum(ratios - 1, 0)
-    over_folds = stats.t.isf(level / 2, freedom) * np.sqrt(1 + excess)
-    thresholds = np.where(ratios < limit, stats.norm.isf(level / 2), over_folds) / np.sqrt(true_variance)
-    errors = 2 * stats.norm.sf(thresholds)
+    over_folds = -special.stdtrit(freedom, level / 2) * np.sqrt(1 + excess)
+    thresholds = np.where(ratios < limit, -special.ndtri(level / 2), over_folds) / np.sqrt(true_variance)
+    errors = 2 * special.ndtr(-thresholds)
     return float(errors.mean(axis=1).max())

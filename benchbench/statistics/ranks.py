@@ -6,7 +6,7 @@ Kendall's tau is written here because SciPy computes it for one pair of rankings
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from benchbench.images.arrays import Floats
 from benchbench.statistics.panel import EQUAL_DIGITS
@@ -18,7 +18,7 @@ def leave_one_out(scores: Floats, *, is_lower_better: bool = False) -> Floats:
     The rows are folds, or metrics of one direction; a low value means that the order depends on one of them.
     """
     towards_best = scores if is_lower_better else -scores
-    ranks = stats.rankdata(towards_best.round(EQUAL_DIGITS), axis=1)
+    ranks = scipy.stats.rankdata(towards_best.round(EQUAL_DIGITS), axis=1)
     without = (ranks.sum(0) - ranks) / (len(ranks) - 1)
     return tau_b(without, ranks.mean(0))
 

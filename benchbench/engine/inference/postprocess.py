@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from benchbench.images.arrays import Box, Floats, Integers, Mask, bounding_box
 from benchbench.spec.inference import Postprocess
@@ -52,7 +52,7 @@ def find_components(mask: Mask, probabilities: Probabilities) -> Components:
     """Return the components of a mask (*space) with the sums of its region's probabilities (*space)."""
     box = bounding_box(mask)
     inside = mask[box]
-    labels, count = ndimage.label(inside)
+    labels, count = scipy.ndimage.label(inside)
     numbers = labels[inside]
     sizes = np.bincount(numbers, minlength=count + 1)
     sums = np.bincount(numbers, weights=probabilities[box][inside], minlength=count + 1)
