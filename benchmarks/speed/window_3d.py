@@ -1,11 +1,12 @@
-"""Times benchbench's sliding window against MONAI's, with a network that takes almost no time.
+"""Times benchbench's sliding window against MONAI's and nnU-Net's, with a network that takes almost no time.
 
     python benchmarks/speed/window_3d.py --threads 1
     python benchmarks/speed/window_3d.py --threads 1 --flips --shape 192 192 128
 
 Windows overlap by half and have Gaussian weights. The network is pointwise, so the exact result is known; the
 last line prints the largest difference from it. With flips each window is predicted in all its eight mirror
-images. Contenders take turns; the first round is not counted.
+images. nnU-Net adds up in float16. Contenders take turns; the first round is not counted. MONAI and nnU-Net
+(`nnunetv2`) are left out if they are not installed.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import argparse
 import itertools
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
 from race import race, report
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchbench.engine.inference.window import predict_windows
 from benchbench.engine.inference.window_buffer import WindowBuffer
@@ -44,11 +46,16 @@ def main() -> None:
         "benchbench, reused result": ours(volume, patch, flips=flips, reuse=True),
         "benchbench, new result": ours(volume, patch, flips=flips, reuse=False),
     }
-    try:
-        contenders["MONAI, 1 at once"] = monai(volume, patch, flips=flips, batch=1)
-        contenders["MONAI, 4 at once"] = monai(volume, patch, flips=flips, batch=4)
-    except ImportError:
-        print("MONAI is not installed: left out")
+    rivals: dict[str, Callable[[], Contender]] = {
+        "MONAI, 1 at once": lambda: monai(volume, patch, flips=flips, batch=1),
+        "MONAI, 4 at once": lambda: monai(volume, patch, flips=flips, batch=4),
+        "nnU-Net": lambda: nnunet(volume, patch, flips=flips),
+    }
+    for name, build in rivals.items():
+        try:
+            contenders[name] = build()
+        except ImportError as error:
+            print(f"{name}: {error.name} is not installed, left out")
     exact = network(volume[None])[0]
     errors: dict[str, float] = {}
 
@@ -63,6 +70,13 @@ def main() -> None:
 
 def network(images: Tensor) -> Tensor:
     return images[:, :REGIONS] * 2
+
+
+class Pointwise(nn.Module):
+    """The network as a module, which nnU-Net expects."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return network(images)
 
 
 def ours(volume: Tensor, patch: tuple[int, ...], *, flips: bool, reuse: bool) -> Contender:
@@ -96,6 +110,23 @@ def monai(volume: Tensor, patch: tuple[int, ...], *, flips: bool, batch: int) ->
         return synchronised(inferer(volume[None], predict)[0])
 
     return run
+
+
+def nnunet(volume: Tensor, patch: tuple[int, ...], *, flips: bool) -> Contender:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: PLC0415
+
+    predictor = nnUNetPredictor(
+        tile_step_size=1 - OVERLAP,
+        use_mirroring=flips,
+        perform_everything_on_device=volume.is_cuda,
+        device=volume.device,
+        allow_tqdm=False,
+    )
+    predictor.network = Pointwise().eval()
+    predictor.allowed_mirroring_axes = (0, 1, 2)
+    predictor.configuration_manager = SimpleNamespace(patch_size=list(patch))
+    predictor.label_manager = SimpleNamespace(num_segmentation_heads=REGIONS)
+    return lambda: synchronised(predictor.predict_sliding_window_return_logits(volume))
 
 
 def synchronised(result: Tensor) -> Tensor:
