@@ -7,9 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 
 from benchbench import DatasetPlugin, Download, ModelPlugin, Task
+from benchbench.cli.plan import plan_command
+from benchbench.cli.run import run_command
 from benchbench.errors import SpecError, UsageError
 from benchbench.plan.expand import plan_runs
 from benchbench.plan.run import Run
@@ -303,3 +306,16 @@ def test_learning_curves_need_two_settings_that_separate_all_variants(
     with pytest.raises(SpecError) as error:
         plan(tmp_path, text=f"{FILE}{variants}[curves]\n{curves}\n")
     assert problem in str(error.value)
+
+
+def test_every_option_of_run_is_one_of_plan() -> None:
+    """A command line of `run` shows its plan by a change of one word."""
+
+    def options(command: click.Command) -> set[str]:
+        return {name for param in command.params for name in param.opts if name.startswith("-")}
+
+    assert options(run_command) <= options(plan_command)
+    context = plan_command.make_context(
+        "plan", ["benchmark.toml", "--compile", "on", "--report", "mlflow", "--report", "wandb", "--deterministic"]
+    )
+    assert "compile_steps" not in context.params

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from benchbench.launch.benchmark_files import Plan
     from benchbench.registry.registry import Registry
 
-_IGNORED = ("--device", "--devices", "--jobs", "--per-device", "--launch", "--size-limit")
-_IGNORED_FLAGS = ("--no-pictures", "--quiet", "-q", "--verbose", "-v")
+_IGNORED = (
+    *("--device", "--devices", "--jobs", "--per-device", "--launch", "--size-limit"),
+    *("--compile", "--resume-seconds", "--report"),
+)
+_IGNORED_FLAGS = ("--deterministic", "--no-pictures", "--quiet", "-q", "--verbose", "-v")
 
 
 def _options_of_run(command: F) -> F:
     """Add the options of `run` that change no plan, so that its command line works here, too."""
     for name in _IGNORED:
-        command = click.option(name, expose_value=False, hidden=True)(command)
+        command = click.option(name, expose_value=False, hidden=True, multiple=True)(command)
     for name in _IGNORED_FLAGS:
         command = click.option(name, expose_value=False, hidden=True, is_flag=True)(command)
     return command
