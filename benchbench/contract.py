@@ -260,6 +260,8 @@ class ModelPlugin:
     It may define its own training criterion, the method of `CustomLoss`. A model that starts from weights has
     the attributes `pretrained: str`, which names them, and `pretrained_on: tuple[str, ...]`, the names of the data
     sets that they were trained on. Tables mark it, and do not rank it where its weights saw some of the patients.
+    A model with the attribute `uses_all_parameters = True` promises that each of its parameters gets a gradient in
+    every training step; several processes that train it do not look for others, which saves time in each step.
     """
 
     name: str

@@ -127,6 +127,19 @@ def test_every_process_of_a_run_has_a_gpu_of_its_own_and_shares_the_cpu() -> Non
     assert device_slots(machine("cuda:0", "cuda:0"), 1) == (("cuda:0",), ("cuda:0",))
 
 
+@pytest.mark.parametrize("promise", [None, False, True])
+def test_processes_look_for_idle_weights_unless_the_model_promises_that_it_has_none(
+    monkeypatch: pytest.MonkeyPatch, promise: bool | None
+) -> None:
+    options: dict[str, Any] = {}
+    monkeypatch.setattr("torch.nn.parallel.DistributedDataParallel", lambda _, **given: options.update(given))
+    model = torch.nn.Conv2d(1, 1, 1)
+    if promise is not None:
+        model.uses_all_parameters = promise
+    TWO[0].parallel(model, lambda *_: None)
+    assert options["find_unused_parameters"] is not (promise is True)
+
+
 def test_parts_make_up_the_batch_and_a_process_without_a_sample_counts_none() -> None:
     processes = [Processes(rank, 3) for rank in range(3)]
     parts = [process.part(6) for process in processes]

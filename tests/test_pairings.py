@@ -223,6 +223,8 @@ def test_a_pairing_is_planned_trained_two_steps_and_predicts_a_case(
     assert math.isfinite(row["train_loss"])
     assert math.isfinite(row["validation_loss"])
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    if getattr(model, "uses_all_parameters", False):
+        assert [name for name, weights in model.named_parameters() if weights.grad is None] == []
     predictor = Predictor([model], protocol, CPU)
     masks = predictor.masks(test, predictor.probabilities(test), regions=tuple(regions), postprocess=None)
     label = test.frame.restore(region_labels(masks.swapaxes(0, 1), regions))

@@ -189,6 +189,8 @@ class UShape(nn.Module):
     of logits in training, each half as large as the one before.
     """
 
+    uses_all_parameters = True
+
     def __init__(
         self, encoder: Iterable[nn.Module], decoder: Iterable[DecoderLevel], heads: Iterable[nn.Module]
     ) -> None:

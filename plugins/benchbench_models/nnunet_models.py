@@ -31,6 +31,8 @@ SLOPE = 0.01
 class SupervisedNetwork(nn.Module):
     """A network of the library that returns the logits of the coarser heads in training only."""
 
+    uses_all_parameters = True
+
     def __init__(self, network: nn.Module, *, deep_supervision: bool) -> None:
         super().__init__()
         _remove_second_names(network)

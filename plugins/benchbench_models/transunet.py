@@ -158,6 +158,8 @@ class DecoderLevel(nn.Module):
 class TransUNet(nn.Module):
     """(B, in_channels, H, W) to logits (B, out_channels, H, W)."""
 
+    uses_all_parameters = True
+
     def __init__(
         self,
         geometry: Geometry,

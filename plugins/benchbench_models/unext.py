@@ -100,6 +100,8 @@ class UNeXt(nn.Module):
     normalisation refuses.
     """
 
+    uses_all_parameters = True
+
     def __init__(self, geometry: Geometry, *, widths: Widths, drop_path: float) -> None:
         super().__init__()
         c1, c2, c3, c4, c5 = widths

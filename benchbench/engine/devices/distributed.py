@@ -108,8 +108,10 @@ class Processes:
         """Return `step`, which runs `model`, so that its backward pass averages gradients over the processes."""
         if self.count == 1:
             return step
-        # a model may have weights that no step uses: these have no gradient in a single process either
-        return nn.parallel.DistributedDataParallel(_Forward(model, step), find_unused_parameters=True)
+        # weights that a step does not use have no gradient in a single process either; without the search for
+        # them, processes would wait for each other without end
+        finds_unused = not getattr(model, "uses_all_parameters", False)
+        return nn.parallel.DistributedDataParallel(_Forward(model, step), find_unused_parameters=finds_unused)
 
 
 ALONE = Processes()
