@@ -130,8 +130,7 @@ def export(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, n
     if note:
         _write_note(drawing, note)
         caption = f"{caption} ({note.capitalize()}.)"
-    drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")  # one layout for all formats
+    _lay_out(drawing)
     svg = compact_images(_save(drawing, "svg", name).decode())
     return Figure(
         name=name,
@@ -174,6 +173,14 @@ def _write_note(drawing: Drawing, note: str) -> None:
     # without a layout engine nothing keeps the note at the upper edge
     y = None if drawing.get_layout_engine() else 1 - 0.05 / drawing.get_figheight()
     drawing.suptitle(note, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=y, ha="right")
+
+
+def _lay_out(drawing: Drawing) -> None:
+    """Place the parts of a drawing, once for all formats; without an engine each format is drawn only once."""
+    engine = drawing.get_layout_engine()
+    if engine is not None:
+        engine.execute(drawing)
+    drawing.set_layout_engine(None)
 
 
 def _save(drawing: Drawing, kind: Literal["svg", "pdf", "png"], name: str) -> bytes:
