@@ -5,7 +5,8 @@ Written here because no library resamples on two levels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,16 +24,28 @@ def resampled_means(panel: Panel, *, draws: int = DRAWS, seed: int = 0) -> Float
     every seed scores the same patients, so that drawing patients for each seed separately would count the
     peculiarity of a patient once for each seed. The noise of training is in the differences between folds.
     """
-    generator = np.random.default_rng(seed)
     means: list[Floats] = []
-    for weights in _draw_weights(generator, np.bincount(panel.folds), draws):
+    for weights in _weights(np.bincount(panel.folds), draws, seed):
         sums = weights @ panel.sums.T
         means.append(sums / (weights @ panel.counts.T))
     return np.concatenate(means)
 
 
-def _draw_weights(generator: np.random.Generator, sizes: Integers, draws: int) -> Iterator[Floats]:
-    """Yield (some draws, P) numbers of times that each patient was drawn; `sizes` are patients per fold."""
+def _weights(sizes: Integers, draws: int, seed: int) -> Iterable[Floats]:
+    """Return (some draws, P) numbers of times that each patient was drawn; `sizes` are patients per fold."""
+    if int(sizes.sum()) * draws <= _CELLS:
+        return _shared_weights(tuple(sizes.tolist()), draws, seed)
+    return _draw_weights(sizes, draws, seed)
+
+
+@lru_cache(maxsize=1)
+def _shared_weights(sizes: Sequence[int], draws: int, seed: int) -> tuple[Floats, ...]:
+    """Return the weights that fit into memory; the models of a board share them."""
+    return tuple(_draw_weights(np.array(sizes), draws, seed))
+
+
+def _draw_weights(sizes: Integers, draws: int, seed: int) -> Iterator[Floats]:
+    generator = np.random.default_rng(seed)
     patients, folds, largest = int(sizes.sum()), len(sizes), int(sizes.max())
     first_patients = np.cumsum(sizes) - sizes
     block = max(1, _CELLS // patients)

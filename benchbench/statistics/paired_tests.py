@@ -6,6 +6,7 @@ test, and the one library that has the corrected t-test, baycomp, is no longer m
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,19 @@ def sign_flips(differences: Floats, *, flips: int = DRAWS, seed: int = 0) -> flo
         signs = _all_signs(n)
         added = 0  # the exchange that changes nothing is among them
     else:
-        bits = np.random.default_rng(seed).integers(2, size=(flips, n), dtype=np.int8)
-        signs = 1 - 2 * bits
+        signs = _random_signs(n, flips, seed)
         added = 1
     sums = np.abs(signs @ differences)
     observed = abs(float(differences.sum())) * (1 - 1e-9)  # rounding must not separate equal sums
     reached = int((sums >= observed).sum())
     return (reached + added) / (len(signs) + added)
+
+
+@lru_cache(maxsize=1)
+def _random_signs(n: int, flips: int, seed: int) -> NDArray[np.signedinteger[Any]]:
+    """Return (flips, n) random signs; the pairs of a board share them."""
+    bits = np.random.default_rng(seed).integers(2, size=(flips, n), dtype=np.int8)
+    return 1 - 2 * bits
 
 
 def _all_signs(n: int) -> NDArray[np.signedinteger[Any]]:

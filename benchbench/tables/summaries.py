@@ -195,7 +195,10 @@ def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
 
 def case_values(metric: str, cases: pd.DataFrame, empty: EmptyPolicy) -> Floats:
     """Return the score of each row of a table of counts."""
-    counts = Counts(*cases[_COUNTS].to_numpy().T)
+    return _values_of(metric, cases, Counts(*cases[_COUNTS].to_numpy().T), empty)
+
+
+def _values_of(metric: str, cases: pd.DataFrame, counts: Counts, empty: EmptyPolicy) -> Floats:
     if is_overlap(metric):
         return overlap(metric, counts, empty=empty)
     return distance(metric, cases[metric], counts, empty=empty)
@@ -258,7 +261,7 @@ def _region_numbers(metric: str, rows: _RegionRows, empty: EmptyPolicy, *, is_po
         values = _pooled_value(metric, rows.counts, empty)
         of_runs = [_pooled_value(metric, rows.counts[:, run], empty) for run in rows.runs]
     else:
-        values = case_values(metric, rows.table, empty)
+        values = _values_of(metric, rows.table, Counts(*rows.counts), empty)
         of_runs = [values[run] for run in rows.runs]
         median = _median(values)
     dice = overlap("dice", Counts(*rows.counts[:, has_reference]), empty=empty)

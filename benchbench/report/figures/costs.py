@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchbench.report.figures.board_view import BoardView
 from benchbench.tables.cost_tables import STEADY, cost_table, unsteadiness
-from benchbench.tables.results import Results, lines_of_runs
+from benchbench.tables.results import Results, RunLines
 
 _MACHINE = ["device", "threads", "precision", "runs_per_device"]
 
@@ -41,10 +41,11 @@ def costs_of(view: BoardView, results: Results) -> Iterator[tuple[Cost, Mapping[
     A timed cost is left out where the runs used different machines.
     """
     table = cost_table(results)
+    lines_of_runs = RunLines(table)
     for cost in _COSTS:
         if cost.column not in table:
             continue
-        runs = _runs_with(cost, view, results, table)
+        runs = _runs_with(cost, view, results, lines_of_runs)
         if cost.is_timed and _count_machines(runs.values()) > 1:
             continue
         means: dict[str, float] = {}
@@ -66,14 +67,14 @@ def _marked(cost: Cost, tables: Iterable[pd.DataFrame]) -> Cost:
     return cost._replace(title=f"{cost.title} (runs differ {factor:.1f} times)")
 
 
-def _runs_with(cost: Cost, view: BoardView, results: Results, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _runs_with(cost: Cost, view: BoardView, results: Results, table: RunLines) -> dict[str, pd.DataFrame]:
     """Return the lines of each label that has this cost."""
     ensembles = results.manifest.ensembles
     runs: dict[str, pd.DataFrame] = {}
     for label, row in view.board.rows.items():
         is_ensemble = row.group.model in ensembles
         if not (cost.is_of_training and is_ensemble):
-            runs[label] = lines_of_runs(table, row.runs)
+            runs[label] = table.select(row.runs)
     return runs
 
 

@@ -21,7 +21,7 @@ from benchbench.tables.folds import fold_table
 from benchbench.tables.leaderboard import leaderboard, names_with_units
 from benchbench.tables.one_model import without_single_model
 from benchbench.tables.references import BACKGROUND, UPPER_BOUND, control_names, with_references
-from benchbench.tables.results import Results, lines_of_runs
+from benchbench.tables.results import Results, RunLines
 from benchbench.tables.rows import Row, planned_rows
 from benchbench.tables.summaries import MEAN_REGION, columns_of, summary_lines
 
@@ -126,19 +126,20 @@ def fold_scores(results: Results, dataset: str, metric: str) -> PageTable:
 
     Every planned row and fold has its place, empty as long as it has no score.
     """
-    folds = fold_table(results)
+    folds = RunLines(fold_table(results))
     planned_folds = sorted({key.fold for key in results.planned if key.dataset == dataset})
     lines = []
     for row in planned_rows(results, dataset):
         scores = pd.Series(dtype=float)
         columns = columns_of(metric, results.cases_of(row.runs))
+        of_row = folds.select(row.runs)
         if row.runs and len(columns) == 1:
-            scores = lines_of_runs(folds, row.runs).groupby("fold")[columns[0]].mean()
+            scores = of_row.groupby("fold")[columns[0]].mean()
         line = _row_cells(row)
         for fold in planned_folds:
             line[f"fold {fold}"] = scores.get(fold, np.nan)
         line |= {"mean": scores.mean(), "sd": scores.std(ddof=1), "runs": len(row.runs)}
-        lines.append({**line, "cases": _count_cases(lines_of_runs(folds, row.runs))})
+        lines.append({**line, "cases": _count_cases(of_row)})
     frame = _without_empty_settings(pd.DataFrame(lines))
     return table_of(frame, caption=f"{heading_of(metric)} on {dataset}, fold by fold", keep=list(frame))
 
