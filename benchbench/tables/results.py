@@ -59,7 +59,11 @@ class RunLines:
         lines = [self._lines[tuple(key)] for key in set(keys) if tuple(key) in self._lines]
         if not lines:
             return self._table.iloc[:0]
-        return self._table.iloc[np.sort(np.concatenate(lines))]
+        places = np.sort(np.concatenate(lines))
+        first, last = int(places[0]), int(places[-1])
+        if last - first + 1 == len(places):  # lines in one piece, which need no copy
+            return self._table.iloc[first : last + 1]
+        return self._table.iloc[places]
 
 
 @dataclass(frozen=True, kw_only=True)

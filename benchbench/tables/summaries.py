@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -63,8 +63,9 @@ class SummaryLine:
     """Standard deviation over the values of the runs, with n - 1."""
 
 
-class _RegionRows(NamedTuple):
-    """The rows of one region of a table, with arrays that all metrics share."""
+@dataclass(frozen=True, kw_only=True)
+class _RegionRows:
+    """The rows of one region of a table, with arrays and numbers that all metrics share."""
 
     region: str
     table: pd.DataFrame
@@ -74,6 +75,33 @@ class _RegionRows(NamedTuple):
     """(rows,): True for the first row of each case, or slice."""
     runs: Sequence[Integers]
     """The row numbers of each run, by fold and seed."""
+    _dice_pos: dict[EmptyPolicy, float] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def has_reference(self) -> NDArray[np.bool_]:
+        tp, _, fn, _ = self.counts
+        is_present: NDArray[np.bool_] = tp + fn > 0
+        return is_present
+
+    @cached_property
+    def n(self) -> int:
+        return int(self.is_first_seed.sum())
+
+    @cached_property
+    def n_ref_empty(self) -> int:
+        return int((self.is_first_seed & ~self.has_reference).sum())
+
+    @cached_property
+    def n_penalised(self) -> int:
+        tp, fp, _, _ = self.counts
+        return int((self.has_reference != (tp + fp > 0)).sum())
+
+    def dice_pos(self, empty: EmptyPolicy) -> float:
+        """Return the mean Dice of the cases, or slices, with a reference."""
+        if empty not in self._dice_pos:
+            with_reference = Counts(*self.counts[:, self.has_reference])
+            self._dice_pos[empty] = _mean(overlap("dice", with_reference, empty=empty))
+        return self._dice_pos[empty]
 
 
 class CountTables:
@@ -130,6 +158,7 @@ def summary_lines(results: Results) -> dict[Group, list[SummaryLine]]:
     return by_group
 
 
+@cached_table
 def summary_table(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model, variant, region, metric and aggregate.
 
@@ -145,6 +174,7 @@ def summary_table(results: Results) -> pd.DataFrame:
     return with_marks(results, with_integers(table))
 
 
+@cached_table
 def unmeasured(results: Results) -> dict[str, int]:
     """Return the distances that a variant asks for and the number of recorded runs without them."""
     missing: dict[str, int] = {}
@@ -206,20 +236,30 @@ def _values_of(metric: str, cases: pd.DataFrame, counts: Counts, empty: EmptyPol
 
 def _split_by_region(table: pd.DataFrame) -> list[_RegionRows]:
     identity = [name for name in ("case", "slice") if name in table]
-    all_runs = sorted(table.groupby(["fold", "seed"]).indices)
+    run_of_row, n_runs = _number_runs(table)
+    region_of_row, names = pd.factorize(table["region"])
     regions = []
-    for region, part in table.groupby("region", sort=False):
-        runs = part.groupby(["fold", "seed"]).indices
+    for number, name in enumerate(names):
+        is_of_region = region_of_row == number
+        part = table if is_of_region.all() else table[is_of_region]
+        runs = run_of_row[is_of_region]
         rows = _RegionRows(
-            region=str(region),
+            region=str(name),
             table=part,
             counts=part[_COUNTS].to_numpy().T,
             is_first_seed=~part[identity].duplicated().to_numpy(),
             # a run without a case in which the region is labelled has no rows of it
-            runs=[runs.get(run, np.zeros(0, np.int64)) for run in all_runs],
+            runs=[np.flatnonzero(runs == run) for run in range(n_runs)],
         )
         regions.append(rows)
     return regions
+
+
+def _number_runs(table: pd.DataFrame) -> tuple[Integers, int]:
+    """Return (rows,) the number of each row's run, in the order of fold and seed, and how many runs there are."""
+    seeds, seed_of_row = np.unique(table["seed"].to_numpy(), return_inverse=True)
+    runs, run_of_row = np.unique(table["fold"].to_numpy() * len(seeds) + seed_of_row, return_inverse=True)
+    return run_of_row, len(runs)
 
 
 def _aggregate(
@@ -253,9 +293,6 @@ def _count_scored(regions: Sequence[_RegionRows]) -> int:
 
 
 def _region_numbers(metric: str, rows: _RegionRows, empty: EmptyPolicy, *, is_pooled: bool) -> _RegionNumbers:
-    tp, fp, fn, _ = rows.counts
-    has_reference = tp + fn > 0
-    has_prediction = tp + fp > 0
     median = np.nan
     if is_pooled:
         values = _pooled_value(metric, rows.counts, empty)
@@ -264,16 +301,15 @@ def _region_numbers(metric: str, rows: _RegionRows, empty: EmptyPolicy, *, is_po
         values = _values_of(metric, rows.table, Counts(*rows.counts), empty)
         of_runs = [values[run] for run in rows.runs]
         median = _median(values)
-    dice = overlap("dice", Counts(*rows.counts[:, has_reference]), empty=empty)
     return _RegionNumbers(
         region=rows.region,
-        n=int(rows.is_first_seed.sum()),
-        n_ref_empty=int((rows.is_first_seed & ~has_reference).sum()),
-        n_penalised=int((has_reference != has_prediction).sum()),
+        n=rows.n,
+        n_ref_empty=rows.n_ref_empty,
+        n_penalised=rows.n_penalised,
         n_nan=int(np.isnan(values).sum()),
         mean=_mean(values),
         median=median,
-        dice_pos=_mean(dice),
+        dice_pos=rows.dice_pos(empty),
         run_values=[_mean(of_run) for of_run in of_runs],
     )
 
