@@ -29,6 +29,7 @@ from benchbench.records.record import Record
 from benchbench.records.run_folder import LOCK_SECONDS, RunBusyError
 from benchbench.registry.registry import Registry
 from benchbench.report import write_page, write_tables
+from benchbench.report.current import digest_inputs, is_current, remember_report
 from benchbench.report.page.index import write_index
 from benchbench.run.assignment import Assignment
 from benchbench.run.execute import execute
@@ -208,10 +209,18 @@ def report_at_end(folder: ResultsFolder, machine: Machine, observer: Observer) -
 
 
 def _write_report(folder: ResultsFolder, machine: Machine) -> None:
-    """Write tables, page and index."""
-    results = write_tables(folder)
-    write_page(folder, results, pictures=machine.pictures)
+    write_current_report(folder, pictures=machine.pictures)
     write_index(machine.results)
+
+
+def write_current_report(folder: ResultsFolder, *, pictures: bool) -> None:
+    """Write tables and page, unless the last ones are of the same inputs and unaltered."""
+    inputs = digest_inputs(folder, pictures=pictures)
+    if is_current(folder, inputs):
+        return
+    results = write_tables(folder)
+    write_page(folder, results, pictures=pictures)
+    remember_report(folder, inputs, pictures=pictures)
 
 
 def _score_external(assignments: Sequence[Assignment], observer: Observer) -> list[Assignment]:

@@ -16,7 +16,7 @@ _REMEDY = "copy the published folder again"
 
 def write_digest_list(folder: ResultsFolder) -> None:
     """Write the digests of all files of the folder, apart from the list and locks."""
-    lines = [f"{_digest(folder.path / name)}  {name}\n" for name in _names(folder.path)]
+    lines = [f"{digest_of(folder.path / name)}  {name}\n" for name in names_in(folder.path)]
     folder.write(DIGEST_LIST_NAME, "".join(lines))
 
 
@@ -32,7 +32,7 @@ def check_published_runs(folder: ResultsFolder) -> None:
     Raises:
         IntegrityError: with a line for each file that was changed, lost or added.
     """
-    faults = [fault for fault in digest_faults(folder) if _is_input(fault.name)]
+    faults = [fault for fault in digest_faults(folder) if is_input(fault.name)]
     if faults:
         raise IntegrityError(*(str(fault) for fault in faults))
 
@@ -58,13 +58,13 @@ def digest_faults(folder: ResultsFolder) -> Iterator[DigestFault]:
     if not has_digest_list(folder):
         return
     listed = _read(folder.path)
-    present = set(_names(folder.path))
+    present = set(names_in(folder.path))
     for name in sorted(present | set(listed)):
         if name not in listed:
             yield DigestFault(folder.path, name, f"found a file that {DIGEST_LIST_NAME} does not list")
         elif name not in present:
             yield DigestFault(folder.path, name, f"missing, but {DIGEST_LIST_NAME} lists it")
-        elif _digest(folder.path / name) != listed[name]:
+        elif digest_of(folder.path / name) != listed[name]:
             yield DigestFault(folder.path, name, f"changed since {DIGEST_LIST_NAME} was written")
 
 
@@ -85,7 +85,7 @@ def _read(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _names(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
     """Return the names of the files, relative to the folder; hidden files are locks and unfinished writes."""
     names: list[str] = []
     for path in folder.rglob("*"):
@@ -95,9 +95,11 @@ def _names(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _is_input(name: str) -> bool:
+def is_input(name: str) -> bool:
+    """Return True for the manifest and the files of runs, from which reports are made."""
     return name == MANIFEST_NAME or name.startswith(f"{_RUNS}/")

@@ -216,9 +216,13 @@ def columns_of(metric: str, cases: pd.DataFrame) -> list[str]:
     """
     if is_overlap(metric):
         return [metric]
-    known = [name for name in columns_with_units(metric) if name in cases]
-    measured = [name for name in known if cases[name].notna().any()]
-    if not measured or not cases[measured].notna().any(axis=1).all():
+    measured: list[str] = []
+    is_known = np.zeros(len(cases), dtype=np.bool_)
+    for name in columns_with_units(metric):
+        if name in cases and cases[name].notna().any():
+            measured.append(name)
+            is_known |= cases[name].notna().to_numpy()
+    if not is_known.all():
         return []
     return measured
 
