@@ -1,9 +1,9 @@
 """A report that is current: nothing that it is made of has changed, and its files are as it wrote them.
 
-`.report.json` in the results folder has the SHA-256 of everything that a report depends on, and that of each of its
-files. The report depends on the manifest, on the tables, histories and records of the runs, on which other files the
-runs have (the page links to them), on the options, on the source of this package and on the libraries that compute
-and draw. Where any of them differs, or the file cannot be read, the report is written again.
+`.report.json` in the results folder has the SHA-256 of everything that a report depends on, and that of each of
+its files. The report depends on the manifest, on the tables, histories and records of the runs, on which other
+files the runs have (the page links to them), on the options, on the source of this package and on the libraries
+that compute and draw. Where any of them differs, or the file cannot be read, the report is written again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import benchbench
 from benchbench.records.digest_list import digest_of, is_input, names_in
 from benchbench.records.files import json_bytes
 from benchbench.records.folder import ResultsFolder
 
 STATE_NAME = ".report.json"
+_PACKAGE = Path(__file__).parents[1]
 _LIBRARIES = (
     *("contourpy", "fonttools", "jinja2", "markupsafe", "matplotlib", "numpy"),
     *("pandas", "pillow", "pyarrow", "pydantic", "scipy"),
@@ -57,7 +57,7 @@ def is_current(folder: ResultsFolder, inputs: str) -> bool:
 
 
 def remember_report(folder: ResultsFolder, inputs: str, *, pictures: bool) -> None:
-    """Write down that the files of the folder are the report of these inputs, unless the inputs have changed since."""
+    """Store that the files of the folder are the report of these inputs, unless the inputs have changed since."""
     if digest_inputs(folder, pictures=pictures) != inputs:
         return
     with folder.writing():
@@ -84,9 +84,8 @@ def _digest_files(folder: ResultsFolder) -> dict[str, str]:
 
 def _digest_source() -> str:
     """Return the SHA-256 of this package: modules, templates, style sheets and scripts."""
-    root = Path(benchbench.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_PACKAGE.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
-            digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -130,7 +130,7 @@ def export(drawing: Drawing, *, name: str, title: str, caption: str, alt: str, n
     if note:
         _write_note(drawing, note)
         caption = f"{caption} ({note.capitalize()}.)"
-    _lay_out(drawing)
+    _place_parts(drawing)
     svg = compact_images(_save(drawing, "svg", name).decode())
     return Figure(
         name=name,
@@ -175,8 +175,8 @@ def _write_note(drawing: Drawing, note: str) -> None:
     drawing.suptitle(note, color=INK, fontsize=8, fontstyle="italic", x=0.99, y=y, ha="right")
 
 
-def _lay_out(drawing: Drawing) -> None:
-    """Place the parts of a drawing, once for all formats; without an engine each format is drawn only once."""
+def _place_parts(drawing: Drawing) -> None:
+    """Place the parts of a drawing, once for all formats, and remove its engine, for which each is drawn twice."""
     engine = drawing.get_layout_engine()
     if engine is not None:
         engine.execute(drawing)
