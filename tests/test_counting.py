@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from benchbench.engine.inference.counting import count_voxels
+from benchbench.engine.batches.unlabelled import mark_unlabelled
+from benchbench.engine.inference.counting import count_regions, count_voxels
+from benchbench.engine.network.regions import region_masks, scored_by_region
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,3 +51,24 @@ def test_masks_in_another_order_of_memory_have_the_same_counts() -> None:
     counts = count_voxels(masks.mT, masks.flip(2).flip(2).mT, scored.mT)
 
     assert counts.tolist() == [[[3, 0, 0, 21]]]
+
+
+@pytest.mark.parametrize("space", [(1,), (8, 8), (5, 13, 17)])
+@pytest.mark.parametrize("regions", [1, 3, 8])
+@pytest.mark.parametrize("kind", ["labelled", "ignored voxels", "a region is not labelled"])
+def test_counts_against_bit_masks_are_those_against_the_masks_of_regions(
+    space: tuple[int, ...], regions: int, kind: str
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(1 << min(regions, 7), (37, *space), generator=generator, dtype=torch.uint8)
+    labels[5] = 0
+    if kind == "ignored voxels":
+        labels[20:, 0] = 128
+    if kind == "a region is not labelled":
+        labels = mark_unlabelled(labels, torch.arange(37) % 2)
+    prediction = torch.rand(37, regions, *space, generator=generator) < 0.5
+
+    counts = count_regions(prediction, labels, has_background=False)
+
+    scored = scored_by_region(labels, regions)
+    assert torch.equal(counts, count_voxels(region_masks(labels, regions), prediction, scored))

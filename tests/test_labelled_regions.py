@@ -227,9 +227,7 @@ def test_a_model_with_a_loss_of_its_own_is_refused_unless_it_leaves_out_what_is_
 def test_regions_without_label_have_no_counts_and_no_part_in_the_history() -> None:
     labels = torch.tensor([[0, 1, 2, 2], [0, 1, 0, 0]], dtype=torch.uint8)
     logits = torch.tensor([[[-1.0, 1, -1, -1], [-1, -1, 1, -1]], [[-1, 1, 1, -1], [1, 1, 1, 1]]])
-    counts = count_logits(
-        logits, mark_unlabelled(labels, torch.tensor([0, 0b10])), protocol(32, 32), regions=2
-    ).numpy()
+    counts = count_logits(logits, mark_unlabelled(labels, torch.tensor([0, 0b10])), protocol(32, 32)).numpy()
     assert counts.tolist() == [[[1, 0, 0, 3], [1, 0, 1, 2]], [[1, 1, 0, 2], [0, 0, 0, 0]]]
     row = validation_row(Validation(0.0, counts), ("liver", "spleen"), empty="score")
     assert row["validation_dice_case"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)

@@ -121,6 +121,22 @@ def test_an_array_of_cases_has_the_scores_of_each_case(many: list[Counts]) -> No
         np.testing.assert_array_equal(overlap(metric, stacked, empty=policy), one_by_one)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (300, 700), (70, 60, 80)])
+@pytest.mark.parametrize("order", ["rows", "columns", "both", "every second voxel"])
+def test_counts_do_not_depend_on_the_size_and_the_order_in_memory(shape: tuple[int, ...], order: str) -> None:
+    reference, prediction = np.random.default_rng(0).random((2, *shape)) < 0.3
+    prediction[:40] = False  # parts without a prediction
+    if order in {"columns", "both"}:
+        reference = np.asfortranarray(reference)
+    if order == "columns":
+        prediction = np.asfortranarray(prediction)
+    if order == "every second voxel":
+        reference, prediction = reference[..., ::2], prediction[..., ::2]
+    both, either = np.count_nonzero(reference & prediction), np.count_nonzero(reference | prediction)
+    fp, fn = np.count_nonzero(prediction & ~reference), np.count_nonzero(reference & ~prediction)
+    assert count(reference, prediction) == Counts(both, fp, fn, reference.size - either)
+
+
 @given(MASKS, MASKS)
 def test_counts_add_up_to_every_voxel_and_both_masks(reference: np.ndarray, prediction: np.ndarray) -> None:
     tp, fp, fn, tn = count(reference, prediction)

@@ -201,5 +201,5 @@ def test_the_dice_of_a_validation_is_that_of_each_case_then_the_mean(tmp_path: P
 def test_a_softmax_is_counted_by_class_with_background_first() -> None:
     labels = torch.tensor([[0, 1, 2, 2]], dtype=torch.uint8)  # background, region 0, region 1 twice
     logits = torch.eye(3)[torch.tensor([0, 0, 2, 1])].T[None]  # background, background, region 1, region 0
-    counts = count_logits(logits, labels, protocol(32, 32, loss="ce"), regions=2)
+    counts = count_logits(logits, labels, protocol(32, 32, loss="ce"))
     assert counts[0].tolist() == [[1, 1, 0, 2], [0, 1, 1, 2], [1, 0, 1, 2]]

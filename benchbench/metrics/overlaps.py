@@ -6,7 +6,7 @@ stored counts, long after the masks are gone.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,8 @@ METRICS = OVERLAPS
 """Metrics that need nothing but counts."""
 _POSITIVE = {"dice", "iou", "precision"}
 """Metrics that the prediction can leave undefined."""
+_IN_BLOCKS: Final = ("external_loop", "buffered", "zerosize_ok")
+_BLOCK = 2**17  # voxels of both masks that stay in the processor's cache
 
 
 class Counts(NamedTuple):
@@ -41,10 +43,14 @@ def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
     for name, mask in (("reference", reference), ("prediction", prediction)):
         if mask.dtype != np.bool_:
             raise ValueError(f"{name} is {mask.dtype}, expected bool; compare with the label's value first")
-    tp = int(np.count_nonzero(reference & prediction))
-    fn = int(np.count_nonzero(reference)) - tp
-    fp = int(np.count_nonzero(prediction)) - tp
-    return Counts(tp, fp, fn, reference.size - tp - fp - fn)
+    tp = in_reference = in_prediction = 0
+    for one, other in np.nditer([reference, prediction], flags=_IN_BLOCKS, buffersize=_BLOCK):
+        in_one, in_other = int(np.count_nonzero(one)), int(np.count_nonzero(other))
+        in_reference += in_one
+        in_prediction += in_other
+        if in_one and in_other:
+            tp += int(np.count_nonzero(one & other))
+    return Counts(tp, in_prediction - tp, in_reference - tp, reference.size - in_reference - in_prediction + tp)
 
 
 def overlap(metric: str, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:

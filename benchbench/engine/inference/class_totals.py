@@ -35,8 +35,7 @@ class ClassTotals:
         """
         regions = masks.shape[1]
         native = native_bits(prepared)
-        reference = region_masks(native, regions)
-        counts = count_regions(reference, torch.from_numpy(masks), native, has_background=True)
+        counts = count_regions(torch.from_numpy(masks), native, has_background=True)
         self._counts += counts.sum(0).numpy()
         probabilities = _with_unlabelled_as_background(probabilities, prepared.labelled(regions))
         cropped = torch.from_numpy(prepared.frame.crop(prepared.native_label()))[None].to(probabilities.device)

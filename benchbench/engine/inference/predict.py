@@ -188,8 +188,7 @@ def count_case(prepared: PreparedCase, masks: Mask) -> Integers:
 def count_against(prepared: PreparedCase, masks: Mask, bits: BitMasks) -> Integers:
     """Return the counts of `count_case` against other bit masks (S, H, W), such as those of a reader."""
     labels = _marked(prepared, bits)
-    reference = region_masks(labels, masks.shape[1])
-    return count_regions(reference, torch.from_numpy(masks), labels, has_background=False).numpy()
+    return count_regions(torch.from_numpy(masks), labels, has_background=False).numpy()
 
 
 def native_bits(prepared: PreparedCase) -> Tensor:

@@ -104,7 +104,7 @@ class ForwardPass:
         loss, logits = forward_with_loss(
             model, images, labels, self.protocol, regions=self.regions, sum_over_batch=sum_over_batch
         )
-        counts = count_logits(logits.detach(), labels, self.protocol, regions=self.regions)
+        counts = count_logits(logits.detach(), labels, self.protocol)
         return LossAndCounts(loss, counts)
 
 

@@ -60,13 +60,13 @@ def validate(
     """
     model.eval()
     if isinstance(source, SliceCrops):
-        sums, counts = _validate_large_slices(model, source, protocol, regions=regions, on_step=on_step)
+        sums, counts = _validate_large_slices(model, source, protocol, on_step=on_step)
     elif isinstance(source, Slices):
         sums, counts = _validate_slices(model, source, protocol, regions=regions, on_step=on_step)
     else:
         assert isinstance(source, Patches), "no other source has volumes"
         buffer = buffer or WindowBuffer()
-        sums, counts = _validate_volumes(model, source, protocol, buffer, regions=regions, on_step=on_step)
+        sums, counts = _validate_volumes(model, source, protocol, buffer, on_step=on_step)
     is_partial = any(case.unlabelled_bits for case in source.cases)
     loss = loss_of_cases(protocol.loss, sums, partial=is_partial)
     return Validation(float(loss), counts.cpu().numpy())
@@ -94,14 +94,14 @@ def _validate_slices(
             sums = slice_sums.new_zeros(rows, slice_sums.shape[1])
         row_of = numbers if protocol.loss.per_image else case_of
         sums.index_add_(0, row_of, slice_sums)
-        counts.index_add_(0, case_of, count_logits(logits, labels, protocol, regions=regions))
+        counts.index_add_(0, case_of, count_logits(logits, labels, protocol))
         on_step()
     assert sums is not None, "a validation has slices"
     return sums, counts
 
 
 def _validate_large_slices(
-    model: nn.Module, crops: SliceCrops, protocol: Protocol, *, regions: int, on_step: Callable[[], None]
+    model: nn.Module, crops: SliceCrops, protocol: Protocol, *, on_step: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
     """Return sums of the loss (N, ...) float64 of each case, or slice, and counts (N, K, 4) of each case."""
     sums, counts = [], []
@@ -114,7 +114,7 @@ def _validate_large_slices(
             labels = unlabelled.mark(labels, torch.tensor([case_number]))
             logits = _logits_in_windows(model, images[0], protocol)
             slice_sums.append(loss_sums(protocol.loss, logits, labels).double())
-            slice_counts.append(count_logits(logits, labels, protocol, regions=regions))
+            slice_counts.append(count_logits(logits, labels, protocol))
             on_step()
         of_case = torch.cat(slice_sums)
         sums.append(of_case if protocol.loss.per_image else of_case.sum(0, keepdim=True))
@@ -128,7 +128,6 @@ def _validate_volumes(
     protocol: Protocol,
     buffer: WindowBuffer,
     *,
-    regions: int,
     on_step: Callable[[], None],
 ) -> tuple[Tensor, Tensor]:
     """Return the sums of the loss (N, ...) float64 and the counts (N, K, 4) of each case."""
@@ -140,7 +139,7 @@ def _validate_volumes(
         logits = _logits_in_windows(model, to_float(volume), protocol, buffer)
         labels = unlabelled.mark(bits.to(source.device)[None], torch.tensor([number]))
         sums.append(loss_sums(protocol.loss, logits, labels)[0].double())
-        counts.append(count_logits(logits, labels, protocol, regions=regions)[0])
+        counts.append(count_logits(logits, labels, protocol)[0])
         on_step()
     return torch.stack(sums), torch.stack(counts)
 
