@@ -31,6 +31,7 @@ from benchbench.metrics.surfaces import Surface, element_surface, voxel_surface
 from benchbench.spec.metric_names import MetricName
 
 _PERCENTILE = 95
+_LEAF = 32  # points
 _ROUNDING = 1e-9  # 3 voxels of 0.1 mm are within 0.3 mm
 
 
@@ -155,8 +156,8 @@ class _SurfacePair:
         is_apart = ~other[grid]
         distances = np.zeros(len(is_apart))
         if is_apart.any():
-            # splitting at the middle is quicker to build than balancing, and no slower to search
-            tree = KDTree(self._points(other), balanced_tree=False, compact_nodes=False)
+            # splitting at the middle and large leaves are quicker to build than the defaults, and no slower to search
+            tree = KDTree(self._points(other), leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
             points = self._points(grid & ~other)
             nearest, _ = tree.query(points, distance_upper_bound=np.nextafter(reach, np.inf))
             distances[is_apart] = nearest

@@ -20,15 +20,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from benchbench.images.arrays import Box, Integers, Mask, bounding_box
+from benchbench.images.arrays import Box, Mask, bounding_box
 from benchbench.metrics.distances import measure
 from benchbench.metrics.overlaps import count, overlap
+from benchbench.metrics.zones import NEIGHBOURS, label_zones
 from benchbench.spec.metric_names import Challenge, MetricName, parse_metrics
 
 PENALTY_MM = 374.0
 """Distance of a missed lesion and of a false positive."""
 _HD95 = parse_metrics(["hd95_surfel"])
-_NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)
 
 
 class Rules(NamedTuple):
@@ -122,8 +122,8 @@ def brats23_lesion(
         raise ValueError(f"masks have {reference.ndim} axes, expected 3")
     box = _grown(bounding_box(reference | prediction), rules.dilation + 1, reference.shape)
     reference, prediction = reference[box], prediction[box]
-    zones = _label_zones(reference, rules)
-    components, n_components = ndimage.label(prediction, _NEIGHBOURS)
+    zones = label_zones(reference, dilation=rules.dilation)
+    components, n_components = ndimage.label(prediction, NEIGHBOURS)
     component_boxes = ndimage.find_objects(components)
     scored: list[_Lesion] = []
     touched: set[int] = set()
@@ -149,15 +149,6 @@ def brats23_lesion(
         n_missed=len(scored) - n_found,
         n_made_up=n_made_up,
     )
-
-
-def _label_zones(reference: Mask, rules: Rules) -> Integers:
-    """Return the number of the lesion whose zone each voxel is in, from 1; 0 outside."""
-    edge_neighbours = ndimage.generate_binary_structure(3, 2)
-    dilated = ndimage.binary_dilation(reference, edge_neighbours, iterations=rules.dilation)
-    zones: Integers
-    zones, _ = ndimage.label(dilated, _NEIGHBOURS)
-    return zones
 
 
 def _grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
