@@ -24,14 +24,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from benchbench.images.arrays import Floats, Mask, bounding_box
+from benchbench.metrics.nearest import nearest_distances
 from benchbench.metrics.surfaces import Surface, element_surface, voxel_surface
 from benchbench.spec.metric_names import MetricName
 
 _PERCENTILE = 95
-_LEAF = 32  # points
 _ROUNDING = 1e-9  # 3 voxels of 0.1 mm are within 0.3 mm
 
 
@@ -147,27 +146,11 @@ class _SurfacePair:
         yield from zip((self._reference, self._prediction), distances, strict=True)
 
     def _search(self, reach: float) -> tuple[Floats, Floats]:
-        """Return the distances in both directions; infinity for distances beyond `reach`."""
+        """Return the distances in both directions; those beyond `reach` may be infinite."""
         reference, prediction = self._reference.grid, self._prediction.grid
-        return self._nearest(reference, prediction, reach), self._nearest(prediction, reference, reach)
-
-    def _nearest(self, grid: Mask, other: Mask, reach: float) -> Floats:
-        """Return the distance from each point of a grid to the nearest of the other; common points have 0."""
-        is_apart = ~other[grid]
-        distances = np.zeros(len(is_apart))
-        if is_apart.any():
-            # splitting at the middle and large leaves are quicker to build than the defaults, and no slower to search
-            tree = KDTree(self._points(other), leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
-            points = self._points(grid & ~other)
-            nearest, _ = tree.query(points, distance_upper_bound=np.nextafter(reach, np.inf))
-            distances[is_apart] = nearest
-        return distances
-
-    def _points(self, grid: Mask) -> Floats:
-        """Return the coordinates (N, axes) of the grid's true entries, in their order."""
-        indices = np.unravel_index(np.flatnonzero(grid), grid.shape)
-        coordinates = [index * size for index, size in zip(indices, self._spacing, strict=True)]
-        return np.stack(coordinates, axis=1)
+        forward = nearest_distances(reference, prediction, self._spacing, reach=reach)
+        backward = nearest_distances(prediction, reference, self._spacing, reach=reach)
+        return forward, backward
 
 
 def _summarise(kind: str, forward: Floats, backward: Floats) -> float:

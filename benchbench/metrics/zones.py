@@ -45,7 +45,9 @@ def _grow(bits: _Bits, axis: int) -> _Bits:
 
 def _grow_bits(bits: _Bits) -> _Bits:
     """Return bits grown by one voxel along the last axis, also from a byte to the next."""
-    grown = bits | (bits << 1) | (bits >> 1)
+    grown = bits.copy()
+    grown |= bits << 1
+    grown |= bits >> 1
     grown[..., 1:] |= bits[..., :-1] >> 7
     grown[..., :-1] |= bits[..., 1:] << 7
     return grown
