@@ -46,4 +46,6 @@ def test_the_mask_stays_as_it_is_and_its_order_in_memory_is_free() -> None:
 def test_zones_that_touch_have_one_number() -> None:
     line = np.zeros((1, 1, 12), np.bool_)
     line[0, 0, [0, 3, 8]] = True  # with zones of one voxel the first two touch
-    assert label_zones(line, dilation=1).ravel().tolist() == [1, 1, 1, 1, 1, 0, 0, 2, 2, 2, 0, 0]
+    zones, count = label_zones(line, dilation=1)
+    assert count == 2
+    assert zones.ravel().tolist() == [1, 1, 1, 1, 1, 0, 0, 2, 2, 2, 0, 0]

@@ -122,12 +122,12 @@ def brats23_lesion(
         raise ValueError(f"masks have {reference.ndim} axes, expected 3")
     box = _grown(bounding_box(reference | prediction), rules.dilation + 1, reference.shape)
     reference, prediction = reference[box], prediction[box]
-    zones = label_zones(reference, dilation=rules.dilation)
+    zones, n_zones = label_zones(reference, dilation=rules.dilation)
     components, n_components = ndimage.label(prediction, NEIGHBOURS)
-    component_boxes = ndimage.find_objects(components)
+    component_boxes = ndimage.find_objects(components, n_components)
     scored: list[_Lesion] = []
     touched: set[int] = set()
-    for number, zone_box in enumerate(ndimage.find_objects(zones), 1):
+    for number, zone_box in enumerate(ndimage.find_objects(zones, n_zones), 1):
         zone = zones[zone_box] == number
         touching = set(np.unique(components[zone_box][zone]).tolist()) - {0}
         touched |= touching

@@ -74,10 +74,12 @@ def _look_up(places: Integers, other: Mask, spacing: tuple[float, ...], reach: f
 
     The distances of places that are left, and of places beyond `reach`, are infinite.
     """
+    distances = np.full(places.shape[1], np.inf)
+    left = np.arange(len(distances))
+    if len(left) < _FEW:
+        return distances, left
     padded = np.pad(other, _RADIUS)
     starts = np.ravel_multi_index(tuple(places), padded.shape)  # a place is `_RADIUS` further along each axis
-    distances = np.full(len(starts), np.inf)
-    left = np.arange(len(starts))
     for length, steps in step_table(spacing).items():
         if length > reach:
             return distances, left[:0]

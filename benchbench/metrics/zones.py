@@ -17,11 +17,11 @@ _Bits = NDArray[np.uint8]
 """Eight voxels of the last axis in a byte, the first in its lowest bit."""
 
 
-def label_zones(reference: Mask, *, dilation: int) -> Integers:
-    """Return the number of the lesion whose zone each voxel is in, from 1; 0 outside."""
+def label_zones(reference: Mask, *, dilation: int) -> tuple[Integers, int]:
+    """Return the number of the lesion whose zone each voxel is in, from 1 (0 outside), and how many there are."""
     zones: Integers
-    zones, _ = ndimage.label(dilate(reference, times=dilation), NEIGHBOURS)
-    return zones
+    zones, count = ndimage.label(dilate(reference, times=dilation), NEIGHBOURS)
+    return zones, count
 
 
 def dilate(mask: Mask, *, times: int) -> Mask:
