@@ -9,6 +9,7 @@ import numpy as np
 from benchbench.contract import Case, Dataset, Task
 from benchbench.data.retry import retry_read
 from benchbench.errors import DataError
+from benchbench.images.label_values import distinct_values
 
 _MOST_LISTED = 4
 
@@ -77,7 +78,7 @@ def _reader_problems(case: Case, known: Collection[int]) -> Iterator[str]:
     for reader, label in case.reader_labels.items():
         if label.shape != shape:
             yield f"label of {reader}: found shape {label.shape}, expected {shape} like the label; correct it"
-        unknown = sorted(set(np.unique(label).tolist()).difference(known))
+        unknown = sorted(distinct_values(label).difference(known))
         if unknown:
             yield f"label of {reader}: found {_join(unknown)}, expected only {sorted(known)}; correct it"
 

@@ -19,6 +19,7 @@ from benchbench.data.region_presence import absent_region_remarks, rare_region_r
 from benchbench.data.zero_voxels import channels_without_zero, describe_channels
 from benchbench.errors import DataError
 from benchbench.images.arrays import voxel_digest
+from benchbench.images.label_values import distinct_values
 from benchbench.threads import case_threads
 
 
@@ -136,7 +137,7 @@ def _case_remarks(case: Case, task: Task) -> Iterator[str]:
 
 
 def _present_regions(case: Case, task: Task) -> frozenset[str]:
-    values = set(np.unique(case.label).tolist())
+    values = distinct_values(case.label)
     return frozenset(region for region, members in task.regions.items() if values & set(members))
 
 

@@ -49,6 +49,13 @@ def check_finite(voxels: NDArray[Any]) -> None:
         raise FileFault(finding, "numbers", "write the file again without them")
 
 
+def distinct_values(voxels: NDArray[Any]) -> set[int]:
+    """Return the values of a label map; only voxels that differ from the one before are sorted."""
+    line = voxels.ravel("K")
+    is_new = line[1:] != line[:-1]
+    return {*line[:1].tolist(), *np.unique(line[1:][is_new]).tolist()}
+
+
 def count_values(voxels: NDArray[Any]) -> str:
     """Return the four commonest values with their counts, in words."""
     values, counts = np.unique(voxels, return_counts=True)

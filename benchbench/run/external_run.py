@@ -12,6 +12,7 @@ from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.errors import DataError
 from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
+from benchbench.images.label_values import distinct_values
 from benchbench.records.record import Record
 from benchbench.run.assignment import Assignment
 from benchbench.run.environment import provenance_of
@@ -125,7 +126,7 @@ def _masks(assignment: Assignment, prepared: PreparedCase, path: Path) -> Mask:
     problems = list(_grid_problems(prepared, label_map._replace(voxels=voxels)))
     label_values = {**assignment.label_values, **external.spec.labels}
     known = {0}.union(*label_values.values())
-    unknown = sorted(set(np.unique(voxels).tolist()) - known)
+    unknown = sorted(distinct_values(voxels) - known)
     if unknown:
         listed = ", ".join(map(str, unknown[:_MOST_NAMES]))
         expected = ", ".join(map(str, sorted(known)))

@@ -11,6 +11,7 @@ import numpy as np
 from benchbench.errors import DataError
 from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
+from benchbench.images.label_values import distinct_values
 from benchbench.metrics.lesions import RULES, LesionScores, brats23_lesion
 from benchbench.metrics.scores import Counts, count, measure_regions
 from benchbench.records.record import Value
@@ -127,7 +128,7 @@ def _distances(
 
 def _label_problems(where: str, label_map: LabelMap, scoring: Scoring) -> Iterator[str]:
     """Yield a message if the map has labels that belong to no region and no background."""
-    labels = set(np.unique(label_map.voxels).tolist())
+    labels = distinct_values(label_map.voxels)
     unknown = sorted(labels - set(scoring.known_labels))
     if unknown:
         listed = ", ".join(map(str, unknown[:_MOST_LABELS]))

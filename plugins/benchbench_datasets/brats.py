@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from benchbench import Case, DataError, DataNotFoundError, Task
+from benchbench.images.label_values import distinct_values
 from benchbench.images.nifti import Volume, read_image, read_label
 from benchbench.images.stack import Stack
 from benchbench_datasets.case_files import (
@@ -192,7 +193,7 @@ class Patients:
 
     def _label_faults(self, label: Volume, *, slices: tuple[int, int] | None) -> Iterator[str]:
         advice = self.advice
-        if {3, 4} <= set(np.unique(label.voxels).tolist()):
+        if {3, 4} <= distinct_values(label.voxels):
             advice = dict.fromkeys((3, 4), BRATS_2015)
         yield from unexpected_label_faults(label, allowed=(0, 1, 2, self.enhancing), advice=advice)
         yield from _depth_faults(label, slices)
