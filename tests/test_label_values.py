@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchbench.images.label_values import distinct_values
+from benchbench.images.label_values import distinct_values, has_value
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (5, 7), (6, 5, 4)])
@@ -21,3 +21,10 @@ def test_the_distinct_values_are_those_of_numpy(shape: tuple[int, ...], dtype: t
 
 def test_a_value_of_the_first_or_the_last_voxel_alone_is_found() -> None:
     assert distinct_values(np.array([[7, 0], [0, 9]], np.uint8)) == {0, 7, 9}
+
+
+@pytest.mark.parametrize("values", [(), (0,), (3,), (1, 2, 4), (2, 300)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_voxels_of_some_values_are_those_of_numpy(values: tuple[int, ...], dtype: type) -> None:
+    voxels = np.random.default_rng(0).integers(0, 5, (4, 5, 6)).astype(dtype, order="F")
+    np.testing.assert_array_equal(has_value(voxels, values), np.isin(voxels, list(values)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,14 @@ def distinct_values(voxels: NDArray[Any]) -> set[int]:
     line = voxels.ravel("K")
     is_new = line[1:] != line[:-1]
     return {*line[:1].tolist(), *np.unique(line[1:][is_new]).tolist()}
+
+
+def has_value(voxels: NDArray[Any], values: Collection[int]) -> Mask:
+    """Return True where a label map has one of some values; sooner than NumPy's isin for the few of a region."""
+    mask = np.zeros(voxels.shape, dtype=np.bool_)
+    for value in values:
+        mask |= voxels == value
+    return mask
 
 
 def count_values(voxels: NDArray[Any]) -> str:

@@ -79,6 +79,8 @@ def measure_regions(
     measured in its plane. Ignored voxels are taken out of both masks before surfaces and lesions are found.
     """
     parsed = _without_overlaps(parse_metrics(metrics))
+    if not parsed:
+        return [{} for _ in range(masks.shape[1])]
     of_plugins = declared_facts(parsed)
     plugins = [extension(MetricPlugin, name) for name in of_plugins]
     distances = {name: metric for name, metric in parsed.items() if name not in of_plugins}

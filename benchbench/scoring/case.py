@@ -11,7 +11,7 @@ import numpy as np
 from benchbench.errors import DataError
 from benchbench.images.arrays import Mask
 from benchbench.images.label_maps import LabelMap, read_label_map
-from benchbench.images.label_values import distinct_values
+from benchbench.images.label_values import distinct_values, has_value
 from benchbench.metrics.lesions import RULES, LesionScores, brats23_lesion
 from benchbench.metrics.scores import Counts, count, measure_regions
 from benchbench.records.record import Value
@@ -66,7 +66,7 @@ def measure_case(
     n_axes = reference_map.voxels.ndim
     if scoring.lesions is not None and n_axes != 3:
         problems.append(f"{name}: found {n_axes} axes, expected 3 to score lesions; leave out --lesions")
-    scored = ~np.isin(reference_map.voxels, list(scoring.ignore))
+    scored = ~has_value(reference_map.voxels, scoring.ignore)
     if not scored.any():
         problems.append(f"{where}: found every voxel ignored, so nothing can be scored; remove the case")
     if problems:
@@ -93,15 +93,15 @@ def _measure(
 ) -> RegionMeasures:
     """Measure a region; voxels that are not `scored` are in neither mask and in no count."""
     values = scoring.regions[region]
-    reference = np.isin(reference_map.voxels, values)
+    reference = has_value(reference_map.voxels, values)
     if prediction_map is None:
-        counts = count(reference[scored], ~reference[scored])
+        counts = _count_scored(reference, ~reference, scored)
         prediction = np.zeros_like(reference)
         # with an empty reference, an empty prediction would have perfect distances
         measured_reference = scored
     else:
-        prediction = np.isin(prediction_map.voxels, values) & scored
-        counts = count(reference[scored], prediction[scored])
+        prediction = has_value(prediction_map.voxels, values) & scored
+        counts = _count_scored(reference, prediction, scored)
         measured_reference = reference
     lesions = None
     if scoring.lesions is not None:
@@ -113,6 +113,15 @@ def _measure(
         distances=_distances(measured_reference, prediction, scoring.metrics, reference_map.spacing_mm),
         lesions=lesions,
     )
+
+
+def _count_scored(reference: Mask, prediction: Mask, scored: Mask) -> Counts:
+    """Return the counts of the voxels that are scored."""
+    if scored.all():
+        return count(reference, prediction)
+    counts = count(reference & scored, prediction & scored)
+    ignored = scored.size - np.count_nonzero(scored)
+    return counts._replace(tn=int(np.subtract(counts.tn, ignored)))
 
 
 def _distances(
