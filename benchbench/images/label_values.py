@@ -59,7 +59,7 @@ def distinct_values(voxels: NDArray[Any]) -> set[int]:
 
 def has_value(voxels: NDArray[Any], values: Collection[int]) -> Mask:
     """Return True where a label map has one of some values; sooner than NumPy's isin for the few of a region."""
-    mask = np.zeros(voxels.shape, dtype=np.bool_)
+    mask = np.zeros_like(voxels, dtype=np.bool_)
     for value in values:
         mask |= voxels == value
     return mask

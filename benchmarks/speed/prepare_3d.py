@@ -41,7 +41,7 @@ Contender = Callable[[], object]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
@@ -62,9 +62,9 @@ def main() -> None:
                 print(f"{name} is left out: {error}")
         print(f"preparing 4 x 240 x 240 x 155 from .nii.gz, {options.rounds} rounds, 1 thread")
         report(race(contenders, rounds=options.rounds, check=unchecked), units=1, unit="case")
-        print(f"\na patch of 5 x {SIDE}^3 in float32, {20 * options.rounds} rounds, 1 thread")
+        print(f"\na patch of 5 x {SIDE}^3 in float32, {10 * options.rounds} rounds, 1 thread")
         copies = patches(dataset, Path(folder) / "patches")
-        report(race(copies, rounds=20 * options.rounds, check=unchecked), units=1, unit="patch")
+        report(race(copies, rounds=10 * options.rounds, check=unchecked), units=1, unit="patch")
 
 
 def unchecked(name: str, result: object) -> None:
