@@ -88,14 +88,22 @@ def measure_regions(
     scored = scored_mask(bits, regions=masks.shape[1])
     rows: list[dict[str, float]] = []
     for number in range(masks.shape[1]):
-        reference, prediction = bits >> number & 1 == 1, masks[:, number] & scored
-        if len(reference) == 1:
-            reference, prediction = reference[0], prediction[0]
+        reference, prediction = _in_plane(bits >> number & 1 == 1), _in_plane(masks[:, number] & scored)
         spacing = None if spacing_mm is None else spacing_mm[-reference.ndim :]
         measured = _measure(reference, prediction, distances, spacing_mm=spacing)
-        row = {f"{name}_{unit}": value for name, value in measured.items()}
-        rows.append(row | measure_plugins(plugins, reference, prediction, spacing_mm=spacing))
+        rows.append(
+            _with_unit(measured, unit) | measure_plugins(plugins, reference, prediction, spacing_mm=spacing)
+        )
     return rows
+
+
+def _in_plane(mask: Mask) -> Mask:
+    """Return a mask (S, H, W) as (H, W) if it has one slice."""
+    return mask[0] if len(mask) == 1 else mask
+
+
+def _with_unit(measured: Mapping[str, float], unit: str) -> dict[str, float]:
+    return {f"{name}_{unit}": value for name, value in measured.items()}
 
 
 def distance(metric: str, measured: ArrayLike, counts: Counts, *, empty: EmptyPolicy = "score") -> Floats:
