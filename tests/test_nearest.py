@@ -53,11 +53,15 @@ def distances_of_all_pairs(grid: Mask, other: Mask, spacing: tuple[float, ...]) 
 @pytest.mark.parametrize(
     "kinds", ["one voxel, solid", "at the border, scattered", "scattered, one voxel", "solid, solid"]
 )
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
 @pytest.mark.usefixtures("table_for_all")
 def test_distances_from_the_table_are_those_of_all_pairs(
-    shape: tuple[int, ...], spacing: tuple[float, ...], kinds: str
+    shape: tuple[int, ...], spacing: tuple[float, ...], kinds: str, orders: str
 ) -> None:
-    one, other = (draw(kind, shape, seed) for seed, kind in enumerate(kinds.split(", ")))
+    one, other = (
+        np.array(draw(kind, shape, seed), order=order)  # type: ignore[call-overload]
+        for seed, (kind, order) in enumerate(zip(kinds.split(", "), orders, strict=True))
+    )
     spacing = spacing[: len(shape)]
     for grid, target in ((one, other), (other, one)):
         distances = nearest_distances(grid, target, spacing, reach=np.inf)

@@ -78,7 +78,7 @@ def _look_up(places: Integers, other: Mask, spacing: tuple[float, ...], reach: f
     left = np.arange(len(distances))
     if len(left) < _FEW:
         return distances, left
-    padded = np.pad(other, _RADIUS)
+    padded = np.ascontiguousarray(np.pad(other, _RADIUS))
     starts = np.ravel_multi_index(tuple(places), padded.shape)  # a place is `_RADIUS` further along each axis
     for length, steps in step_table(spacing).items():
         if length > reach:
