@@ -153,6 +153,22 @@ def test_cases_undefined_for_one_row_only_are_left_out_of_all_rows_and_counted(t
     assert board.notes == ("1 case left out: undefined for some rows only (rule for empty masks: nnunet)",)
 
 
+def test_a_case_that_is_undefined_in_one_region_is_undefined_for_the_row(tmp_path: Path) -> None:
+    """With nnU-Net's rule the region of a right empty prediction has no Dice, that of a false positive has 0."""
+    keys = [key(model, fold) for fold in range(N_FOLDS) for model in ("cautious", "bold")]
+    folder = plan(tmp_path, keys, metrics=["dice"], empty="nnunet")
+    for run in keys:
+        of_run = scans(run.fold, better=0.0)
+        for number, regions in enumerate(of_run.values()):
+            regions["core"] = [(50, 10, 10, 330)]
+            if number == 0:
+                regions["core"] = [(0, 0 if run.model == "cautious" else 5, 0, 395)]
+        end(folder, run, of_run)
+    board = board_of(folder)
+    assert board.notes == ("5 cases left out: undefined for some rows only (rule for empty masks: nnunet)",)
+    assert board.means["cautious"] == board.means["bold"]
+
+
 def test_the_ratio_of_tested_to_trained_patients_follows_from_folds_and_validation(tmp_path: Path) -> None:
     # of five folds one is tested, and four fifths of the other four are trained on
     assert board_of(graded(tmp_path, {"one": 0.1})).test_over_train == pytest.approx(1 / (4 * 0.8))

@@ -33,4 +33,4 @@ def keep_common_cases(scores: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 def _strict_mean(values: pd.Series) -> float:
     """Return the mean; nan if one value is nan."""
-    return float(np.mean(values))
+    return float(np.mean(values.to_numpy()))  # of a Series, NumPy's mean would leave nan out

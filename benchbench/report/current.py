@@ -21,10 +21,7 @@ from benchbench.records.folder import ResultsFolder
 
 STATE_NAME = ".report.json"
 _PACKAGE = Path(__file__).parents[1]
-_LIBRARIES = (
-    *("contourpy", "fonttools", "jinja2", "markupsafe", "matplotlib", "numpy"),
-    *("pandas", "pillow", "pyarrow", "pydantic", "scipy"),
-)
+_LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "scipy")
 _READ = (".csv", ".json", ".parquet")
 """Ends of the names of files that a report reads; of the others of a run, such as weights, only names count."""
 _OF_OTHERS = ("jobs.json",)
