@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from benchbench.images.arrays import Box, Mask, bounding_box
 from benchbench.metrics.distances import measure
@@ -123,11 +123,11 @@ def brats23_lesion(
     box = _grown(bounding_box(reference | prediction), rules.dilation + 1, reference.shape)
     reference, prediction = reference[box], prediction[box]
     zones, n_zones = label_zones(reference, dilation=rules.dilation)
-    components, n_components = ndimage.label(prediction, NEIGHBOURS)
-    component_boxes = ndimage.find_objects(components, n_components)
+    components, n_components = scipy.ndimage.label(prediction, NEIGHBOURS)
+    component_boxes = scipy.ndimage.find_objects(components, n_components)
     scored: list[_Lesion] = []
     touched: set[int] = set()
-    for number, zone_box in enumerate(ndimage.find_objects(zones, n_zones), 1):
+    for number, zone_box in enumerate(scipy.ndimage.find_objects(zones, n_zones), 1):
         zone = zones[zone_box] == number
         touching = set(np.unique(components[zone_box][zone]).tolist()) - {0}
         touched |= touching

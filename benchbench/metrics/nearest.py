@@ -15,7 +15,7 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy.spatial import KDTree
+import scipy
 
 from benchbench.images.arrays import Floats, Integers, Mask
 
@@ -63,7 +63,7 @@ def _search_tree(places: Integers, other: Mask, spacing: tuple[float, ...], reac
     """Return the distances of places (axes, N) to the nearest true entry; infinity for those beyond `reach`."""
     # splitting at the middle and large leaves are quicker to build than the defaults, and no slower to search
     points = _points(_places(other), spacing)
-    tree = KDTree(points, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
+    tree = scipy.spatial.KDTree(points, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
     distances: Floats
     distances, _ = tree.query(_points(places, spacing), distance_upper_bound=np.nextafter(reach, np.inf))
     return distances

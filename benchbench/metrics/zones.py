@@ -6,8 +6,8 @@ Written here because SciPy's dilation of a volume takes ten times as long.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from benchbench.images.arrays import Integers, Mask
 
@@ -20,7 +20,7 @@ _Bits = NDArray[np.uint8]
 def label_zones(reference: Mask, *, dilation: int) -> tuple[Integers, int]:
     """Return the number of the lesion whose zone each voxel is in, from 1 (0 outside), and how many there are."""
     zones: Integers
-    zones, count = ndimage.label(dilate(reference, times=dilation), NEIGHBOURS)
+    zones, count = scipy.ndimage.label(dilate(reference, times=dilation), NEIGHBOURS)
     return zones, count
 
 
