@@ -62,7 +62,7 @@ def predict_windows(
     from case to case saves much of the time on a CPU; the result is in it, and the next call overwrites it.
 
     Memory, without the volume and what `predict` needs for a batch: 4 K bytes per voxel for the result, 4 bytes
-    per voxel of one patch for the weights, and up to 4 (C + 3 K) bytes per voxel of a batch of patches. A padded
+    per voxel of one patch for the weights, and up to 4 (2 C + 3 K) bytes per voxel of a batch of patches. A padded
     volume is held once more. It does not depend on the number of windows.
 
     Raises:
@@ -132,27 +132,35 @@ def sum_over_flips(
 ) -> Tensor:
     """Return the sum of what `predict` returns for all flips of (B, C, *patch), each flipped back.
 
-    The sum is new. `predict` must not keep the images: the next flip overwrites them.
+    With a `buffer` the sum may be in it, and the next call overwrites it. `predict` must neither keep nor change
+    the images: later flips overwrite them, or are made of them.
     """
     buffer = buffer or WindowBuffer()
-    axes = range(2, images.ndim)
+    last = images.ndim - 1
     flips: list[tuple[int, ...]] = []
     for count in (1, 2, 3):
-        flips += itertools.combinations(axes, count)
-    first, *others = flips
-    # the sum starts with a copy that `flip` made: a result of `predict` itself may be a view of the volume
-    total = predict(_flipped(images, first, buffer)).flip(first).float()
-    for flip in others:
-        _add_flipped(total, predict(_flipped(images, flip, buffer)), flip)
+        flips += itertools.combinations(range(2, images.ndim), count)
+    mirrored = _flipped(images, (last,), buffer, use="mirrored")
+    total: Tensor | None = None
+    for flip in flips:
+        # turning lines around is slow on a CPU, so that one image that has them turned serves all of these flips
+        source, others = (mirrored, flip[:-1]) if last in flip else (images, flip)
+        results = predict(_flipped(source, others, buffer, use="flipped") if others else source)
+        if total is None:
+            # a copy: a result of `predict` itself may be a view of the volume
+            total = _flipped(results, flip, buffer, use="total").float()
+        else:
+            _add_flipped(total, results, flip)
+    assert total is not None, "images have axes"
     return total.add_(predict(images))
 
 
-def _flipped(images: Tensor, axes: tuple[int, ...], buffer: WindowBuffer) -> Tensor:
-    """Return the images flipped along axes, on a CPU in memory that is used again."""
-    if not _is_numpy_faster(images):
-        return images.flip(axes)
-    flipped = buffer.take("flipped", images.shape, device=images.device)
-    np.copyto(flipped.numpy(), np.flip(images.numpy(), axes))
+def _flipped(values: Tensor, axes: tuple[int, ...], buffer: WindowBuffer, *, use: str) -> Tensor:
+    """Return the values flipped along axes, on a CPU in memory that is used again."""
+    if not _is_numpy_faster(values):
+        return values.flip(axes)
+    flipped = buffer.take(use, values.shape, device=values.device)
+    np.copyto(flipped.numpy(), np.flip(values.numpy(), axes))
     return flipped
 
 
