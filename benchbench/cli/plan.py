@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 _IGNORED = (
     *("--device", "--devices", "--jobs", "--per-device", "--launch", "--size-limit"),
-    *("--compile", "--resume-seconds", "--report"),
+    *("--compile", "--resume-seconds"),
 )
+_IGNORED_LISTS = ("--report",)
 _IGNORED_FLAGS = ("--deterministic", "--no-pictures", "--quiet", "-q", "--verbose", "-v")
 
 
 def _options_of_run(command: F) -> F:
     """Add the options of `run` that change no plan, so that its command line works here, too."""
     for name in _IGNORED:
+        command = click.option(name, expose_value=False, hidden=True)(command)
+    for name in _IGNORED_LISTS:
         command = click.option(name, expose_value=False, hidden=True, multiple=True)(command)
     for name in _IGNORED_FLAGS:
         command = click.option(name, expose_value=False, hidden=True, is_flag=True)(command)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -79,6 +80,7 @@ def _digest_files(folder: ResultsFolder) -> dict[str, str]:
     return files
 
 
+@cache
 def _digest_source() -> str:
     """Return the SHA-256 of this package: modules, templates, style sheets and scripts."""
     digest = hashlib.sha256()

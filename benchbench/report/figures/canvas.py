@@ -178,7 +178,7 @@ def _write_note(drawing: Drawing, note: str) -> None:
 def _place_parts(drawing: Drawing) -> None:
     """Place the parts of a drawing, once for all formats, and remove its engine, for which each is drawn twice."""
     engine = drawing.get_layout_engine()
-    if engine is not None:
+    if engine is not None and drawing.axes:
         engine.execute(drawing)
     drawing.set_layout_engine(None)
 
