@@ -1,6 +1,7 @@
 """Simulates how often each rule makes a false claim, finds a difference, covers it, or calls it too small.
 
     python benchmarks/evidence/simulate.py
+    python benchmarks/evidence/simulate.py --rules folds benchbench --repeats 20000 --allowance 0.1
 
 Two models are compared on the same patients in several worlds: designs, amounts of noise and distributions. A
 difference of patient i in fold f under seed s is gap + patient + fold + training(f, s) + rest. All figures are
@@ -24,7 +25,9 @@ import argparse
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from simulate_rules import ALPHA, ASSUMED_SD, RULES, Rule
@@ -86,8 +89,22 @@ def family_wise_errors(*, repeats: int, fold_sd: float, models: int = 6) -> floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=4000)
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument(
+        "--allowance", type=float, help="correlation of folds that benchbench assumes, in units of 1 / folds"
+    )
     options = parser.parse_args()
-    repeats = options.repeats
+    with _allowance(options.allowance):
+        _simulate(options.rules, options.repeats)
+
+
+def _allowance(value: float | None) -> AbstractContextManager[object]:
+    """Return a block in which benchbench assumes this correlation of folds; None changes nothing."""
+    return nullcontext() if value is None else patch("benchbench.statistics.pooling._OVERLAP", value)
+
+
+def _simulate(names: Sequence[str], repeats: int) -> None:
+    rules = {name: RULES[name] for name in names}
     margin = 100 * 1.96 * math.sqrt(0.05 * 0.95 / repeats)
     print(f"{repeats} repeats; a share of 5 % is known to +-{margin:.1f} points")
     print("worlds: patients x folds x seeds, SD of the noise of folds and of seeds\n")
@@ -96,7 +113,7 @@ def main() -> None:
     figures: list[dict[str, Figures]] = []
     for world in every_world:
         sample = draw(world, repeats=repeats)
-        figures.append({name: measure(rule, sample, world) for name, rule in RULES.items()})
+        figures.append({name: measure(rule, sample, world) for name, rule in rules.items()})
     for place, title in enumerate(Figures._fields):
         _print_table(title, place, every_world, figures)
     print("### Any false claim among the 15 pairs of 6 models, %\n")
@@ -110,10 +127,11 @@ def _print_table(
     title: str, place: int, every_world: Sequence[World], figures: Sequence[Mapping[str, Figures]]
 ) -> None:
     print(f"### {title}, %\n")
-    print(f"| world | gap | {' | '.join(RULES)} |")
-    print(f"|---|---:|{'---:|' * len(RULES)}")
+    names = list(figures[0])
+    print(f"| world | gap | {' | '.join(names)} |")
+    print(f"|---|---:|{'---:|' * len(names)}")
     for world, by_rule in zip(every_world, figures, strict=True):
-        cells = [_cell(by_rule[name][place]) for name in RULES]
+        cells = [_cell(by_rule[name][place]) for name in names]
         print(f"| {world} | {world.gap:g} | {' | '.join(cells)} |")
     print(flush=True)
 
