@@ -30,7 +30,7 @@ def mutation(script: ModuleType, **changes: Any) -> Any:
     fields = {
         "id": "wrong-dice",
         "file": "benchbench/metrics/overlaps.py",
-        "old": "from typing import Any, NamedTuple",
+        "old": "from typing import Any, Final, NamedTuple",
         "new": "",
         "tests": ("tests/test_metrics.py",),
         "breaks": "all of it",
