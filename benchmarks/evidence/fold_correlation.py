@@ -48,7 +48,7 @@ from benchbench.spec.protocol import Protocol
 
 STEPS, BATCH, RATE = 80, 8, 1e-2
 TUMOR_WEIGHT = 5.0
-"""Weight of tumour in the cross entropy: without it, 4 % of the trainings end with empty masks."""
+"""Weight of tumour in the cross entropy: without it, 2 of 72 trainings ended with masks that were nearly empty."""
 NETWORKS: Mapping[str, str] = {"pooled": "pool", "strided": "stride"}
 """Name -> how the U-Net halves."""
 DRAWS = 2000
