@@ -18,7 +18,7 @@ class Extra(NamedTuple):
 
 EXTRAS = {
     "albumentations": Extra("transforms of albumentations", ("albumentations",)),
-    "energy": Extra("energy of NVIDIA GPUs", ("pynvml",)),
+    "energy": Extra("energy and use of NVIDIA GPUs, --per-device auto", ("pynvml",)),
     "export": Extra("benchbench export --format onnx", ("onnx", "onnxscript", "onnxruntime")),
     "kaggle": Extra("downloads from Kaggle", ("kagglehub",)),
     "mlflow": Extra("benchbench run --report mlflow", ("mlflow",)),

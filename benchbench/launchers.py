@@ -34,7 +34,7 @@ class WorkOrder:
     device: Literal["auto", "cpu"]
     """auto: workers use the GPUs of their machine, if it has any; cpu: they use none."""
     runs_per_device: int
-    """Number of runs that share a GPU."""
+    """Number of runs that share a GPU; 1 where each worker decides it for the GPUs that it gets."""
     seconds: float | None
     """Longest time that a finished run of the same models took; None if none is finished."""
     memory_bytes: int | None

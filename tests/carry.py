@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchbench.engine.devices.settings import DEFAULT_SETTINGS, ComputeSettings
 from benchbench.launch import RunEvent
@@ -55,6 +56,7 @@ def carry(
     jobs: int = 0,
     rehearse: bool = False,
     settings: ComputeSettings = DEFAULT_SETTINGS,
+    machine_options: Mapping[str, Any] | None = None,
 ) -> tuple[ResultsFolder, list[Record | None], Recorder]:
     registry = discover(["toy"])
     benchmark = read_benchmark(file, check=registry.check, overrides=sets, rehearse=rehearse)
@@ -63,9 +65,7 @@ def carry(
         results=tmp_path / "results",
         cache=tmp_path / "cache",
         data_root=data,
-        devices=("cpu",),
-        jobs=jobs or None if jobs else 0,
-        settings=settings,
+        **{"devices": ("cpu",), "jobs": jobs, "settings": settings, **(machine_options or {})},
     )
     recorder = Recorder()
     folder, records = carry_out(

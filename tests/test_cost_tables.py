@@ -64,6 +64,7 @@ def test_the_cost_of_a_model_is_over_its_runs(tmp_path: Path) -> None:
         "model": "grand",
         "variant": "default",
         "runs": 2,
+        "timed_runs": 2,
         "parameters": 1234,
         "gmacs": 1.5,
         "train_seconds": 12.0,
@@ -99,6 +100,23 @@ def test_times_of_a_busy_machine_have_their_range_and_a_mark(tmp_path: Path) -> 
     assert plain["unsteady"] == "ms_per_case_p50 4.9 times"
     assert (plain["cpu_ms_per_case_p50"], plain["load"]) == (36.0, 6.0)
     assert (grand["ms_per_case_range"], grand["unsteady"]) == ("20.0 to 20.0", "")
+
+
+def test_times_are_those_of_the_runs_that_shared_a_device_with_the_fewest_others(tmp_path: Path) -> None:
+    folder = plan(tmp_path, [key(model, fold) for model in ("plain", "grand") for fold in range(3)])
+    for fold in range(3):
+        packed = {"runs_per_device": 4, "train_seconds": 50.0, "ms_per_case_p50": 99.0, "gpu_hours": 1.0}
+        alone = {"gpu_busy": 0.4567, "gpu_memory_bytes": 2**31}
+        end(folder, key("plain", fold), FOLD_0, cost={**COST, **(packed if fold else alone)})
+        end(folder, key("grand", fold), FOLD_0, cost={**COST, **packed})
+    results = read_results(folder)
+    plain, grand = (row(cost_summary(results), model=model) for model in ("plain", "grand"))
+    assert (plain["runs"], plain["timed_runs"], grand["timed_runs"]) == (3, 1, 3)
+    assert (plain["train_seconds"], plain["ms_per_case_p50"]) == (10.0, 20.0)
+    assert (plain["gpu_hours"], plain["unsteady"], plain["ms_per_case_range"]) == (2.5, "", "")
+    assert (grand["train_seconds"], grand["ms_per_case_p50"]) == (50.0, 99.0)
+    first = row(cost_table(results), model="plain", fold=0)
+    assert (first["gpu_busy"], first["gpu_memory_bytes"]) == (0.457, 2**31)
 
 
 def test_a_number_that_differs_or_that_a_run_lacks_is_empty(tmp_path: Path) -> None:

@@ -55,11 +55,27 @@ def test_cases_take_no_more_memory_than_a_training_leaves(
     monkeypatch: pytest.MonkeyPatch, training_bytes: int | None, runs: int, share: float
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 4000))
-    assignment: Any = SimpleNamespace(settings=ComputeSettings(), runs_per_device=runs)
+    assignment: Any = SimpleNamespace(settings=ComputeSettings(), runs_per_device=runs, gpu_bytes=None)
     steps = ReadySteps(mock.Mock(), 0.0, training_bytes)
     assert resident_share(assignment, steps, GPU) == pytest.approx(share)
     assignment.settings = ComputeSettings(keeps_data_on_gpu=False)
     assert resident_share(assignment, steps, GPU) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gpu_bytes", "share"),
+    [
+        (700, 0.48),  # (700 - 1.1 * 200) / 1000
+        (2000, 0.78),  # no more than what is free
+        (100, 0.0),
+    ],
+)
+def test_the_cases_of_a_packed_run_take_what_its_row_needed(
+    monkeypatch: pytest.MonkeyPatch, gpu_bytes: int, share: float
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 4000))
+    assignment: Any = SimpleNamespace(settings=ComputeSettings(), runs_per_device=4, gpu_bytes=gpu_bytes)
+    assert resident_share(assignment, ReadySteps(mock.Mock(), 0.0, 200), GPU) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import click
 from benchbench.data.cache_folder import default_cache
 
 if TYPE_CHECKING:
+    from benchbench.engine.cost.gpu_use import SharedGpu
     from benchbench.engine.devices.settings import Compile
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,8 +65,24 @@ device_option = click.option(
     envvar="BENCHBENCH_DEVICE",
     help="auto, cpu, cuda:N or a list such as cuda:0,cuda:1.",
 )
+
+
+class _PerDevice(click.IntRange):
+    """A number of runs, or auto."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 per_device_option = click.option(
-    "--per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Runs that share each device."
+    "--per-device",
+    type=_PerDevice(min=1),
+    metavar="N|auto",
+    default=1,
+    show_default=True,
+    help="Runs that share each device; auto: as many as fit a GPU, by what the first run of a model needed alone.",
 )
 threads_option = click.option(
     "--threads",
@@ -115,6 +132,29 @@ def choose_devices(requested: str, precisions: Iterable[str] = ()) -> tuple[str,
     for remark in device_remarks(requested, devices, gpus, precisions):
         echo_to_stderr(f"note: {remark}")
     return devices
+
+
+def choose_shared_gpus(per_device: Any, devices: tuple[str, ...]) -> tuple[SharedGpu, ...]:
+    """Return the GPUs that runs share for `--per-device auto`, and print a note for those that they do not share.
+
+    Raises:
+        UsageError: nvidia-ml-py, which measures GPUs, is not installed.
+    """
+    if per_device != "auto" or set(devices) == {"cpu"}:
+        return ()
+    from benchbench.engine.cost.gpu_use import read_shared_gpus  # noqa: PLC0415 imports torch
+    from benchbench.extras import require_extra  # noqa: PLC0415
+    from benchbench.launch.child import call_in_child  # noqa: PLC0415
+
+    require_extra("energy", "--per-device auto")
+    gpus = call_in_child(functools.partial(read_shared_gpus, devices))  # as in `choose_devices`
+    for gpu in gpus:
+        if not gpu.is_measured:
+            echo_to_stderr(
+                f"note: --per-device auto: one run at a time on {gpu.device}, because its driver does not report"
+                " how busy it is; it may be a slice of a GPU"
+            )
+    return tuple(gpus)
 
 
 def verbosity_options(command: F) -> F:

@@ -16,6 +16,7 @@ from benchbench.cli.options import (
     cache_option,
     check_data_option,
     choose_devices,
+    choose_shared_gpus,
     compute_options,
     data_root_option,
     device_option,
@@ -29,6 +30,7 @@ from benchbench.cli.options import (
 
 if TYPE_CHECKING:
     from benchbench.cli.progress import Verbosity
+    from benchbench.engine.cost.gpu_use import SharedGpu
     from benchbench.launch.benchmark_files import Plan
     from benchbench.launch.launcher_options import ChosenLauncher
     from benchbench.launch.machine import Machine
@@ -107,11 +109,16 @@ def run_command(
             echo=echo_to_stderr,
         )
         precisions = {run.protocol.precision for plan in plans for run in plan.selected}
+        devices = choose_devices(device, precisions)
+        shared_gpus: tuple[SharedGpu, ...] = ()
+        if launcher is None:
+            shared_gpus = choose_shared_gpus(machine_options["per_device"], devices)
         machine = Machine(
             results=results,
             cache=cache,
             data_root=data_root,
-            devices=choose_devices(device, precisions),
+            devices=devices,
+            shared_gpus=shared_gpus,
             pictures=not no_pictures,
             **machine_options,
         )

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from benchbench.cli.options import (
     cache_option,
     choose_devices,
+    choose_shared_gpus,
     compute_options,
     data_root_option,
     device_option,
@@ -93,7 +94,7 @@ def work_command(  # noqa: PLR0913 as many as the command has options
     device: str,
     settings: ComputeSettings,
     jobs: int | None,
-    per_device: int,
+    per_device: int | Literal["auto"],
     cores: int | None,
     scratch: Path | None,
     wait_seconds: float | None,
@@ -117,13 +118,15 @@ def work_command(  # noqa: PLR0913 as many as the command has options
     _stop_at_warning()
     if end_with_stdin:
         _end_with_stdin()
+    devices = choose_devices(device)
     machine = Machine(
         results=results,
         cache=cache,
         data_root=data_root,
-        devices=choose_devices(device),
+        devices=devices,
         jobs=jobs,
         per_device=per_device,
+        shared_gpus=choose_shared_gpus(per_device, devices),
         cores=cores,
         settings=settings,
     )

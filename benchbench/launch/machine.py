@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from benchbench.cores import available_cores
 from benchbench.data.cache import COMPILED_FOLDER
+from benchbench.engine.cost.gpu_use import SharedGpu
 from benchbench.engine.devices.settings import DEFAULT_SETTINGS, ComputeSettings
 from benchbench.errors import UsageError
 
 Slot = tuple[str, ...]
 """The devices of one run at a time: one for each of its processes."""
+_MOST_PACKED = 4
+"""Runs on a GPU; more of them would rarely use what four leave idle, and each needs memory of the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +28,10 @@ class Machine:
     devices: tuple[str, ...]
     jobs: int | None
     """Number of runs at the same time; None for one per device, 0 for runs in this process."""
-    per_device: int = 1
-    """Number of runs that share each device."""
+    per_device: int | Literal["auto"] = 1
+    """Number of runs that share each device; auto for as many as fit each of `shared_gpus`."""
+    shared_gpus: tuple[SharedGpu, ...] = ()
+    """The GPUs that runs share by what they need; none where `per_device` is a number, and on a CPU."""
     cores: int | None = None
     """Number of CPU cores for all runs together; None for all that this process may use."""
     settings: ComputeSettings = DEFAULT_SETTINGS
@@ -54,9 +60,22 @@ def threads_per_run(machine: Machine, processes: int = 1) -> int:
     return max(1, cores // runs)
 
 
+def most_per_device(machine: Machine, processes: int = 1) -> int:
+    """Return the largest number of runs that share a device.
+
+    Runs that are packed have a core each; those of several processes are not packed.
+    """
+    if machine.per_device != "auto":
+        return machine.per_device
+    if not machine.shared_gpus or processes > 1:
+        return 1
+    cores = machine.cores or available_cores()
+    return max(1, min(_MOST_PACKED, cores // len(machine.devices)))
+
+
 def device_slots(machine: Machine, processes: int) -> tuple[Slot, ...]:
     """Return the devices of each run that can be active at the same time."""
-    devices = machine.devices * machine.per_device
+    devices = machine.devices * most_per_device(machine, processes)
     if processes > 1:  # no device twice within a run
         devices = tuple(dict.fromkeys(devices))
     count = machine.jobs

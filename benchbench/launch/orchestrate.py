@@ -16,9 +16,10 @@ from benchbench.launch import Launcher, Listener, Observer, RunEvent
 from benchbench.launch.equal_runs import with_equal_runs
 from benchbench.launch.inline import launch_inline
 from benchbench.launch.job_file import JobFileWriter
-from benchbench.launch.machine import Machine, check_processes, device_slots, threads_per_run
+from benchbench.launch.machine import Machine, check_processes
+from benchbench.launch.packing import Sharing, sharing_of
 from benchbench.launch.preparation import Preparation
-from benchbench.launch.process import ProcessLauncher
+from benchbench.launch.process import process_launcher
 from benchbench.launch.rounds import carry_out_in_rounds
 from benchbench.plan.contamination import relatives_of
 from benchbench.plan.needed_extras import needed_extras
@@ -73,7 +74,8 @@ def carry_out(
         startable = _without_exits(unfinished, exits or {}, observer)
         listener = partial(on_run_event, PeriodicTables(folder), observer)
         with report_at_end(folder, machine, observer):
-            _launch_all(_launcher(machine, processes), startable, assignments, listener)
+            sharing = sharing_of(machine, assignments, processes=processes)
+            _launch_all(_launcher(machine, processes, sharing), startable, assignments, listener)
             _remove_leftovers(assignments)
         return folder, [assignment.folder.read_record() for assignment in assignments]
 
@@ -280,12 +282,10 @@ def _discard_outdated_ensembles(
             folder.run(run.key).discard("run.json")
 
 
-def _launcher(machine: Machine, processes: int) -> Launcher:
+def _launcher(machine: Machine, processes: int, sharing: Sharing) -> Launcher:
     if machine.jobs == 0:
         return launch_inline
-    slots = device_slots(machine, processes)
-    threads = threads_per_run(machine, processes)
-    return ProcessLauncher(slots=slots, threads=threads, runs_per_device=machine.per_device)
+    return process_launcher(machine, sharing, processes=processes)
 
 
 def on_run_event(tables: PeriodicTables, observer: Observer, key: RunKey, event: RunEvent) -> None:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from benchbench.errors import BenchbenchError, storage_error
 from benchbench.launch import Listener, RunEvent
 from benchbench.launch.attempts import OUT_OF_MEMORY, outcome_of
-from benchbench.launch.machine import Slot
+from benchbench.launch.machine import Machine, Slot, device_slots, most_per_device, threads_per_run
+from benchbench.launch.packing import EVERY_SLOT, Sharing
 from benchbench.launch.run_queue import Queue, RunQueue
 from benchbench.launch.worker_process import WorkerProcess, start_worker, with_own_devices
 from benchbench.records.record import Record
@@ -55,8 +56,10 @@ class ProcessLauncher:
     """The devices of each slot; slots may share a device."""
     threads: int
     """CPU threads of a run, all of its processes together."""
-    runs_per_device: int = 1
-    """Number of runs that share a device, those of other commands included."""
+    runs_per_device: int | None = 1
+    """Number of runs that share a device, those of other commands included; None where the queue knows it."""
+    sharing: Sharing = EVERY_SLOT
+    """Decides which of the runs that are given together share a GPU."""
     _workers: set[WorkerProcess] = field(default_factory=set, compare=False)
 
     def __call__(self, assignments: Sequence[Assignment], listener: Listener) -> None:
@@ -65,7 +68,7 @@ class ProcessLauncher:
         An exception raised here or by the listener, KeyboardInterrupt included, stops the workers and is raised
         again.
         """
-        self.serve(RunQueue(assignments), listener, slots=len(assignments))
+        self.serve(RunQueue(assignments, self.sharing), listener, slots=len(assignments))
 
     def serve(self, run_queue: Queue, listener: Listener, *, slots: int | None = None) -> None:
         """Carry out the runs of a queue, each in its own process, in at most so many slots at the same time.
@@ -91,15 +94,14 @@ class ProcessLauncher:
 
     def _serve_slot(self, devices: Slot, run_queue: Queue, events: _Events, stopping: threading.Event) -> None:
         """Carry out queued runs on these devices until the queue is empty."""
-        runs_per_device = max(self.runs_per_device, *[self._count_slots(device) for device in devices])
         try:
-            while (queued := run_queue.take()) is not None:
+            while (queued := run_queue.take(devices)) is not None:
                 assignment = replace(
                     queued,
                     device=devices[0],
                     devices=devices,
                     threads=self.threads,
-                    runs_per_device=runs_per_device,
+                    runs_per_device=self._count_runs(queued, devices),
                 )
                 end: RunEvent | None = None
                 is_repeated = False
@@ -117,8 +119,12 @@ class ProcessLauncher:
         finally:
             events.put(None)
 
-    def _count_slots(self, device: str) -> int:
-        return sum(device in slot for slot in self.slots)
+    def _count_runs(self, queued: Assignment, devices: Slot) -> int:
+        """Return the number of runs that may share one of these devices."""
+        if self.runs_per_device is None:
+            return queued.runs_per_device
+        counts = [sum(device in slot for slot in self.slots) for device in devices]
+        return max(self.runs_per_device, *counts)
 
     def _carry_out(self, assignment: Assignment, events: _Events, stopping: threading.Event) -> _Exit | None:
         """Carry out a run and return the end of its worker; None if the launcher is stopping."""
@@ -159,6 +165,16 @@ class ProcessLauncher:
                 worker.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.kill()
+
+
+def process_launcher(machine: Machine, sharing: Sharing, *, processes: int) -> ProcessLauncher:
+    """Return the launcher for runs of so many processes on a machine."""
+    return ProcessLauncher(
+        slots=device_slots(machine, processes),
+        threads=threads_per_run(machine, processes),
+        runs_per_device=most_per_device(machine, processes) if sharing is EVERY_SLOT else None,
+        sharing=sharing,
+    )
 
 
 def _is_stopped(code: int, stopping: threading.Event) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from benchbench.launch.attempts import REPEATED_ALONE
+from benchbench.launch.machine import Slot
+from benchbench.launch.packing import EVERY_SLOT, Sharing
 from benchbench.plan.run import RunKey
 from benchbench.run.assignment import Assignment
 
@@ -15,8 +17,11 @@ from benchbench.run.assignment import Assignment
 class Queue(Protocol):
     """Gives assignments to several threads."""
 
-    def take(self) -> Assignment | None:
-        """Return the next assignment that can start, after waiting for one; None when there is none any more."""
+    def take(self, slot: Slot = ()) -> Assignment | None:
+        """Return the next assignment that can start on the devices of a slot, after waiting for one.
+
+        None when there is none any more.
+        """
 
     def finish(self, assignment: Assignment) -> None:
         """Report that an assignment has ended, successfully or not."""
@@ -39,7 +44,9 @@ class RunQueue:
     more when none is, and no other until it has ended.
     """
 
-    def __init__(self, assignments: Sequence[Assignment]) -> None:
+    def __init__(self, assignments: Sequence[Assignment], sharing: Sharing = EVERY_SLOT) -> None:
+        """Take the assignments; `sharing` decides which of them share a GPU."""
+        self._sharing = sharing
         self._queued = list(assignments)
         self._active: dict[RunKey, str] = {}
         """Active run -> its digest."""
@@ -49,23 +56,26 @@ class RunQueue:
         """Runs that are repeated alone."""
         self._changed = threading.Condition()
 
-    def take(self) -> Assignment | None:
-        """Return the next assignment that can start, after waiting for one; None when the queue is empty."""
+    def take(self, slot: Slot = ()) -> Assignment | None:
+        """Return the next assignment that can start there, after waiting for one; None when the queue is empty."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._queued or self._find_ready() is not None)
-            position = self._find_ready()
+            self._changed.wait_for(lambda: not self._queued or self._find_ready(slot) is not None)
+            position = self._find_ready(slot)
             if position is None:
                 return None
             assignment = self._queued.pop(position)
             self._active[assignment.key] = assignment.digest
             if len(self._active) > 1:
                 self._shared.update(self._active)
-            return assignment
+            started = self._sharing.start(assignment, slot)
+            self._changed.notify_all()  # another slot may have waited for this one, which was first
+            return started
 
     def finish(self, assignment: Assignment) -> None:
         """Report that an assignment has ended, successfully or not."""
         with self._changed:
             self._active.pop(assignment.key, None)
+            self._sharing.end(assignment.key)
             self._changed.notify_all()
 
     def repeat_alone(self, assignment: Assignment) -> bool:
@@ -76,6 +86,7 @@ class RunQueue:
                 return False
             self._alone.add(key)
             del self._active[key]
+            self._sharing.end(key)
             # before the others: ensembles wait for it
             self._queued.insert(0, replace(assignment, retries=(*assignment.retries, REPEATED_ALONE)))
             self._changed.notify_all()
@@ -91,7 +102,14 @@ class RunQueue:
             self._queued.clear()
             self._changed.notify_all()
 
-    def _find_ready(self) -> int | None:
+    def _find_ready(self, slot: Slot) -> int | None:
+        """Return the position of the first assignment that waits for no other, if it can start in the slot."""
+        position = self._find_first()
+        if position is None or not self._sharing.admits(self._queued[position], slot):
+            return None
+        return position
+
+    def _find_first(self) -> int | None:
         """Return the position of the first assignment that waits for no other."""
         if self._alone & self._active.keys():
             return None

@@ -10,8 +10,9 @@ from benchbench.data.cache import using
 from benchbench.launch import Listener
 from benchbench.launch.job_assignments import Shard, open_jobs
 from benchbench.launch.job_data import Roots
-from benchbench.launch.machine import Machine, check_processes, device_slots, settings_of_runs, threads_per_run
-from benchbench.launch.process import ProcessLauncher
+from benchbench.launch.machine import Machine, check_processes, most_per_device, settings_of_runs, threads_per_run
+from benchbench.launch.packing import EVERY_SLOT, Sharing, sharing_of
+from benchbench.launch.process import process_launcher
 from benchbench.launch.work_queue import NO_LIMITS, Limits, WorkQueue
 from benchbench.records.claims import renewing
 from benchbench.records.folder import ResultsFolder
@@ -43,24 +44,25 @@ def work(
         assignments = [replace(assignment, settings=settings) for assignment in opened]
         processes = max((assignment.protocol.world_size for assignment in assignments), default=1)
         check_processes(machine, processes)
-        queue = WorkQueue(assignments, listener, limits)
+        sharing = sharing_of(machine, assignments, processes=processes)
+        queue = WorkQueue(assignments, listener, limits, sharing)
         with renewing(queue.renew):
             try:
-                serve(queue, machine, listener, processes=processes)
+                serve(queue, machine, listener, processes=processes, sharing=sharing)
             finally:
                 queue.release_all()
     return assignments
 
 
-def serve(queue: WorkQueue, machine: Machine, listener: Listener, *, processes: int) -> None:
+def serve(
+    queue: WorkQueue, machine: Machine, listener: Listener, *, processes: int, sharing: Sharing = EVERY_SLOT
+) -> None:
     """Carry out the runs of a queue as the options of the machine say."""
-    threads = threads_per_run(machine, processes)
     if machine.jobs == 0:
-        _serve_inline(queue, listener, threads=threads, runs_per_device=machine.per_device)
+        threads = threads_per_run(machine, processes)
+        _serve_inline(queue, listener, threads=threads, runs_per_device=most_per_device(machine))
         return
-    slots = device_slots(machine, processes)
-    launcher = ProcessLauncher(slots=slots, threads=threads, runs_per_device=machine.per_device)
-    launcher.serve(queue, listener)
+    process_launcher(machine, sharing, processes=processes).serve(queue, listener)
 
 
 def _serve_inline(queue: WorkQueue, listener: Listener, *, threads: int, runs_per_device: int) -> None:

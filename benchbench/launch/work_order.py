@@ -50,7 +50,7 @@ def order_work(
     words += ["--cache", str(machine.cache.absolute()), "--device", device]
     if machine.data_root is not None:
         words += ["--data-root", str(machine.data_root.absolute())]
-    if machine.per_device > 1:
+    if machine.per_device != 1:
         words += ["--per-device", str(machine.per_device)]
     if machine.settings.deterministic:
         words.append("--deterministic")
@@ -68,7 +68,7 @@ def order_work(
         runs=len(planned.unfinished),
         processes=max((assignment.protocol.world_size for assignment in planned.unfinished), default=1),
         device=device,
-        runs_per_device=machine.per_device,
+        runs_per_device=1 if machine.per_device == "auto" else machine.per_device,
         seconds=needs.seconds,
         memory_bytes=needs.memory_bytes,
         takeover_seconds=expiry_seconds(),

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from benchbench.errors import storage_error
 from benchbench.launch import Listener
 from benchbench.launch.attempts import UNUSED, Attempts, outcome_of, read_attempts
+from benchbench.launch.machine import Slot
+from benchbench.launch.packing import EVERY_SLOT, Sharing
 from benchbench.plan.run import RunKey
 from benchbench.records.claims import INTERRUPTED, LOST, Claim, active_claim, last_claim, try_claim
 from benchbench.records.record import Record
@@ -49,11 +51,13 @@ class WorkQueue:
         assignments: Sequence[Assignment],
         listener: Listener,
         limits: Limits = NO_LIMITS,
+        sharing: Sharing = EVERY_SLOT,
     ) -> None:
         """Take the assignments from which runs are claimed.
 
-        `listener` gets the runs that end here without being carried out.
+        `listener` gets the runs that end here without being carried out; `sharing` decides which share a GPU.
         """
+        self._sharing = sharing
         self._open = {assignment.key: assignment for assignment in assignments}
         self._by_digest: dict[str, list[RunKey]] = {}
         for assignment in assignments:
@@ -68,14 +72,14 @@ class WorkQueue:
         self._is_stopping = False
         self._changed = threading.Condition()
 
-    def take(self) -> Assignment | None:
-        """Return a run that this process has claimed; None when all have ended or others carry them out."""
+    def take(self, slot: Slot = ()) -> Assignment | None:
+        """Return a run for a slot that this process has claimed; None when all have ended or others do them."""
         waiting_since = time.monotonic()
         with self._changed:
             while not self._is_stopping:
                 if self._remaining == 0:
                     return None
-                claimed = self._claim_next()
+                claimed = self._claim_next(slot)
                 if claimed is not None:
                     return claimed
                 if not self._open:
@@ -98,6 +102,7 @@ class WorkQueue:
     def _release(self, assignment: Assignment, outcome: str) -> None:
         with self._changed:
             claim = self._active.pop(assignment.key, None)
+            self._sharing.end(assignment.key)
             if self._alone == assignment.key:
                 self._alone = None
         if claim is None:  # released by `release_all`
@@ -149,8 +154,8 @@ class WorkQueue:
         record = assignment.folder.read_record()
         return record if record is not None and record.digest == assignment.digest else None
 
-    def _claim_next(self) -> Assignment | None:
-        """Claim the first run that can start, and forget those that have ended."""
+    def _claim_next(self, slot: Slot) -> Assignment | None:
+        """Claim the first run that waits for no other if it can start in the slot; forget ended ones."""
         if self._alone is not None:
             return None
         for key, assignment in list(self._open.items()):
@@ -159,11 +164,13 @@ class WorkQueue:
             if self._has_ended(assignment):
                 del self._open[key]
                 continue
-            claimed = None
-            if not self._is_blocked(assignment):
-                claimed = self._claim(assignment)
+            if self._is_blocked(assignment):
+                continue
+            if not self._sharing.admits(assignment, slot):
+                return None
+            claimed = self._claim(assignment)
             if claimed is not None:
-                return claimed
+                return self._sharing.start(claimed, slot)
         return None
 
     def _has_ended(self, assignment: Assignment) -> bool:

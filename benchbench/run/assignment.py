@@ -66,6 +66,8 @@ class Assignment:
     """CPU threads of the run, for all of its processes together."""
     runs_per_device: int = 1
     """The number of runs that may use the device at the same time, including this one."""
+    gpu_bytes: int | None = None
+    """GPU memory that the run may take; None for an equal part of what is free."""
     settings: ComputeSettings = DEFAULT_SETTINGS
     """The way in which the machine carries out the run; it changes no result but for rounding."""
     save_predictions: bool = False

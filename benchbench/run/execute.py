@@ -6,6 +6,7 @@ import time
 import traceback
 from dataclasses import replace
 
+from benchbench.engine.cost.gpu_use import watch_gpu
 from benchbench.records.record import Record
 from benchbench.records.run_folder import LOCK_SECONDS
 from benchbench.run.assignment import Assignment, ProgressListener
@@ -50,14 +51,22 @@ def _execute(assignment: Assignment, report: ProgressListener) -> Record:
     else:
         assignment.folder.discard("run.json")
     reporters = Reporters(assignment, report)
-    record = _carry_out(assignment, reporters.listen, trained)
-    record = replace(record, seconds=time.monotonic() - start)
+    with watch_gpu(_device_to_watch(assignment)) as watch:
+        record = _carry_out(assignment, reporters.listen, trained)
+    record = replace(record, seconds=time.monotonic() - start, cost={**watch.use(), **record.cost})
     assignment.folder.write_record(record)
     export_masks(assignment, record)
     if record.status != "failed":  # a run that failed for lack of memory or disk space resumes from its state
         assignment.folder.discard("resume.pt")
     reporters.end(record)
     return record
+
+
+def _device_to_watch(assignment: Assignment) -> str:
+    """Return the device of a run that uses one."""
+    if assignment.external is not None or assignment.protocol.world_size > 1:
+        return "cpu"
+    return assignment.device
 
 
 def _carry_out(assignment: Assignment, report: ProgressListener, trained: Record | None) -> Record:

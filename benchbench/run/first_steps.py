@@ -53,8 +53,8 @@ def get_steps_ready(
 def resident_share(assignment: Assignment, steps: ReadySteps, device: torch.device) -> float:
     """Return the share of the free GPU memory that cases may take: all that the training leaves.
 
-    Runs on one GPU see the same free memory, of which each takes an equal part. Nothing is taken where the
-    memory of a training is unknown.
+    Runs on one GPU see the same free memory, of which each takes an equal part, or what was measured before for
+    its row. Nothing is taken where the memory of a training is unknown.
     """
     if not assignment.settings.keeps_data_on_gpu:
         return 0.0
@@ -63,7 +63,10 @@ def resident_share(assignment: Assignment, steps: ReadySteps, device: torch.devi
     if steps.memory_bytes is None:
         return 0.0
     free, _ = torch.cuda.mem_get_info(device)
-    left = free / assignment.runs_per_device - _RESERVE * steps.memory_bytes
+    part = free / assignment.runs_per_device
+    if assignment.gpu_bytes is not None:
+        part = min(free, assignment.gpu_bytes)
+    left = part - _RESERVE * steps.memory_bytes
     return max(0.0, float(left / free))
 
 

@@ -52,7 +52,8 @@ def total_gpu_hours(results: Results) -> float | None:
 def cost_summary(results: Results) -> pd.DataFrame:
     """Return one row per dataset, model and variant, over its finished runs.
 
-    Times are means over these runs, GPU-hours and energy are sums, memory and load are maxima. `trained_as` names
+    Times are means over these runs, GPU-hours and energy are sums, memory and load are maxima. Where some runs
+    shared a device with fewer others, the times are those of these runs alone, `timed_runs`. `trained_as` names
     the rows whose runs were trained in place of this row's, which adds no GPU-hours and energy. A number that one
     of the runs lacks is left empty, as are parameters and GMACs that differ between runs. `ms_per_case_range` has
     the fastest and the slowest run; `unsteady` names the times that differ by more than 1.5 times between runs,
@@ -60,20 +61,30 @@ def cost_summary(results: Results) -> pd.DataFrame:
     """
     done = [results.records[key] for key in results.planned if results.is_done(key)]
     if not done:
-        groups = pd.DataFrame(groups_of(results), columns=GROUP).assign(runs=0)
-        return _finish(results, groups.reindex(columns=[*GROUP, "runs", *_SUMMARY]))
+        groups = pd.DataFrame(groups_of(results), columns=GROUP).assign(runs=0, timed_runs=0)
+        return _finish(results, groups.reindex(columns=[*GROUP, "runs", "timed_runs", *_SUMMARY]))
     numbers = {name: np.float64 for name in _SUMMARY if name != "device"}
     table = pd.DataFrame(_rows(done)).astype(numbers)
     runs = table.groupby(GROUP, sort=True)
+    timed = pd.concat([timed_lines(lines) for _, lines in runs]).groupby(GROUP, sort=True)
     summary = runs.agg(_SUMMARY)
+    summary[list(_TIMES)] = timed.agg(_TIMES)
     summary.insert(0, "runs", runs.size())
-    summary["ms_per_case_range"] = runs["ms_per_case_p50"].agg(_describe_range)
-    unsteady = {group: ", ".join(_unsteady_times(lines)) for group, lines in runs}
+    summary.insert(1, "timed_runs", timed.size())
+    summary["ms_per_case_range"] = timed["ms_per_case_p50"].agg(_describe_range)
+    unsteady = {group: ", ".join(_unsteady_times(lines)) for group, lines in timed}
     summary["unsteady"] = pd.Series(unsteady)
     summary["trained_as"] = runs["trained_as"].agg(_join_rows)
     summary = summary.reindex(pd.MultiIndex.from_tuples(groups_of(results), names=GROUP))
-    summary = summary.fillna({"runs": 0, **dict.fromkeys(_TEXTS, "")}).astype({"runs": int})
+    counts = dict.fromkeys(("runs", "timed_runs"), 0)
+    summary = summary.fillna({**counts, **dict.fromkeys(_TEXTS, "")}).astype(dict.fromkeys(counts, int))
     return _finish(results, summary.reset_index())
+
+
+def timed_lines(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of a row whose times count: those that shared a device with the fewest others."""
+    shared = pd.to_numeric(runs["runs_per_device"])
+    return runs[shared.isna() | (shared == shared.min())]
 
 
 def _rows(records: Sequence[Record]) -> list[dict[str, Value]]:
@@ -114,6 +125,8 @@ def _row(record: Record) -> dict[str, Value]:
         "images_per_second": _round(cost.get("images_per_second")),
         "device": provenance.get("name", provenance.get("device")),
         "runs_per_device": cost.get("runs_per_device"),
+        "gpu_busy": _round(cost.get("gpu_busy")),
+        "gpu_memory_bytes": cost.get("gpu_memory_bytes"),
         "load": _round(cost.get("load")),
         "threads": provenance.get("threads"),
         "precision": _precision(provenance),
@@ -202,6 +215,14 @@ def row_of(key: str) -> str:
     return "/".join(key.split("/")[:-2])
 
 
+_TIMES: Mapping[str, Callable[[pd.Series], float]] = {
+    "train_seconds": _strict_mean,
+    "train_cpu_seconds": _strict_mean,
+    "ms_per_case_p50": _strict_mean,
+    "ms_per_case_p90": _strict_mean,
+    "cpu_ms_per_case_p50": _strict_mean,
+    "images_per_second": _strict_mean,
+}
 _SUMMARY: Mapping[str, Callable[[pd.Series], float | str]] = {
     "parameters": _common_value,
     "gmacs": _common_value,

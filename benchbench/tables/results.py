@@ -35,6 +35,7 @@ _TABLES = ("cases", "slices", "ceiling", "readers")
 _INTEGER_COLUMNS = (
     *("rank", "n", "n_cases", "n_ref_empty", "n_penalised", "n_nan"),
     *("parameters", "epochs", "best_epoch", "threads", "peak_memory_bytes", "resident_bytes", "runs_per_device"),
+    "gpu_memory_bytes",
 )
 
 Computed = TypeVar("Computed")

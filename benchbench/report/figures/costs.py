@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.report.figures.board_view import BoardView
-from benchbench.tables.cost_tables import STEADY, cost_table, unsteadiness
+from benchbench.tables.cost_tables import STEADY, cost_table, timed_lines, unsteadiness
 from benchbench.tables.results import Results, RunLines
 
 _MACHINE = ["device", "threads", "precision", "runs_per_device"]
@@ -38,7 +38,8 @@ _COSTS = (
 def costs_of(view: BoardView, results: Results) -> Iterator[tuple[Cost, Mapping[str, float]]]:
     """Yield each cost that at least two models have, with its mean over the runs of each label.
 
-    A timed cost is left out where the runs used different machines.
+    A timed cost is left out where the runs used different machines; of a row, the runs count that shared a device
+    with the fewest others.
     """
     table = cost_table(results)
     lines_of_runs = RunLines(table)
@@ -74,7 +75,8 @@ def _runs_with(cost: Cost, view: BoardView, results: Results, table: RunLines) -
     for label, row in view.board.rows.items():
         is_ensemble = row.group.model in ensembles
         if not (cost.is_of_training and is_ensemble):
-            runs[label] = table.select(row.runs)
+            lines = table.select(row.runs)
+            runs[label] = timed_lines(lines) if cost.is_timed and "runs_per_device" in lines else lines
     return runs
 
 
