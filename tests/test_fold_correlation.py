@@ -48,8 +48,12 @@ def test_a_group_is_trained_without_the_tested_patients_and_a_stopped_file_is_co
     assert len({frozenset(trained) for trained, _ in seen}) == 15
     assert all(not trained & tested for trained, tested in seen)
     path = tmp_path / "dice.csv"
-    path.write_text("replicate,network,group,fold_0,fold_1,fold_2,fold_3,fold_4,again\n", encoding="utf-8")
-    fold_correlation._write_replicate(path, 0, replicate)
+    fold_correlation._write_header(path, design)
+    assert fold_correlation.read_replicates(path, design) == []
+    fold_correlation._write_replicate(path, 0, replicate, design)
     (continued,) = fold_correlation.read_replicates(path, design)
+    for other in ({"groups": 2}, {"folds": 4}, {"size": 6}):
+        with pytest.raises(SystemExit, match="has 3 groups of 5 patients in 5 folds, not"):
+            fold_correlation.read_replicates(path, design._replace(**other))
     assert np.array_equal(continued.dice, replicate.dice)
     assert np.array_equal(continued.again, replicate.again)

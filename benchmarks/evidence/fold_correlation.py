@@ -224,17 +224,38 @@ def _print_interval(name: str, value: float, resampled: Sequence[float]) -> None
 
 
 def read_replicates(path: Path, design: Design) -> list[Replicate]:
-    """Return the replicates of the file; the last ones of a stopped run may be missing."""
+    """Return the replicates of the file; the last ones of a stopped run may be missing.
+
+    Raises:
+        SystemExit: the file is of another design, whose replicates say something else.
+    """
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [[float(value) for value in row[3:]] for row in list(csv.reader(file))[1:]]
+        header, *lines = csv.reader(file)
+    rows = [[float(value) for value in row[4:]] for row in lines]
+    present = Design(
+        groups=len({row[3] for row in lines}) or design.groups,
+        folds=len(header) - 5,
+        size=int(lines[0][2]) if lines else design.size,
+    )
+    if present != design:
+        raise SystemExit(f"{path}: has {_describe(present)}, not {_describe(design)}; give another file as --out")
     shape = (-1, len(NETWORKS), design.groups, design.folds + 1)
     return [Replicate(dice[..., :-1], dice[..., -1]) for dice in np.array(rows).reshape(shape)]
 
 
-def _write_replicate(path: Path, number: int, replicate: Replicate) -> None:
+def _describe(design: Design) -> str:
+    return f"{design.groups} groups of {design.size} patients in {design.folds} folds"
+
+
+def _write_header(path: Path, design: Design) -> None:
+    folds = [f"fold_{fold}" for fold in range(design.folds)]
+    path.write_text(",".join(["replicate", "network", "size", "group", *folds, "again"]) + "\n", encoding="utf-8")
+
+
+def _write_replicate(path: Path, number: int, replicate: Replicate, design: Design) -> None:
     with path.open("a", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(
-            [number, network, group, *folds, first]
+            [number, network, design.size, group, *folds, first]
             for network, dice, again in zip(NETWORKS, *replicate, strict=True)
             for group, (folds, first) in enumerate(zip(dice, again, strict=True))
         )
@@ -254,14 +275,11 @@ def main() -> None:
     options = parser.parse_args()
     design = Design(options.groups, options.folds, options.size)
     if not options.out.exists():
-        folds = [f"fold_{fold}" for fold in range(design.folds)]
-        options.out.write_text(
-            ",".join(["replicate", "network", "group", *folds, "again"]) + "\n", encoding="utf-8"
-        )
+        _write_header(options.out, design)
     missing = range(len(read_replicates(options.out, design)), options.replicates)
     measured = measure_all(missing, options.data_root, design, workers=options.workers)
     for number, replicate in zip(missing, measured, strict=True):
-        _write_replicate(options.out, number, replicate)
+        _write_replicate(options.out, number, replicate, design)
     print_summary(read_replicates(options.out, design))
 
 

@@ -17,6 +17,7 @@ from benchbench.engine.devices.gpu_state import open_handle
 
 SAMPLE_SECONDS = 1.0
 """The longest period over which NVML averages."""
+_LAST_SECONDS = 5.0  # for the sample under way; a driver that hangs must not stop the run
 
 
 class SharedGpu(NamedTuple):
@@ -77,7 +78,7 @@ def watch_gpu(device: str) -> Iterator[GpuWatch]:
     finally:
         stopping.set()
         if thread.is_alive():
-            thread.join()
+            thread.join(_LAST_SECONDS)
 
 
 def _fill(watch: GpuWatch, device: str, stopping: threading.Event) -> None:
