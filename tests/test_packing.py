@@ -16,6 +16,7 @@ from carry import carry
 
 from benchbench.cli import options
 from benchbench.engine.cost.gpu_use import SharedGpu
+from benchbench.errors import IntegrityError
 from benchbench.launch.attempts import REPEATED_ALONE
 from benchbench.launch.machine import Machine, device_slots, most_per_device, threads_per_run
 from benchbench.launch.packing import EVERY_SLOT, Need, Packing, sharing_of
@@ -154,6 +155,25 @@ def test_gpus_are_filled_each_for_itself() -> None:
     packing.end(first.key)
     assert packing.start(third, SLOT).runs_per_device == 4
     assert not packing.admits(first, ("cuda:1",))  # nothing is known of this card
+
+
+def test_a_cpu_next_to_gpus_takes_one_run_at_a_time() -> None:
+    first, second, third = (planned("a", fold) for fold in range(3))
+    end(first, gib=1, busy=0.1)
+    packing = packing_of(first, second, third)
+    assert packing.admits(second, ("cpu",))
+    assert packing.start(second, ("cpu",)).runs_per_device == 1
+    assert not packing.admits(third, ("cpu",))
+    assert packing.admits(third, SLOT)
+
+
+def test_a_damaged_record_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Folder) -> None:
+        raise IntegrityError("not a run record")
+
+    monkeypatch.setattr(Folder, "read_record", refuse)
+    first = planned("a")
+    assert packing_of(first).start(first, SLOT).runs_per_device == 1
 
 
 class Gpus:

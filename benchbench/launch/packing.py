@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from benchbench.engine.cost.gpu_use import SharedGpu
+from benchbench.errors import IntegrityError
 from benchbench.launch.attempts import REPEATED_ALONE
 from benchbench.launch.machine import Machine, Slot, most_per_device
 from benchbench.plan.run import RunKey
@@ -106,7 +107,9 @@ class Packing:
         self._active.pop(key, None)
 
     def _need_of(self, assignment: Assignment, device: str) -> Need | None:
-        """Return the need of the runs of a row on a GPU; None if none was measured."""
+        """Return the need of the runs of a row on a GPU; None if none was measured, and on a CPU."""
+        if device not in self._gpus:
+            return None
         row, name = _row_of(assignment.key), self._gpus[device].name
         if (row, name) not in self._needs:
             for other in self._rows.get(row, ()):
@@ -131,7 +134,10 @@ def _row_of(key: RunKey) -> _Row:
 
 def _measured_need(assignment: Assignment, gpu: str) -> Need | None:
     """Return what a run that has ended needed; None unless it had a GPU of this name to itself."""
-    record = assignment.folder.read_record()
+    try:
+        record = assignment.folder.read_record()
+    except IntegrityError:  # of a run that is not carried out now
+        return None
     if record is None or record.digest != assignment.digest or not _was_alone(record, gpu):
         return None
     return Need(_MARGIN * record.cost["gpu_memory_bytes"], record.cost["gpu_busy"])
