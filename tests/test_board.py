@@ -153,6 +153,20 @@ def test_cases_undefined_for_one_row_only_are_left_out_of_all_rows_and_counted(t
     assert board.notes == ("1 case left out: undefined for some rows only (rule for empty masks: nnunet)",)
 
 
+def test_cases_undefined_for_every_row_are_counted(tmp_path: Path) -> None:
+    keys = [key(model, fold) for fold in range(N_FOLDS) for model in ("cautious", "bold")]
+    folder = plan(tmp_path, keys, metrics=["dice"], empty="nnunet")
+    for run in keys:
+        of_run = scans(run.fold, better=0.0)
+        if run.fold == 0:
+            first = next(iter(of_run.values()))
+            first.update(dict.fromkeys(first, [(0, 0, 0, 400)] * len(next(iter(first.values())))))
+        end(folder, run, of_run)
+    board = board_of(folder)
+    assert board.notes == ("1 case left out: undefined for every row (rule for empty masks: nnunet)",)
+    assert board.panel.counts.sum(axis=1).tolist() == [N_FOLDS * len(of_run) - 1] * 2
+
+
 def test_a_case_that_is_undefined_in_one_region_is_undefined_for_the_row(tmp_path: Path) -> None:
     """With nnU-Net's rule the region of a right empty prediction has no Dice, that of a false positive has 0."""
     keys = [key(model, fold) for fold in range(N_FOLDS) for model in ("cautious", "bold")]

@@ -16,7 +16,7 @@ from carry import carry
 
 from benchbench.cli import options
 from benchbench.engine.cost.gpu_use import SharedGpu
-from benchbench.errors import IntegrityError
+from benchbench.errors import IntegrityError, UsageError
 from benchbench.launch.attempts import REPEATED_ALONE
 from benchbench.launch.machine import Machine, device_slots, most_per_device, threads_per_run
 from benchbench.launch.packing import EVERY_SLOT, Need, Packing, sharing_of
@@ -296,6 +296,14 @@ def test_launched_workers_pack_the_gpus_that_they_get(
     assert order.runs_per_device == runs
     position = order.words.index("--per-device") if "--per-device" in order.words else len(order.words)
     assert list(order.words[position + 1 : position + 2]) == words
+
+
+def test_auto_asks_for_the_package_that_measures_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchbench.extras.absent_modules", list)
+    with pytest.raises(
+        UsageError, match=r"^--per-device auto needs pynvml, which is not installed; pip install .*energy"
+    ):
+        options.choose_shared_gpus("auto", ("cuda:0",))
 
 
 def test_a_gpu_whose_use_is_unknown_is_named(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from benchbench.comparison.case_scores import case_scores, keep_common_cases
+from benchbench.comparison.case_scores import LeftOut, case_scores, keep_common_cases
 from benchbench.comparison.controls import failed_controls
 from benchbench.comparison.design import costs_of, test_over_train
 from benchbench.comparison.verdict import Verdict, board_verdict, not_believed
@@ -181,8 +181,8 @@ def _basis_of(results: Results, row: Row) -> _Basis | None:
 
 def panel_of(
     results: Results, rows: Sequence[Row], *, metric: str, empty: EmptyPolicy
-) -> tuple[Panel | None, int]:
-    """Return the scores of rows, and the number of cases left out because they are undefined for some rows only.
+) -> tuple[Panel | None, LeftOut]:
+    """Return the scores of rows, and the numbers of cases that are left out because they are undefined.
 
     The panel is None if no case is defined for all rows.
     """
@@ -190,22 +190,20 @@ def panel_of(
     for row in rows:
         cases = results.cases_of(row.runs)
         scores.append(case_scores(cases, metric=metric, empty=empty, model=row.label))
-    common, n_dropped = keep_common_cases(pd.concat(scores, ignore_index=True))
+    common, left_out = keep_common_cases(pd.concat(scores, ignore_index=True))
     if common["value"].isna().all():
-        return None, n_dropped
-    return make_panel(common, is_lower_better=is_lower_better(metric)), n_dropped
+        return None, left_out
+    return make_panel(common, is_lower_better=is_lower_better(metric)), left_out
 
 
 def _make_board(
     results: Results, dataset: str, basis: _Basis, rows: Sequence[Row], notes: Sequence[str]
 ) -> Iterator[Board]:
     """Yield the board of these rows; none if no case is defined for all of them."""
-    panel, n_dropped = panel_of(results, rows, metric=basis.metric, empty=basis.empty)
+    panel, left_out = panel_of(results, rows, metric=basis.metric, empty=basis.empty)
     if panel is None:
         return
-    if n_dropped:
-        reason = f"undefined for some rows only (rule for empty masks: {basis.empty})"
-        notes = [*notes, f"{count(n_dropped, 'case')} left out: {reason}"]
+    notes = [*notes, *_describe_left_out(left_out, basis.empty)]
     order = _order_of(panel)
     rows_by_label = {row.label: row for row in rows}
     first_records = [row.records(results)[0] for row in rows]
@@ -224,6 +222,15 @@ def _make_board(
         notes=tuple(notes),
         failed_controls=failed_controls(results, dataset),
     )
+
+
+def _describe_left_out(left_out: LeftOut, empty: EmptyPolicy) -> Iterator[str]:
+    """Yield a sentence for each kind of undefined cases."""
+    rule = f"(rule for empty masks: {empty})"
+    if left_out.undefined_for_some:
+        yield f"{count(left_out.undefined_for_some, 'case')} left out: undefined for some rows only {rule}"
+    if left_out.undefined_for_all:
+        yield f"{count(left_out.undefined_for_all, 'case')} left out: undefined for every row {rule}"
 
 
 def _order_of(panel: Panel) -> list[str]:

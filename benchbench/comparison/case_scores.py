@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -23,12 +25,20 @@ def case_scores(cases: pd.DataFrame, *, metric: str, empty: EmptyPolicy, model: 
     return means.reset_index().assign(model=model)
 
 
-def keep_common_cases(scores: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the rows of cases defined for all models and seeds or for none, and the number of other cases."""
+class LeftOut(NamedTuple):
+    """Numbers of cases that do not count in a comparison."""
+
+    undefined_for_some: int
+    undefined_for_all: int
+
+
+def keep_common_cases(scores: pd.DataFrame) -> tuple[pd.DataFrame, LeftOut]:
+    """Return the rows of cases defined for all models and seeds or for none, and the numbers of undefined cases."""
     defined = scores.assign(defined=scores["value"].notna()).groupby("case")["defined"]
-    is_common = defined.all() | ~defined.any()
-    n_dropped = int((~is_common).sum())
-    return scores[scores["case"].map(is_common)], n_dropped
+    is_undefined = ~defined.any()
+    is_common = defined.all() | is_undefined
+    left_out = LeftOut(int((~is_common).sum()), int(is_undefined.sum()))
+    return scores[scores["case"].map(is_common)], left_out
 
 
 def _strict_mean(values: pd.Series) -> float:
