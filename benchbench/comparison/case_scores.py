@@ -33,7 +33,7 @@ class LeftOut(NamedTuple):
 
 
 def keep_common_cases(scores: pd.DataFrame) -> tuple[pd.DataFrame, LeftOut]:
-    """Return the rows of cases defined for all models and seeds or for none, and the numbers of undefined cases."""
+    """Return the rows of cases defined for all models and seeds or for none, and the numbers of others."""
     defined = scores.assign(defined=scores["value"].notna()).groupby("case")["defined"]
     is_undefined = ~defined.any()
     is_common = defined.all() | is_undefined
