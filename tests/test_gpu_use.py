@@ -37,6 +37,9 @@ class Nvml(ModuleType):
     def nvmlDeviceGetMemoryInfo(self, _handle: str) -> Any:  # noqa: N802
         return SimpleNamespace(used=1000 - self.samples)
 
+    def nvmlDeviceGetComputeRunningProcesses(self, _handle: str) -> list[int]:  # noqa: N802
+        return [1] if self.samples % 2 else [1, 2]
+
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
@@ -60,6 +63,7 @@ def test_a_run_has_the_most_memory_and_the_mean_busy_time_of_its_samples(nvml: N
     use = watch.use()
     assert use["gpu_memory_bytes"] == 999
     assert use["gpu_busy"] == pytest.approx(0.6, abs=0.02)
+    assert use["gpu_share"] == pytest.approx(0.75, abs=0.02)
     time.sleep(0.02)
     assert nvml.samples == samples  # nothing is sampled after the end
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +17,10 @@ from torch import nn
 from toy_benchmark import Finished
 
 from benchbench import Geometry
+from benchbench.engine.cost.gpu_use import GpuUse, GpuWatch, Sample
 from benchbench.engine.cost.timing import CaseClock
 from benchbench.engine.inference.predict import Predictor
-from benchbench.run.run_cost import count_network, prediction_cost, training_cost
+from benchbench.run.run_cost import count_network, prediction_cost, training_cost, with_gpu_use
 from benchbench.spec.protocol import Protocol
 
 pytestmark = pytest.mark.usefixtures("without_report")
@@ -78,6 +81,59 @@ def test_hours_count_every_gpu_and_energy_only_unshared_ones() -> None:
     together = training_cost(assigned(device="cuda:0", protocol=pair, runs_per_device=3), spent)
     assert (together["gpu_hours"], together["energy_wh"], together["runs_per_device"]) == (1.0, None, 3)
     assert training_cost(assigned(), spent)["gpu_hours"] is None
+
+
+USE: GpuUse = {"gpu_memory_bytes": 99, "gpu_busy": 0.5, "gpu_share": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("cost", "gpu_hours"),
+    [
+        ({"runs_per_device": 4, "gpu_hours": 8.0}, 2.0),
+        ({"runs_per_device": 1, "gpu_hours": 8.0}, 8.0),
+        ({"runs_per_device": 4, "gpu_hours": None}, None),
+        ({}, None),  # a run that failed
+    ],
+)
+def test_runs_that_share_a_gpu_have_their_parts_of_its_hours(
+    cost: dict[str, Any], gpu_hours: float | None
+) -> None:
+    used = with_gpu_use(cost, USE)
+    assert used.get("gpu_hours") == gpu_hours
+    assert (used["gpu_busy"], used["gpu_memory_bytes"]) == (0.5, 99)
+    assert with_gpu_use(cost, {}) == cost
+
+
+def test_scoring_a_run_that_was_trained_before_changes_no_use() -> None:
+    trained = {
+        "runs_per_device": 4,
+        "gpu_hours": 2.0,
+        "gpu_busy": 0.9,
+        "gpu_memory_bytes": 1000,
+        "gpu_share": 0.25,
+    }
+    assert with_gpu_use(trained, USE) == trained
+
+
+def test_a_record_has_the_use_of_the_gpu_while_the_run_was_carried_out(
+    benchmark_file: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[str] = []
+
+    @contextmanager
+    def watch_gpu(device: str) -> Iterator[GpuWatch]:
+        watched.append(device)
+        watch = GpuWatch()
+        yield watch
+        watch.samples += [Sample(30, 0.5, 1), Sample(70, 0.9, 1)]
+
+    monkeypatch.setattr("benchbench.run.execute.watch_gpu", watch_gpu)
+    _, (first, second), _ = carry(benchmark_file, squares, tmp_path)
+    for record in (first, second):
+        assert record is not None
+        assert record.status == "done"
+        assert (record.cost["gpu_memory_bytes"], record.cost["gpu_busy"]) == (70, 0.7)
+    assert watched == ["cpu", "cpu"]
 
 
 class Uncountable(nn.Module):

@@ -18,6 +18,7 @@ from benchbench.run.model_run import run_model, run_model_in_processes
 from benchbench.run.predictions import add_missing_distances, export_masks
 from benchbench.run.reporting import Reporters
 from benchbench.run.row_run import carry_out_in_row, without_scores
+from benchbench.run.run_cost import with_gpu_use
 from benchbench.run.shared_results import take_over
 from benchbench.run.stop_request import StoppedError
 from benchbench.run.tuned_ensemble import run_tuned_ensemble
@@ -53,7 +54,8 @@ def _execute(assignment: Assignment, report: ProgressListener) -> Record:
     reporters = Reporters(assignment, report)
     with watch_gpu(_device_to_watch(assignment)) as watch:
         record = _carry_out(assignment, reporters.listen, trained)
-    record = replace(record, seconds=time.monotonic() - start, cost={**watch.use(), **record.cost})
+    cost = with_gpu_use(record.cost, watch.use())
+    record = replace(record, seconds=time.monotonic() - start, cost=cost)
     assignment.folder.write_record(record)
     export_masks(assignment, record)
     if record.status != "failed":  # a run that failed for lack of memory or disk space resumes from its state

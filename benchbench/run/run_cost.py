@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from benchbench.contract import Geometry
+from benchbench.engine.cost.gpu_use import GpuUse
 from benchbench.engine.cost.network_cost import COUNTER, measure_built_model
 from benchbench.engine.cost.timing import CaseClock, images_per_second, machine_load
 from benchbench.engine.inference.predict import Predictor
@@ -64,7 +65,7 @@ class PredictionCost(TypedDict):
 def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> TrainingCost:
     """Return the cost of training from `Training.spent`.
 
-    Runs that share a GPU are each charged with all of its hours, and with none of its energy.
+    The GPU-hours are those of a run that has its GPU alone; runs that share one have none of its energy.
     """
     seconds = spent["train_seconds"] or 0.0
     gpu_hours = None
@@ -78,6 +79,19 @@ def training_cost(assignment: Assignment, spent: Mapping[str, float | None]) -> 
         "energy_wh": spent["energy_wh"] if assignment.runs_per_device == 1 else None,
         "runs_per_device": assignment.runs_per_device,
     }
+
+
+def with_gpu_use(cost: Mapping[str, Any], use: GpuUse) -> dict[str, Any]:
+    """Return the cost of a run with the use of its GPU; a run that shared it has its part of the GPU-hours.
+
+    Without samples, it has all of them. A run that was trained before keeps its use.
+    """
+    if not use or "gpu_busy" in cost:
+        return dict(cost)
+    used = {**cost, **use}
+    if cost.get("runs_per_device", 1) > 1 and cost.get("gpu_hours") is not None:
+        used["gpu_hours"] = use["gpu_share"] * cost["gpu_hours"]
+    return used
 
 
 def count_network(network: nn.Module, built: Geometry) -> NetworkCost:

@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import NamedTuple, TypedDict
 
 import torch
@@ -38,20 +39,34 @@ class GpuUse(TypedDict, total=False):
     """Most memory in use at one of the samples."""
     gpu_busy: float
     """Mean share of time, from 0 to 1, in which the GPU worked: kernels of different processes take turns."""
+    gpu_share: float
+    """Mean of 1 / processes that used the GPU: the part of it that a run had."""
+
+
+class Sample(NamedTuple):
+    """The state of a GPU."""
+
+    memory_bytes: int
+    busy: float
+    """Share of the last second or less in which it worked."""
+    processes: int
 
 
 @dataclass
 class GpuWatch:
     """Samples of a GPU; none on a CPU, without nvidia-ml-py, and for a slice of a GPU."""
 
-    memory_bytes: int = 0
-    busy: list[float] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
     def use(self) -> GpuUse:
         """Return the use of the GPU."""
-        if not self.busy:
+        if not self.samples:
             return {}
-        return {"gpu_memory_bytes": self.memory_bytes, "gpu_busy": sum(self.busy) / len(self.busy)}
+        return {
+            "gpu_memory_bytes": max(sample.memory_bytes for sample in self.samples),
+            "gpu_busy": fmean(sample.busy for sample in self.samples),
+            "gpu_share": fmean(1 / max(1, sample.processes) for sample in self.samples),
+        }
 
 
 def read_shared_gpus(devices: Sequence[str]) -> list[SharedGpu]:
@@ -87,12 +102,11 @@ def _fill(watch: GpuWatch, device: str, stopping: threading.Event) -> None:
         sample = next(samples, None)
         if sample is None:
             return
-        watch.memory_bytes = max(watch.memory_bytes, sample[0])
-        watch.busy.append(sample[1])
+        watch.samples.append(sample)
 
 
-def _samples(device: str) -> Iterator[tuple[int, float]]:
-    """Yield, whenever it is asked, the memory in use in bytes, and the share of time in which the GPU worked."""
+def _samples(device: str) -> Iterator[Sample]:
+    """Yield a sample whenever it is asked."""
     try:
         import pynvml  # noqa: PLC0415 optional
     except ImportError:
@@ -103,4 +117,5 @@ def _samples(device: str) -> Iterator[tuple[int, float]]:
         handle = open_handle(pynvml, device)
         while True:
             percent = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
-            yield pynvml.nvmlDeviceGetMemoryInfo(handle).used, percent / 100
+            used = pynvml.nvmlDeviceGetMemoryInfo(handle).used
+            yield Sample(used, percent / 100, len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)))

@@ -39,7 +39,8 @@ MEANINGS = {
     "file_score": "Score on the inner validation with the settings of the file; empty if that trial failed.",
     "chosen_score": "Score on the inner validation with the chosen settings; higher is better.",
     "seconds": "Seconds of a run from start to end, the mean over runs.",
-    "gpu_hours": "GPU-hours of training, added up over GPUs and runs; 0 where `trained_as` has them.",
+    "gpu_hours": "GPU-hours of training, added up over GPUs and runs, in parts where runs shared a GPU; 0 where "
+    "`trained_as` has them.",
     "trained_as": "The row with the same settings that was trained; both rows have its results.",
     "ms_per_case_p50": "Median milliseconds from a prepared case to its mask on its own grid.",
     "ms_per_case_p90": "Milliseconds from a prepared case to its mask that 90 % of the cases stay below.",
