@@ -248,7 +248,9 @@ def _carry_out(function: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     result = _compute(function, name, tree_map(_values, args), tree_map(_values, options))
     if is_counted:
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        COUNTS.traffic_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*on_gpu, *results))
+        outputs = [kwargs[argument.name] for argument in function._schema.arguments if argument.is_out]
+        read = [tensor for tensor in on_gpu if not any(tensor is output for output in outputs)]
+        COUNTS.traffic_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *results))
     if target is not None and not goes_to_gpu:
         return result
     if name == "_local_scalar_dense":

@@ -2,8 +2,8 @@
 
     python tests/simulated_training.py '[["unet", 2, "bf16"]]'
 
-A fourth value of an entry replaces parameters of the small model. Every line has the kernels, copies, bytes, waits
-and uploads of the second and third step, or the error.
+A fourth value of an entry replaces parameters of the small model; a fifth is the memory layout of volumes. Every
+line has the kernels, copies, bytes, waits and uploads of the second and third step, or the error.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from small_models import MODELS
 
 from benchbench.engine.batches.patches import open_source
 from benchbench.engine.inference.predict import Predictor
+from benchbench.engine.network.memory_layout import Layout, to_channels_last_3d
 from benchbench.engine.network.network import geometry_for
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.forward import ForwardPass
@@ -77,7 +78,14 @@ def _labels(rng: np.random.Generator, space: tuple[int, ...]) -> Any:
 
 
 def train(
-    registry: Registry, folder: Path, model: str, ndim: int, precision: str, counts: Counts, params: Any
+    registry: Registry,
+    folder: Path,
+    model: str,
+    ndim: int,
+    precision: str,
+    counts: Counts,
+    params: Any,
+    layout: Layout = "contiguous",
 ) -> dict[str, Any]:
     """Train an epoch, validate and predict; return what the GPU did in the steps after the first."""
     protocol = protocol_of(model, ndim, precision)
@@ -85,6 +93,8 @@ def train(
     small = MODELS[model]
     geometry = geometry_for(protocol, channels=small.channels, regions=len(REGIONS))
     network = registry.model(model).build(geometry, **{**small.params, **params}).to(GPU)
+    if layout == "channels_last_3d":
+        to_channels_last_3d(network)
     number = STEPS * protocol.batch
     keep = partial(case_of, protocol=protocol, channels=small.channels)
     cases = [keep(folder / f"train{index}", samples=number) for index in range(1 if ndim == 2 else number)]
@@ -93,6 +103,7 @@ def train(
     forward = ForwardPass(protocol, regions=len(REGIONS))
     try_steps(network, forward, channels=small.channels, device=GPU)
     training = Training(network, source, validation, protocol, regions=REGIONS)
+    assert training.layout == layout
     seen: list[Counts] = []
 
     def remember(_: float) -> None:
@@ -124,11 +135,12 @@ def _places(error: Exception) -> list[str]:
 def main() -> None:
     registry = discover()
     torch.set_num_threads(1)
-    for model, ndim, precision, *changes in json.loads(sys.argv[1]):
+    for model, ndim, precision, *more in json.loads(sys.argv[1]):
+        params, *layout = more or ({},)
         result: dict[str, Any] = {"model": model, "ndim": ndim, "precision": precision}
         with simulate() as counts, tempfile.TemporaryDirectory() as folder:
             try:
-                result |= train(registry, Path(folder), model, ndim, precision, counts, dict(*changes))
+                result |= train(registry, Path(folder), model, ndim, precision, counts, params, *layout)
             except Exception as error:  # noqa: BLE001 the test prints it
                 result |= {"error": repr(error)[:400], "places": _places(error)}
         sys.stdout.write(f"{json.dumps(result)}\n")

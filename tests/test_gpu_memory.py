@@ -93,13 +93,14 @@ def test_the_memory_of_a_training_is_that_of_a_step_and_of_all_weights_that_are_
     case = SimpleNamespace(unlabelled_bits=0)
     assignment: Any = SimpleNamespace(settings=ComputeSettings(), protocol=protocol, regions=("a",), train=(case,))
     monkeypatch.setattr(first_steps, "geometry_of", lambda _: Geometry(1, 1, (8, 8)))
-    monkeypatch.setattr(first_steps, "try_steps", lambda *_, **__: Trial(1000, 0.0))
+    monkeypatch.setattr(first_steps, "try_steps", lambda *_, **__: Trial(1000, 0.0, 0.1))
     assert get_steps_ready(assignment, model, GPU, ALONE).memory_bytes == training_bytes
 
     def fail(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(first_steps, "try_steps", fail)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
     assert get_steps_ready(assignment, model, GPU, ALONE).memory_bytes is None
 
 

@@ -16,6 +16,7 @@ _MACHINE = (
     "precision",
     "arithmetic",
     "compiled",
+    "memory_layout",
     "threads",
     "versions",
     "code",

@@ -1,4 +1,4 @@
-"""Gets the steps of a training ready: compiles them where the machine asks for it, and measures their memory."""
+"""Gets the steps of a training ready: compiles them if asked to, and measures their memory and memory layouts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from benchbench.engine.devices.distributed import Processes
+from benchbench.engine.network.memory_layout import Layout, has_choice_of_layout, to_channels_last_3d
 from benchbench.engine.training.forward import Compiled, ForwardPass, choose_compiled, set_up_compiler
 from benchbench.engine.training.trial_step import Trial, try_steps, weights_bytes
 from benchbench.registry.registry import discover
@@ -18,6 +19,8 @@ from benchbench.run.network_geometry import geometry_of
 
 _RESERVE = 1.1
 """Memory that is left free, as a multiple of what a training takes: that of a GPU is in pieces."""
+_GAIN = 1.05
+"""Ratio of two times from which another memory layout is worth its own rounding."""
 _LONGEST_REASON = 200
 
 
@@ -31,11 +34,18 @@ class ReadySteps(NamedTuple):
 
 
 def get_steps_ready(
-    assignment: Assignment, model: nn.Module, device: torch.device, processes: Processes
+    assignment: Assignment,
+    model: nn.Module,
+    device: torch.device,
+    processes: Processes,
+    *,
+    layout: Layout | None = None,
 ) -> ReadySteps:
     """Return the forward pass of a training; where it cannot be compiled, it computes as without the request.
 
-    The network stays as it is: a copy takes the steps that compile and measure. All processes compile, or none.
+    A copy of the network takes the steps that compile and measure; the weights of the network keep their values
+    and get the faster memory layout. `layout` is that of an interrupted training, which continues with it; None
+    for a new one. All processes compile, or none, and all use the same layout.
     """
     compiled = choose_compiled(assignment.settings.compile, assignment.protocol, device)
     remark = ""
@@ -44,10 +54,17 @@ def get_steps_ready(
         if steps is not None:
             return steps
     forward = _forward_pass(assignment, processes, "off", remark)
-    memory_bytes = None
-    if device.type == "cuda" and assignment.settings.keeps_data_on_gpu:
-        memory_bytes = _measure(assignment, model, forward, device)
-    return ReadySteps(forward, 0.0, memory_bytes)
+    if device.type != "cuda":
+        return ReadySteps(forward, 0.0, None)
+    trial: Trial | None = None
+    if layout is None and has_choice_of_layout(model, device) and not assignment.settings.deterministic:
+        layout, trial = _choose_layout(assignment, model, forward, device, processes)
+    if layout == "channels_last_3d":
+        to_channels_last_3d(model)
+    if not assignment.settings.keeps_data_on_gpu:
+        return ReadySteps(forward, 0.0, None)
+    trial = trial or _measure(assignment, model, forward, device)
+    return ReadySteps(forward, 0.0, None if trial is None else _training_bytes(trial, assignment, model))
 
 
 def resident_share(assignment: Assignment, steps: ReadySteps, device: torch.device) -> float:
@@ -63,11 +80,16 @@ def resident_share(assignment: Assignment, steps: ReadySteps, device: torch.devi
     if steps.memory_bytes is None:
         return 0.0
     free, _ = torch.cuda.mem_get_info(device)
+    return float(max(0.0, _bytes_left(assignment, steps.memory_bytes, device) / free))
+
+
+def _bytes_left(assignment: Assignment, memory_bytes: int, device: torch.device) -> float:
+    """Return the free GPU memory of a run less that of its training; below 0 where this is too large."""
+    free, _ = torch.cuda.mem_get_info(device)
     part = free / assignment.runs_per_device
     if assignment.gpu_bytes is not None:
         part = min(free, assignment.gpu_bytes)
-    left = part - _RESERVE * steps.memory_bytes
-    return max(0.0, float(left / free))
+    return float(part - _RESERVE * memory_bytes)
 
 
 def _compile(
@@ -93,15 +115,38 @@ def _compile(
     return ReadySteps(forward, trial.compile_seconds, memory_bytes), ""
 
 
-def _measure(assignment: Assignment, model: nn.Module, forward: ForwardPass, device: torch.device) -> int | None:
-    """Return the GPU memory of a training; None if a step failed, which the training itself will then report."""
+def _choose_layout(
+    assignment: Assignment, model: nn.Module, forward: ForwardPass, device: torch.device, processes: Processes
+) -> tuple[Layout, Trial | None]:
+    """Return the memory layout of all processes, and the trial with it; None for a trial that failed."""
+    contiguous = _measure(assignment, model, forward, device, layout="contiguous")
+    other = _measure(assignment, model, forward, device, layout="channels_last_3d")
+    is_better = False
+    if contiguous is not None and other is not None:
+        is_faster = other.step_seconds * _GAIN < contiguous.step_seconds
+        memory_bytes = _training_bytes(other, assignment, model)
+        is_better = is_faster and _bytes_left(assignment, memory_bytes, device) >= 0
+    if all(processes.gather(is_better)):
+        return "channels_last_3d", other
+    return "contiguous", contiguous
+
+
+def _measure(
+    assignment: Assignment,
+    model: nn.Module,
+    forward: ForwardPass,
+    device: torch.device,
+    *,
+    layout: Layout | None = None,
+) -> Trial | None:
+    """Return a trial of the steps; None if one failed, which the training itself will then report."""
     try:
-        trial = _try(assignment, model, forward, device)
+        return _try(assignment, model, forward, device, timed_layout=layout)
     except Exception:  # noqa: BLE001 as above; out of memory, the training may have just enough without the copy
         traceback.print_exc(file=sys.stderr)
-    else:
-        return _training_bytes(trial, assignment, model)
-    torch.cuda.empty_cache()  # here the exception, which has the tensors of the step, is gone
+    # here the exception, which has the tensors of the step, is gone
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
     return None
 
 
@@ -117,13 +162,21 @@ def _forward_pass(
     )
 
 
-def _try(assignment: Assignment, model: nn.Module, forward: ForwardPass, device: torch.device) -> Trial:
+def _try(
+    assignment: Assignment,
+    model: nn.Module,
+    forward: ForwardPass,
+    device: torch.device,
+    *,
+    timed_layout: Layout | None = None,
+) -> Trial:
     return try_steps(
         model,
         forward,
         channels=geometry_of(assignment).in_channels,
         device=device,
         is_partial=any(case.unlabelled_bits for case in assignment.train),
+        timed_layout=timed_layout,
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from benchbench.contract import Geometry
 from benchbench.engine.inference.predict import Ensemble, Predictor
+from benchbench.engine.network.memory_layout import Layout, has_choice_of_layout, to_channels_last_3d
 from benchbench.engine.network.network import move_to_device
 from benchbench.errors import BenchbenchError, IntegrityError
 from benchbench.plan.run import RunKey
@@ -73,11 +74,15 @@ def open_network(member: Assignment, built: Geometry, device: torch.device) -> P
     record = member.folder.read_record()
     assert record is not None, "a run without one is refused before"
     member.folder.verify_all(record)
-    return open_saved(member, built, device)
+    return open_saved(member, built, device, layout=record.provenance.get("memory_layout", "contiguous"))
 
 
-def open_saved(assignment: Assignment, built: Geometry, device: torch.device) -> Predictor:
+def open_saved(
+    assignment: Assignment, built: Geometry, device: torch.device, *, layout: Layout = "contiguous"
+) -> Predictor:
     """Return the model of a run with the checkpoints that its folder has.
+
+    `layout` is the memory layout that the model was trained in; a CPU computes volumes in the contiguous one.
 
     Raises:
         IntegrityError: the weights are of another run.
@@ -91,7 +96,10 @@ def open_saved(assignment: Assignment, built: Geometry, device: torch.device) ->
             params = resolve_params(plugin.build, {**params, **saved.params})
         model = plugin.build(built, **params)
         model.load_state_dict(saved.weights)
-        models.append(move_to_device(model, device))
+        model = move_to_device(model, device)
+        if layout == "channels_last_3d" and has_choice_of_layout(model, device):
+            to_channels_last_3d(model)
+        models.append(model)
     return Predictor(models, assignment.protocol, device)
 
 

@@ -102,7 +102,11 @@ def _train_and_score(assignment: Assignment, report: ProgressListener, stop: Sto
     record = assignment.record(
         status=status,
         reason=reason,
-        provenance={**provenance_of(assignment), "compiled": training.forward.compiled},
+        provenance={
+            **provenance_of(assignment),
+            "compiled": training.forward.compiled,
+            "memory_layout": training.layout,
+        },
         seconds=0.0,
         parameters=count_parameters(model),
         parameters_with_statistics=count_parameters_with_statistics(model),

@@ -16,12 +16,13 @@ from benchbench.engine.batches.patches import open_source
 from benchbench.engine.batches.sampling import batch_sizes
 from benchbench.engine.cost.energy import NO_METER, open_meter
 from benchbench.engine.devices.distributed import Processes
+from benchbench.engine.network.memory_layout import Layout, has_choice_of_layout
 from benchbench.engine.network.network import effective_precision
-from benchbench.engine.training.train import RESUME_SCHEMA, Training
+from benchbench.engine.training.train import RESUME_SCHEMA, Training, layout_of_state
 from benchbench.errors import IntegrityError
 from benchbench.records.events import open_events
 from benchbench.records.history import write_history
-from benchbench.records.resume import read_resume, write_resume
+from benchbench.records.resume import SavedState, read_resume, write_resume
 from benchbench.records.run_folder import RESUME_NAME
 from benchbench.run.assignment import Assignment, Progress, ProgressListener
 from benchbench.run.first_steps import get_steps_ready, resident_share
@@ -45,7 +46,11 @@ def open_training(
     meter = NO_METER
     if processes.is_first:
         meter = open_meter(assignment.devices or [assignment.device])
-    steps = get_steps_ready(assignment, model, device, processes)
+    saved = processes.broadcast(lambda: read_resume(assignment.folder, resume_tag(assignment)))
+    layout: Layout | None = None
+    if saved.content is not None and has_choice_of_layout(model, device):
+        layout = layout_of_state(saved.content)
+    steps = get_steps_ready(assignment, model, device, processes, layout=layout)
     share = partial(resident_share, assignment, steps, device)
     protocol = assignment.protocol
     training = Training(
@@ -59,7 +64,7 @@ def open_training(
         forward=steps.forward,
         compile_seconds=steps.compile_seconds,
     )
-    problem = _resume(assignment, training)
+    problem = _resume(assignment, training, saved)
     if processes.is_first:
         assignment.folder.clear(keep_resume=training.has_progress)
         for remark in filter(None, (steps.forward.remark, problem)):
@@ -69,13 +74,12 @@ def open_training(
     return training
 
 
-def _resume(assignment: Assignment, training: Training) -> str:
+def _resume(assignment: Assignment, training: Training, saved: SavedState) -> str:
     """Load the state of an interrupted run; return a sentence if there is one that cannot be used.
 
     Raises:
         IntegrityError: the state has more epochs than the protocol.
     """
-    saved = training.processes.broadcast(lambda: read_resume(assignment.folder, resume_tag(assignment)))
     problem = saved.problem
     if saved.content is not None:
         initial = training.save()

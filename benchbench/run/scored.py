@@ -20,6 +20,9 @@ from benchbench.run.run_cost import prediction_cost
 from benchbench.run.threshold_search import search_on_own_fold, write_own_candidates
 from benchbench.spec.inference import Postprocess
 
+_OF_STEPS = ("compiled", "memory_layout")
+"""The keys of the provenance that describe the training steps."""
+
 
 def score_or_wait(
     record: Record,
@@ -37,7 +40,7 @@ def score_or_wait(
         rules = search_on_own_fold(assignment, predictor)
         return add_scores(record, assignment, predictor, counted, built=built, rules=rules)
     write_own_candidates(assignment, predictor)
-    provenance = _with_compiled(record, provenance_of(assignment))
+    provenance = _with_steps(record, provenance_of(assignment))
     return replace(record, status="waiting", provenance=provenance, files=_digests(assignment))
 
 
@@ -59,7 +62,7 @@ def add_scores(
     return replace(
         record,
         provenance={
-            **_with_compiled(record, provenance),
+            **_with_steps(record, provenance),
             "peak_memory_bytes": _larger(record.provenance, provenance),
         },
         shown={**record.shown, **evaluation.class_scores},
@@ -69,11 +72,10 @@ def add_scores(
     )
 
 
-def _with_compiled(trained: Record, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _with_steps(trained: Record, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return the provenance of scoring with that of the training steps; an ensemble has none."""
-    if "compiled" not in trained.provenance:
-        return dict(provenance)
-    return {**provenance, "compiled": trained.provenance["compiled"]}
+    of_steps = {key: trained.provenance[key] for key in _OF_STEPS if key in trained.provenance}
+    return {**provenance, **of_steps}
 
 
 def _larger(*provenances: Mapping[str, Any]) -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchbench.engine.network.memory_layout import Layout
 from benchbench.extras import require_extra
 from benchbench.records.run_folder import RunFolder
 from benchbench.records.trial_counts import BUDGET, JOURNAL, TUNING
@@ -47,6 +48,8 @@ class Trial:
     """Seconds and energy, as `Training.spent` gives them."""
     scores: Mapping[str, float | None] = field(default_factory=dict)
     """Losses and scores of the best epoch."""
+    memory_layout: Layout = "contiguous"
+    """The memory layout of the weights in training."""
 
     @property
     def seconds(self) -> float:

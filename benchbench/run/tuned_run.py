@@ -213,6 +213,7 @@ def _train_once(assignment: Assignment, report: ProgressListener, stop: StopRequ
         "best_epoch": best.epoch,
         "spent": training.spent(),
         "scores": dict(training.best_scores()),
+        "memory_layout": training.layout,
     }
     return _Outcome(best.value, fields)
 

@@ -37,11 +37,15 @@ def score_best(assignment: Assignment, trials: Sequence[Trial], best: Trial) -> 
     torch.set_num_threads(assignment.threads)
     set_arithmetic(device, assignment.protocol.precision, deterministic=assignment.settings.deterministic)
     built = geometry_of(assignment)
-    predictor = open_saved(assignment, built, device)
+    predictor = open_saved(assignment, built, device, layout=best.memory_layout)
     model = predictor.models[0]
     record = assignment.record(
         status="done",
-        provenance={**provenance_of(assignment), "compiled": _compiled(assignment, best, device)},
+        provenance={
+            **provenance_of(assignment),
+            "compiled": _compiled(assignment, best, device),
+            "memory_layout": best.memory_layout,
+        },
         seconds=0.0,
         parameters=count_parameters(model),
         parameters_with_statistics=count_parameters_with_statistics(model),

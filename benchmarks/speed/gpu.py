@@ -4,9 +4,11 @@
     python benchmarks/speed/gpu.py --only training
     python benchmarks/speed/gpu.py --tiny --device cpu    shows that it runs; its times mean nothing
 
-arithmetic   differences of bf16 and fp16 from fp32, and whether a repeated and a resumed training give equal bytes
+arithmetic   differences of bf16, fp16 and channels_last_3d from fp32; whether a repeated and a resumed training
+             give equal bytes
 training     images per second and the share of the device's bf16 peak, which a matrix product measures in the same
-             run; each network as it is, compiled, and compiled with CUDA graphs
+             run; each network as it is, compiled, and compiled with CUDA graphs; networks of volumes, which are
+             contiguous as they are, also in channels_last_3d
 windows      sliding windows against MONAI's (window_3d.py)
 benchmark    lgg_unet_vs_unext on 110 phantom patients of 256 x 256 pixels, with the time of each stage
 
@@ -16,6 +18,7 @@ A network that cannot be compiled is named with its error. The time of compilati
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import re
 import subprocess
@@ -24,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from gpu_works import TINY, WORKS, Work, make_case
@@ -34,7 +38,8 @@ from benchbench.engine.batches.patches import open_source
 from benchbench.engine.cost.network_cost import measure_cost
 from benchbench.engine.devices.arithmetic import set_arithmetic
 from benchbench.engine.devices.settings import Compile
-from benchbench.engine.network.network import autocast, forward, geometry_for
+from benchbench.engine.network.memory_layout import to_channels_last_3d
+from benchbench.engine.network.network import autocast, forward, geometry_for, move_to_device
 from benchbench.engine.preparation.prepared_case import PreparedCase
 from benchbench.engine.training.forward import ForwardPass, choose_compiled, set_up_compiler
 from benchbench.engine.training.train import Training
@@ -45,11 +50,27 @@ from benchbench.spec.protocol import Protocol
 SECTIONS = ("arithmetic", "training", "windows", "benchmark")
 ROOT = Path(__file__).parents[2]
 FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass
-WAYS: dict[str, Compile] = {"as it is": "off", "compiled": "auto", "with graphs": "graph"}
-"""The values of `--compile`."""
 
 
-def make_training(folder: Path, work: Work, protocol: Protocol, device: torch.device, *, way: Compile) -> Training:
+class Way(NamedTuple):
+    """A way to compute the steps of a training."""
+
+    compile: Compile = "off"
+    """The value of `--compile`."""
+    is_channels_last: bool = False
+    """True for a network of volumes in channels_last_3d."""
+
+
+AS_IT_IS = "as it is"
+WAYS = {
+    AS_IT_IS: Way(),
+    "channels last": Way(is_channels_last=True),
+    "compiled": Way("auto"),
+    "with graphs": Way("graph"),
+}
+
+
+def make_training(folder: Path, work: Work, protocol: Protocol, device: torch.device, *, way: Way) -> Training:
     """Return a training of new weights whose epochs have `work.steps` steps, compiled as a run does it."""
     samples = work.steps * work.batch
     if len(work.patch) == 2:
@@ -60,10 +81,12 @@ def make_training(folder: Path, work: Work, protocol: Protocol, device: torch.de
     validation = [make_case(folder / "validation", work, protocol, slices=work.batch)]
     torch.manual_seed(0)
     geometry = geometry_for(protocol, channels=work.channels, regions=work.regions)
-    network = discover().model(work.model).build(geometry, **work.params).to(device)
+    network = move_to_device(discover().model(work.model).build(geometry, **work.params), device)
+    if way.is_channels_last:
+        to_channels_last_3d(network)
     sources = [open_source(cases, protocol, device=device) for cases in (train, validation)]
     regions = [f"r{number}" for number in range(1, work.regions + 1)]
-    forward = ForwardPass(protocol, regions=work.regions, compiled=choose_compiled(way, protocol, device))
+    forward = ForwardPass(protocol, regions=work.regions, compiled=choose_compiled(way.compile, protocol, device))
     compile_seconds = 0.0
     if forward.compiled != "off":
         set_up_compiler(folder / "compiled", threads=available_cores())
@@ -107,21 +130,25 @@ def synchronise(device: torch.device) -> None:
 
 
 def compare_precisions(works: Sequence[Work], device: torch.device) -> None:
-    """Print by how much the outputs of a network in bf16 and fp16 differ from those in fp32."""
+    """Print by how much the outputs of a network in other precisions and layouts differ from contiguous fp32."""
     print("| network | precision | difference of the logits, relative to their SD |\n|---|---|---:|")
     for work in works:
         geometry = geometry_for(work.protocol(), channels=work.channels, regions=work.regions)
         torch.manual_seed(0)
-        network = discover().model(work.model).build(geometry, **work.params).to(device).eval()
+        network = move_to_device(discover().model(work.model).build(geometry, **work.params), device).eval()
+        alternatives = [("bf16", network, "bf16"), ("fp16", network, "fp16")]
+        if len(work.patch) == 3:
+            other = to_channels_last_3d(copy.deepcopy(network))
+            alternatives += [("fp32, channels last", other, "fp32"), ("bf16, channels last", other, "bf16")]
         images = torch.randn(1, work.channels, *work.patch, device=device)
         set_arithmetic(device, "fp32", deterministic=False)
         with torch.no_grad():
             expected = forward(network, images)
-            for precision in ("bf16", "fp16"):
+            for name, alternative, precision in alternatives:
                 with autocast(device, precision):
-                    logits = forward(network, images).float()
+                    logits = forward(alternative, images).float()
                 difference = float((logits - expected).abs().max() / expected.std())
-                print(f"| {work.name} | {precision} | {difference:.2g} |", flush=True)
+                print(f"| {work.name} | {name} | {difference:.2g} |", flush=True)
 
 
 def compare_repeats(work: Work, device: torch.device) -> None:
@@ -131,11 +158,11 @@ def compare_repeats(work: Work, device: torch.device) -> None:
     weights: list[dict[str, torch.Tensor]] = []
     for is_resumed in (False, False, True):
         with tempfile.TemporaryDirectory() as folder:
-            training = make_training(Path(folder) / "a", work, protocol, device, way="off")
+            training = make_training(Path(folder) / "a", work, protocol, device, way=WAYS[AS_IT_IS])
             run_epoch(training)
             if is_resumed:
                 state = training.save()
-                training = make_training(Path(folder) / "b", work, protocol, device, way="off")
+                training = make_training(Path(folder) / "b", work, protocol, device, way=WAYS[AS_IT_IS])
                 training.load(state)
             run_epoch(training)
             weights.append({name: value.cpu() for name, value in training.model.state_dict().items()})
@@ -154,7 +181,9 @@ def measure_training(work: Work, device: torch.device, peak: float, ways: Sequen
     geometry = geometry_for(protocol, channels=work.channels, regions=work.regions)
     cost = measure_cost(discover().model(work.model), geometry, work.params)
     for way in ways:
-        if WAYS[way] != "off" and not discover().model(work.model).compiles:
+        if WAYS[way].is_channels_last and len(work.patch) == 2:
+            continue  # slices always are
+        if WAYS[way].compile != "off" and not discover().model(work.model).compiles:
             print(f"| {work.name} | {way} | excluded by its plugin | | |", flush=True)
             continue
         with tempfile.TemporaryDirectory() as folder:

@@ -137,11 +137,12 @@ def effective_precision(device: torch.device, precision: str) -> str:
 
 
 def move_to_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model on a device; weights of 2D convolutions get the memory layout of the images."""
+    """Return the model on a device; weights of 2D convolutions get the memory layout of the images.
+
+    Those of volumes are contiguous, until a measurement shows that `to_channels_last_3d` makes the model faster.
+    """
     if any(parameter.ndim == 5 for parameter in model.parameters()):
-        return model.to(
-            device
-        )  # instance normalisation of volumes would change another layout back in every block
+        return model.to(device)
     return model.to(device=device, memory_format=_layout(device))
 
 

@@ -22,6 +22,7 @@ from benchbench.engine.cost.energy import NO_METER, EnergyMeter
 from benchbench.engine.devices.distributed import ALONE, Processes
 from benchbench.engine.inference.counting import counted_classes
 from benchbench.engine.inference.window_buffer import WindowBuffer
+from benchbench.engine.network.memory_layout import Layout, layout_of
 from benchbench.engine.training.forward import ForwardPass
 from benchbench.engine.training.history import Row, training_row, unknown_validation_row, validation_row
 from benchbench.engine.training.optimise import learning_rate
@@ -137,6 +138,11 @@ class Training:
         return self._step.forward
 
     @property
+    def layout(self) -> Layout:
+        """The memory layout of the weights; a state of another layout is not loaded."""
+        return layout_of(self.model)
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch of the best checkpoint; None before the first."""
         return self.checkpoints[0].epoch if self.checkpoints else None
@@ -178,6 +184,7 @@ class Training:
             "history": self.history,
             "kept": [tuple(checkpoint) for checkpoint in self.checkpoints],
             "epoch": partial_epoch,
+            "memory_layout": self.layout,
         }
         if self.forward.compiled != "off":
             state["compiled"] = self.forward.compiled
@@ -194,6 +201,9 @@ class Training:
         compiled = state.get("compiled", "off")
         if compiled != self.forward.compiled:
             raise ValueError(f"compilation of its steps: {compiled}; of those to come: {self.forward.compiled}")
+        layout = state.get("memory_layout", self.layout)
+        if layout != self.layout:
+            raise ValueError(f"memory layout of its weights: {layout}; of the network: {self.layout}")
         self.model.load_state_dict(state["model"])
         self._step.optimizer.load_state_dict(state["optimizer"])
         self._step.scaler.load_state_dict(state["scaler"])
@@ -353,6 +363,16 @@ class Training:
             validation_losses=[loss for loss in losses if loss is not None],
         )
         self._step.set_learning_rate(rate)
+
+
+def layout_of_state(content: bytes) -> Layout | None:
+    """Return the memory layout of the weights of a saved state of volumes; None if the state cannot be read."""
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 another version of torch may raise anything
+        return None
+    layout: Layout = state.get("memory_layout", "contiguous")
+    return layout
 
 
 def _are_finite(weights: Mapping[str, Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Steps with a copy of the network before the training: they compile it, and show how much memory a step takes."""
+"""Steps with a copy of the network before the training: they compile it, and show its memory and its speed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from benchbench.engine.batches.sampling import bytes_of
 from benchbench.engine.batches.unlabelled import mark_unlabelled
 from benchbench.engine.devices.distributed import whole_batch
+from benchbench.engine.network.memory_layout import Layout, to_channels_last_3d
+from benchbench.engine.network.network import autocast
+from benchbench.engine.network.network import forward as predict
 from benchbench.engine.training.forward import Compiled, ForwardPass
 from benchbench.engine.training.step import Step
 
 _STEPS: dict[Compiled, int] = {"off": 2, "on": 2, "graph": 4}
 """Number of steps; a graph is recorded in the second step and first replayed in the third."""
+_TIMED_STEPS = 3
 
 
 class Trial(NamedTuple):
@@ -26,6 +30,8 @@ class Trial(NamedTuple):
     """Most GPU memory of a step, without the weights; None on a CPU."""
     compile_seconds: float
     """Time by which the first steps were longer than the last one."""
+    step_seconds: float
+    """Time of the fastest of the last steps."""
 
 
 def try_steps(
@@ -35,11 +41,13 @@ def try_steps(
     channels: int,
     device: torch.device,
     is_partial: bool = False,
+    timed_layout: Layout | None = None,
 ) -> Trial:
     """Take steps of forward, loss, backward and optimiser with a copy of a network, which stays as it is.
 
-    channels: those of an image. `is_partial` is True where cases lack a region by declaration. Afterwards, torch
-    draws the same random numbers as without these steps.
+    channels: those of an image. `is_partial` is True where cases lack a region by declaration. With
+    `timed_layout`, "contiguous" or "channels_last_3d", the copy gets this layout, takes further steps, which are
+    timed, and predicts an image. Afterwards, torch draws the same random numbers as without these steps.
 
     Raises:
         OutOfMemoryError: a step takes more memory than the GPU has.
@@ -47,16 +55,26 @@ def try_steps(
     """
     gpus = [device] if device.type == "cuda" else []
     before = torch.cuda.memory_allocated(device) if gpus else 0
+    count = untimed_steps = _STEPS[forward.compiled]
+    if timed_layout is not None:
+        count += _TIMED_STEPS
     with torch.random.fork_rng(devices=gpus):
-        seconds, peak = _take_steps(
-            copy.deepcopy(model).train(), forward, channels=channels, device=device, is_partial=is_partial
-        )
+        network = copy.deepcopy(model).train()
+        images, labels = _draw_batch(forward, channels=channels, is_partial=is_partial)
+        images, labels = images.to(device), labels.to(device)
+        if timed_layout == "channels_last_3d":
+            to_channels_last_3d(network)
+        seconds, peak = _take_steps(network, forward, images, labels, count=count)
+        if timed_layout is not None:
+            _predict(network, forward, images[:1])
+    del network, images, labels
     if gpus:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)  # so that it is that of the training
-    *earlier, last = seconds
+    *earlier, last = seconds[:untimed_steps]
     compile_seconds = max(0.0, sum(earlier) - len(earlier) * last)
-    return Trial(peak - before - weights_bytes(model) if gpus else None, compile_seconds)
+    memory_bytes = peak - before - weights_bytes(model) if gpus else None
+    return Trial(memory_bytes, compile_seconds, min(seconds[-_TIMED_STEPS:]))
 
 
 def weights_bytes(model: nn.Module) -> int:
@@ -65,14 +83,13 @@ def weights_bytes(model: nn.Module) -> int:
 
 
 def _take_steps(
-    model: nn.Module, forward: ForwardPass, *, channels: int, device: torch.device, is_partial: bool
+    network: nn.Module, forward: ForwardPass, images: Tensor, labels: Tensor, *, count: int
 ) -> tuple[list[float], int]:
     """Return the seconds of each step, and the most GPU memory of all tensors from the second step on."""
-    images, labels = _draw_batch(forward, channels=channels, is_partial=is_partial)
-    images, labels = images.to(device), labels.to(device)
-    step = Step(model, forward, device=device)
+    device = images.device
+    step = Step(network, forward, device=device)
     seconds: list[float] = []
-    for number in range(_STEPS[forward.compiled]):
+    for number in range(count):
         if number == 1 and device.type == "cuda":
             # the first step measures algorithms, some of which take much memory
             torch.cuda.empty_cache()
@@ -83,6 +100,12 @@ def _take_steps(
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - began)
     return seconds, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _predict(network: nn.Module, forward: ForwardPass, images: Tensor) -> None:
+    """Predict images, because a layer may refuse a memory layout in eval mode only."""
+    with torch.inference_mode(), autocast(images.device, forward.protocol.precision):
+        predict(network.eval(), images)
 
 
 def _draw_batch(forward: ForwardPass, *, channels: int, is_partial: bool) -> tuple[Tensor, Tensor]:

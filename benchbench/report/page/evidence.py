@@ -201,7 +201,9 @@ def _machine(record: Record) -> str:
     device = provenance.get("name") or provenance.get("device", "")
     threads = count(provenance.get("threads", 0), "thread")
     compiled = "" if provenance.get("compiled", "off") == "off" else ", compiled"
-    return f"{device}, {provenance.get('precision', '')}{compiled}, {threads}"
+    is_channels_last = provenance.get("memory_layout") == "channels_last_3d"
+    layout = ", channels_last_3d" if is_channels_last else ""
+    return f"{device}, {provenance.get('precision', '')}{layout}{compiled}, {threads}"
 
 
 def _repeatability(record: Record) -> str:
