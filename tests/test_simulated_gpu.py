@@ -36,7 +36,11 @@ KERNELS = {
 }
 """Model and axes -> most kernels of a step with its augmentation, loss and counts, as few as were counted."""
 
-Train = Callable[[list[tuple[str, int, str]]], list[dict[str, Any]]]
+NNUNET = {"norm": "instance", "activation": "leaky_relu", "down": "stride"}
+MOST_EXTRA_KERNELS = 36
+"""Kernels that channels_last_3d adds to a step of a small 3D U-Net with 18 instance normalisations, of two volumes each."""
+
+Train = Callable[[list[tuple[Any, ...]]], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Train in a process that has the simulated GPU."""
     variables = build(tmp_path_factory.mktemp("libraries"))
 
-    def run(trainings: list[tuple[str, int, str]]) -> list[dict[str, Any]]:
+    def run(trainings: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
         done = subprocess.run(
             [sys.executable, SCRIPT, json.dumps(trainings)],
             env={**os.environ, **variables, "NO_ALBUMENTATIONS_UPDATE": "1"},
@@ -67,6 +71,21 @@ def test_a_model_trains_validates_and_predicts_without_waiting_for_the_gpu(train
         assert sum(result["waits"].values()) <= WAITS.get(model, 0), result["waits"]
         assert result["kernels"] <= KERNELS.get((model, result["ndim"]), 6000)
         assert result["loss"] < 100
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_3d_unet_in_channels_last_3d_has_the_losses_of_contiguous_memory_and_few_more_kernels(
+    train: Train, precision: str
+) -> None:
+    layouts = ("contiguous", "channels_last_3d")
+    plain, other = train([("unet", 3, precision, NNUNET, layout) for layout in layouts])
+    assert "error" not in other, other
+    assert other["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    assert other["validation_loss"] == pytest.approx(plain["validation_loss"], rel=1e-3)
+    assert other["kernels"] <= plain["kernels"] + MOST_EXTRA_KERNELS
+    assert other["traffic_bytes"] < 1.1 * plain["traffic_bytes"]
+    assert other["waits"] == {}
 
 
 def test_a_tensor_of_each_device_and_a_wait_are_noticed(tmp_path: Path) -> None:

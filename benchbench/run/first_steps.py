@@ -57,7 +57,7 @@ def get_steps_ready(
     if device.type != "cuda":
         return ReadySteps(forward, 0.0, None)
     trial: Trial | None = None
-    if layout is None and has_choice_of_layout(model, device) and not assignment.settings.deterministic:
+    if layout is None:
         layout, trial = _choose_layout(assignment, model, forward, device, processes)
     if layout == "channels_last_3d":
         to_channels_last_3d(model)
@@ -117,8 +117,13 @@ def _compile(
 
 def _choose_layout(
     assignment: Assignment, model: nn.Module, forward: ForwardPass, device: torch.device, processes: Processes
-) -> tuple[Layout, Trial | None]:
-    """Return the memory layout of all processes, and the trial with it; None for a trial that failed."""
+) -> tuple[Layout | None, Trial | None]:
+    """Return the memory layout of all processes, and the trial with it, which is None where it failed.
+
+    The layout is None where there is no choice.
+    """
+    if assignment.settings.deterministic or not has_choice_of_layout(model, device):
+        return None, None
     contiguous = _measure(assignment, model, forward, device, layout="contiguous")
     other = _measure(assignment, model, forward, device, layout="channels_last_3d")
     is_better = False

@@ -130,7 +130,7 @@ _MEANINGS = {
     "runs_planned": "Planned runs.",
     "device": "GPU, or `cpu`.",
     "threads": "Threads of the processor.",
-    "precision": "Numbers that the network computed with, such as `bf16`; `channels_last_3d` if it was trained in this"
+    "precision": "Numbers that the network computed with, such as `bf16`; `channels_last_3d` if that was the"
     " memory layout; `compiled` if `--compile` was used.",
     "rater": "A row of the benchmark (in the file of a run `prediction`), or a reader compared with another.",
     "reader": "The reader whose label the rater is scored against.",

@@ -38,7 +38,7 @@ class _InstanceNorm(torch.autograd.Function):
         output = torch.empty_like(x)
         means = torch.empty(x.shape[:2], dtype=_statistics_type(x), device=x.device)  # (B, C)
         factors = torch.empty_like(means)  # 1 / standard deviation
-        for volume, normalised, mean, factor in zip(x.split(1), output.split(1), means, factors, strict=True):
+        for volume, normalised, mean, factor in zip(_images(x), _images(output), means, factors, strict=True):
             results = {"out": normalised, "save_mean": mean, "save_invstd": factor}
             torch.ops.aten.native_batch_norm.out(volume, weight, bias, None, None, True, 0.0, eps, **results)
         context.save_for_backward(x, weight, means, factors)
@@ -48,27 +48,37 @@ class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, means, factors = context.saved_tensors
-        gradients = gradient.contiguous(memory_format=_LAYOUT).split(1)
-        volumes = zip(gradients, x.split(1), means, factors, strict=True)
+        gradients = _images(gradient.contiguous(memory_format=_LAYOUT))
+        volumes = zip(gradients, _images(x), means, factors, strict=True)
         if len(x) == 1:
-            return *_gradients_of_volume(*next(volumes), weight=weight, eps=context.eps), None
+            of_volume, of_weight, of_bias = _gradients_of_image(*next(volumes), weight=weight, eps=context.eps)
+            return of_volume.view(x.shape), of_weight, of_bias, None
         joined = torch.empty_like(x)
         of_weights, of_biases = [], []
-        for result, volume in zip(joined.split(1), volumes, strict=True):
-            of_volume, of_weight, of_bias = _gradients_of_volume(*volume, weight=weight, eps=context.eps)
+        for result, volume in zip(_images(joined), volumes, strict=True):
+            of_volume, of_weight, of_bias = _gradients_of_image(*volume, weight=weight, eps=context.eps)
             result.copy_(of_volume)
             of_weights.append(of_weight)
             of_biases.append(of_bias)
         return joined, reduce(torch.add, of_weights), reduce(torch.add, of_biases), None
 
 
-def _gradients_of_volume(
+def _images(volumes: Tensor) -> tuple[Tensor, ...]:
+    """Return volumes (B, C, D, H, W) as B images (1, C, D * H, W) in the same memory.
+
+    On a GPU, torch has normalisations of channels_last for images, and slower ones for volumes.
+    """
+    batch, channels, depth, height, width = volumes.shape
+    return volumes.view(batch, channels, depth * height, width).split(1)
+
+
+def _gradients_of_image(
     gradient: Tensor, x: Tensor, mean: Tensor, factor: Tensor, *, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of a volume x (1, C, *space), of the weights and of the biases."""
-    is_training, wanted = True, [True, True, True]
+    """Return the gradients of an image x (1, C, H, W), of the weights and of the biases."""
+    is_training, output_mask = True, [True, True, True]
     return torch.ops.aten.native_batch_norm_backward(
-        gradient, x, weight, None, None, mean, factor, is_training, eps, wanted
+        gradient, x, weight, None, None, mean, factor, is_training, eps, output_mask
     )
 
 
