@@ -16,6 +16,7 @@ import torch
 from carry import carry
 from handmade_case import keep_volume
 from torch import Tensor, nn
+from toy_benchmark import PAIR, write_benchmark
 
 from benchbench import Geometry
 from benchbench.comparison.recipes import differences
@@ -29,7 +30,7 @@ from benchbench.engine.training.train import Training, layout_of_state
 from benchbench.engine.training.trial_step import Trial, try_steps
 from benchbench.registry.registry import discover
 from benchbench.report.page.evidence import _machine
-from benchbench.run import first_steps
+from benchbench.run import first_steps, members
 from benchbench.run.first_steps import get_steps_ready
 from benchbench.spec.protocol import Protocol
 from benchbench.tables.cost_tables import cost_table
@@ -266,6 +267,22 @@ def test_a_resumed_training_keeps_its_layout_and_equals_one_without_interruption
         assert torch.equal(weights, resumed.model.state_dict()[name]), name
     plain = run(training(tmp_path, network()), 1)
     assert plain.history[0]["train_loss"] == pytest.approx(whole.history[0]["train_loss"], rel=1e-3)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_members_of_an_ensemble_predict_in_the_layout_that_they_were_trained_in(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[nn.Module] = []
+    monkeypatch.setattr(Training, "layout", "channels_last_3d")
+    monkeypatch.setattr(members, "has_choice_of_layout", lambda *_: True)
+    monkeypatch.setattr(members, "to_channels_last_3d", converted.append)
+    file = write_benchmark(tmp_path, PAIR)
+    _, records, _ = carry(file, squares, tmp_path, "protocol.epochs=1", only=["fold=0"])
+    done = [record for record in records if record is not None]
+    layouts = [record.provenance.get("memory_layout") for record in done]
+    assert layouts == ["channels_last_3d", "channels_last_3d", None], "an ensemble has no training of its own"
+    assert len(converted) == 2
 
 
 @pytest.mark.usefixtures("without_report")

@@ -17,6 +17,8 @@ from benchbench.engine.devices.settings import ComputeSettings
 from benchbench.plan.run import RunKey
 from benchbench.records.folder import ResultsFolder
 from benchbench.records.resume import read_resume, write_resume
+from benchbench.run import resumable_training
+from benchbench.run.first_steps import get_steps_ready
 from benchbench.run.resumable_training import _run_epoch
 
 pytestmark = pytest.mark.usefixtures("without_report")
@@ -87,6 +89,36 @@ def test_a_state_that_cannot_be_loaded_is_deleted_and_the_run_starts_again(
     _, (fresh,), _ = carry(benchmark_file, squares, tmp_path / "fresh", only=["fold=0"])
     assert fresh is not None
     assert record.files == fresh.files
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last_3d"])
+def test_an_interrupted_run_asks_for_the_memory_layout_that_it_began_with(
+    interrupted: ResultsFolder,
+    benchmark_file: Path,
+    squares: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str,
+) -> None:
+    def begin_with(state: dict[str, Any]) -> None:
+        state["memory_layout"] = layout
+
+    change(interrupted, begin_with)
+    layouts = []
+
+    def remember(*given: Any, layout: str | None = None) -> Any:
+        layouts.append(layout)
+        return get_steps_ready(*given)
+
+    monkeypatch.setattr(resumable_training, "has_choice_of_layout", lambda *_: True)
+    monkeypatch.setattr(resumable_training, "get_steps_ready", remember)
+    _, (record,), recorder = carry(benchmark_file, squares, tmp_path, only=["fold=0"])
+    assert record is not None
+    assert (record.status, layouts) == ("done", [layout])
+    remarks = [event.remark for _, event in recorder.events if getattr(event, "remark", "")]
+    # the network of this test stays contiguous
+    assert len(remarks) == (layout != "contiguous")
+    assert all("memory layout of its weights: channels_last_3d; of the network" in remark for remark in remarks)
 
 
 def test_a_damaged_state_is_deleted_and_a_line_says_so(
