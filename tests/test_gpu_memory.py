@@ -93,7 +93,7 @@ def test_the_memory_of_a_training_is_that_of_a_step_and_of_all_weights_that_are_
     case = SimpleNamespace(unlabelled_bits=0)
     assignment: Any = SimpleNamespace(settings=ComputeSettings(), protocol=protocol, regions=("a",), train=(case,))
     monkeypatch.setattr(first_steps, "geometry_of", lambda _: Geometry(1, 1, (8, 8)))
-    monkeypatch.setattr(first_steps, "try_steps", lambda *_, **__: Trial(1000, 0.0, 0.1))
+    monkeypatch.setattr(first_steps, "try_steps", lambda *_, **__: Trial(1000, 0.0, 0.1, 1.0))
     assert get_steps_ready(assignment, model, GPU, ALONE).memory_bytes == training_bytes
 
     def fail(*_: Any, **__: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from carry import carry
@@ -127,12 +129,14 @@ def choose(
     *,
     model: nn.Module | None = None,
     processes: Processes = ALONE,
+    gpu_bytes: int | None = None,
+    other_loss: float = 1.0,
     **settings: Any,
 ) -> tuple[str, int | None, list[str | None]]:
     """The layout of the network, the memory of the training, and the layouts that were tried.
 
     `seconds` has the time of a step in each layout, or an error of it; steps in channels_last_3d take 2000 bytes,
-    others 1000.
+    others 1000. The first loss is 1, and `other_loss` in channels_last_3d.
     """
     tried: list[str | None] = []
 
@@ -141,7 +145,9 @@ def choose(
         spent = seconds.get(timed_layout or "", 1.0)
         if isinstance(spent, Exception):
             raise spent
-        return Trial(2000 if timed_layout == "channels_last_3d" else 1000, 0.0, spent)
+        if timed_layout == "channels_last_3d":
+            return Trial(2000, 0.0, spent, other_loss)
+        return Trial(1000, 0.0, spent, 1.0)
 
     monkeypatch.setattr(first_steps, "geometry_of", lambda _: Geometry(1, 1, (8, 8, 8)))
     monkeypatch.setattr(first_steps, "try_steps", try_one)
@@ -154,6 +160,7 @@ def choose(
         regions=("a",),
         train=(SimpleNamespace(unlabelled_bits=0),),
         runs_per_device=1,
+        gpu_bytes=gpu_bytes,
     )
     model = network() if model is None else model
     steps = get_steps_ready(assignment, model, GPU, processes)
@@ -169,6 +176,21 @@ def test_a_layout_that_is_clearly_faster_is_chosen_with_its_memory(monkeypatch: 
     assert choose(monkeypatch, SLOWER) == ("contiguous", 1000, BOTH)
     assert choose(monkeypatch, {"contiguous": 1.0, "channels_last_3d": 0.97}) == ("contiguous", 1000, BOTH)
     assert choose(monkeypatch, FASTER, keeps_data_on_gpu=False) == ("channels_last_3d", None, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("loss", "chosen"), [(1.05, BOTH[1]), (1.2, BOTH[0]), (0.5, BOTH[0]), (math.nan, BOTH[0])]
+)
+def test_a_layout_with_another_loss_is_not_chosen(
+    monkeypatch: pytest.MonkeyPatch, loss: float, chosen: str
+) -> None:
+    layout, _, _ = choose(monkeypatch, FASTER, other_loss=loss)
+    assert layout == chosen
+
+
+def test_a_packed_run_takes_no_layout_with_more_memory_than_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(monkeypatch, FASTER, gpu_bytes=2300) == ("channels_last_3d", 2000, BOTH)
+    assert choose(monkeypatch, FASTER, gpu_bytes=2100) == ("contiguous", 1000, BOTH)
 
 
 def test_a_layout_that_fails_or_takes_too_much_memory_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,9 +251,11 @@ def run(state: Training, epochs: int) -> Training:
 def test_trial_steps_time_a_copy_in_each_layout() -> None:
     model = network()
     forward = ForwardPass(protocol(), regions=1)
-    for layout in BOTH:
-        trial = try_steps(model, forward, channels=1, device=CPU, timed_layout=layout)
+    trials = [try_steps(model, forward, channels=1, device=CPU, timed_layout=layout) for layout in BOTH]
+    for trial in trials:
         assert (trial.memory_bytes, trial.step_seconds > 0) == (None, True)
+    assert 0 < trials[0].loss < 10
+    assert trials[0].loss == pytest.approx(trials[1].loss, rel=1e-4)
     assert layout_of(model) == "contiguous"
 
 
@@ -297,9 +321,11 @@ def test_the_layout_is_in_the_record_and_older_records_are_read_without(
     for provenance in (older, record.provenance, {**older, "memory_layout": "channels_last_3d"}):
         changed = replace(record, provenance=provenance)
         folder.run(record.key).write_record(changed)
-        texts += cost_table(read_results(folder))["precision"].dropna().tolist()
-        texts.append(_machine(changed).partition(", ")[2])
-    assert texts[::2] == ["fp32", "fp32", "fp32, channels_last_3d"]
-    assert texts[4:] == ["fp32, channels_last_3d", texts[0] + ", channels_last_3d" + texts[1].removeprefix("fp32")]
+        costs = cost_table(read_results(folder)).dropna(subset="precision")
+        texts.append((*costs["memory_layout"], _machine(changed).partition(", ")[2]))
+    (unknown, older_text), (layout, text), (other_layout, other_text) = texts
+    assert (pd.isna(unknown), layout, other_layout) == (True, "contiguous", "channels_last_3d")
+    assert older_text == text
+    assert other_text == "fp32, channels_last_3d" + text.removeprefix("fp32")
     (difference,) = differences([record], [changed])
     assert difference == ("on.memory_layout", "contiguous", "channels_last_3d")

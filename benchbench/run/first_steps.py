@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
 from typing import NamedTuple
@@ -21,6 +22,8 @@ _RESERVE = 1.1
 """Memory that is left free, as a multiple of what a training takes: that of a GPU is in pieces."""
 _GAIN = 1.05
 """Ratio of two times from which another memory layout is worth its own rounding."""
+_UNLIKE = 0.1
+"""Relative difference of the first losses of two layouts that is more than rounding and other draws of dropout."""
 _LONGEST_REASON = 200
 
 
@@ -129,8 +132,9 @@ def _choose_layout(
     is_better = False
     if contiguous is not None and other is not None:
         is_faster = other.step_seconds * _GAIN < contiguous.step_seconds
+        is_alike = math.isclose(other.loss, contiguous.loss, rel_tol=_UNLIKE)
         memory_bytes = _training_bytes(other, assignment, model)
-        is_better = is_faster and _bytes_left(assignment, memory_bytes, device) >= 0
+        is_better = is_faster and is_alike and _bytes_left(assignment, memory_bytes, device) >= 0
     if all(processes.gather(is_better)):
         return "channels_last_3d", other
     return "contiguous", contiguous

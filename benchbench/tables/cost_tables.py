@@ -130,6 +130,7 @@ def _row(record: Record) -> dict[str, Value]:
         "load": _round(cost.get("load")),
         "threads": provenance.get("threads"),
         "precision": _precision(provenance),
+        "memory_layout": provenance.get("memory_layout"),
         "peak_memory_bytes": _memory_without_data(record),
         "resident_bytes": cost.get("resident_bytes"),
         "trained_as": record.trained_as,
@@ -137,11 +138,8 @@ def _row(record: Record) -> dict[str, Value]:
 
 
 def _precision(provenance: Mapping[str, Any]) -> str | None:
-    """Return the precision, the memory layout of volumes and the compilation, which change numbers by rounding."""
+    """Return the precision, and that the training steps were compiled: both change numbers by rounding."""
     precision: str | None = provenance.get("precision")
-    layout = provenance.get("memory_layout")
-    if layout == "channels_last_3d":
-        precision = f"{precision}, {layout}"
     compiled = provenance.get("compiled", "off")
     return precision if compiled == "off" else f"{precision}, {_COMPILED[compiled]}"
 

@@ -2,6 +2,7 @@
 
     python benchmarks/speed/gpu.py                    on the first GPU, in less than 8 minutes
     python benchmarks/speed/gpu.py --only training
+    python benchmarks/speed/gpu.py --only benchmark --per-device auto    with the extra energy: runs share the GPU
     python benchmarks/speed/gpu.py --tiny --device cpu    shows that it runs; its times mean nothing
 
 arithmetic   differences of bf16, fp16 and channels_last_3d from fp32; whether a repeated and a resumed training
@@ -208,7 +209,7 @@ def run_windows(device: torch.device, *, tiny: bool) -> None:
     subprocess.run([sys.executable, ROOT / "benchmarks/speed/window_3d.py", *words], check=True)  # noqa: S603
 
 
-def run_benchmark(device: torch.device, *, tiny: bool) -> None:
+def run_benchmark(device: torch.device, per_device: str, *, tiny: bool) -> None:
     """Print the time of every stage of a benchmark."""
     text = (ROOT / "benchmarks" / "lgg_unet_vs_unext.toml").read_text(encoding="utf-8")
     size = "patients = 4, size = 32" if tiny else "patients = 110, size = 256"
@@ -219,6 +220,7 @@ def run_benchmark(device: torch.device, *, tiny: bool) -> None:
         folder = Path(scratch)
         (folder / "lgg.toml").write_text(re.sub(r"(?ms)^\[rehearse\]\n.*", rehearsal, text), encoding="utf-8")
         words = ["--rehearse", "--device", str(device), "--results", "results", "--cache", "cache", "-q"]
+        words += ["--per-device", per_device]
         start = time.perf_counter()
         command = [sys.executable, "-P", "-m", "benchbench", "run", "lgg.toml", *words]
         subprocess.run(command, cwd=folder, check=True)  # noqa: S603 our own words
@@ -253,6 +255,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS)
     parser.add_argument("--ways", choices=list(WAYS), nargs="+", default=list(WAYS), help="of training")
+    parser.add_argument("--per-device", default="1", help="as of `benchbench run`, for the benchmark")
     parser.add_argument("--tiny", action="store_true", help="networks and images of a trial")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -266,7 +269,7 @@ def main() -> None:
         "arithmetic": lambda: measure_arithmetic(works, device),
         "training": lambda: measure_trainings(works, device, options.ways, size=256 if options.tiny else 8192),
         "windows": lambda: run_windows(device, tiny=options.tiny),
-        "benchmark": lambda: run_benchmark(device, tiny=options.tiny),
+        "benchmark": lambda: run_benchmark(device, options.per_device, tiny=options.tiny),
     }
     for section in options.only:
         sections[section]()

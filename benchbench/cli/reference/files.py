@@ -61,7 +61,7 @@ FILES: Mapping[str, Sequence[str]] = {
         *("parameters", "gmacs", "gmacs_per_case", "uncounted", "ms_per_case_p50", "ms_per_case_p90"),
         *("cpu_ms_per_case_p50", "images_per_second", "device", "runs_per_device", "gpu_busy"),
         *("gpu_memory_bytes", "load", "threads"),
-        *("precision", "peak_memory_bytes", "resident_bytes", "trained_as", "data"),
+        *("precision", "memory_layout", "peak_memory_bytes", "resident_bytes", "trained_as", "data"),
     ),
     "cost_summary.csv": (
         *("dataset", "model", "variant", *_MARKS, "runs", "timed_runs", "parameters", "gmacs", "train_seconds"),
@@ -130,8 +130,7 @@ _MEANINGS = {
     "runs_planned": "Planned runs.",
     "device": "GPU, or `cpu`.",
     "threads": "Threads of the processor.",
-    "precision": "Numbers that the network computed with, such as `bf16`; `channels_last_3d` if that was the"
-    " memory layout; `compiled` if `--compile` was used.",
+    "precision": "Numbers that the network computed with, such as `bf16`, and `compiled` if `--compile` was used.",
     "rater": "A row of the benchmark (in the file of a run `prediction`), or a reader compared with another.",
     "reader": "The reader whose label the rater is scored against.",
     "case": "Name of the case.",

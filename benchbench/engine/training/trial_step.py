@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ class Trial(NamedTuple):
     """Time by which the first steps were longer than the last one."""
     step_seconds: float
     """Time of the fastest of the last steps."""
+    loss: float
+    """Loss of the first step."""
 
 
 def try_steps(
@@ -64,7 +67,7 @@ def try_steps(
         images, labels = images.to(device), labels.to(device)
         if timed_layout == "channels_last_3d":
             to_channels_last_3d(network)
-        seconds, peak = _take_steps(network, forward, images, labels, count=count)
+        seconds, loss, peak = _take_steps(network, forward, images, labels, count=count)
         if timed_layout is not None:
             _predict(network, forward, images[:1])
     del network, images, labels
@@ -74,7 +77,7 @@ def try_steps(
     *earlier, last = seconds[:untimed_steps]
     compile_seconds = max(0.0, sum(earlier) - len(earlier) * last)
     memory_bytes = peak - before - weights_bytes(model) if gpus else None
-    return Trial(memory_bytes, compile_seconds, min(seconds[-_TIMED_STEPS:]))
+    return Trial(memory_bytes, compile_seconds, min(seconds[-_TIMED_STEPS:]), loss)
 
 
 def weights_bytes(model: nn.Module) -> int:
@@ -84,22 +87,28 @@ def weights_bytes(model: nn.Module) -> int:
 
 def _take_steps(
     network: nn.Module, forward: ForwardPass, images: Tensor, labels: Tensor, *, count: int
-) -> tuple[list[float], int]:
-    """Return the seconds of each step, and the most GPU memory of all tensors from the second step on."""
+) -> tuple[list[float], float, int]:
+    """Return the seconds of each step, the loss of the first, and the most GPU memory from the second step on.
+
+    The memory is 0 on a CPU.
+    """
     device = images.device
     step = Step(network, forward, device=device)
     seconds: list[float] = []
+    first_loss = math.nan
     for number in range(count):
         if number == 1 and device.type == "cuda":
             # the first step measures algorithms, some of which take much memory
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
         began = time.monotonic()
-        step(images, labels, whole_batch(len(images)))
+        loss, _ = step(images, labels, whole_batch(len(images)))
+        if number == 0:
+            first_loss = float(loss)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - began)
-    return seconds, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return seconds, first_loss, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
 def _predict(network: nn.Module, forward: ForwardPass, images: Tensor) -> None:

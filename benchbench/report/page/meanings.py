@@ -55,6 +55,7 @@ MEANINGS = {
     "otherwise of the process.",
     "resident_bytes": "GPU memory of the prepared cases that stay there for the whole training.",
     "runs_per_device": "Runs that may have shared a device; if there was more than one, times are not comparable.",
+    "memory_layout": "Order of the values of the weights in training, by torch's names; empty if unknown.",
     "timed_runs": "Runs whose times are averaged: those that shared a device with the fewest others.",
     "gpu_busy": "Mean share of time, from 0 to 1, in which the GPU worked during the run, for all processes.",
     "gpu_memory_bytes": "Most memory of the GPU in use during the run, by all processes, with torch's reserve.",

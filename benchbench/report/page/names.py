@@ -52,6 +52,7 @@ _NAMES = {
     "resident_bytes": "Data on the GPU",
     "runs_per_device": "Runs per device",
     "timed_runs": "Timed runs",
+    "memory_layout": "Memory layout",
     "gpu_busy": "GPU busy",
     "gpu_memory_bytes": "GPU memory in use",
     "energy_wh": "Energy (Wh)",
