@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchbench.metrics.zones import dilate, label_zones
+from benchbench.metrics.zones import dilate, find_zones
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 SHAPES = [(1, 1, 1), (1, 5, 8), (3, 1, 9), (7, 6, 1), (9, 8, 7), (12, 11, 64), (10, 9, 17), (30, 31, 33)]
@@ -46,6 +46,6 @@ def test_the_mask_stays_as_it_is_and_its_order_in_memory_is_free() -> None:
 def test_zones_that_touch_have_one_number() -> None:
     line = np.zeros((1, 1, 12), np.bool_)
     line[0, 0, [0, 3, 8]] = True  # with zones of one voxel the first two touch
-    zones, count = label_zones(line, dilation=1)
-    assert count == 2
-    assert zones.ravel().tolist() == [1, 1, 1, 1, 1, 0, 0, 2, 2, 2, 0, 0]
+    zones = find_zones(line, dilation=1)
+    assert len(zones.boxes) == 2
+    assert zones.labels.ravel().tolist() == [1, 1, 1, 1, 1, 0, 0, 2, 2, 2, 0, 0]

@@ -18,12 +18,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 from benchbench.images.arrays import Box, Mask, bounding_box
+from benchbench.images.label_values import has_value
+from benchbench.metrics.components import find_components
 from benchbench.metrics.distances import measure
-from benchbench.metrics.overlaps import count, overlap
-from benchbench.metrics.zones import NEIGHBOURS, label_zones
+from benchbench.metrics.overlaps import check_masks, count, overlap
+from benchbench.metrics.zones import find_zones
 from benchbench.spec.metric_names import Challenge, MetricName, parse_metrics
 
 PENALTY_MM = 374.0
@@ -117,27 +118,26 @@ def brats23_lesion(
     Raises:
         ValueError: the masks differ in shape, are not boolean or do not have three axes.
     """
-    count(reference, prediction)  # checks shape and type
+    check_masks(reference, prediction)
     if reference.ndim != 3:
         raise ValueError(f"masks have {reference.ndim} axes, expected 3")
     box = _grown(bounding_box(reference | prediction), rules.dilation + 1, reference.shape)
     reference, prediction = reference[box], prediction[box]
-    zones, n_zones = label_zones(reference, dilation=rules.dilation)
-    components, n_components = scipy.ndimage.label(prediction, NEIGHBOURS)
-    component_boxes = scipy.ndimage.find_objects(components, n_components)
+    zones, zone_boxes = find_zones(reference, dilation=rules.dilation)
+    components, component_boxes = find_components(prediction)
     scored: list[_Lesion] = []
     touched: set[int] = set()
-    for number, zone_box in enumerate(scipy.ndimage.find_objects(zones, n_zones), 1):
+    for number, zone_box in enumerate(zone_boxes, 1):
         zone = zones[zone_box] == number
         touching = set(np.unique(components[zone_box][zone]).tolist()) - {0}
         touched |= touching
         around = _union([zone_box, *(component_boxes[component - 1] for component in touching)])
         in_lesion = reference[around] & (zones[around] == number)
-        in_components = np.isin(components[around], list(touching))
+        in_components = has_value(components[around], touching)
         lesion = _score(in_lesion, in_components, spacing_mm)
         if lesion.volume_mm3 > rules.volume_mm3:
             scored.append(lesion)
-    n_made_up = n_components - len(touched)
+    n_made_up = len(component_boxes) - len(touched)
     n_false_positives = n_made_up if rules.has_false_positives else 0
     dice = [lesion.dice for lesion in scored] + [0.0] * n_false_positives
     hd95_mm = [lesion.hd95_mm for lesion in scored] + [PENALTY_MM] * n_false_positives

@@ -32,17 +32,22 @@ class Counts(NamedTuple):
     tn: ArrayLike
 
 
+def check_masks(reference: NDArray[Any], prediction: NDArray[Any]) -> None:
+    """Raise ValueError if two masks differ in shape or are not boolean."""
+    if reference.shape != prediction.shape:
+        raise ValueError(f"reference {reference.shape} and prediction {prediction.shape} differ in shape")
+    for name, mask in (("reference", reference), ("prediction", prediction)):
+        if mask.dtype != np.bool_:
+            raise ValueError(f"{name} is {mask.dtype}, expected bool; compare with the label's value first")
+
+
 def count(reference: NDArray[Any], prediction: NDArray[Any]) -> Counts:
     """Count the voxels of two boolean masks of one shape.
 
     Raises:
         ValueError: the masks differ in shape or are not boolean.
     """
-    if reference.shape != prediction.shape:
-        raise ValueError(f"reference {reference.shape} and prediction {prediction.shape} differ in shape")
-    for name, mask in (("reference", reference), ("prediction", prediction)):
-        if mask.dtype != np.bool_:
-            raise ValueError(f"{name} is {mask.dtype}, expected bool; compare with the label's value first")
+    check_masks(reference, prediction)
     tp = in_reference = in_prediction = 0
     for one, other in np.nditer([reference, prediction], flags=_IN_BLOCKS, buffersize=_BLOCK):
         in_one, in_other = int(np.count_nonzero(one)), int(np.count_nonzero(other))

@@ -6,22 +6,18 @@ Written here because SciPy's dilation of a volume takes ten times as long.
 from __future__ import annotations
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
-from benchbench.images.arrays import Integers, Mask
+from benchbench.images.arrays import Mask
+from benchbench.metrics.components import Components, find_components
 
-NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)
-"""The voxels that touch the middle one at a face, an edge or a corner."""
 _Bits = NDArray[np.uint8]
 """Eight voxels of the last axis in a byte, the first in its lowest bit."""
 
 
-def label_zones(reference: Mask, *, dilation: int) -> tuple[Integers, int]:
-    """Return the number of the lesion whose zone each voxel is in, from 1 (0 outside), and how many there are."""
-    zones: Integers
-    zones, count = scipy.ndimage.label(dilate(reference, times=dilation), NEIGHBOURS)
-    return zones, count
+def find_zones(reference: Mask, *, dilation: int) -> Components:
+    """Return the zones of the lesions of a volume, which are as many; lesions whose zones touch are one."""
+    return find_components(dilate(reference, times=dilation))
 
 
 def dilate(mask: Mask, *, times: int) -> Mask:
