@@ -222,7 +222,7 @@ def test_plateau_and_early_stopping_count_the_same_validations(tmp_path: Path) -
         loss = 1.0 if (epoch + 1) % 3 == 0 else None
         state._finish_epoch({"epoch": epoch, "validation_loss": loss})
     assert len(state.history) == 9
-    state._set_learning_rate(9, steps_per_epoch=1)
+    state._set_learning_rate(9, state._validation_losses(), steps_per_epoch=1)
     assert state._step.optimizer.param_groups[0]["lr"] == 0.005
 
 

@@ -46,6 +46,19 @@ class _Overlaps(NamedTuple):
     """Number of samples in which each class is labelled; None where all are."""
 
 
+class _Totals(NamedTuple):
+    """Scalars that a loss is computed from."""
+
+    entropy: Tensor
+    """Sum of the cross-entropy or focal loss."""
+    weight: Tensor
+    """Sum of the weights of its terms."""
+    overlap_loss: Tensor
+    """Sum of the overlap losses of the rows."""
+    rows: Tensor
+    """Number of rows: of samples, or of cases."""
+
+
 def whole_batch_is_here(sums: Tensor) -> Tensor:
     """Return sums unchanged, as a single process does."""
     return sums
@@ -69,7 +82,8 @@ def compute_loss(
     sums = loss_sums(loss, logits, labels)
     partial = is_partial(labels)
     if loss.per_image:
-        return _combine(loss, sum_over_batch(_totals(loss, sums, partial=partial)))
+        totals = torch.stack(_totals(loss, sums, partial=partial))
+        return _combine(loss, _Totals(*sum_over_batch(totals)))
     return loss_of_cases(loss, sum_over_batch(sums.sum(0))[None], partial=partial)
 
 
@@ -181,25 +195,24 @@ def _resized(labels: Tensor, size: torch.Size) -> Tensor:
     return resized[:, 0].to(labels.dtype)
 
 
-def _totals(loss: Loss, sums: Tensor, *, partial: bool) -> Tensor:
-    """Return (4,): cross-entropy, sum of its weights, sum of the overlap losses of the rows, number of rows."""
+def _totals(loss: Loss, sums: Tensor, *, partial: bool) -> _Totals:
+    """Return the totals over the rows (N, 2 or 2 + 3 K) of sums."""
     overlap_loss = sums.new_zeros(())
     if loss.overlap is not None:
         overlap_loss = _overlap_losses(loss, _Overlaps(*sums[:, 2:].chunk(4 if partial else 3, dim=1))).sum()
     rows = sums.new_full((), len(sums))  # new_tensor would wait for the GPU
-    return torch.stack([sums[:, 0].sum(), sums[:, 1].sum(), overlap_loss, rows])
+    return _Totals(sums[:, 0].sum(), sums[:, 1].sum(), overlap_loss, rows)
 
 
-def _combine(loss: Loss, totals: Tensor) -> Tensor:
-    """Return the loss for the four sums of `_totals`."""
-    entropy, weight, overlap_loss, rows = totals
+def _combine(loss: Loss, totals: _Totals) -> Tensor:
+    """Return the loss for the totals over all rows."""
     terms = []
     if loss.entropy is not None:
-        terms.append(entropy / weight.clamp(min=torch.finfo(weight.dtype).tiny))
+        terms.append(totals.entropy / totals.weight.clamp(min=torch.finfo(totals.weight.dtype).tiny))
     if loss.overlap is not None:
-        terms.append(overlap_loss / rows)
-    weighted = [factor * term for factor, term in zip(loss.weights, terms, strict=False)]
-    return torch.stack(weighted).sum()
+        terms.append(totals.overlap_loss / totals.rows)
+    first, *others = [factor * term for factor, term in zip(loss.weights, terms, strict=False)]
+    return sum(others, start=first)
 
 
 def _overlap_losses(loss: Loss, sums: _Overlaps) -> Tensor:

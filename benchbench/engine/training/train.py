@@ -272,9 +272,10 @@ class Training:
             self._saved_epoch = None
         self._epoch = epoch
         self._steps_per_epoch = len(batches)
+        validation_losses = self._validation_losses()
         for numbers in batches[epoch.steps :]:
             step = len(self.history) * len(batches) + epoch.steps
-            self._set_learning_rate(step, steps_per_epoch=len(batches))
+            self._set_learning_rate(step, validation_losses, steps_per_epoch=len(batches))
             self._train_batch(numbers, epoch)
             epoch.steps += 1
             progress(epoch.steps / len(batches))
@@ -352,15 +353,19 @@ class Training:
         del self.checkpoints[self.protocol.keep :]
         return rank == 0
 
-    def _set_learning_rate(self, step: int, *, steps_per_epoch: int) -> None:
+    def _validation_losses(self) -> list[float]:
+        """Return the loss of each inner validation so far."""
         losses = [row["validation_loss"] for row in self.history]
+        return [loss for loss in losses if loss is not None]
+
+    def _set_learning_rate(self, step: int, validation_losses: Sequence[float], *, steps_per_epoch: int) -> None:
         rate = learning_rate(
             self.protocol.schedule,
             self.protocol.optimizer.lr,
             step=step,
             steps_per_epoch=steps_per_epoch,
             epochs=self.protocol.epochs,
-            validation_losses=[loss for loss in losses if loss is not None],
+            validation_losses=validation_losses,
         )
         self._step.set_learning_rate(rate)
 
