@@ -129,6 +129,27 @@ def test_a_gzip_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "a.nii.gz").voxels, VOXELS)
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("piece", [1, 5, 48, 2**19])  # the voxels have 48 bytes
+def test_voxels_do_not_depend_on_how_many_bytes_are_decoded_at_a_time(
+    write: Callable[..., Path], name: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "_PIECE_BYTES", piece)
+    assert np.array_equal(read_image(write(nifti_bytes(), name)).voxels, VOXELS)
+    assert "found 400 bytes" in fault(write(nifti_bytes(VOXELS, (DIM + 6, "h", 3)), name))
+    too_few = fault(write(nifti_bytes(VOXELS, (DIM + 6, "h", 5)), name))
+    assert re.search(r"found (at most )?400 bytes", too_few)
+
+
+def test_an_image_of_several_pieces_is_read_whole_and_its_checksum_verified(write: Callable[..., Path]) -> None:
+    noise = np.random.default_rng(0).integers(0, 999, (70, 90, 110)).astype(np.int16)  # 1.4 MB
+    path = write(nifti_bytes(noise), "a.nii.gz")
+    assert np.array_equal(read_image(path).voxels, noise)
+    data = path.read_bytes()
+    path.write_bytes(data[:-8] + bytes([data[-8] ^ 1]) + data[-7:])
+    assert fault(path).startswith("found a damaged gzip stream (CRC check failed")
+
+
 # orientation and position
 
 

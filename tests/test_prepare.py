@@ -14,6 +14,7 @@ from benchbench.engine.preparation.labels import region_bits
 from benchbench.engine.preparation.placement import Placement, place, resize_label
 from benchbench.engine.preparation.prepare import CasePreparation, prepare_cases, verify_cases
 from benchbench.engine.preparation.prepared_case import PreparedCase
+from benchbench.images.arrays import IGNORED
 from benchbench.spec.protocol import Protocol
 
 
@@ -106,6 +107,18 @@ def test_overlapping_regions_are_bits_of_one_mask() -> None:
     task = Task(channels=("x",), regions={"whole": (1, 2, 4), "core": (1, 4), "enhancing": (4,)})
     bits = region_bits(np.array([0, 1, 2, 4]), task)
     assert bits.tolist() == [0, 0b011, 0b001, 0b111]
+
+
+@pytest.mark.parametrize("values", [(0,), (0, 2), (3,)])
+@pytest.mark.parametrize("ignore", [(), (0,), (5,)])
+def test_the_bits_of_a_region_are_where_its_values_are(values: tuple[int, ...], ignore: tuple[int, ...]) -> None:
+    label = np.zeros((6, 7, 8), np.int16)
+    label[2:4, 3, 1], label[5, 6, 7], label[0, 0, 3] = 2, 3, 5
+    task = Task(channels=("x",), regions={"a": values, "b": (2, 3)}, ignore=ignore)
+    for view in (label, label[::-1, :, ::-1], np.asfortranarray(label), label[0], label * 0):
+        expected = np.isin(view, values) | np.isin(view, (2, 3)) << 1
+        expected[np.isin(view, ignore)] = IGNORED
+        np.testing.assert_array_equal(region_bits(view, task), expected)
 
 
 def test_unit_intensity_of_other_than_8_bit_is_the_range_of_each_channel(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def _value_problems(case: Case, task: Task) -> Iterator[str]:
         if non_finite:
             yield f"found {non_finite} voxels of the image nan or infinite; correct or remove the case"
     known = {0}.union(task.ignored, *task.regions.values())
-    unknown = {value: count for value, count in _label_counts(case).items() if value not in known}
-    if unknown:
+    if not distinct_values(case.label) <= known:
+        unknown = {value: count for value, count in _label_counts(case).items() if value not in known}
         first = list(unknown.items())[:_MOST_LISTED]
         listed = ", ".join(f"{value} ({count} voxels)" for value, count in first)
         yield f"found label values {listed}, expected only {sorted(known)}; check the label's map"

@@ -32,11 +32,12 @@ def as_labels(voxels: NDArray[Any], *, scaling: float = 1.0) -> NDArray[Any]:
     values = voxels
     if voxels.dtype.kind == "f":
         values = _rounded(voxels, scaling=scaling)
-    if values.min() < 0 or values.max() > LARGEST_LABEL:
+    largest = values.max()
+    if values.min() < 0 or largest > LARGEST_LABEL:
         outside = values[(values < 0) | (values > LARGEST_LABEL)]
         finding = f"found labels out of range, {count_values(outside)}"
         raise FileFault(finding, f"0 to {LARGEST_LABEL}", "write the mask again")
-    return values.astype(np.min_scalar_type(int(values.max())))
+    return values.astype(np.min_scalar_type(int(largest)))
 
 
 def check_finite(voxels: NDArray[Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.contract import Task
-from benchbench.images.arrays import IGNORED, MOST_REGIONS, BitMasks, Integers
+from benchbench.images.arrays import IGNORED, MOST_REGIONS, BitMasks, Integers, bounding_box
 
 _VOXELS_PER_REGION = 4096  # and of the scored voxels
 
@@ -27,10 +27,13 @@ def region_bits(label: NDArray[Any], task: Task, *, labelled: Sequence[str] | No
         for value in values:
             bits_of[value] = bits_of.get(value, 0) | (1 << number)
     bits = np.zeros_like(label, dtype=np.uint8)
+    has_zero = 0 in bits_of or 0 in task.ignored
+    box = ... if has_zero else bounding_box(label != 0)
+    part, part_bits = label[box], bits[box]
     for value, value_bits in bits_of.items():  # one comparison per value: ten times faster than a look-up table
-        bits |= (label == value).view(np.uint8) * np.uint8(value_bits)
+        part_bits |= (part == value).view(np.uint8) * np.uint8(value_bits)
     for value in task.ignored:
-        bits[label == value] = IGNORED
+        part_bits[part == value] = IGNORED
     return bits
 
 

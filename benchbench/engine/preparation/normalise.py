@@ -48,10 +48,12 @@ def normalise(
         return np.ascontiguousarray(image)
     limits = _limits(window, is_8_bit=is_8_bit)
     channels, *space = image.shape
-    scaled = torch.empty(channels + one_hot_foreground, *space, dtype=torch.float16)
+    memory = np.empty((channels + one_hot_foreground, *space), dtype=np.float16)  # in large pages, unlike torch's
+    scaled = torch.from_numpy(memory)
     foreground = np.zeros(space, dtype=bool)
+    values = np.empty(space, dtype=np.float32)
     for number, (channel, stored) in enumerate(zip(scaled, image, strict=False)):
-        values = np.array(stored, dtype=np.float32, order="C")
+        np.copyto(values, stored)
         inside = values != 0
         if one_hot_foreground:
             foreground |= inside
@@ -59,12 +61,13 @@ def normalise(
             np.clip(values, *window, out=values)
         of_channel = statistics[number] if statistics else None
         _scale(values, intensity, inside=inside, limits=limits, statistics=of_channel)
+        result = values
         if denoise is not None:
-            values = _denoised(values, denoise, inside=inside if intensity == "zscore_nonzero" else None)
-        channel.copy_(torch.from_numpy(values))  # torch rounds to float16 many times faster than numpy
+            result = _denoised(values, denoise, inside=inside if intensity == "zscore_nonzero" else None)
+        channel.copy_(torch.from_numpy(result))  # torch rounds to float16 many times faster than numpy
     if one_hot_foreground:
         scaled[-1].copy_(torch.from_numpy(foreground))
-    return scaled.numpy()
+    return memory
 
 
 def _stays(
