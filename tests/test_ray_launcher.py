@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchbench import UsageError, WorkOrder
-from benchbench_launchers.ray_launcher import _command, _count_workers, _follow, _gpu_share, launch, run_worker
+from benchbench_launchers.ray_launcher import _command, _count_workers, _follow, _gpu_share, run_worker
 
 CPUS = {"CPU": 16.0}
 FOUR_GPUS = {"CPU": 16.0, "GPU": 4.0}
@@ -157,21 +159,40 @@ def test_the_loss_of_a_worker_names_the_signal_that_killed_it(order: WorkOrder, 
     assert lines == ["a", "a worker was lost (killed by signal 9)", "b"]
 
 
+IN_A_NEW_PROCESS = """
+import json
+import sys
+from pathlib import Path
+from benchbench import WorkOrder
+from benchbench_launchers import ray_launcher
+
+start, addresses, lines = ray_launcher._start_ray, [], []
+
+def start_and_note():
+    ray = start()
+    addresses.append(ray.util.get_node_ip_address())
+    return ray
+
+ray_launcher._start_ray = start_and_note
+order = WorkOrder(
+    folder=Path.cwd(), words=(sys.executable, "-c", "import sys; print(sys.argv[1:])"), runs=1, processes=1,
+    device="cpu", runs_per_device=1, seconds=None, memory_bytes=None, takeover_seconds=120.0, print_line=lines.append,
+)
+ray_launcher.launch(order, workers=1)
+print(json.dumps([addresses, lines]))
+"""
+"""Ray reads its settings while it is imported, and another test may have imported it here."""
+
+
 @pytest.mark.slow
-def test_ray_runs_the_workers_on_the_local_address(
-    order: WorkOrder, lines: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ray = pytest.importorskip("ray")
-    addresses: list[str] = []
-    shutdown: Callable[[], None] = ray.shutdown
-
-    def note_address() -> None:
-        addresses.append(ray.util.get_node_ip_address())
-        shutdown()
-
-    monkeypatch.setattr(ray, "shutdown", note_address)
-    start = time.monotonic()
-    launch(replace(order, words=python("import sys; print(sys.argv[1:])"), device="cpu", runs=1), workers=1)
+def test_ray_runs_the_workers_on_the_local_address(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_NEW_PROCESS], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    addresses, lines = json.loads(done.stdout.splitlines()[-1])
     assert addresses == ["127.0.0.1"]
     assert [line for line in lines if line.startswith("a worker was lost")] == []
-    assert "'--end-with-stdin'" in lines[0], f"after {time.monotonic() - start:.0f} s"
+    assert "'--end-with-stdin'" in lines[0], f"after {time.monotonic() - begin:.0f} s"
