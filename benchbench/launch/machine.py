@@ -15,7 +15,7 @@ from benchbench.errors import UsageError
 Slot = tuple[str, ...]
 """The devices of one run at a time: one for each of its processes."""
 _MOST_PACKED = 4
-"""Runs on a GPU; more of them would rarely use what four leave idle, and each needs memory of the machine."""
+"""Most runs on a GPU: each of them also takes memory of the machine, which is not measured before."""
 
 
 @dataclass(frozen=True, kw_only=True)

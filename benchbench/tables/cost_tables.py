@@ -68,7 +68,7 @@ def cost_summary(results: Results) -> pd.DataFrame:
     runs = table.groupby(GROUP, sort=True)
     timed = pd.concat([timed_lines(lines) for _, lines in runs]).groupby(GROUP, sort=True)
     summary = runs.agg(_SUMMARY)
-    summary[list(_TIMES)] = timed.agg(_TIMES)
+    summary[list(_TIMES)] = timed.agg(dict.fromkeys(_TIMES, _strict_mean))
     summary.insert(0, "runs", runs.size())
     summary.insert(1, "timed_runs", timed.size())
     summary["ms_per_case_range"] = timed["ms_per_case_p50"].agg(_describe_range)
@@ -216,14 +216,6 @@ def row_of(key: str) -> str:
     return "/".join(key.split("/")[:-2])
 
 
-_TIMES: Mapping[str, Callable[[pd.Series], float]] = {
-    "train_seconds": _strict_mean,
-    "train_cpu_seconds": _strict_mean,
-    "ms_per_case_p50": _strict_mean,
-    "ms_per_case_p90": _strict_mean,
-    "cpu_ms_per_case_p50": _strict_mean,
-    "images_per_second": _strict_mean,
-}
 _SUMMARY: Mapping[str, Callable[[pd.Series], float | str]] = {
     "parameters": _common_value,
     "gmacs": _common_value,
@@ -239,6 +231,7 @@ _SUMMARY: Mapping[str, Callable[[pd.Series], float | str]] = {
     "energy_wh": _strict_sum,
     "device": _join_different,
 }
+_TIMES = tuple(name for name, combine in _SUMMARY.items() if combine is _strict_mean)
 
 
 def _finish(results: Results, table: pd.DataFrame) -> pd.DataFrame:
